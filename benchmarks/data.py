@@ -1,0 +1,110 @@
+"""How fast the data stages are, and how much memory they take.
+
+    python benchmarks/data.py --photos ../shared/photos
+
+Runs validate, prepare and split as a person does, on a quarter, a half and all of the photos, and prints seconds and
+the peak memory of all processes together. Then enlarges some of the photos to about 200 kB each and compares
+validate + prepare with the time that all cores need just to decode every file once with Pillow.
+"""
+
+import io
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import click
+import psutil
+from PIL import Image
+
+from depixel import sources
+
+STAGES = Path(__file__).resolve().parents[1] / "stages"
+LARGE_BYTES = 200_000
+
+
+def run(raw: Path, stages: Sequence[str]) -> tuple[list[float], float]:
+    """Run stages on the photos in `raw`: the seconds of each, the peak memory of all processes together in MB."""
+    seconds, peak = [], 0
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "params.yaml").write_text("split: {by: photo}", encoding="utf-8")  # however few contributors
+        for stage in stages:
+            start = time.perf_counter()
+            command = [sys.executable, str(STAGES / f"{stage}.py"), *(["--raw", str(raw)] if stage != "split" else [])]
+            process = psutil.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+            while process.poll() is None:
+                peak = max(peak, sum(map(memory, [process, *process.children(recursive=True)])))
+                time.sleep(0.05)
+            if process.returncode:
+                sys.exit(f"{stage} failed")
+            seconds.append(time.perf_counter() - start)
+    return seconds, peak / 1e6
+
+
+def memory(process: psutil.Process) -> int:
+    """Bytes; where the system tells, what processes share is counted once."""
+    try:
+        info = process.memory_full_info()
+        return getattr(info, "pss", info.rss)
+    except psutil.Error:  # it has ended
+        return 0
+
+
+def enlarge(task: tuple[sources.Entry, Path]) -> None:
+    """Write the photo, enlarged as far as `LARGE_BYTES` allow."""
+    entry, path = task
+    with Image.open(io.BytesIO(sources.read(entry, 250_000))) as image:
+        for factor in range(16, 0, -1):
+            file = io.BytesIO()
+            image.resize([factor * side for side in image.size], Image.Resampling.BICUBIC).save(
+                file, "JPEG", quality=92
+            )
+            if file.tell() <= LARGE_BYTES * 1.15:
+                break
+    path.write_bytes(file.getvalue())
+
+
+def decode(path: Path) -> None:
+    Image.open(path).load()
+
+
+@click.command()
+@click.option("--photos", required=True, type=click.Path(exists=True, path_type=Path), help="Contributors' ZIPs.")
+@click.option("--large", default=400, show_default=True, help="How many photos to enlarge.")
+def main(photos: Path, large: int) -> None:
+    """Measure the data stages on the ZIPs in a folder."""
+    photos = photos.resolve()
+    archives = sorted(photos.glob("*.zip"))
+    click.echo("photos: archives, seconds of validate + prepare + split, peak memory")
+    for part in (4, 2, 1):
+        with tempfile.TemporaryDirectory() as folder:
+            chosen = archives[::part]
+            for archive in chosen:
+                shutil.copy(archive, folder)
+            seconds, peak = run(Path(folder), ["validate", "prepare", "split"])
+        each = " + ".join(f"{s:.1f}" for s in seconds)
+        click.echo(f"  {len(chosen):4}  {each} = {sum(seconds):.1f} s  {peak:.0f} MB")
+
+    with tempfile.TemporaryDirectory() as folder:
+        entries = [entry for entry in sources.entries(photos) if entry.path.lower().endswith((".jpg", ".jpeg"))]
+        paths = [Path(folder) / f"{i}.jpg" for i in range(large)]
+        list(sources.each(enlarge, list(zip(entries[:: len(entries) // large], paths, strict=False))))
+        size = sum(path.stat().st_size for path in paths) / large
+        start = time.perf_counter()
+        with ProcessPoolExecutor() as pool:
+            list(pool.map(decode, paths, chunksize=16))
+        least = time.perf_counter() - start
+        (validate, prepare), peak = run(Path(folder), ["validate", "prepare"])
+    click.echo(f"{large} photos of {size / 1000:.0f} kB")
+    click.echo(
+        f"  decoded once {least:.1f} s; {validate:.1f} + {prepare:.1f} = {validate + prepare:.1f} s, {peak:.0f} MB"
+    )
+    click.echo(f"  validate + prepare take {(validate + prepare) / least:.2f} times as long as decoding once")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Depixelation as a reproducible pipeline: what the stages and the `depixel` command are made of."""

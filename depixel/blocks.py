@@ -1,0 +1,128 @@
+"""Areas and blocks of whole batches, in torch: pixelating them, projecting onto the block means, cutting windows.
+
+No loop over samples, and the same code for training and prediction.
+"""
+
+import torch
+from torch import Tensor
+
+
+def cut_windows(images: Tensor, areas: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Cut a window around each area: what is far from it costs time and says little.
+
+    Args:
+        images: (B, 1, H, W). areas: (B, 5) integers: x, y, width, height, block_size; at most `side` wide and high.
+        side: of the windows, pixels. A window lies inside its image; where the image is smaller, its last row and
+            column are repeated.
+
+    Returns:
+        (B, 1, side, side) windows, and (B, 5) the areas within them.
+    """
+    height, width = images.shape[2:]
+    left = _window_start(areas[:, 0], areas[:, 2], side, width)
+    top = _window_start(areas[:, 1], areas[:, 3], side, height)
+    steps = torch.arange(side, device=images.device)
+    rows = (top[:, None] + steps).clamp(max=height - 1)[:, :, None]
+    columns = (left[:, None] + steps).clamp(max=width - 1)[:, None, :]
+    sample = torch.arange(len(images), device=images.device)[:, None, None]
+    shift = torch.stack([left, top, *[torch.zeros_like(left)] * 3], dim=1)
+    return images[sample, 0, rows, columns][:, None], areas - shift
+
+
+def _window_start(start: Tensor, extent: Tensor, side: int, length: int) -> Tensor:
+    return (start + extent // 2 - side // 2).clamp(0, max(length - side, 0))
+
+
+class Blocks:
+    """The areas of a batch of images, cut into blocks.
+
+    Sums over blocks are two batched matrix products with same-block indicators, `rows @ image @ columns`, exact in
+    float32 for 8-bit values (every sum is an integer below 2^24).
+
+    Attributes:
+        unknown: (B, 1, H, W) bool, True inside the area.
+        count: (B, 1, H, W) float32, pixels in each pixel's own block; 1 outside the area.
+    """
+
+    def __init__(self, areas: Tensor, height: int, width: int):
+        """`areas`: (B, 5) integers: x, y, width, height, block_size; may reach over the image's border."""
+        x, y, w, h, size = (areas[:, i, None] for i in range(5))  # (B, 1)
+        self._x, self._y = _Axis(x, w, size, width), _Axis(y, h, size, height)
+        self.unknown = (self._y.inside[:, :, None] & self._x.inside[:, None, :])[:, None]
+        count = self._y.count[:, :, None] * self._x.count[:, None, :]
+        self.count = torch.where(self.unknown[:, 0], count, 1.0)[:, None]
+
+    def sums(self, image: Tensor) -> Tensor:
+        """(B, 1, H, W) float32: at each pixel of the area the sum of `image` over its block, 0 elsewhere."""
+        with torch.autocast(image.device.type, enabled=False):
+            return (self._y.same @ image[:, 0].float() @ self._x.same)[:, None]
+
+    def pixelate(self, image: Tensor) -> Tensor:
+        """Overwrite each block of `image` (B, 1, H, W), float32 of whole values 0..255, with its truncated mean."""
+        return torch.where(self.unknown, torch.floor(self.sums(image) / self.count), image)
+
+    def project(self, prediction: Tensor, pixelated: Tensor, onto: str = "interval") -> Tensor:
+        """Move each block's predicted mean to what the pixelated image says of the true mean.
+
+        A block of n pixels shown as v has a true mean in [v, v + (n-1)/n]. Onto the "interval": a mean outside it goes
+        to its nearest end, which never raises the squared error, because the truth lies in this convex set. Onto the
+        "center": to v + (n-1)/(2n); not guaranteed for one block.
+
+        Args:
+            prediction: (B, 1, H, W) float32. pixelated: (B, 1, H, W) float32, truncated block means in the area.
+
+        Returns:
+            (B, 1, H, W) float32: the projected prediction in the area, `pixelated` elsewhere. Not clipped to 0..255.
+        """
+        mean = self.sums(prediction) / self.count
+        slack = (self.count - 1) / self.count
+        wanted = mean.clamp(pixelated, pixelated + slack) if onto == "interval" else pixelated + slack / 2
+        return torch.where(self.unknown, prediction + (wanted - mean), pixelated)
+
+    def smooth(self, pixelated: Tensor, steps: int) -> Tensor:
+        """Interpolate the block means smoothly, keeping them (pycnophylactic interpolation, Tobler 1979).
+
+        Each step averages every pixel of the area with its neighbours (binomial 3 x 3) and moves the block means
+        back; the pixels around the area take part as they are.
+
+        Returns:
+            (B, 1, H, W) float32: the interpolation in the area, `pixelated` elsewhere.
+        """
+        row = torch.tensor([0.25, 0.5, 0.25], device=pixelated.device)
+        image = self.project(pixelated, pixelated, "center")
+        for _ in range(steps):
+            padded = torch.nn.functional.pad(image, (1, 1, 1, 1), mode="replicate")
+            across = padded[..., :-2] * row[0] + padded[..., 1:-1] * row[1] + padded[..., 2:] * row[2]
+            blurred = across[..., :-2, :] * row[0] + across[..., 1:-1, :] * row[1] + across[..., 2:, :] * row[2]
+            image = self.project(blurred, pixelated, "center")
+        return image
+
+    def features(self) -> Tensor:
+        """(B, 7, H, W) float32: what a network may know of the geometry; 0 outside the area but for the first.
+
+        known; position within the block in x and y (-1..1 from edge to edge); block width and height (pixels / 16);
+        nearness of the area's border in x and y (1 / distance in pixels, 1 for its outermost pixels).
+        """
+        x, y = self._x, self._y
+        height, width = y.inside.shape[1], x.inside.shape[1]
+        across = [v[:, None, :].expand(-1, height, -1) for v in (x.position, x.count / 16, x.border)]
+        down = [v[:, :, None].expand(-1, -1, width) for v in (y.position, y.count / 16, y.border)]
+        inside = self.unknown[:, 0].float()
+        planes = [plane * inside for pair in zip(across, down, strict=True) for plane in pair]
+        return torch.stack([1 - inside, *planes], dim=1)
+
+
+class _Axis:
+    """One axis of an area: which coordinates share a block."""
+
+    def __init__(self, start: Tensor, extent: Tensor, size: Tensor, length: int):
+        offset = torch.arange(length, device=start.device) - start  # (B, L)
+        self.inside = (offset >= 0) & (offset < extent)
+        block = torch.where(self.inside, torch.div(offset, size, rounding_mode="floor"), -1)
+        same = (block[:, :, None] == block[:, None, :]) & self.inside[:, :, None]
+        self.same = same.float()  # (B, L, L)
+        within = offset - block * size
+        count = torch.minimum(size, extent - block * size)  # the last block is cut off
+        self.count = torch.where(self.inside, count, 1).float()  # (B, L)
+        self.position = (2 * within + 1 - count) / count * self.inside
+        self.border = self.inside / torch.minimum(offset + 1, extent - offset).clamp(min=1)

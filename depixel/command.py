@@ -1,0 +1,39 @@
+"""What every command of the project shares: the way errors are told, progress bars, the --params option."""
+
+import functools
+import sys
+from collections.abc import Callable, Iterable
+
+import click
+from tqdm import tqdm
+
+from depixel.errors import DepixelError
+
+params_option = click.option(
+    "--params",
+    type=click.Path(dir_okay=False),
+    default="params.yaml",
+    show_default=True,
+    help="The settings, a YAML file.",
+)
+
+
+def told_plainly(function: Callable) -> Callable:
+    """Turn a `DepixelError` into one message and exit code 1, Ctrl-C into exit code 130; no traceback for either."""
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except DepixelError as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted; nothing half-written is left. Run the same command again.", err=True)
+            sys.exit(130)
+
+    return wrapped
+
+
+def progress(items: Iterable | None = None, **options) -> tqdm:
+    """A progress bar on the standard error, quiet when that is not a terminal. `options` are tqdm's."""
+    return tqdm(items, disable=None, dynamic_ncols=True, **options)

@@ -1,0 +1,48 @@
+"""Outputs appear whole or not at all: written beside their place, then renamed onto it."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from depixel.errors import DepixelError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write a file or a folder to; rename it onto `path` when the block succeeds.
+
+    After an error nothing of the new output is left, and an earlier output is still there.
+
+    Raises:
+        DepixelError: the output cannot be written (no space, no permission), with the reason.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        if beside.is_dir() and path.is_dir():  # a rename onto a folder that has files in it is refused
+            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            path.rename(old)
+            beside.rename(path)
+            shutil.rmtree(old)
+        else:
+            beside.replace(path)
+    except OSError as error:
+        if error.filename is not None and str(beside) not in (str(error.filename), str(error.filename2)):
+            raise  # not about this output
+        raise DepixelError(f"{path}: cannot be written ({error.strerror or error}). Nothing was changed.") from error
+    finally:
+        if beside.is_dir():
+            shutil.rmtree(beside)
+        else:
+            beside.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, content: dict) -> None:
+    """Write `content` as indented JSON; numbers as they are, keys in their order."""
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")

@@ -1,0 +1,128 @@
+"""The networks, by name. Each sees the pixelated images and their blocks and predicts the pixels of the areas.
+
+All share one interface, `forward(pixelated, blocks) -> prediction`, gray levels in and out; the projection onto the
+block means is not theirs but the restoration's. A new network is a class with `@register`.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from depixel.blocks import Blocks
+from depixel.errors import DepixelError
+
+_REGISTRY: dict[str, type[nn.Module]] = {}
+
+
+def register(name: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
+    """Class decorator: make a network known as `train.network: name`. Its `__init__` takes `width` and `dropout`."""
+
+    def add(network: type[nn.Module]) -> type[nn.Module]:
+        _REGISTRY[name] = network
+        return network
+
+    return add
+
+
+def names() -> list[str]:
+    """The names of all registered networks."""
+    return sorted(_REGISTRY)
+
+
+def build(name: str, width: int, dropout: float = 0.0) -> nn.Module:
+    """Make the network `name`.
+
+    Args:
+        width: channels of its first level. dropout: share of the features set to 0 in training, 0 <= dropout < 1.
+
+    Raises:
+        DepixelError: no network has this name.
+    """
+    if name not in _REGISTRY:
+        raise DepixelError(f"train.network = {name!r}: there is no such network; the networks are {', '.join(names())}")
+    return _REGISTRY[name](width, dropout)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """How many numbers the network learns."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@register("basic_cnn")
+class BasicCNN(nn.Module):
+    """The challenge's reference: 5 convolutions of kernel size 3; pixelated and known as channels; ReLU between them.
+
+    The reference has `width` 32.
+    """
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        channels = [2, width, width, width, width]
+        self.hidden = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(channels))
+        self.drop = nn.Dropout2d(dropout)
+        self.out = nn.Conv2d(width, 1, 3, padding=1)
+
+    def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        known = ~blocks.unknown
+        x = torch.cat([pixelated / 255, known.float()], dim=1)  # (B, 2, H, W)
+        for layer in self.hidden:
+            x = self.drop(F.relu(layer(x.contiguous(memory_format=torch.channels_last))))
+        return self.out(x).float() * 255
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(x))), no normalisation; starts as the identity, so that deep stacks train from the start."""
+
+    def __init__(self, channels: int, dropout: float):
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.drop = nn.Dropout2d(dropout)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(self.drop(F.relu(self.first(x))))
+
+
+@register("unet")
+class UNet(nn.Module):
+    """A U-Net (Ronneberger et al. 2015) at half resolution that corrects a smooth interpolation of the block means.
+
+    Pixel-unshuffle brings the input to half resolution, where the convolutions are wide enough to be fast on a CPU;
+    two further levels halve it again, with 2 and 4 times the channels. Height and width must be multiples of 8.
+    """
+
+    SMOOTHING = 16
+    BLOCKS = (1, 2, 3, 2, 1)
+    PLANES = 9
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+
+        def stack(channels: int, depth: int) -> nn.Sequential:
+            return nn.Sequential(*(ResidualBlock(channels, dropout) for _ in range(depth)))
+
+        a, b, c = width, 2 * width, 4 * width
+        self.stem = nn.Conv2d(4 * self.PLANES, a, 3, padding=1)
+        self.down = nn.ModuleList([nn.Conv2d(a, b, 2, stride=2), nn.Conv2d(b, c, 2, stride=2)])
+        self.up = nn.ModuleList([nn.Conv2d(c, 4 * b, 1), nn.Conv2d(b, 4 * a, 1)])
+        self.stages = nn.ModuleList(stack(n, d) for n, d in zip((a, b, c, b, a), self.BLOCKS, strict=True))
+        self.out = nn.Conv2d(a, 4, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        smooth = blocks.smooth(pixelated, self.SMOOTHING)
+        level = smooth.mean(dim=(2, 3), keepdim=True)
+        planes = torch.cat([(pixelated - level) / 64, (smooth - level) / 64, blocks.features()], dim=1)  # (B, 9, H, W)
+        x = F.pixel_unshuffle(planes, 2).contiguous(memory_format=torch.channels_last)  # (B, 36, H/2, W/2)
+        fine = self.stages[0](self.stem(x))  # (B, a, H/2, W/2)
+        middle = self.stages[1](self.down[0](fine))  # (B, b, H/4, W/4)
+        coarse = self.stages[2](self.down[1](middle))  # (B, c, H/8, W/8)
+        middle = self.stages[3](middle + F.pixel_shuffle(self.up[0](coarse), 2))
+        fine = self.stages[4](fine + F.pixel_shuffle(self.up[1](middle), 2))
+        return smooth + F.pixel_shuffle(self.out(fine), 2).float() * 64

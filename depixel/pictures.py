@@ -1,0 +1,53 @@
+"""Contact sheets: samples side by side, to look at."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+GAP = 8
+LINE = 18
+
+
+def fill(image: np.ndarray, area: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A copy of `image` (H, W) uint8 with `values` (flat) in the area (x, y, width, height, ...)."""
+    x, y, width, height = (int(v) for v in area[:4])
+    filled = image.copy()
+    filled[y : y + height, x : x + width] = values.reshape(height, width)
+    return filled
+
+
+def error_picture(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(H, W) uint8: mid gray where two pictures agree, brighter where the prediction is too bright; twice the error."""
+    error = prediction.astype(np.int16) - truth
+    return (128 + 2 * error).clip(0, 255).astype(np.uint8)
+
+
+def contact_sheet(
+    samples: Sequence[Sequence[np.ndarray]], titles: Sequence[str], captions: Sequence[str], across: int, scale: int = 2
+) -> Image.Image:
+    """Draw samples as groups of panels with a caption each.
+
+    Args:
+        samples: for each sample its panels, (S, S) uint8, as many as there are titles.
+        titles: what each panel shows, written once above every column. captions: one line per sample.
+        across: samples beside each other. scale: screen pixels per pixel.
+
+    Returns:
+        A grayscale picture.
+    """
+    side = samples[0][0].shape[0] * scale
+    group = len(titles) * (side + 2) + GAP
+    rows = -(-len(samples) // across)
+    sheet = Image.new("L", (GAP + across * group, GAP + LINE + rows * (side + LINE + GAP)), 255)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
+    for column in range(min(across, len(samples))):
+        for i, title in enumerate(titles):
+            draw.text((GAP + column * group + i * (side + 2), GAP), title, fill=0, font=font)
+    for k, (panels, caption) in enumerate(zip(samples, captions, strict=True)):
+        left, top = GAP + (k % across) * group, GAP + LINE + (k // across) * (side + LINE + GAP)
+        for i, panel in enumerate(panels):
+            enlarged = Image.fromarray(panel).resize((side, side), Image.Resampling.NEAREST)
+            sheet.paste(enlarged, (left + i * (side + 2), top))
+        draw.text((left, top + side + 1), caption, fill=90, font=font)
+    return sheet

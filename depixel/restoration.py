@@ -1,0 +1,177 @@
+"""From pixelated images to restored ones: what training, evaluation, export and the command line all call."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from depixel import networks
+from depixel.blocks import Blocks, cut_windows
+from depixel.errors import DepixelError
+from depixel.files import replacing
+from depixel.pixelation import infer_block_sizes
+from depixel.settings import Range, Settings
+
+CONTEXT = 16
+"""How many pixels a window is wider than the largest area: at least half of it on each side, unless the image ends."""
+
+STEP = 8
+"""Window sides are multiples of it, as the networks need."""
+
+Precision = Literal["float32", "bfloat16"]
+
+
+class ModelConfiguration(Settings):
+    """What is written beside the weights: enough to build the network again and to know what it was trained for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    network: str
+    width: int = Field(ge=1, le=1024)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    size: int = Field(ge=8)
+    area_width: Range
+    area_height: Range
+    block_size: Range
+    precision: Precision = "float32"
+
+
+def window_side(largest_area: int) -> int:
+    """Side of the windows for areas up to `largest_area` pixels wide and high."""
+    return -(-(largest_area + CONTEXT) // STEP) * STEP
+
+
+def restore(
+    network: Callable[[Tensor, Blocks], Tensor], pixelated: Tensor, blocks: Blocks, precision: Precision
+) -> Tensor:
+    """Predict the areas' pixels and project them onto the block means.
+
+    Args:
+        network: as `depixel.networks` has them.
+        pixelated: (B, 1, H, W) float32, 0..255, H and W multiples of 8. blocks: where they are pixelated.
+        precision: of the convolutions; the projection is always float32.
+
+    Returns:
+        (B, 1, H, W) float32, gray levels, neither clipped nor rounded; `pixelated` outside the areas.
+    """
+    with torch.autocast(pixelated.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        prediction = network(pixelated, blocks)
+    return blocks.project(prediction.float(), pixelated)
+
+
+def best_device() -> str:
+    """cuda, mps or cpu: the fastest this machine has."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def best_precision(device: str) -> Precision:
+    """bfloat16 where the device computes in it; float32 elsewhere, where it would be emulated."""
+    if device == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device == "cpu":
+        native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return "bfloat16" if any(getattr(torch.cpu, name, bool)() for name in native) else "float32"
+    return "float32"
+
+
+class Restorer:
+    """A trained network with all that is needed to restore pictures with it.
+
+    Attributes:
+        network: in evaluation mode, on `device`. configuration: what it was trained for. device: torch device name.
+    """
+
+    def __init__(self, network: nn.Module, configuration: ModelConfiguration, device: str | None = None):
+        self.device = device or best_device()
+        self.configuration = configuration
+        self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | None = None) -> "Restorer":
+        """Load weights from `path` (safetensors); their configuration is the .json beside them.
+
+        Raises:
+            DepixelError: a file is missing or not readable, or weights and configuration do not belong together.
+        """
+        path = Path(path)
+        described = path.with_suffix(".json")
+        for file in (path, described):
+            if not file.is_file():
+                raise DepixelError(
+                    f"{file}: there is no such file. A model is two files, NAME.safetensors and NAME.json: train "
+                    f"one with `dvc repro`, fetch the project's with `dvc pull`, or name another with --model PATH"
+                )
+        try:
+            configuration = ModelConfiguration.model_validate(json.loads(described.read_text(encoding="utf-8")))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            raise DepixelError(f"{described}: {key}: {first['msg']}; this is not a configuration of depixel") from error
+        except ValueError as error:
+            raise DepixelError(f"{described}: not JSON ({error}); it must be the configuration of {path}") from error
+        network = networks.build(configuration.network, configuration.width, configuration.dropout)
+        try:
+            network.load_state_dict({name: weight.float() for name, weight in load_file(path).items()})
+        except SafetensorError as error:
+            raise DepixelError(f"{path}: not a safetensors file, or cut off ({error})") from error
+        except RuntimeError as error:
+            raise DepixelError(
+                f"{path}: these weights are not those of a {configuration.network} of width {configuration.width}, as "
+                f"{described} says. Put the two files of one training run side by side"
+            ) from error
+        return cls(network, configuration, device)
+
+    def save(self, path: str | Path) -> None:
+        """Write the weights to `path` as float16 (half the size; the RMSE does not change in its third decimal) and
+        the configuration to the .json beside it."""
+        weights = {name: weight.half().cpu().contiguous() for name, weight in self.network.state_dict().items()}
+        with replacing(path) as beside:
+            save_file(weights, beside)
+        with replacing(Path(path).with_suffix(".json")) as beside:
+            beside.write_text(self.configuration.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
+
+    def predict(
+        self,
+        pixelated: np.ndarray,
+        areas: np.ndarray,
+        batch_size: int = 64,
+        progress: Callable[[Iterable], Iterable] = iter,
+    ) -> list[np.ndarray]:
+        """Restore many pictures of one size, one area each.
+
+        Args:
+            pixelated: (N, H, W) uint8.
+            areas: (N, 4) integers x, y, width, height; or (N, 5) with the block size, which else is inferred.
+            progress: wraps the iteration over batches, for a progress bar.
+
+        Returns:
+            N flat uint8 arrays: the predicted pixels of each area in row-major order, clipped and rounded.
+        """
+        if areas.shape[1] == 4:
+            sizes = infer_block_sizes(pixelated, areas, self.configuration.block_size)
+            areas = np.concatenate([areas, sizes[:, None]], axis=1)
+        predictions = []
+        for start in progress(range(0, len(pixelated), batch_size)):
+            batch = slice(start, start + batch_size)
+            images = torch.from_numpy(pixelated[batch]).float()[:, None]
+            predictions += self.predict_batch(images, torch.from_numpy(areas[batch].astype(np.int64)))
+        return predictions
+
+    def predict_batch(self, pixelated: Tensor, areas: Tensor) -> list[np.ndarray]:
+        """As `predict`, for one batch: pixelated (B, 1, H, W) float32, areas (B, 5) int64."""
+        pixelated, areas = pixelated.to(self.device), areas.to(self.device)
+        windows, within = cut_windows(pixelated, areas, window_side(int(areas[:, 2:4].max())))
+        blocks = Blocks(within, *windows.shape[2:])
+        with torch.inference_mode():
+            restored = restore(self.network, windows, blocks, self.configuration.precision)
+        values = restored.clamp(0, 255).round().to(torch.uint8)[blocks.unknown].cpu().numpy()
+        return np.split(values, np.cumsum((areas[:, 2] * areas[:, 3]).cpu().numpy())[:-1])

@@ -1,0 +1,293 @@
+"""One training run: settings, loop, checkpoints, the per-epoch table.
+
+A run is a function of its settings, the photos and the code. Its position (epoch, step) says which samples come next,
+so a run that was interrupted goes on from its last checkpoint exactly as if it had not been.
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import AfterValidator, Field
+from torch import Tensor, nn
+
+from depixel import networks
+from depixel.batches import Photos, fixed_batch, fixed_samples, training_batch
+from depixel.blocks import Blocks, cut_windows
+from depixel.errors import DepixelError
+from depixel.files import replacing
+from depixel.metrics import rmse_mean, rmse_pooled
+from depixel.pixelation import PixelationSettings
+from depixel.restoration import ModelConfiguration, Restorer, best_device, best_precision, restore, window_side
+from depixel.settings import Settings
+
+CHECKPOINT_SECONDS = 120
+
+
+def _registered(name: str) -> str:
+    if name not in networks.names():
+        raise ValueError(f"there is no such network; the networks are {', '.join(networks.names())}")
+    return name
+
+
+class TrainSettings(Settings):
+    """The section `train` of params.yaml."""
+
+    network: Annotated[str, AfterValidator(_registered)] = "unet"
+    width: int = Field(36, ge=1, le=1024, description="channels of the first level")
+    dropout: float = Field(0.0, ge=0, lt=1)
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(64, ge=1)
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: float = Field(2e-3, gt=0)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = Field(0.03, ge=0, lt=1, description="share of the run in which the learning rate rises")
+    weight_decay: float = Field(0.01, ge=0)
+    gradient_clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 = none")
+    weight_average: float = Field(0.998, ge=0, lt=1, description="decay a step of the average that is kept; 0 = none")
+    pooled_share: float = Field(0.5, ge=0, le=1, description="loss: this share of pooled RMSE, the rest mean RMSE")
+    crop: float = Field(0.5, ge=0, le=1, description="share of samples that are random crops of the larger photo")
+    flip: bool = True
+    patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation; 0 = never")
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: int = Field(2, ge=1, description="CPU threads; another number gives slightly other weights")
+    seed: int = 0
+    overfit: int = Field(0, ge=0, description="train and validate on this many photos, always the same areas; 0 = off")
+
+
+class Epoch(NamedTuple):
+    """A row of the training table; RMSEs in gray levels, on the validation photos with fixed areas."""
+
+    epoch: int
+    learning_rate: float
+    train_rmse: float
+    validation_rmse_pooled: float
+    validation_rmse_mean: float
+
+
+class Run:
+    """A training run over given photos.
+
+    Args:
+        settings, pixelation: the sections of params.yaml.
+        training, validation: the photos of each side.
+        checkpoint: where to keep the run's state while it lasts.
+    """
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        pixelation: PixelationSettings,
+        training: Photos,
+        validation: Photos,
+        checkpoint: Path,
+    ):
+        if settings.overfit:
+            training = validation = training.first(settings.overfit)
+        self.settings, self.pixelation, self.training, self.validation = settings, pixelation, training, validation
+        self.device = best_device() if settings.device == "auto" else settings.device
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise DepixelError("train.device = 'cuda': PyTorch finds no CUDA device here; use auto or cpu")
+        self.precision = best_precision(self.device) if settings.precision == "auto" else settings.precision
+        self.configuration = ModelConfiguration(
+            network=settings.network,
+            width=settings.width,
+            dropout=settings.dropout,
+            size=training.images.shape[-1],
+            area_width=pixelation.width,
+            area_height=pixelation.height,
+            block_size=pixelation.block_size,
+            precision=self.precision,
+        )
+        self.window = window_side(max(pixelation.width[1], pixelation.height[1]))
+        self.checkpoint = checkpoint
+        self.samples = fixed_samples(validation, pixelation, [f"validation {settings.seed}"])
+        self.steps_per_epoch = -(-len(training) // settings.batch_size)
+        self.fingerprint = self._fingerprint()
+
+        torch.manual_seed(settings.seed)
+        if self.device == "cpu":
+            torch.set_num_threads(settings.threads)
+        self.network = networks.build(settings.network, settings.width, settings.dropout)
+        self.network.to(self.device, memory_format=torch.channels_last)
+        self.average = networks.build(settings.network, settings.width, settings.dropout)
+        self.average.to(self.device, memory_format=torch.channels_last).load_state_dict(self.network.state_dict())
+        self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
+        self.optimizer = self._optimizer()
+        self.steps = settings.epochs * self.steps_per_epoch
+        self.step = 0
+        self.table: list[Epoch] = []
+        self.train_errors: list[float] = []  # of the epoch so far
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def epochs(self, on_step: Callable[[int, float], None] = lambda step, rmse: None) -> Iterator[Epoch]:
+        """Train from where the run stands; yield the table's row after each epoch.
+
+        Args:
+            on_step: called after each step with the number of steps done and the RMSE of its batch.
+
+        Raises:
+            DepixelError: the loss is no longer a number.
+        """
+        saved = time.monotonic()
+        while (epoch := self.step // self.steps_per_epoch) < self.settings.epochs and not self._out_of_patience():
+            order = self.training.order(f"order {self.settings.seed} {epoch}")
+            for i in range(self.step % self.steps_per_epoch, self.steps_per_epoch):
+                chosen = order[i * self.settings.batch_size : (i + 1) * self.settings.batch_size]
+                self.train_errors.append(self._train_step(*self._samples(chosen, epoch)))
+                self.step += 1
+                on_step(self.step, self.train_errors[-1])
+                if time.monotonic() - saved > CHECKPOINT_SECONDS and i + 1 < self.steps_per_epoch:
+                    self._save_checkpoint()
+                    saved = time.monotonic()
+            row = self._finish_epoch(epoch)
+            self._save_checkpoint()
+            saved = time.monotonic()
+            yield row
+
+    def restorer(self) -> Restorer:
+        """The best model so far."""
+        network = networks.build(self.settings.network, self.settings.width, self.settings.dropout)
+        network.load_state_dict(self.best)
+        return Restorer(network, self.configuration, self.device)
+
+    def finish(self) -> None:
+        """Remove the checkpoint: the run's results are stored, nothing is left to go on from."""
+        self.checkpoint.unlink(missing_ok=True)
+
+    def _samples(self, chosen: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
+        if self.settings.overfit:
+            return fixed_batch(self.training, chosen, self.pixelation, f"validation {self.settings.seed}")
+        stream = f"train {self.settings.seed} {epoch}"
+        return training_batch(self.training, chosen, self.pixelation, stream, self.settings.crop, self.settings.flip)
+
+    def _train_step(self, images: Tensor, areas: Tensor) -> float:
+        """One step of the optimizer; returns the batch's pooled RMSE."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.step)
+        self.network.train()
+        truth, within = cut_windows(images.to(self.device), areas.to(self.device), self.window)
+        blocks = Blocks(within, *truth.shape[2:])
+        error = restore(self.network, blocks.pixelate(truth), blocks, self.precision) - truth  # 0 outside the areas
+        squares = error.square().sum(dim=(1, 2, 3))
+        pixels = blocks.unknown.sum(dim=(1, 2, 3))
+        pooled = (squares.sum() / pixels.sum() + 1e-2).sqrt()
+        mean = (squares / pixels + 1e-2).sqrt().mean()
+        loss = self.settings.pooled_share * pooled + (1 - self.settings.pooled_share) * mean
+        if not math.isfinite(loss.item()):
+            raise DepixelError(
+                f"training diverged in step {self.step + 1}: the loss is {loss.item()}. What helps: a lower "
+                f"train.learning_rate than {self.settings.learning_rate:g}, or train.gradient_clip: 1.0"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.settings.gradient_clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
+        self.optimizer.step()
+        self._update_average()
+        return pooled.item()
+
+    def _update_average(self) -> None:
+        # early on the average follows quickly, or it would remember the random start
+        decay = min(self.settings.weight_average, (1 + self.step) / (10 + self.step))
+        if not self.settings.weight_average:
+            decay = 0.0
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of a step: linear warm-up, then the schedule down to 0 at the end of the run."""
+        warmup = self.settings.warmup * self.steps
+        if step < warmup:
+            return self.settings.learning_rate * (step + 1) / (warmup + 1)
+        left = 1 - (step - warmup) / max(self.steps - warmup, 1)
+        factor = {"cosine": 0.5 - 0.5 * math.cos(math.pi * left), "linear": left, "constant": 1.0}
+        return self.settings.learning_rate * factor[self.settings.schedule]
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        parameters, decay = self.network.parameters(), self.settings.weight_decay
+        if self.settings.optimizer == "sgd":
+            return torch.optim.SGD(parameters, lr=self.settings.learning_rate, momentum=0.9, weight_decay=decay)
+        optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.settings.optimizer]
+        return optimizer(parameters, lr=self.settings.learning_rate, weight_decay=decay)
+
+    # -- epochs ------------------------------------------------------------------------------------------------------
+
+    def _finish_epoch(self, epoch: int) -> Epoch:
+        restorer = Restorer(self.average, self.configuration, self.device)
+        predictions = restorer.predict(self.samples.pixelated, self.samples.areas, self.settings.batch_size)
+        row = Epoch(
+            epoch=epoch + 1,
+            learning_rate=self.learning_rate(self.step - 1),
+            train_rmse=math.sqrt(float(np.mean(np.square(self.train_errors)))),
+            validation_rmse_pooled=rmse_pooled(predictions, self.samples.targets),
+            validation_rmse_mean=rmse_mean(predictions, self.samples.targets),
+        )
+        if not self.table or row.validation_rmse_mean < self.best_epoch.validation_rmse_mean:
+            self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
+        self.table.append(row)
+        self.train_errors = []
+        return row
+
+    @property
+    def best_epoch(self) -> Epoch:
+        """The epoch with the lowest mean RMSE on the validation photos: its weights are the model."""
+        return min(self.table, key=lambda row: row.validation_rmse_mean)
+
+    def _out_of_patience(self) -> bool:
+        patience = self.settings.patience
+        return bool(patience and self.table) and len(self.table) - self.best_epoch.epoch >= patience
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+
+    def _fingerprint(self) -> str:
+        """A hash of what determines the run: settings, photos, code, torch. Its checkpoints carry it."""
+        digest = hashlib.sha256()
+        for part in (self.settings, self.pixelation):
+            digest.update(part.model_dump_json().encode())
+        for photos in (self.training, self.validation):
+            digest.update(photos.ids.tobytes())
+            digest.update(photos.images[photos.rows].tobytes())
+        for module in sorted(Path(__file__).parent.glob("*.py")):
+            digest.update(module.read_bytes())
+        digest.update(f"{torch.__version__} {self.device} {self.precision}".encode())
+        return digest.hexdigest()
+
+    def _save_checkpoint(self) -> None:
+        state = {
+            "fingerprint": self.fingerprint,
+            "step": self.step,
+            "table": json.dumps(self.table),
+            "train_errors": self.train_errors,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        with replacing(self.checkpoint) as beside:
+            torch.save(state, beside)
+
+    def resume(self) -> int:
+        """Go on from the checkpoint if there is one of this very run; returns the steps that are done already."""
+        with contextlib.suppress(FileNotFoundError):
+            # weights_only: tensors and plain values by allow-list, no code
+            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            if state["fingerprint"] != self.fingerprint:
+                return 0
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.best, self.step, self.train_errors = state["best"], state["step"], state["train_errors"]
+            self.table = [Epoch(*row) for row in json.loads(state["table"])]
+            torch.set_rng_state(state["random"].cpu())
+        return self.step

@@ -1,0 +1,91 @@
+"""Stage 5: score the trained model on the test side, beside the baselines."""
+
+from functools import partial
+from pathlib import Path
+
+import click
+import numpy as np
+
+from depixel import evaluation, pictures
+from depixel.baselines import BASELINES
+from depixel.batches import Photos, fixed_samples
+from depixel.command import params_option, progress, told_plainly
+from depixel.files import replacing, write_json
+from depixel.pixelation import PixelationSettings
+from depixel.restoration import Restorer
+from depixel.settings import read_section
+
+PATH = click.Path(path_type=Path)
+SHOWN = 12
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@params_option
+@click.option("--prepared", default="data/prepared", show_default=True, type=PATH, help="The prepared photos.")
+@click.option("--split", "splits", default="data/split.csv", show_default=True, type=PATH, help="Their sides.")
+@click.option("--model", default="models/depixel.safetensors", show_default=True, type=PATH, help="The trained model.")
+@click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For the tables and the picture.")
+@told_plainly
+def main(params: str, prepared: Path, splits: Path, model: Path, metrics: Path) -> None:
+    """Score the trained model on the test side, beside the baselines.
+
+    Each test photo gets `evaluate.areas_per_photo` areas that follow from its name and `evaluate.seed`, so that two
+    models are always scored on the same pixels. RMSE is in gray levels (0..255): over all pixels pooled, and the mean
+    over images of each one's. Ratios are to the identity, which leaves the area as it is: 1 is useless, 0 perfect.
+
+    \b
+    Reads
+      data/prepared, data/split.csv    from stages/prepare.py and stages/split.py
+      models/depixel.safetensors       from stages/train.py
+    Writes
+      metrics/evaluation.json          the model's scores
+      metrics/comparison.csv           the same for the model, an interpolation of the block means, the identity
+      metrics/by_block_size.csv        the model's scores by block size
+      metrics/by_area.csv              and by area, in classes up to so many pixels
+      metrics/contact_sheet.png        samples from the best to the worst: pixelated, prediction, truth, error
+
+    \b
+    Example
+      python stages/evaluate.py
+    """
+    settings = read_section(params, "evaluate", evaluation.EvaluateSettings)
+    pixelation = read_section(params, "pixelation", PixelationSettings)
+    restorer = Restorer.load(model)
+    samples = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, evaluation.test_streams(settings))
+    models = {"model": restorer} | {name: Restorer(make(), restorer.configuration) for name, make in BASELINES.items()}
+    predictions = {
+        name: one.predict(samples.pixelated, samples.areas, progress=partial(progress, desc=name, unit="batch"))
+        for name, one in models.items()
+    }
+    ours, identity, targets = predictions["model"], predictions["identity"], samples.targets
+    tables = {
+        "comparison": evaluation.comparison(predictions, targets),
+        "by_block_size": evaluation.breakdown("block_size", samples.areas[:, 4], ours, identity, targets),
+        "by_area": evaluation.breakdown("area_up_to", evaluation.area_class(samples.areas), ours, identity, targets),
+    }
+    for name, table in tables.items():
+        with replacing(metrics / f"{name}.csv") as beside:
+            table.to_csv(beside, index=False, lineterminator="\n")
+    with replacing(metrics / "contact_sheet.png") as beside:
+        _sheet(samples, ours).save(beside, "PNG")
+    write_json(metrics / "evaluation.json", evaluation.score(ours, identity, targets))
+    click.echo(tables["comparison"].to_string(index=False, float_format="{:.3f}".format))
+    click.echo(f"on {len(targets)} areas of the test photos; pictures: {(metrics / 'contact_sheet.png').as_posix()}")
+
+
+def _sheet(samples, predictions: list[np.ndarray]):
+    """Samples at even steps from the lowest RMSE to the highest."""
+    pairs = zip(predictions, samples.targets, strict=True)
+    rmse = np.array([np.sqrt(np.mean((p.astype(float) - t) ** 2)) for p, t in pairs])
+    chosen = np.argsort(rmse, kind="stable")[np.linspace(0, len(rmse) - 1, SHOWN).astype(int)]
+    panels = []
+    for i in chosen:
+        restored = pictures.fill(samples.pixelated[i], samples.areas[i], predictions[i])
+        truth = samples.images[i]
+        panels.append([samples.pixelated[i], restored, truth, pictures.error_picture(restored, truth)])
+    captions = [f"RMSE {rmse[i]:.1f}, blocks of {samples.areas[i, 4]} px" for i in chosen]
+    return pictures.contact_sheet(panels, ["pixelated", "prediction", "truth", "error"], captions, across=2)
+
+
+if __name__ == "__main__":
+    main()

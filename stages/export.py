@@ -1,0 +1,92 @@
+"""Stage 6: write the predictions as submission files and as pictures."""
+
+from functools import partial
+from pathlib import Path
+
+import click
+import numpy as np
+from pydantic import Field
+
+from depixel import evaluation, pictures
+from depixel.batches import Photos, fixed_samples
+from depixel.challenge import areas, read_test_set, write_submission
+from depixel.command import params_option, progress, told_plainly
+from depixel.files import replacing
+from depixel.pixelation import PixelationSettings
+from depixel.restoration import Restorer
+from depixel.settings import Settings, read_section
+
+PATH = click.Path(path_type=Path)
+SHEET = 50
+
+
+class ExportSettings(Settings):
+    """The section `export` of params.yaml."""
+
+    test_set: str = Field(min_length=1)
+    pictures: int = Field(100, ge=0)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@params_option
+@click.option("--prepared", default="data/prepared", show_default=True, type=PATH, help="The prepared photos.")
+@click.option("--split", "splits", default="data/split.csv", show_default=True, type=PATH, help="Their sides.")
+@click.option("--model", default="models/depixel.safetensors", show_default=True, type=PATH, help="The trained model.")
+@click.option("--out", default="predictions", show_default=True, type=PATH, help="Folder for the predictions.")
+@told_plainly
+def main(params: str, prepared: Path, splits: Path, model: Path, out: Path) -> None:
+    """Write the predictions as submission files and as pictures.
+
+    For the test set named by `export.test_set`, a pickle in the challenge's format (read without running any code of
+    it), and for the test side of your own photos, with the first area that evaluation gives each of them. A test set
+    does not say how large the blocks are: that is found from its pixels. `export.pictures` is how many samples of each
+    to draw (0 = none).
+
+    \b
+    Reads
+      the file named by export.test_set
+      data/prepared, data/split.csv    from stages/prepare.py and stages/split.py
+      models/depixel.safetensors       from stages/train.py
+    Writes
+      predictions/submission.bin       for the test set, to upload
+      predictions/test_split.bin       for the test side, in the same format
+      predictions/*.png                samples: pixelated, prediction, and the truth where it is known
+
+    \b
+    Example
+      python stages/export.py
+    """
+    settings = read_section(params, "export", ExportSettings)
+    pixelation = read_section(params, "pixelation", PixelationSettings)
+    seed = read_section(params, "evaluate", evaluation.EvaluateSettings)
+    restorer = Restorer.load(model)
+    own = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, evaluation.test_streams(seed)[:1])
+    test_set = read_test_set(settings.test_set)
+    parts = {
+        "submission": (test_set.pixelated, areas(test_set.known), []),
+        "test_split": (own.pixelated, own.areas, [own.images]),
+    }
+    with replacing(out) as folder:
+        folder.mkdir()
+        for name, (pixelated, where, truth) in parts.items():
+            shown = partial(progress, desc=name, unit="batch")
+            predictions = restorer.predict(pixelated, where, progress=shown)
+            write_submission(folder / f"{name}.bin", predictions)
+            for start in range(0, min(settings.pictures, len(predictions)), SHEET):
+                some = range(start, min(start + SHEET, settings.pictures, len(predictions)))
+                _sheet(pixelated, where, predictions, truth, some).save(folder / f"{name}_{start:05}.png")
+            click.echo(f"{(out / name).as_posix()}.bin: {len(predictions)} predictions")
+
+
+def _sheet(pixelated: np.ndarray, where: np.ndarray, predictions: list, truth: list[np.ndarray], some: range):
+    """The samples numbered `some`; `truth` is one array (N, S, S) or none."""
+    panels = [
+        [pixelated[i], pictures.fill(pixelated[i], where[i], predictions[i]), *(images[i] for images in truth)]
+        for i in some
+    ]
+    titles = ["pixelated", "prediction", "truth"][: 2 + len(truth)]
+    return pictures.contact_sheet(panels, titles, [f"sample {i}" for i in some], across=5, scale=1)
+
+
+if __name__ == "__main__":
+    main()

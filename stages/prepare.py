@@ -1,0 +1,51 @@
+"""Stage 2: make square gray images of the valid photos."""
+
+from pathlib import Path
+
+import click
+
+from depixel import prepared, sources, validation
+from depixel.command import params_option, progress, told_plainly
+from depixel.settings import read_section
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@params_option
+@click.option("--raw", default="data/raw", show_default=True, type=PATH, help="Where the photos are.")
+@click.option(
+    "--manifest", default="data/validated/manifest.csv", show_default=True, type=PATH, help="Which of them are valid."
+)
+@click.option("--out", default="data/prepared", show_default=True, type=PATH, help="For the arrays and the index.")
+@click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each core]")
+@told_plainly
+def main(params: str, raw: Path, manifest: Path, out: Path, workers: int | None) -> None:
+    """Make square gray images of the valid photos.
+
+    Each photo is turned upright, resized so that its short side has `prepare.size` pixels, cut to its centre, and made
+    gray as the challenge defines it; and once more with `prepare.train_size` pixels, from which training cuts pieces at
+    random (0: no second array). Both settings are in params.yaml.
+
+    \b
+    Reads
+      data/raw                        the photos
+      data/validated/manifest.csv     which of them are valid, from stages/validate.py
+    Writes
+      data/prepared/images.npy        all images in one NumPy array (N, size, size), uint8
+      data/prepared/train_images.npy  (N, train_size, train_size), uint8
+      data/prepared/index.csv         which photo each row of the arrays is
+
+    \b
+    Example
+      python stages/prepare.py
+    """
+    settings = read_section(params, "prepare", prepared.PrepareSettings)
+    photos = prepared.valid_entries(sources.entries(raw), validation.load_manifest(manifest))
+    with progress(total=len(photos), desc="prepare", unit=" photos") as bar:
+        prepared.prepare(photos, out, settings, workers, on_done=bar.update)
+    click.echo(f"{len(photos)} photos are prepared in {out.as_posix()}.")
+
+
+if __name__ == "__main__":
+    main()

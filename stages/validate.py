@@ -1,0 +1,67 @@
+"""Stage 1: find out which files are photos to learn from."""
+
+from pathlib import Path
+
+import click
+
+from depixel import sources, validation
+from depixel.command import progress, told_plainly
+from depixel.files import replacing, write_json
+from depixel.tables import write_table
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--raw", default="data/raw", show_default=True, type=PATH, help="Where the photos are.")
+@click.option("--out", default="data/validated", show_default=True, type=PATH, help="For manifest and log.")
+@click.option("--metrics", default="metrics/validation.json", show_default=True, type=PATH, help="For the counts.")
+@click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each core]")
+@click.option("--copy-to", metavar="DIR", type=PATH, help="Copy the valid photos there too, numbered.")
+@click.option("--name-format", default="07d", show_default=True, help="07d: 0000000.jpg; d: 0.jpg.")
+@told_plainly
+def main(raw: Path, out: Path, metrics: Path, workers: int | None, copy_to: Path | None, name_format: str) -> None:
+    """Find out which files are photos to learn from.
+
+    Looks at every file in data/raw: contributors' ZIPs (read in place, nothing is unpacked), folders, single files,
+    nested as they like. A file is valid if it passes six rules; the first that it breaks is its code:
+
+    \b
+      1  its name ends in .jpg, .JPG, .jpeg or .JPEG
+      2  it has at most 250 000 bytes
+      3  it can be read as an image
+      4  it is RGB or grayscale, with at least 100 pixels on each side
+      5  it is not all one value
+      6  it is not the same, byte for byte, as an earlier valid file
+
+    \b
+    Writes
+      data/validated/manifest.csv   one row for each file: its verdict (code 0 = valid) and what is known of it
+      data/validated/invalid.log    contributor/name,CODE for each invalid file
+      metrics/validation.json       counts
+
+    \b
+    Examples
+      python stages/validate.py
+      python stages/validate.py --raw ~/photos --copy-to ~/valid_photos
+    """
+    if copy_to:
+        validation.check_copies(copy_to, name_format)
+    entries = sources.entries(raw)
+    verdicts = list(progress(validation.validate(entries, workers), total=len(entries), desc="validate", unit=" files"))
+    validation.refuse_none_valid(verdicts, raw)
+    if copy_to:
+        copies = validation.copy_valid(entries, verdicts, copy_to, name_format, workers)
+        list(progress(copies, desc="copy", unit=" photos"))
+    with replacing(out / "invalid.log") as beside:
+        beside.write_text(validation.invalid_log(verdicts), encoding="utf-8", newline="\n")
+    write_table(out / "manifest.csv", validation.Verdict, verdicts)
+    counts = validation.counts(verdicts)
+    write_json(metrics, counts)
+    click.echo(f"{counts['valid']} of {counts['files']} files from {counts['contributors']} contributors are valid.")
+    if counts["valid"] < counts["files"]:
+        click.echo(f"Why the others are not: {out.as_posix()}/manifest.csv, column reason.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+import importlib.metadata
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from depixel import challenge, networks
+from depixel.cli import main
+from depixel.pixelation import prepare_image
+from depixel.restoration import ModelConfiguration, Restorer
+
+
+def depixel(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="depixel")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a test set, its targets, its submission by the identity, and an untrained model."""
+    folder = tmp_path_factory.mktemp("cli")
+    random = np.random.default_rng(0)
+    photos = random.integers(0, 256, (2, 40, 48), dtype=np.uint8)
+    areas = np.array([[3, 5, 20, 18, 6], [0, 0, 4, 4, 4], [16, 8, 32, 32, 16]])
+    samples = [prepare_image(photos[None, i % 2], *area) for i, area in enumerate(areas)]
+    images, masks, _ = zip(*samples, strict=True)
+    (folder / "test_set.pkl").write_bytes(pickle.dumps({"pixelated_images": images, "known_arrays": masks}))
+    np.savez(folder / "targets.npz", photos=photos, areas=areas)
+    challenge.write_submission(folder / "identity.bin", [p[~k] for p, k in zip(images, masks, strict=True)])
+    configuration = ModelConfiguration(
+        network="unet", width=8, size=64, area_width=(4, 32), area_height=(4, 32), block_size=(4, 16)
+    )
+    Restorer(networks.build("unet", 8, 0.0), configuration).save(folder / "model.safetensors")
+    return folder
+
+
+def test_help_is_quick_and_shows_examples():
+    code = "import sys, depixel.cli; print(*{'numpy', 'torch', 'pandas', 'PIL', 'pydantic'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "\n"
+    overview = depixel("--help")
+    assert overview.exit_code == 0
+    for name in main.commands:
+        assert f"\n    depixel {name} " in overview.output
+        assert f"Example:\n    depixel {name} " in depixel(name, "--help").output
+
+
+def test_version():
+    assert depixel("--version").output == f"depixel, version {importlib.metadata.version('depixel')}\n"
+
+
+def test_predict_check_and_score(folder, tmp_path):
+    submission = tmp_path / "answer.bin"
+    result = depixel("predict", folder / "test_set.pkl", "-o", submission, "--model", folder / "model.safetensors")
+    assert result.exit_code == 0 and "3 predictions, 1400 pixels" in result.output
+    assert [len(p) for p in challenge.read_submission(submission)] == [20 * 18, 4 * 4, 32 * 32]
+    result = depixel("check", submission, folder / "test_set.pkl")
+    assert result.exit_code == 0 and "a server would take it" in result.output
+    result = depixel("score", submission, folder)
+    assert result.exit_code == 0 and "ratio to identity" in result.output
+
+
+def test_predict_overwrites_when_told_to(folder, tmp_path):
+    submission = tmp_path / "answer.bin"
+    submission.write_bytes(b"earlier")
+    command = ["predict", folder / "test_set.pkl", "-o", submission, "--model", folder / "model.safetensors"]
+    result = depixel(*command)
+    assert result.exit_code == 1 and "--force" in result.output
+    assert submission.read_bytes() == b"earlier"
+    assert depixel(*command, "--force").exit_code == 0
+    assert len(challenge.read_submission(submission)) == 3
+
+
+@pytest.mark.parametrize(
+    ("test_set", "model"), [("targets.npz", "model.safetensors"), ("test_set.pkl", "no.safetensors")]
+)
+def test_predict_writes_nothing_from_bad_input(folder, tmp_path, test_set, model):
+    result = depixel("predict", folder / test_set, "-o", tmp_path / "answer.bin", "--model", folder / model)
+    assert result.exit_code == 1 and result.output.startswith("Error: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_tells_what_a_server_would_not_take(folder, tmp_path):
+    predictions = challenge.read_submission(folder / "identity.bin")
+    challenge.write_submission(tmp_path / "short.bin", [predictions[0][1:], *predictions[1:]])
+    result = depixel("check", tmp_path / "short.bin", folder / "test_set.pkl")
+    assert result.exit_code == 1 and "would not take it" in result.output
+    assert "prediction 0 has 359 pixels, but 360 are unknown" in result.output
+
+
+def test_score_of_the_identity(folder):
+    result = depixel("score", folder / "identity.bin", folder / "targets.npz", "--json")
+    scores = json.loads(result.output)
+    assert list(scores) == ["rmse_pooled", "rmse_mean", "ratio_pooled", "ratio_mean"]
+    assert scores["ratio_pooled"] == scores["ratio_mean"] == 1
+    table = depixel("score", folder / "identity.bin", folder).output
+    assert f"{scores['rmse_pooled']:.4f}" in table and f"{scores['rmse_mean']:.4f}" in table
+
+
+@pytest.mark.parametrize(
+    "arguments", [("check", "no.bin", "no.pkl"), ("score", "no.bin", "."), ("predict", "no.pkl", "-o", "never.bin")]
+)
+def test_a_mistake_is_one_message(arguments):
+    result = depixel(*arguments)
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    assert result.output.startswith("Error: no.") and "there is no such file" in result.output
+
+
+def test_sample(tmp_path):
+    command = ["sample", tmp_path / "raw", "--contributors", 1, "--photos", 2]
+    assert depixel(*command).exit_code == 0
+    assert len(list((tmp_path / "raw").iterdir())) == 1
+    assert depixel(*command).exit_code == 1  # overwrites nothing

@@ -1,0 +1,193 @@
+import os
+import zipfile
+
+import pytest
+
+from depixel import sources
+from depixel.errors import DepixelError
+from depixel.photos import UnreadableError
+from depixel.sources import each, entries, read
+
+
+def listed(root):
+    return [entry.path for entry in entries(root)]
+
+
+def test_files_and_members_are_in_one_order(tmp_path, write_zip):
+    write_zip(tmp_path / "k2.zip", {"b.jpg": b"1", "A/a.jpg": b"2", "empty/": b""})
+    write_zip(tmp_path / "2023" / "k1.ZIP", {"z.jpg": b"3"})
+    for name in ("alice/x.jpg", "alice/deep/er/y.jpg", "k2/c.jpg", "single.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"1234")
+    found = entries(tmp_path)
+    assert [(entry.contributor, entry.name, entry.size) for entry in found] == [
+        ("alice", "deep/er/y.jpg", 4),
+        ("alice", "x.jpg", 4),
+        ("k1", "z.jpg", 1),
+        ("k2", "A/a.jpg", 1),
+        ("k2", "b.jpg", 1),
+        ("k2", "c.jpg", 4),
+        ("", "single.jpg", 4),
+    ]
+    assert [entry.path for entry in found] == sorted(entry.path for entry in found)
+    assert [read(entry, 10) for entry in found] == [b"1234", b"1234", b"3", b"2", b"1", b"1234", b"1234"]
+
+
+def test_a_name_may_be_there_twice(tmp_path, write_zip):
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(tmp_path / "k1.zip", "w") as archive:
+        for content in (b"first", b"second"):
+            archive.writestr("a.jpg", content)
+    (tmp_path / "k1").mkdir()
+    (tmp_path / "k1" / "a.jpg").write_bytes(b"loose")
+    found = entries(tmp_path)
+    assert [entry.path for entry in found] == ["k1/a.jpg"] * 3
+    assert sorted(read(entry, 10) for entry in found) == [b"first", b"loose", b"second"]
+    assert entries(tmp_path) == found
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\3\4" + bytes(100)])
+def test_an_archive_that_cannot_be_read_is_one_entry(tmp_path, content, write_zip):
+    write_zip(tmp_path / "k2.zip", {"a.jpg": b"1"})
+    (tmp_path / "k1.zip").write_bytes(content)
+    broken, whole = entries(tmp_path)
+    assert (broken.contributor, broken.name, broken.size) == ("k1", "", len(content))
+    assert broken.path == "k1" and broken.problem
+    assert read(whole, 10) == b"1"
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "x/../../a.jpg", "/a.jpg", "C:/a.jpg", "c:a.jpg", "..\\a.jpg", "\\a.jpg"])
+def test_names_that_leave_the_archive_are_not_read(tmp_path, write_zip, name):
+    write_zip(tmp_path / "k1.zip", {name: b"1", "fine..jpg": b"2"})
+    problems = {entry.name: entry.problem for entry in entries(tmp_path)}
+    assert problems.pop("fine..jpg") == ""
+    assert [bool(problem) for problem in problems.values()] == [True]
+    with pytest.raises(UnreadableError, match="not a name within the archive"):
+        read(next(entry for entry in entries(tmp_path) if entry.problem), 10)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_methods_that_inflate_without_limit_are_not_read(tmp_path, write_zip, method):
+    write_zip(tmp_path / "k1.zip", {"a.jpg": bytes(10)}, method)
+    with pytest.raises(UnreadableError, match="compressed by method"):
+        read(entries(tmp_path)[0], 100)
+
+
+def test_encrypted_members_are_not_read(tmp_path, write_zip):
+    path = write_zip(tmp_path / "k1.zip", {"a.jpg": b"1"})
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(data)
+    with pytest.raises(UnreadableError, match="encrypted"):
+        read(entries(tmp_path)[0], 10)
+
+
+def test_no_more_is_read_than_asked_for(tmp_path, write_zip):
+    write_zip(tmp_path / "k1.zip", {"zeros.jpg": bytes(5_000_000)})
+    (tmp_path / "loose.jpg").write_bytes(bytes(5000))
+    assert [(entry.size, len(read(entry, 100))) for entry in entries(tmp_path)] == [(5_000_000, 101), (5000, 101)]
+
+
+def test_a_member_larger_than_declared_is_damaged(tmp_path, write_zip):
+    path = write_zip(tmp_path / "k1.zip", {"zeros.jpg": bytes(5_000_000)})
+    path.write_bytes(path.read_bytes().replace((5_000_000).to_bytes(4, "little"), (1000).to_bytes(4, "little")))
+    (entry,) = entries(tmp_path)
+    assert entry.size == 1000
+    with pytest.raises(UnreadableError, match="CRC"):
+        read(entry, 2000)
+
+
+def test_a_damaged_member_does_not_harm_the_others(tmp_path, write_zip):
+    path = write_zip(tmp_path / "k1.zip", {"a.jpg": b"a" * 50, "b.jpg": b"b" * 50}, zipfile.ZIP_STORED)
+    path.write_bytes(path.read_bytes().replace(b"aaaa", b"aaxa", 1))
+    damaged, whole = entries(tmp_path)
+    with pytest.raises(UnreadableError, match="CRC"):
+        read(damaged, 100)
+    assert read(whole, 100) == b"b" * 50
+
+
+def test_names_are_shown_on_one_line_in_utf8(tmp_path, write_zip):
+    write_zip(tmp_path / "k1.zip", {"a\nb\x1b\u2028.jpg": b"1", "jäger 雪,.jpg": b"2"})
+    assert listed(tmp_path) == ["k1/a\\nb\\x1b\\u2028.jpg", "k1/jäger 雪,.jpg"]
+    assert [read(entry, 10) for entry in entries(tmp_path)] == [b"1", b"2"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_names_that_are_not_utf8_are_escaped(tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"1")
+    assert listed(tmp_path) == ["caf\\udce9.jpg"]
+    assert read(entries(tmp_path)[0], 10) == b"1"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs links and FIFOs")
+def test_links_and_special_files(tmp_path):
+    root = tmp_path / "raw"
+    root.mkdir()
+    (tmp_path / "cache").write_bytes(b"linked")
+    (root / "file.jpg").symlink_to(tmp_path / "cache")
+    (root / "folder.jpg").symlink_to(root)
+    (root / "nothing.jpg").symlink_to(root / "gone")
+    os.mkfifo(root / "pipe.jpg")
+    found = {entry.name: entry for entry in entries(root)}
+    assert read(found.pop("file.jpg"), 10) == b"linked"
+    assert {name: entry.problem for name, entry in found.items()} == {
+        "folder.jpg": "a link to a folder, which is not followed",
+        "nothing.jpg": "a link to nothing",
+        "pipe.jpg": "neither a file nor a folder",
+    }
+    for entry in found.values():
+        with pytest.raises(UnreadableError):
+            read(entry, 10)
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.write_bytes(b"1")])
+def test_nothing_there_says_what_to_do(tmp_path, make):
+    make(tmp_path / "raw")
+    with pytest.raises(DepixelError, match=r"dvc pull.*depixel sample"):
+        entries(tmp_path / "raw")
+
+
+def test_a_file_that_is_gone_is_unreadable(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    (entry,) = entries(tmp_path)
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(UnreadableError, match="cannot be read"):
+        read(entry, 10)
+
+
+def square_of(number: int) -> int:
+    if number == 77:
+        raise DepixelError("77 is not allowed")
+    return number**2
+
+
+@pytest.mark.parametrize("workers", [1, 2, None])
+def test_each_keeps_the_order(workers):
+    assert list(each(square_of, range(70), workers)) == [n**2 for n in range(70)]
+    assert list(each(square_of, [], workers)) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_passes_errors_on(workers):
+    with pytest.raises(DepixelError, match="77 is not allowed"):
+        list(each(square_of, range(100), workers))
+
+
+def die(number: int) -> None:
+    os._exit(1)
+
+
+def test_a_process_that_dies_is_told_plainly():
+    with pytest.raises(DepixelError, match="--workers 1"):
+        list(each(die, range(40), 2))
+
+
+def test_an_archive_that_was_read_is_not_held_open(tmp_path, write_zip):
+    write_zip(tmp_path / "k1.zip", {"a.jpg": b"before"})
+    assert list(each(content, entries(tmp_path), 1)) == [b"before"]
+    write_zip(tmp_path / "k1.zip", {"a.jpg": b"after"})
+    assert list(each(content, entries(tmp_path), 1)) == [b"after"]
+    assert sources._archive.cache_info().currsize == 0
+
+
+def content(entry: sources.Entry) -> bytes:
+    return read(entry, 100)
