@@ -22,9 +22,10 @@ import psutil
 from PIL import Image
 
 from depixel import sources
+from depixel.validation import MOST_BYTES
 
 STAGES = Path(__file__).resolve().parents[1] / "stages"
-LARGE_BYTES = 200_000
+LARGE_BYTES = 180_000
 
 
 def run(raw: Path, stages: Sequence[str]) -> tuple[list[float], float]:
@@ -38,7 +39,7 @@ def run(raw: Path, stages: Sequence[str]) -> tuple[list[float], float]:
             process = psutil.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
             while process.poll() is None:
                 peak = max(peak, sum(map(memory, [process, *process.children(recursive=True)])))
-                time.sleep(0.05)
+                time.sleep(0.1)
             if process.returncode:
                 sys.exit(f"{stage} failed")
             seconds.append(time.perf_counter() - start)
@@ -55,17 +56,18 @@ def memory(process: psutil.Process) -> int:
 
 
 def enlarge(task: tuple[sources.Entry, Path]) -> None:
-    """Write the photo, enlarged as far as `LARGE_BYTES` allow."""
+    """Write the photo, enlarged to about `LARGE_BYTES`."""
     entry, path = task
-    with Image.open(io.BytesIO(sources.read(entry, 250_000))) as image:
-        for factor in range(16, 0, -1):
+    with Image.open(io.BytesIO(sources.read(entry, MOST_BYTES))) as image:
+        for factor in range(2, 17, 2):
             file = io.BytesIO()
-            image.resize([factor * side for side in image.size], Image.Resampling.BICUBIC).save(
-                file, "JPEG", quality=92
-            )
-            if file.tell() <= LARGE_BYTES * 1.15:
+            larger = image.resize([factor * side for side in image.size], Image.Resampling.BICUBIC)
+            larger.save(file, "JPEG", quality=92)
+            if file.tell() > MOST_BYTES:
                 break
-    path.write_bytes(file.getvalue())
+            path.write_bytes(file.getvalue())
+            if file.tell() > LARGE_BYTES:
+                break
 
 
 def decode(path: Path) -> None:

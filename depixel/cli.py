@@ -56,14 +56,13 @@ def sample(folder: Path, seed: int, contributors: int, photos: int, test_set: Pa
       depixel sample data/raw --contributors 3 --photos 10
     """
     from depixel import challenge
-    from depixel.sample import test_set as make_test_set
-    from depixel.sample import write_sample
+    from depixel.sample import unseen_photos, write_sample
 
     with progress(total=contributors, unit="contributor") as bar:
         write_sample(folder, seed=seed, contributors=contributors, photos=photos, on_done=bar.update)
     click.echo(f"{folder}: {contributors} contributors' ZIPs with {photos} photos each")
     if test_set:
-        challenge.write_test_set(test_set, *make_test_set(seed, count=40))
+        challenge.write_test_set(test_set, *unseen_photos(seed, count=40))
         click.echo(f"{test_set}: 40 samples of other photos")
 
 
@@ -152,3 +151,7 @@ def score(submission: Path, targets: Path, as_json: bool) -> None:
 
 def _amount(predictions: list) -> str:
     return f"{len(predictions)} predictions, {sum(map(len, predictions))} pixels"
+
+
+if __name__ == "__main__":
+    main()

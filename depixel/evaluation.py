@@ -66,7 +66,7 @@ def breakdown(
 
 
 def area_class(areas: np.ndarray) -> np.ndarray:
-    """(N,) int64: the upper end of each area's class in pixels (`AREA_BINS`), or its own size beyond the last."""
+    """(N,) int64: the upper end of each area's class in pixels (`AREA_BINS`); beyond the last, that and 1."""
     pixels = areas[:, 2] * areas[:, 3]
     ends = np.array(AREA_BINS)
     return np.where(pixels > ends[-1], ends[-1] + 1, ends[np.searchsorted(ends, pixels).clip(max=len(ends) - 1)])

@@ -32,14 +32,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
         else:
             beside.replace(path)
     except OSError as error:
-        if error.filename is not None and str(beside) not in (str(error.filename), str(error.filename2)):
+        if error.filename is not None and not _within_or_above(beside, Path(str(error.filename))):
             raise  # not about this output
         raise DepixelError(f"{path}: cannot be written ({error.strerror or error}). Nothing was changed.") from error
     finally:
         if beside.is_dir():
             shutil.rmtree(beside)
-        else:
-            beside.unlink(missing_ok=True)
+        elif beside.exists():
+            beside.unlink()
+
+
+def _within_or_above(path: Path, other: Path) -> bool:
+    return path == other or path in other.parents or other in path.parents
 
 
 def write_json(path: str | Path, content: dict) -> None:

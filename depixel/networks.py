@@ -6,13 +6,14 @@ block means is not theirs but the restoration's. A new network is a class with `
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Annotated
 
 import torch
+from pydantic import AfterValidator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from depixel.blocks import Blocks
-from depixel.errors import DepixelError
 
 _REGISTRY: dict[str, type[nn.Module]] = {}
 
@@ -32,17 +33,23 @@ def names() -> list[str]:
     return sorted(_REGISTRY)
 
 
+def _registered(name: str) -> str:
+    if name not in _REGISTRY:
+        raise ValueError(f"there is no such network; the networks are {', '.join(names())}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_registered)]
+"""The name of a registered network, as a setting."""
+
+
 def build(name: str, width: int, dropout: float = 0.0) -> nn.Module:
     """Make the network `name`.
 
     Args:
-        width: channels of its first level. dropout: share of the features set to 0 in training, 0 <= dropout < 1.
-
-    Raises:
-        DepixelError: no network has this name.
+        name: a `Name`. width: channels of its first level. dropout: share of the features set to 0 in training,
+            0 <= dropout < 1.
     """
-    if name not in _REGISTRY:
-        raise DepixelError(f"train.network = {name!r}: there is no such network; the networks are {', '.join(names())}")
     return _REGISTRY[name](width, dropout)
 
 
@@ -69,7 +76,7 @@ class BasicCNN(nn.Module):
         known = ~blocks.unknown
         x = torch.cat([pixelated / 255, known.float()], dim=1)  # (B, 2, H, W)
         for layer in self.hidden:
-            x = self.drop(F.relu(layer(x.contiguous(memory_format=torch.channels_last))))
+            x = self.drop(F.relu(layer(x)))
         return self.out(x).float() * 255
 
 
@@ -119,7 +126,7 @@ class UNet(nn.Module):
         smooth = blocks.smooth(pixelated, self.SMOOTHING)
         level = smooth.mean(dim=(2, 3), keepdim=True)
         planes = torch.cat([(pixelated - level) / 64, (smooth - level) / 64, blocks.features()], dim=1)  # (B, 9, H, W)
-        x = F.pixel_unshuffle(planes, 2).contiguous(memory_format=torch.channels_last)  # (B, 36, H/2, W/2)
+        x = F.pixel_unshuffle(planes, 2)  # (B, 36, H/2, W/2)
         fine = self.stages[0](self.stem(x))  # (B, a, H/2, W/2)
         middle = self.stages[1](self.down[0](fine))  # (B, b, H/4, W/4)
         coarse = self.stages[2](self.down[1](middle))  # (B, c, H/8, W/8)

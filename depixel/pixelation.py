@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field, field_validator
 
+from depixel.errors import DepixelError
 from depixel.settings import Range, Settings
 
 LEAST_BLOCK = 2
@@ -134,7 +135,16 @@ def draw_areas(u: np.ndarray, image_size: int, settings: PixelationSettings) -> 
     Returns:
         (N, 5) int64: x, y, width, height, block_size; width, height and block_size uniform on their ranges, x and y on
         all places where the area is inside the image.
+
+    Raises:
+        DepixelError: the images are smaller than the smallest area.
     """
+    for name, (least, _) in (("width", settings.width), ("height", settings.height)):
+        if least > image_size:
+            raise DepixelError(
+                f"pixelation.{name}: the least is {least}, but the images are {image_size} x {image_size} pixels. "
+                f"Lower it in params.yaml, or raise prepare.size"
+            )
 
     def pick(column: np.ndarray, least, most) -> np.ndarray:
         return np.floor(column * (most - least + 1)).astype(np.int64) + least

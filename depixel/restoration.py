@@ -33,7 +33,7 @@ class ModelConfiguration(Settings):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    network: str
+    network: networks.Name
     width: int = Field(ge=1, le=1024)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     size: int = Field(ge=8)
@@ -169,7 +169,8 @@ class Restorer:
     def predict_batch(self, pixelated: Tensor, areas: Tensor) -> list[np.ndarray]:
         """As `predict`, for one batch: pixelated (B, 1, H, W) float32, areas (B, 5) int64."""
         pixelated, areas = pixelated.to(self.device), areas.to(self.device)
-        windows, within = cut_windows(pixelated, areas, window_side(int(areas[:, 2:4].max())))
+        trained = max(self.configuration.area_width[1], self.configuration.area_height[1])
+        windows, within = cut_windows(pixelated, areas, window_side(max(trained, int(areas[:, 2:4].max()))))
         blocks = Blocks(within, *windows.shape[2:])
         with torch.inference_mode():
             restored = restore(self.network, windows, blocks, self.configuration.precision)

@@ -524,7 +524,7 @@ def _equipment(seed: int, contributor: int) -> tuple[Camera, dict[str, np.ndarra
     return _camera(_random(seed, contributor, CAMERA, 0)), _textures(_random(seed, contributor, TEXTURES, 0))
 
 
-def test_set(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+def unseen_photos(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Make the photos and areas of a test set, of contributors who are not in the sample.
 
     Returns:

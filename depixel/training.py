@@ -11,11 +11,11 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from depixel import networks
@@ -31,16 +31,10 @@ from depixel.settings import Settings
 CHECKPOINT_SECONDS = 120
 
 
-def _registered(name: str) -> str:
-    if name not in networks.names():
-        raise ValueError(f"there is no such network; the networks are {', '.join(networks.names())}")
-    return name
-
-
 class TrainSettings(Settings):
     """The section `train` of params.yaml."""
 
-    network: Annotated[str, AfterValidator(_registered)] = "unet"
+    network: networks.Name = "unet"
     width: int = Field(36, ge=1, le=1024, description="channels of the first level")
     dropout: float = Field(0.0, ge=0, lt=1)
     epochs: int = Field(20, ge=1)
@@ -257,6 +251,7 @@ class Run:
         for photos in (self.training, self.validation):
             digest.update(photos.ids.tobytes())
             digest.update(photos.images[photos.rows].tobytes())
+            digest.update(str(photos.train_images.shape).encode())
         for module in sorted(Path(__file__).parent.glob("*.py")):
             digest.update(module.read_bytes())
         digest.update(f"{torch.__version__} {self.device} {self.precision}".encode())

@@ -5,11 +5,26 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # how long an example takes says more of the machine
+hypothesis.settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """PyTorch on one thread: faster on tiny tensors, and no slower where all cores are busy."""
+    import torch  # only the tests that use it wait for it
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
+
+from tests.conftest import REPOSITORY
 
 PARAMS = "prepare: {size: 32, train_size: 64}\nsplit: {by: contributor, seed: 0, validation: 0.3, test: 0.3}\n"
 

@@ -1,0 +1,40 @@
+# The two commands are `make repro` and `make test`; README.md has the plain commands behind them.
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: repro test lock clean
+
+repro: .venv/installed
+	test -e data/raw && test -e data/test_set || dvc pull data/raw.dvc data/test_set.dvc
+	dvc repro
+	@echo
+	@dvc metrics show
+	@echo
+	@python -c 'import pandas; print(pandas.read_csv("metrics/comparison.csv").round(3).to_string(index=False))'
+	@echo
+	@echo "Submission file: predictions/submission.bin    Model: models/depixel.safetensors"
+	@echo "Pictures: metrics/contact_sheet.png, predictions/*.png    Curves: dvc plots show"
+
+test: .venv/installed
+	ruff check .
+	ruff format --check .
+	python -m pytest
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Exact versions of everything, for every platform; without what only a CUDA build of torch needs.
+lock: .venv/installed
+	python -m pip install --quiet uv
+	uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-header --no-annotate --upgrade \
+		--output-file requirements.all pyproject.toml
+	(sed -n '/^#/p' requirements.lock; grep --invert-match --extended-regexp '^(nvidia-|cuda-|triton)' requirements.all) > requirements.new
+	mv requirements.new requirements.lock
+	rm requirements.all
+
+clean:
+	rm -rf .venv .pytest_cache .hypothesis .ruff_cache build *.egg-info

@@ -1,0 +1,101 @@
+"""How fast training and prediction are, and how much memory they take; two cores unless --threads says otherwise.
+
+    python benchmarks/training.py --prepared .scratch/photos/prepared --split .scratch/photos/split.csv
+
+Prints, for `unet` at 1.6 M parameters: samples a second of whole training steps in bfloat16 channels_last, in float32
+channels_last, and the way PyTorch does it by default (float32, channels first); the share of a step that drawing and
+pixelating the batch takes, and what the per-sample way, a loop of `prepare_image`, would take; images a second of
+prediction; and the memory of the process.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import click
+import numpy as np
+import psutil
+import torch
+
+from depixel.batches import Photos, fixed_samples, training_batch
+from depixel.blocks import Blocks, cut_windows
+from depixel.networks import parameter_count
+from depixel.pixelation import PixelationSettings, draw_areas, prepare_image, uniforms
+from depixel.restoration import best_precision
+from depixel.training import Run, TrainSettings
+
+STEPS = 12
+
+
+def seconds(work: Callable[[], object], times: int = STEPS) -> float:
+    """The median of several runs, after one that is not counted."""
+    work()
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return median(found)
+
+
+def train_step(photos: Photos, validation: Photos, settings: TrainSettings, channels_last: bool) -> float:
+    """Seconds of one whole training step, drawing included."""
+    run = Run(settings, PixelationSettings(), photos, validation, Path("unused"))
+    if not channels_last:
+        run.network.to(memory_format=torch.contiguous_format)
+    chosen = np.arange(settings.batch_size)
+    return seconds(lambda: run._train_step(*run._samples(chosen, 0)))
+
+
+def per_sample(photos: Photos, chosen: np.ndarray) -> None:
+    """What a data set class does: one `prepare_image` for each sample."""
+    areas = draw_areas(uniforms(photos.ids[chosen], "loop", 5), 64, PixelationSettings())
+    for row, area in zip(photos.rows[chosen], areas, strict=True):
+        prepare_image(photos.images[row][None], *map(int, area))
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--prepared", type=click.Path(exists=True, path_type=Path), default="data/prepared", show_default=True)
+@click.option("--split", "splits", type=click.Path(exists=True, path_type=Path), default="data/split.csv")
+@click.option("--width", default=36, show_default=True)
+@click.option("--threads", default=2, show_default=True)
+def main(prepared: Path, splits: Path, width: int, threads: int) -> None:
+    photos = Photos.load(prepared, splits, "train", larger=True)
+    validation = Photos.load(prepared, splits, "validation").first(64)
+    chosen, pixelation = np.arange(64), PixelationSettings()
+    base = TrainSettings(width=width, threads=threads, device="cpu")
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+    print(f"{threads} threads, AMX: {'yes' if amx else 'no'}, fastest precision here: {best_precision('cpu')}")
+
+    steps = {}
+    for precision in ("bfloat16", "float32"):
+        settings = base.model_copy(update={"precision": precision})
+        steps[precision] = train_step(photos, validation, settings, channels_last=True)
+        print(f"training, {precision}, channels_last: {64 / steps[precision]:.0f} samples/s")
+    steps["default"] = train_step(photos, validation, base.model_copy(update={"precision": "float32"}), False)
+    print(f"training, PyTorch's defaults: {64 / steps['default']:.0f} samples/s")
+    best = min(steps.values())
+    print(f"ours against PyTorch's defaults: {steps['default'] / best:.2f} times as fast")
+
+    def draw() -> None:
+        images, areas = training_batch(photos, chosen, pixelation, "draw", 0.5, True)
+        windows, within = cut_windows(images, areas, 48)
+        Blocks(within, 48, 48).pixelate(windows)
+
+    batch, loop = seconds(draw), seconds(lambda: per_sample(photos, chosen))
+    print(f"drawing and pixelating a batch: {batch * 1e3:.1f} ms, {batch / best:.1%} of a step")
+    print(f"a loop of prepare_image, without crops and flips: {loop * 1e3:.1f} ms, {loop / best:.1%} of a step")
+
+    run = Run(base, pixelation, photos, validation, Path("unused"))
+    print(f"parameters: {parameter_count(run.network) / 1e6:.2f} M")
+    restorer, samples = run.restorer(), fixed_samples(validation, pixelation, [str(i) for i in range(8)])
+    took = seconds(lambda: restorer.predict(samples.pixelated, samples.areas), 5)
+    print(f"prediction: {len(samples.areas) / took:.0f} images/s")
+    for row in photos.rows:  # as an epoch does: every page of the memory-mapped arrays
+        photos.train_images[row].max()
+    print(f"memory with {len(photos)} photos to train on: {psutil.Process().memory_info().rss / 1e9:.2f} GB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,306 @@
+"""The pipeline as a person runs it: real commands in real temporary repositories."""
+
+import ast
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from depixel.challenge import read_submission, write_test_set
+from depixel.sample import unseen_photos, write_sample
+from tests.conftest import REPOSITORY
+
+STAGES = ("validate", "prepare", "split", "train", "evaluate", "export")
+SMALL = {"epochs": 2, "width": 4, "batch_size": 16, "threads": 1}
+
+
+def run(*command: str, cwd: Path, code: int | None = 0) -> subprocess.CompletedProcess:
+    """Run a command of this environment; its exit code must be `code` (None: any)."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "DVC_NO_ANALYTICS": "1",
+        "GIT_AUTHOR_NAME": "a",
+        "GIT_AUTHOR_EMAIL": "a@localhost",
+        "GIT_COMMITTER_NAME": "a",
+        "GIT_COMMITTER_EMAIL": "a@localhost",
+        "COLUMNS": "250",
+    }
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8")
+    assert code is None or done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def tracked() -> list[str]:
+    return run("git", "ls-files", "-co", "--exclude-standard", cwd=REPOSITORY).stdout.splitlines()
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory) -> Path:
+    """A copy of the project with a tiny sample and a tiny training, committed, not yet run."""
+    folder = tmp_path_factory.mktemp("project") / "depixel"
+    for name in tracked():
+        if not name.startswith("data/store/") and (REPOSITORY / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, folder / name)
+    settings = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    settings["train"].update(SMALL)
+    settings["split"].update(by="photo", validation=0.2, test=0.3)
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    write_sample(folder / "data/raw", contributors=3, photos=12, workers=1)
+    write_test_set(folder / "data/test_set", *unseen_photos(seed=0, count=4))
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    run("git", "init", "--quiet", "--initial-branch=main", cwd=folder)
+    run("dvc", "add", "--quiet", "data/raw", "data/test_set", cwd=folder)
+    run("git", "add", "--all", cwd=folder)
+    run("git", "commit", "--quiet", "--message=start", cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reproduced(project) -> Path:
+    """The same after `dvc repro`, pushed to its embedded remote and committed."""
+    run("dvc", "repro", cwd=project)
+    run("dvc", "push", "--quiet", cwd=project)
+    run("git", "add", "--all", cwd=project)
+    run("git", "commit", "--quiet", "--message=results", cwd=project)
+    return project
+
+
+def clone(project: Path, folder: Path) -> Path:
+    run("git", "clone", "--quiet", str(project), str(folder), cwd=project)
+    return folder
+
+
+def local_imports(path: Path) -> set[Path]:
+    """Modules of the package that this file imports itself."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        files = (REPOSITORY / f"{name.replace('.', '/')}.py" for name in names if name.startswith("depixel."))
+        found.update(file for file in files if file.is_file())
+    return found
+
+
+def all_imports(path: Path) -> set[Path]:
+    found, todo = set(), [path]
+    while todo:
+        if (file := todo.pop()) not in found:
+            found.add(file)
+            todo += local_imports(file)
+    return found
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dvc_yaml_names_exactly_the_sources_a_stage_uses(stage):
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    named = {dep for dep in stages[stage]["deps"] if dep.endswith(".py")}
+    used = {path.relative_to(REPOSITORY).as_posix() for path in all_imports(REPOSITORY / f"stages/{stage}.py")}
+    assert named == used
+    assert stages[stage]["cmd"] == f"python stages/{stage}.py"
+
+
+def test_the_package_itself_is_empty():
+    """No stage depends on depixel/__init__.py, so it must not do anything."""
+    body = ast.parse((REPOSITORY / "depixel/__init__.py").read_text(encoding="utf-8")).body
+    assert [type(node) for node in body] == [ast.Expr]
+
+
+def test_dvc_yaml_names_exactly_the_settings_a_stage_reads():
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    for stage in STAGES:
+        source = (REPOSITORY / f"stages/{stage}.py").read_text(encoding="utf-8")
+        assert sorted(stages[stage].get("params", [])) == sorted(re.findall(r'read_section\(params, "(\w+)"', source))
+
+
+def test_no_analytics_and_no_update_check():
+    config = (REPOSITORY / ".dvc/config").read_text(encoding="utf-8")
+    assert "analytics = false" in config and "check_update = false" in config
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_teaches(stage):
+    text = run("python", f"stages/{stage}.py", "--help", cwd=REPOSITORY).stdout
+    assert "Writes" in text and "Example" in text and f"python stages/{stage}.py" in text
+
+
+OUTPUTS = """
+    data/validated/manifest.csv data/validated/invalid.log data/prepared/images.npy data/prepared/index.csv
+    data/split.csv models/depixel.safetensors models/depixel.json metrics/validation.json metrics/split.json
+    metrics/training.json metrics/evaluation.json metrics/contact_sheet.png predictions/submission.bin
+"""
+
+
+def test_everything_is_there_after_repro(reproduced):
+    for name in OUTPUTS.split():
+        assert (reproduced / name).stat().st_size > 0, name
+    scores = json.loads((reproduced / "metrics/evaluation.json").read_text(encoding="utf-8"))
+    with (reproduced / "metrics/comparison.csv").open(encoding="utf-8") as file:
+        rows = {row["model"]: row for row in csv.DictReader(file)}
+    assert float(rows["identity"]["ratio_mean"]) == 1
+    assert float(rows["model"]["rmse_mean"]) == pytest.approx(scores["rmse_mean"])
+    assert 0 < scores["ratio_mean"] < 1 and 0 < scores["ratio_pooled"] < 1
+    assert len(read_submission(reproduced / "predictions/submission.bin")) == 4
+    check = run("depixel", "check", "predictions/submission.bin", "data/test_set/test_set.pkl", cwd=reproduced)
+    assert "would take it" in check.stdout
+
+
+def test_predict_gives_what_export_gave(reproduced, tmp_path):
+    answer = tmp_path / "answer.bin"
+    run("depixel", "predict", "data/test_set/test_set.pkl", "-o", str(answer), cwd=reproduced)
+    assert answer.read_bytes() == (reproduced / "predictions/submission.bin").read_bytes()
+
+
+def test_a_second_repro_does_nothing(reproduced):
+    before = (reproduced / "dvc.lock").read_bytes()
+    done = run("dvc", "repro", cwd=reproduced)
+    assert "Running stage" not in done.stdout and "up to date" in done.stdout
+    assert (reproduced / "dvc.lock").read_bytes() == before
+
+
+def test_git_sees_a_clean_tree_after_repro(reproduced):
+    assert run("git", "status", "--short", cwd=reproduced).stdout == ""
+
+
+def test_a_fresh_clone_pulls_what_the_lock_names_and_needs_no_training(reproduced, tmp_path):
+    folder = clone(reproduced, tmp_path / "clone")
+    run("dvc", "pull", cwd=folder)
+    for name in ("data/raw", "data/test_set", "models/depixel.safetensors", "predictions/submission.bin"):
+        assert (folder / name).exists(), name
+    done = run("dvc", "repro", cwd=folder)
+    # the larger images are in no store: they are made anew, and are the same
+    assert re.findall(r"Running stage '(\w+)'", done.stdout) == ["prepare"]
+    assert run("git", "status", "--short", cwd=folder).stdout == ""
+
+
+def test_a_clone_with_the_photos_alone_gets_the_same_result(reproduced, tmp_path):
+    folder = clone(reproduced, tmp_path / "clone")
+    run("dvc", "pull", "data/raw.dvc", "data/test_set.dvc", cwd=folder)
+    done = run("dvc", "repro", cwd=folder)
+    assert re.findall(r"Running stage '(\w+)'", done.stdout) == list(STAGES)
+    assert (folder / "dvc.lock").read_bytes() == (reproduced / "dvc.lock").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        ("evaluate.seed=1", ["evaluate", "export"]),
+        ("export.pictures=2", ["export"]),
+        ("train.seed=1", ["train", "evaluate", "export"]),
+    ],
+)
+def test_a_change_runs_what_it_must_and_nothing_else(reproduced, tmp_path, change, stages):
+    folder = clone(reproduced, tmp_path / "clone")
+    run("dvc", "pull", cwd=folder)
+    run("dvc", "repro", "prepare", cwd=folder)
+    done = run("dvc", "exp", "run", "-S", change, cwd=folder)
+    assert re.findall(r"Running stage '(\w+)'", done.stdout) == stages
+
+
+def test_experiments_can_be_compared(reproduced, tmp_path):
+    folder = clone(reproduced, tmp_path / "clone")
+    run("dvc", "pull", cwd=folder)
+    run("dvc", "exp", "run", "-n", "short", "-S", "train.epochs=1", cwd=folder)
+    rows = json.loads(run("dvc", "exp", "show", "--json", cwd=folder).stdout)
+    experiments = [e["revs"][0] for row in rows for e in row["experiments"] or []]
+    assert [e["name"] for e in experiments] == ["short"]
+    scores = {name: value["data"] for name, value in experiments[0]["data"]["metrics"].items()}
+    assert 0 < sum(len(values) for values in scores.values()) < 8
+    assert set(scores) == {"metrics/training.json", "metrics/evaluation.json"}
+    assert "ratio_mean" in run("dvc", "metrics", "show", cwd=folder).stdout
+    run("dvc", "plots", "show", cwd=folder)
+    assert "contact_sheet" in (folder / "dvc_plots/index.html").read_text(encoding="utf-8")
+
+
+def test_the_second_stage_notices_changed_photos(reproduced, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(reproduced / "data", folder / "data")
+    shutil.copy(reproduced / "params.yaml", folder)
+    first = sorted((folder / "data/raw").iterdir())[0]
+    first.unlink()
+    done = run("python", str(REPOSITORY / "stages/prepare.py"), cwd=folder, code=1)
+    assert "dvc repro" in done.stderr
+
+
+@pytest.fixture
+def workplace(reproduced, tmp_path) -> Path:
+    """A folder with all outputs in which a stage can be run by hand."""
+    for name in ("data", "models", "metrics", "params.yaml"):
+        source = reproduced / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    return tmp_path
+
+
+def stage(name: str, cwd: Path, *arguments: str, code: int) -> str:
+    return run("python", str(REPOSITORY / f"stages/{name}.py"), *arguments, cwd=cwd, code=code).stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("train", "train: {epochs: 0}", "train.epochs = 0"),
+        ("train", "train: {network: resnet}", "basic_cnn"),
+        ("train", "train: {epoch: 1}", "unknown key train.epoch"),
+        ("train", "trian: {epochs: 1}", "unknown section 'trian'"),
+        ("prepare", "prepare: {size: 128, train_size: 64}", "train_size"),
+        ("split", "split: {validation: 0.6, test: 0.6}", "below 1"),
+        ("split", "split: {test: 0.000001}", "split.by: photo"),
+        ("export", "export: {test_set: nowhere.pkl}", "nowhere.pkl"),
+        ("train", "train: [", "params.yaml"),
+    ],
+)
+def test_a_wrong_setting_is_told_and_earlier_outputs_stay(workplace, name, text, told):
+    (workplace / "params.yaml").write_text(text, encoding="utf-8")
+    before = {path: path.read_bytes() for path in workplace.rglob("*") if path.is_file()}
+    assert told in stage(name, workplace, code=1)
+    assert {path: path.read_bytes() for path in workplace.rglob("*") if path.is_file()} == before
+
+
+def test_missing_photos_are_told(workplace):
+    shutil.rmtree(workplace / "data/raw")
+    assert "dvc pull" in stage("validate", workplace, code=1)
+    (workplace / "data/raw").mkdir()
+    assert "depixel sample" in stage("validate", workplace, code=1)
+    (workplace / "data/raw/notes.jpg").write_text("no photo", encoding="utf-8")
+    assert "valid" in stage("validate", workplace, code=1)
+
+
+def test_a_model_that_does_not_fit_is_told(workplace):
+    described = workplace / "models/depixel.json"
+    described.write_text(described.read_text(encoding="utf-8").replace('"width": 4', '"width": 5'), encoding="utf-8")
+    assert "depixel.safetensors" in stage("evaluate", workplace, code=1)
+    (workplace / "models/depixel.safetensors").unlink()
+    assert "dvc pull" in stage("export", workplace, code=1)
+
+
+@pytest.mark.parametrize("content", [b"", b"no pickle", b"cos\nsystem\n(S'echo hostile'\ntR."])
+def test_a_hostile_test_set_is_told(workplace, content):
+    (workplace / "data/test_set/test_set.pkl").write_bytes(content)
+    told = stage("export", workplace, code=1)
+    assert "test_set.pkl" in told and not (workplace / "predictions").exists()
+
+
+def test_a_failing_stage_leaves_the_earlier_outputs_under_dvc(reproduced, tmp_path):
+    folder = clone(reproduced, tmp_path / "clone")
+    run("dvc", "pull", cwd=folder)
+    before = (folder / "models/depixel.safetensors").read_bytes()
+    # a learning rate that diverges at once
+    run("dvc", "repro", "prepare", cwd=folder)
+    done = run(
+        "dvc", "exp", "run", "-S", "train.learning_rate=1e20", "-S", "train.gradient_clip=0", cwd=folder, code=None
+    )
+    assert done.returncode != 0 and "diverged" in done.stderr + done.stdout
+    assert (folder / "models/depixel.safetensors").read_bytes() == before

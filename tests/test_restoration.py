@@ -1,0 +1,318 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from depixel import networks
+from depixel.blocks import Blocks
+from depixel.errors import DepixelError
+from depixel.pixelation import PixelationSettings, draw_areas, infer_block_sizes, photo_ids, prepare_image, uniforms
+from depixel.restoration import ModelConfiguration, Restorer, best_device, best_precision, restore, window_side
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+every_network = pytest.mark.parametrize("name", networks.names())
+
+
+def restorer(name="unet", precision="float32", largest=12, seed=0):
+    """A network of width 8 with random weights, none of them 0."""
+    torch.manual_seed(seed)
+    network = networks.build(name, 8)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.03)
+    configuration = ModelConfiguration(
+        network=name,
+        width=8,
+        size=32,
+        area_width=(4, largest),
+        area_height=(4, largest),
+        block_size=(3, 6),
+        precision=precision,
+    )
+    return Restorer(network, configuration, "cpu")
+
+
+def samples(count=10, height=40, width=40, largest=12, seed=0):
+    """pixelated (N, H, W) of random images, and their areas (N, 5)."""
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 256, (count, 1, height, width), dtype=np.uint8)
+    settings = PixelationSettings(width=(4, largest), height=(4, largest), block_size=(3, 6))
+    ids = photo_ids([f"{i}" for i in range(count)])
+    areas = draw_areas(uniforms(ids, f"areas {seed}", 5), min(height, width), settings)
+    return np.stack([prepare_image(i, *a)[0][0] for i, a in zip(images, areas, strict=True)]), areas
+
+
+def assert_equal(predictions, others, tolerance=0):
+    assert len(predictions) == len(others)
+    for one, other in zip(predictions, others, strict=True):
+        np.testing.assert_allclose(one.astype(int), other.astype(int), rtol=0, atol=tolerance)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A saved unet."""
+    restorer().save(tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+# Predictions
+
+
+@every_network
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("size", [(40, 40), (64, 64), (37, 51), (13, 90), (12, 12)])
+def test_predictions_are_the_pixels_of_the_areas(name, precision, size):
+    """Images of any size: odd, smaller than a window, as small as the largest area."""
+    pixelated, areas = samples(5, *size)
+    predictions = restorer(name, precision).predict(pixelated, areas)
+    assert [p.shape for p in predictions] == [(w * h,) for _, _, w, h, _ in areas]
+    assert {p.dtype for p in predictions} == {np.dtype(np.uint8)}
+    for prediction, image, (x, y, w, h, size) in zip(predictions, pixelated, areas, strict=True):
+        shown = image[y : y + h, x : x + w].ravel()
+        assert (prediction != shown).any()  # the network has its say
+        whole = np.zeros((1, h, w), np.uint8)
+        whole[0] = prediction.reshape(h, w)
+        means, _, _ = prepare_image(whole.astype(float), 0, 0, w, h, size)
+        inner = (shown > 60) & (shown < 195)  # elsewhere clipping may move a mean
+        assert np.abs(means.ravel() - shown - 0.5)[inner].max(initial=0) <= 1  # rounding may move it by half a level
+
+
+@every_network
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_predictions_do_not_depend_on_the_batch(name, precision):
+    """Up to one gray level: convolutions of other batch sizes may sum in another order."""
+    pixelated, areas = samples(10)
+    one = restorer(name, precision)
+    together = one.predict(pixelated, areas)
+    for batch_size in (1, 3, 10):
+        assert_equal(one.predict(pixelated, areas, batch_size), together, tolerance=1)
+    assert_equal(one.predict(pixelated[::-1], areas[::-1])[::-1], together, tolerance=1)
+
+
+def test_inferred_block_sizes_predict_the_same():
+    pixelated, areas = samples(40)
+    same = infer_block_sizes(pixelated, areas, (3, 6)) == areas[:, 4]
+    assert same.sum() >= 20
+    one = restorer()
+    assert_equal(one.predict(pixelated[same], areas[same, :4]), one.predict(pixelated[same], areas[same]))
+
+
+def test_the_block_size_matters():
+    pixelated, areas = samples(5)
+    other = areas + [0, 0, 0, 0, 5]
+    one = restorer()
+    differ = [(a != b).any() for a, b in zip(one.predict(pixelated, areas), one.predict(pixelated, other), strict=True)]
+    assert all(differ)
+
+
+def test_areas_larger_than_those_of_the_training_are_restored():
+    pixelated, areas = samples(3, largest=40)
+    assert areas[:, 2:4].max() > 24
+    predictions = restorer(largest=8).predict(pixelated, areas)
+    assert [p.size for p in predictions] == (areas[:, 2] * areas[:, 3]).tolist()
+
+
+def test_pixels_outside_the_window_say_nothing():
+    """What is shown within a window decides, so a picture may be of any size."""
+    pixelated, _ = samples(1, 90, 90)
+    area = np.array([[40, 41, 12, 10, 5]])
+    pixelated[0, 41:51, 40:52] = 99
+    far = pixelated.copy()
+    far[:, :20], far[:, :, 70:] = 0, 255
+    one = restorer()
+    assert_equal(one.predict(pixelated, area), one.predict(far, area))
+    near = pixelated.copy()
+    near[:, 39] = 0
+    assert (one.predict(near, area)[0] != one.predict(pixelated, area)[0]).any()
+
+
+def test_progress_wraps_the_batches():
+    seen = []
+
+    def progress(batches):
+        for start in batches:
+            seen.append(start)
+            yield start
+
+    pixelated, areas = samples(10)
+    assert len(restorer().predict(pixelated, areas, batch_size=4, progress=progress)) == 10
+    assert len(seen) == 3
+
+
+def test_predictions_are_clipped_and_rounded():
+    class Extreme(torch.nn.Module):
+        def forward(self, pixelated, blocks):
+            stripes = torch.arange(pixelated.shape[3]) % 2 * 600.0 - 300
+            return pixelated + 0.3 + stripes
+
+    pixelated = np.full((1, 16, 16), 100, np.uint8)
+    prediction = Restorer(Extreme(), restorer().configuration, "cpu").predict(pixelated, np.array([[4, 4, 4, 4, 4]]))
+    assert prediction[0].reshape(4, 4).tolist() == [[0, 255, 0, 255]] * 4
+
+    class Fraction(torch.nn.Module):
+        def forward(self, pixelated, blocks):
+            return pixelated + 0.7
+
+    prediction = Restorer(Fraction(), restorer().configuration, "cpu").predict(pixelated, np.array([[4, 4, 4, 4, 4]]))
+    assert prediction[0].tolist() == [101] * 16  # 100.7, possible for a block shown as 100
+
+
+@every_network
+def test_restore_returns_what_is_shown_outside_and_passes_gradients(name):
+    pixelated, areas = samples(3, 24, 24)
+    images, blocks = torch.from_numpy(pixelated).float()[:, None], Blocks(torch.from_numpy(areas), 24, 24)
+    network = restorer(name).network
+    restored = restore(network, images, blocks, "bfloat16")
+    assert restored.dtype == torch.float32
+    assert torch.equal(restored[~blocks.unknown], images[~blocks.unknown])
+    mean = blocks.sums(restored) / blocks.count
+    assert ((mean >= images - 1e-3) & (mean <= images + 1 + 1e-3))[blocks.unknown].all()
+    restored.square().sum().backward()
+    assert all(parameter.grad.any() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(("largest", "side"), [(8, 24), (9, 32), (32, 48), (33, 56)])
+def test_window_side(largest, side):
+    assert window_side(largest) == side
+
+
+def test_the_best_of_this_machine_works():
+    one = restorer(precision=best_precision(best_device()))
+    pixelated, areas = samples(2)
+    on_it = Restorer(one.network, one.configuration)
+    assert on_it.device == best_device()
+    assert len(on_it.predict(pixelated, areas)) == 2
+
+
+# Save and load
+
+
+@every_network
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_round_trip(name, precision, tmp_path):
+    pixelated, areas = samples()
+    one = restorer(name, precision)
+    one.save(tmp_path / "models" / "a.safetensors")
+    again = Restorer.load(tmp_path / "models" / "a.safetensors", "cpu")
+    assert again.configuration == one.configuration
+    predictions = again.predict(pixelated, areas)
+    assert_equal(predictions, one.predict(pixelated, areas), tolerance=2)  # weights are kept as float16
+    again.save(tmp_path / "b.safetensors")
+    for suffix in (".safetensors", ".json"):
+        first = (tmp_path / "models" / "a").with_suffix(suffix).read_bytes()
+        assert (tmp_path / "b").with_suffix(suffix).read_bytes() == first
+    assert_equal(Restorer.load(tmp_path / "b.safetensors", "cpu").predict(pixelated, areas), predictions)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json", "b.safetensors", "models"]
+
+
+def test_weights_are_float16_without_code(model):
+    assert {weight.dtype for weight in load_file(model).values()} == {torch.float16}
+    assert json.loads(model.with_suffix(".json").read_text(encoding="utf-8"))["network"] == "unet"
+
+
+def test_loaded_networks_are_in_evaluation_mode(tmp_path):
+    configuration = restorer().configuration.model_copy(update={"dropout": 0.5})
+    Restorer(networks.build("unet", 8, 0.5), configuration, "cpu").save(tmp_path / "m.safetensors")
+    assert not Restorer.load(tmp_path / "m.safetensors").network.training
+
+
+# What is not a model
+
+
+def refused(path, *expected):
+    with pytest.raises(DepixelError) as error:
+        Restorer.load(path, "cpu")
+    for text in expected:
+        assert text in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".json"])
+def test_missing_files_are_named(model, suffix):
+    missing = model.with_suffix(suffix)
+    missing.unlink()
+    refused(model, f"{missing}: there is no such file", "dvc pull", "--model")
+
+
+def test_a_folder_is_no_model(tmp_path):
+    (tmp_path / "model.safetensors").mkdir()
+    refused(tmp_path / "model.safetensors", f"{tmp_path / 'model.safetensors'}: there is no such file")
+
+
+@pytest.mark.parametrize("damage", ["cut off", "empty", "noise", "pickle"])
+def test_weights_that_are_no_safetensors(model, damage):
+    data = model.read_bytes()
+    damaged = {"cut off": data[:-1], "empty": b"", "noise": b"\xff" * 99, "pickle": pickle.dumps({"a": 1})}
+    model.write_bytes(damaged[damage])
+    refused(model, f"{model}: not a safetensors file, or cut off")
+
+
+class _Touch:
+    """A pickle of it creates a file when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_no_pickle_is_run(model, tmp_path):
+    torch.save(_Touch(tmp_path / "trap"), model)
+    refused(model, f"{model}: not a safetensors file")
+    assert not (tmp_path / "trap").exists()
+    torch.load(model, weights_only=False)  # it would have
+    assert (tmp_path / "trap").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"{'network': 1}"])
+def test_configurations_that_are_no_json(model, content):
+    described = model.with_suffix(".json")
+    described.write_bytes(content)
+    refused(model, f"{described}: not JSON", str(model))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"network": "resnet"}, ["network", "basic_cnn, unet"]),
+        ({"network": None}, ["network"]),
+        ({"width": 0}, ["width", "1"]),
+        ({"width": "eight"}, ["width"]),
+        ({"size": 4}, ["size", "8"]),
+        ({"dropout": 1.0}, ["dropout"]),
+        ({"block_size": [9, 4]}, ["block_size", "[4, 9]"]),
+        ({"precision": "int8"}, ["precision", "bfloat16"]),
+        ({"layers": 5}, ["layers"]),
+    ],
+    ids=str,
+)
+def test_configurations_with_a_wrong_value(model, change, expected):
+    described = model.with_suffix(".json")
+    content = json.loads(described.read_text(encoding="utf-8")) | change
+    described.write_text(json.dumps(content), encoding="utf-8")
+    refused(model, f"{described}: ", *expected, "not a configuration of depixel")
+
+
+@pytest.mark.parametrize("content", ["[]", "5", "null", "{}"])
+def test_json_that_is_no_configuration(model, content):
+    described = model.with_suffix(".json")
+    described.write_text(content, encoding="utf-8")
+    refused(model, f"{described}: ", "not a configuration of depixel")
+
+
+@pytest.mark.parametrize("change", [{"width": 9}, {"network": "basic_cnn"}])
+def test_weights_of_another_network(model, change):
+    described = model.with_suffix(".json")
+    content = json.loads(described.read_text(encoding="utf-8")) | change
+    described.write_text(json.dumps(content), encoding="utf-8")
+    refused(model, f"{model}: these weights are not those", f"{content['network']} of width {content['width']}")
+
+
+def test_weights_that_lack_a_layer(model):
+    weights = load_file(model)
+    weights.pop("out.bias")
+    save_file(weights, model)
+    refused(model, f"{model}: these weights are not those of a unet of width 8")
