@@ -15,8 +15,8 @@ from torch import Tensor
 from depixel.blocks import Blocks
 from depixel.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
 from depixel.prepared import load_images, load_index
-from depixel.sources import path_of
 from depixel.splits import load_splits
+from depixel.tables import path_of
 
 NO_IMAGES = np.empty((0, 0, 0), np.uint8)
 

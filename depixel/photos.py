@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,7 +13,6 @@ from depixel.errors import DepixelError
 
 MOST_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # no decoder that runs another program, as EPS does
-AMPLE = 384  # pixels on the short side, from which a photo is resized as well as from more
 
 _EXIF_ORIENTATION = 274
 _UPRIGHT = {
@@ -81,33 +80,25 @@ def orientation(image: Image.Image) -> int:
         return 1
 
 
-def squares(image: Image.Image, sizes: Sequence[int]) -> list[np.ndarray]:
-    """Make a photo square and gray, as the challenge does, in several sizes.
+def square(image: Image.Image, size: int, reducing_gap: float | None = None) -> np.ndarray:
+    """Make a photo square and gray, as the challenge does.
 
-    Resized (bilinear, antialiased) so that the short side is `size` and the long one int(size * long / short), cut to
-    its centre at round((n - size) / 2), then `grayscale`. A photo whose short side has twice `AMPLE` pixels or
-    more is first averaged over blocks of pixels: four times as fast, and off by what rounding to 8 bits between the two
-    steps does, less than half a gray level RMS.
+    Resized by Pillow (bilinear, antialiased): short side `size`, long side int(size * long / short);
+    cut to its centre at round((n - size) / 2), then `grayscale`.
 
     Args:
         image: upright, RGB or L.
-        sizes: pixels.
+        size: pixels.
+        reducing_gap: Pillow's: where the photo is more than twice this many times larger, whole pixels are averaged
+            first. Several times as fast, but not the challenge's pixels to the last gray level. None: exact.
 
     Returns:
-        For each size (size, size) uint8.
+        (size, size) uint8.
     """
-    extent, short = image.size, min(image.size)
-    factor = max(1, short // max(AMPLE, 3 * max(sizes)))
-    if factor > 1:
-        image = image.reduce(factor)
-    found = []
-    for size in sizes:
-        shape = [int(size * n / short) for n in extent]
-        # the box leaves out what the last averaged pixels cover beyond the photo's edge
-        resized = image.resize(shape, Image.Resampling.BILINEAR, box=(0, 0, *(n / factor for n in extent)))
-        left, top = (round((n - size) / 2) for n in shape)
-        found.append(grayscale(np.asarray(resized.crop((left, top, left + size, top + size)))))
-    return found
+    shape = [int(size * n / min(image.size)) for n in image.size]
+    resized = image.resize(shape, Image.Resampling.BILINEAR, reducing_gap=reducing_gap)
+    left, top = (round((n - size) / 2) for n in shape)
+    return grayscale(np.asarray(resized.crop((left, top, left + size, top + size))))
 
 
 def grayscale(pixels: np.ndarray) -> np.ndarray:

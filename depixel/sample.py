@@ -25,7 +25,7 @@ from PIL import ExifTags, Image, ImageDraw, ImageFilter, ImageFont
 from depixel import sources
 from depixel.errors import DepixelError
 from depixel.files import replacing
-from depixel.photos import decode, squares
+from depixel.photos import decode, square
 from depixel.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
 from depixel.validation import LEAST_SIDE, MOST_BYTES
 
@@ -532,7 +532,7 @@ def unseen_photos(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         does.
     """
     photos = [_photo(seed, STRANGER + i // 10, 1 + i % 10) for i in range(count)]
-    squared = np.stack([squares(decode(photo), [64])[0] for photo in photos])
+    squared = np.stack([square(decode(photo), 64) for photo in photos])
     ids = photo_ids([str(i) for i in range(count)])
     return squared, draw_areas(uniforms(ids, f"test set {seed}", 5), 64, PixelationSettings())
 

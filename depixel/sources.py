@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from depixel.errors import DepixelError
 from depixel.photos import UnreadableError
+from depixel.tables import path_of
 
 CHUNK = 16  # files a process works on at a time
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others inflate more than they are asked for
@@ -49,11 +50,6 @@ class Entry(NamedTuple):
     def path(self) -> str:
         """What the entry is sorted by."""
         return path_of(self.contributor, self.name)
-
-
-def path_of(contributor: str, name: str) -> str:
-    """`contributor/name`, or the one that is not empty: what a file is called in logs and messages."""
-    return "/".join(part for part in (contributor, name) if part)
 
 
 def entries(root: str | Path) -> list[Entry]:

@@ -11,8 +11,7 @@ from pydantic import Field, model_validator
 from depixel.errors import DepixelError
 from depixel.prepared import Photo
 from depixel.settings import Settings
-from depixel.sources import path_of
-from depixel.tables import read_table
+from depixel.tables import path_of, read_table
 
 SIDES = ("train", "validation", "test")
 MADE_BY = "python stages/split.py"

@@ -36,3 +36,8 @@ def read_table(path: str | Path, row: type[NamedTuple], made_by: str) -> list:
     if tuple(header) != row._fields or any(len(line) != len(row._fields) for line in lines):
         raise DepixelError(f"{path}: not a table of {','.join(row._fields)}. Make it anew with `{made_by}`")
     return [row._make(line) for line in lines]
+
+
+def path_of(contributor: str, name: str) -> str:
+    """`contributor/name`, or the one that is not empty: what a photo is called in logs and messages."""
+    return "/".join(part for part in (contributor, name) if part)

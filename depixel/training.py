@@ -4,7 +4,6 @@ A run is a function of its settings, the photos and the code. Its position (epoc
 so a run that was interrupted goes on from its last checkpoint exactly as if it had not been.
 """
 
-import contextlib
 import hashlib
 import json
 import math
@@ -273,12 +272,22 @@ class Run:
             torch.save(state, beside)
 
     def resume(self) -> int:
-        """Go on from the checkpoint if there is one of this very run; returns the steps that are done already."""
-        with contextlib.suppress(FileNotFoundError):
+        """Go on from the checkpoint if there is one of this very run; returns the steps that are done already.
+
+        Raises:
+            DepixelError: there is something else in its place.
+        """
+        if not self.checkpoint.exists():
+            return 0
+        try:
             # weights_only: tensors and plain values by allow-list, no code
             state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            if state["fingerprint"] != self.fingerprint:
-                return 0
+            same_run = state["fingerprint"] == self.fingerprint
+        except Exception as error:  # torch raises many kinds
+            raise DepixelError(
+                f"{self.checkpoint}: not a checkpoint, or damaged. Delete it to train from the start"
+            ) from error
+        if same_run:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])

@@ -13,8 +13,8 @@ from depixel import photos, sources
 from depixel.errors import DepixelError
 from depixel.files import replacing
 from depixel.photos import UnreadableError
-from depixel.sources import Entry, path_of
-from depixel.tables import read_table
+from depixel.sources import Entry
+from depixel.tables import path_of, read_table
 
 SUFFIXES = (".jpg", ".JPG", ".jpeg", ".JPEG")
 MOST_BYTES = 250_000

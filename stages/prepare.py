@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from depixel import prepared, sources, validation
+from depixel import preparation, sources, validation
 from depixel.command import params_option, progress, told_plainly
 from depixel.settings import read_section
 
@@ -40,10 +40,10 @@ def main(params: str, raw: Path, manifest: Path, out: Path, workers: int | None)
     Example
       python stages/prepare.py
     """
-    settings = read_section(params, "prepare", prepared.PrepareSettings)
-    photos = prepared.valid_entries(sources.entries(raw), validation.load_manifest(manifest))
+    settings = read_section(params, "prepare", preparation.PrepareSettings)
+    photos = preparation.valid_entries(sources.entries(raw), validation.load_manifest(manifest))
     with progress(total=len(photos), desc="prepare", unit=" photos") as bar:
-        prepared.prepare(photos, out, settings, workers, on_done=bar.update)
+        preparation.prepare(photos, out, settings, workers, on_done=bar.update)
     click.echo(f"{len(photos)} photos are prepared in {out.as_posix()}.")
 
 

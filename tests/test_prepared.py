@@ -6,7 +6,8 @@ from PIL import Image
 
 from depixel.errors import DepixelError
 from depixel.photos import grayscale
-from depixel.prepared import PrepareSettings, load_images, load_index, prepare, valid_entries
+from depixel.preparation import PrepareSettings, prepare, valid_entries
+from depixel.prepared import load_images, load_index
 from depixel.settings import read_section
 from depixel.sources import entries, read
 from depixel.validation import validate

@@ -89,7 +89,8 @@ def test_predictions_do_not_depend_on_the_batch(name, precision):
     together = one.predict(pixelated, areas)
     for batch_size in (1, 3, 10):
         assert_equal(one.predict(pixelated, areas, batch_size), together, tolerance=1)
-    assert_equal(one.predict(pixelated[::-1], areas[::-1])[::-1], together, tolerance=1)
+    order = np.arange(9, -1, -1)
+    assert_equal(one.predict(pixelated[order], areas[order])[::-1], together, tolerance=1)
 
 
 def test_inferred_block_sizes_predict_the_same():
@@ -102,7 +103,8 @@ def test_inferred_block_sizes_predict_the_same():
 
 def test_the_block_size_matters():
     pixelated, areas = samples(5)
-    other = areas + [0, 0, 0, 0, 5]
+    other = areas.copy()
+    other[:, 4] += 5
     one = restorer()
     differ = [(a != b).any() for a, b in zip(one.predict(pixelated, areas), one.predict(pixelated, other), strict=True)]
     assert all(differ)
@@ -260,11 +262,12 @@ class _Touch:
 
 
 def test_no_pickle_is_run(model, tmp_path):
-    torch.save(_Touch(tmp_path / "trap"), model)
+    data = pickle.dumps(_Touch(tmp_path / "trap"))
+    model.write_bytes(data)
     refused(model, f"{model}: not a safetensors file")
     assert not (tmp_path / "trap").exists()
-    torch.load(model, weights_only=False)  # it would have
-    assert (tmp_path / "trap").exists()
+    pickle.loads(data).close()
+    assert (tmp_path / "trap").exists()  # what would have happened
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"{'network': 1}"])
