@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: repro test lock clean
+.PHONY: repro test bench lock clean
 
 repro: .venv/installed
 	test -e data/raw && test -e data/test_set || dvc pull data/raw.dvc data/test_set.dvc
@@ -26,6 +26,15 @@ test: .venv/installed
 	python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
+
+# Every figure of the README; PHOTOS and BENCH say where photos and a scored test set are.
+PHOTOS ?= ../shared/photos
+BENCH ?= ../shared/bench
+bench: .venv/installed
+	python benchmarks/data.py --photos $(PHOTOS)
+	python benchmarks/training.py --photos $(PHOTOS)
+	python benchmarks/repro.py
+	python benchmarks/quality.py --photos $(PHOTOS) --bench $(BENCH) --set train.width=36 --set train.epochs=24
 
 # Exact versions of everything, for every platform; without what only a CUDA build of torch needs.
 lock: .venv/installed

@@ -1,6 +1,6 @@
 """How fast training and prediction are, and how much memory they take; two cores unless --threads says otherwise.
 
-    python benchmarks/training.py --prepared .scratch/photos/prepared --split .scratch/photos/split.csv
+    python benchmarks/training.py --photos ../shared/photos
 
 Prints, for `unet` at 1.6 M parameters: samples a second of whole training steps in bfloat16 channels_last, in float32
 channels_last, and the way PyTorch does it by default (float32, channels first); the share of a step that drawing and
@@ -8,6 +8,9 @@ pixelating the batch takes, and what the per-sample way, a loop of `prepare_imag
 prediction; and the memory of the process.
 """
 
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +29,7 @@ from depixel.restoration import best_precision
 from depixel.training import Run, TrainSettings
 
 STEPS = 12
+STAGES = Path(__file__).resolve().parents[1] / "stages"
 
 
 def seconds(work: Callable[[], object], times: int = STEPS) -> float:
@@ -56,13 +60,22 @@ def per_sample(photos: Photos, chosen: np.ndarray) -> None:
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--prepared", type=click.Path(exists=True, path_type=Path), default="data/prepared", show_default=True)
-@click.option("--split", "splits", type=click.Path(exists=True, path_type=Path), default="data/split.csv")
+@click.option("--photos", "raw", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
 @click.option("--width", default=36, show_default=True)
 @click.option("--threads", default=2, show_default=True)
-def main(prepared: Path, splits: Path, width: int, threads: int) -> None:
-    photos = Photos.load(prepared, splits, "train", larger=True)
-    validation = Photos.load(prepared, splits, "validation").first(64)
+def main(raw: Path, width: int, threads: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "params.yaml").write_text("", encoding="utf-8")  # all settings at their defaults
+        for stage in ("validate", "prepare", "split"):
+            arguments = ["--raw", str(raw.resolve())] if stage != "split" else []
+            subprocess.run([sys.executable, str(STAGES / f"{stage}.py"), *arguments], cwd=folder, check=True)
+        measure(Path(folder), width, threads)
+
+
+def measure(folder: Path, width: int, threads: int) -> None:
+    """Print the figures for the photos prepared in `folder`."""
+    photos = Photos.load(folder / "data/prepared", folder / "data/split.csv", "train", larger=True)
+    validation = Photos.load(folder / "data/prepared", folder / "data/split.csv", "validation").first(64)
     chosen, pixelation = np.arange(64), PixelationSettings()
     base = TrainSettings(width=width, threads=threads, device="cpu")
     amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)()

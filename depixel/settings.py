@@ -17,7 +17,7 @@ SECTIONS = ("prepare", "split", "pixelation", "train", "evaluate", "export")
 class Settings(BaseModel):
     """A section of params.yaml. Numbers may be written `1e-3`, which YAML 1.1 takes for text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _ordered(value: tuple[int, int]) -> tuple[int, int]:

@@ -131,6 +131,21 @@ def test_pixels_outside_the_window_say_nothing():
     assert (one.predict(near, area)[0] != one.predict(pixelated, area)[0]).any()
 
 
+@pytest.mark.parametrize("batch_size", [1, 10])
+def test_windows_are_those_of_the_training(batch_size):
+    """However small the areas of a batch are; or a prediction would depend on the others in its batch."""
+    seen = set()
+
+    class Watched(torch.nn.Module):
+        def forward(self, pixelated, blocks):
+            seen.add(tuple(pixelated.shape[2:]))
+            return pixelated
+
+    pixelated, areas = samples(10, 64, 64)
+    Restorer(Watched(), restorer(largest=32).configuration, "cpu").predict(pixelated, areas, batch_size)
+    assert seen == {(48, 48)}
+
+
 def test_progress_wraps_the_batches():
     seen = []
 

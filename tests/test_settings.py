@@ -7,7 +7,7 @@ from pydantic import Field
 from depixel.errors import DepixelError
 from depixel.evaluation import EvaluateSettings
 from depixel.pixelation import PixelationSettings
-from depixel.prepared import PrepareSettings
+from depixel.preparation import PrepareSettings
 from depixel.settings import SECTIONS, Range, Settings, read_section
 from depixel.splits import SplitSettings
 from depixel.training import TrainSettings
@@ -92,7 +92,7 @@ def test_settings_do_not_change():
         ("train: {rates: 1}", "unknown key train.rates; train has rate, count, sides"),
         ("train: {rate: 1.5}", "train.rate = 1.5: input should be less than 1"),
         ("train: {rate: 1e-3x}", "train.rate = '1e-3x': input should be a valid number"),
-        ("train: {rate: .nan}", "train.rate = nan: input should be greater than 0"),
+        ("train: {rate: .nan}", "train.rate = nan: input should be a finite number"),
         ("train: {rate: }", "train.rate = None: input should be a valid number"),
         ("train: {count: 2.5}", "train.count = 2.5: input should be a valid integer"),
         ("train: {count: [1]}", "train.count = [1]: input should be a valid integer"),
