@@ -3,8 +3,12 @@
 No loop over samples, and the same code for training and prediction.
 """
 
+import copy
+
 import torch
 from torch import Tensor
+
+MIRROR_X, MIRROR_Y, TRANSPOSE = 1, 2, 4  # bits of a view
 
 
 def cut_windows(images: Tensor, areas: Tensor, side: int) -> tuple[Tensor, Tensor]:
@@ -33,6 +37,19 @@ def _window_start(start: Tensor, extent: Tensor, side: int, length: int) -> Tens
     return (start + extent // 2 - side // 2).clamp(0, max(length - side, 0))
 
 
+def turn(images: Tensor, view: int) -> Tensor:
+    """One of the 8 views of images (B, 1, H, W), 0 to 7: mirrored left to right, top to bottom, then transposed."""
+    mirrored = [axis for axis, bit in ((3, MIRROR_X), (2, MIRROR_Y)) if view & bit]
+    images = images.flip(mirrored) if mirrored else images
+    return images.transpose(2, 3) if view & TRANSPOSE else images
+
+
+def turn_back(images: Tensor, view: int) -> Tensor:
+    """Undo `turn`."""
+    images = images.transpose(2, 3) if view & TRANSPOSE else images
+    return turn(images, view & ~TRANSPOSE)
+
+
 class Blocks:
     """The areas of a batch of images, cut into blocks.
 
@@ -47,10 +64,21 @@ class Blocks:
     def __init__(self, areas: Tensor, height: int, width: int):
         """`areas`: (B, 5) integers: x, y, width, height, block_size; may reach over the image's border."""
         x, y, w, h, size = (areas[:, i, None] for i in range(5))  # (B, 1)
-        self._x, self._y = _Axis(x, w, size, width), _Axis(y, h, size, height)
-        self.unknown = (self._y.inside[:, :, None] & self._x.inside[:, None, :])[:, None]
-        count = self._y.count[:, :, None] * self._x.count[:, None, :]
+        self._join(_Axis(x, w, size, width), _Axis(y, h, size, height))
+
+    def _join(self, x: "_Axis", y: "_Axis") -> None:
+        self._x, self._y = x, y
+        self.unknown = (y.inside[:, :, None] & x.inside[:, None, :])[:, None]
+        count = y.count[:, :, None] * x.count[:, None, :]
         self.count = torch.where(self.unknown[:, 0], count, 1.0)[:, None]
+
+    def turned(self, view: int) -> "Blocks":
+        """The blocks of the images as `turn` makes them."""
+        x = self._x.mirrored() if view & MIRROR_X else self._x
+        y = self._y.mirrored() if view & MIRROR_Y else self._y
+        blocks = copy.copy(self)
+        blocks._join(*((y, x) if view & TRANSPOSE else (x, y)))
+        return blocks
 
     def sums(self, image: Tensor) -> Tensor:
         """(B, 1, H, W) float32: at each pixel of the area the sum of `image` over its block, 0 elsewhere."""
@@ -126,3 +154,10 @@ class _Axis:
         self.count = torch.where(self.inside, count, 1).float()  # (B, L)
         self.position = (2 * within + 1 - count) / count * self.inside
         self.border = self.inside / torch.minimum(offset + 1, extent - offset).clamp(min=1)
+
+    def mirrored(self) -> "_Axis":
+        axis = copy.copy(self)
+        for name in ("inside", "count", "border"):
+            setattr(axis, name, getattr(self, name).flip(1))
+        axis.position, axis.same = -self.position.flip(1), self.same.flip(1, 2)
+        return axis

@@ -76,8 +76,15 @@ def sample(folder: Path, seed: int, contributors: int, photos: int, test_set: Pa
     show_default=True,
     help="The trained model; its configuration is beside it.",
 )
+@click.option(
+    "--views",
+    type=click.Choice([1, 2, 8]),
+    default=8,
+    show_default=True,
+    help="How many turned views of each picture to average; 8 is best and slowest.",
+)
 @click.option("--force", is_flag=True, help="Overwrite an earlier submission.")
-def predict(test_set: Path, submission: Path, model: Path, force: bool) -> None:
+def predict(test_set: Path, submission: Path, model: Path, views: int, force: bool) -> None:
     """Restore a test set and write the submission for it.
 
     TEST_SET is a pickle in the challenge's format; no code in it is run. The block sizes, which it does not say, are
@@ -94,7 +101,9 @@ def predict(test_set: Path, submission: Path, model: Path, force: bool) -> None:
 
     samples = read_test_set(test_set)
     restorer = Restorer.load(model)
-    predictions = restorer.predict(samples.pixelated, areas(samples.known), progress=partial(progress, unit="batch"))
+    predictions = restorer.predict(
+        samples.pixelated, areas(samples.known), views, progress=partial(progress, unit="batch")
+    )
     write_submission(submission, predictions)
     click.echo(f"{submission}: {_amount(predictions)}")
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from depixel.metrics import rmse_mean, rmse_pooled
 from depixel.settings import Settings
 
-AREA_BINS = (0, 64, 128, 256, 512, 1024)
+AREA_BINS = (64, 128, 256, 512, 1024)
 """Upper ends of the classes of areas, pixels; larger ones form a last class."""
 
 

@@ -217,7 +217,7 @@ class Run:
 
     def _finish_epoch(self, epoch: int) -> Epoch:
         restorer = Restorer(self.average, self.configuration, self.device)
-        predictions = restorer.predict(self.samples.pixelated, self.samples.areas, self.settings.batch_size)
+        predictions = restorer.predict(self.samples.pixelated, self.samples.areas, batch_size=self.settings.batch_size)
         row = Epoch(
             epoch=epoch + 1,
             learning_rate=self.learning_rate(self.step - 1),

@@ -12,7 +12,7 @@ from depixel.batches import Photos, fixed_samples
 from depixel.command import params_option, progress, told_plainly
 from depixel.files import replacing, write_json
 from depixel.pixelation import PixelationSettings
-from depixel.restoration import Restorer
+from depixel.restoration import PredictSettings, Restorer
 from depixel.settings import read_section
 
 PATH = click.Path(path_type=Path)
@@ -50,11 +50,17 @@ def main(params: str, prepared: Path, splits: Path, model: Path, metrics: Path) 
     """
     settings = read_section(params, "evaluate", evaluation.EvaluateSettings)
     pixelation = read_section(params, "pixelation", PixelationSettings)
+    views = read_section(params, "predict", PredictSettings).views
     restorer = Restorer.load(model)
     samples = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, evaluation.test_streams(settings))
     models = {"model": restorer} | {name: Restorer(make(), restorer.configuration) for name, make in BASELINES.items()}
     predictions = {
-        name: one.predict(samples.pixelated, samples.areas, progress=partial(progress, desc=name, unit="batch"))
+        name: one.predict(
+            samples.pixelated,
+            samples.areas,
+            views if one is restorer else 1,  # the baselines are the same in every view
+            progress=partial(progress, desc=name, unit="batch"),
+        )
         for name, one in models.items()
     }
     ours, identity, targets = predictions["model"], predictions["identity"], samples.targets

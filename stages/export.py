@@ -13,7 +13,7 @@ from depixel.challenge import areas, read_test_set, write_submission
 from depixel.command import params_option, progress, told_plainly
 from depixel.files import replacing
 from depixel.pixelation import PixelationSettings
-from depixel.restoration import Restorer
+from depixel.restoration import PredictSettings, Restorer
 from depixel.settings import Settings, read_section
 
 PATH = click.Path(path_type=Path)
@@ -59,6 +59,7 @@ def main(params: str, prepared: Path, splits: Path, model: Path, out: Path) -> N
     settings = read_section(params, "export", ExportSettings)
     pixelation = read_section(params, "pixelation", PixelationSettings)
     seed = read_section(params, "evaluate", evaluation.EvaluateSettings)
+    views = read_section(params, "predict", PredictSettings).views
     restorer = Restorer.load(model)
     own = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, evaluation.test_streams(seed)[:1])
     test_set = read_test_set(settings.test_set)
@@ -70,7 +71,7 @@ def main(params: str, prepared: Path, splits: Path, model: Path, out: Path) -> N
         folder.mkdir()
         for name, (pixelated, where, truth) in parts.items():
             shown = partial(progress, desc=name, unit="batch")
-            predictions = restorer.predict(pixelated, where, progress=shown)
+            predictions = restorer.predict(pixelated, where, views, progress=shown)
             write_submission(folder / f"{name}.bin", predictions)
             for start in range(0, min(settings.pictures, len(predictions)), SHEET):
                 some = range(start, min(start + SHEET, settings.pictures, len(predictions)))

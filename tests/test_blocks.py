@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from depixel.blocks import Blocks, cut_windows
+from depixel.blocks import Blocks, cut_windows, turn, turn_back
 from depixel.pixelation import prepare_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -200,3 +200,29 @@ def test_windows_show_the_area_and_what_is_around_it(batch, side):
             context = (side - extent) // 2
             assert before >= context or start == 0
             assert side - before - extent >= context or start + side >= length
+
+
+@given(batches(largest=16), st.integers(0, 7))
+def test_turned_blocks_are_those_of_the_turned_images(batch, view):
+    truth, blocks, pixelated = blocks_of(*batch)
+    turned = blocks.turned(view)
+    assert torch.equal(turn_back(turn(truth, view), view), truth)
+    assert torch.equal(turned.unknown, turn(blocks.unknown, view))
+    assert torch.equal(turned.count, turn(blocks.count, view))
+    assert torch.equal(turned.pixelate(turn(truth, view)), turn(pixelated, view))
+
+
+def test_there_are_eight_views():
+    image = torch.arange(6.0).reshape(1, 1, 2, 3)
+    assert (
+        len({(tuple(seen.shape), tuple(seen.flatten().tolist())) for seen in (turn(image, v) for v in range(8))}) == 8
+    )
+
+
+def test_features_turn_with_the_blocks():
+    blocks = Blocks(torch.tensor([[1, 2, 7, 5, 3]]), 10, 12)
+    known, x, y, width, height, border_x, border_y = blocks.features()[0]
+    turned = blocks.turned(1).features()[0]  # mirrored left to right
+    expected = torch.stack([known, -x, y, width, height, border_x, border_y]).flip(2)
+    assert torch.equal(turned, expected)
+    assert torch.equal(blocks.turned(4).features()[0], torch.stack([known, y, x, height, width, border_y, border_x]).mT)

@@ -113,3 +113,14 @@ def test_sample(tmp_path):
     assert depixel(*command).exit_code == 0
     assert len(list((tmp_path / "raw").iterdir())) == 1
     assert depixel(*command).exit_code == 1  # overwrites nothing
+
+
+def test_sample_with_a_test_set(tmp_path):
+    made = depixel("sample", tmp_path / "raw", "--contributors", 1, "--photos", 1, "--test-set", tmp_path / "hidden")
+    assert made.exit_code == 0, made.output
+    found = challenge.read_test_set(tmp_path / "hidden" / "test_set.pkl")
+    photos, areas = challenge.read_targets(tmp_path / "hidden")
+    assert found.pixelated.shape == photos.shape == (40, 64, 64)
+    for i, area in enumerate(areas):
+        pixelated, known, _ = prepare_image(photos[i][None], *map(int, area))
+        assert (found.pixelated[i] == pixelated[0]).all() and (found.known[i] == known[0]).all()

@@ -88,7 +88,7 @@ def test_predictions_do_not_depend_on_the_batch(name, precision):
     one = restorer(name, precision)
     together = one.predict(pixelated, areas)
     for batch_size in (1, 3, 10):
-        assert_equal(one.predict(pixelated, areas, batch_size), together, tolerance=1)
+        assert_equal(one.predict(pixelated, areas, batch_size=batch_size), together, tolerance=1)
     order = np.arange(9, -1, -1)
     assert_equal(one.predict(pixelated[order], areas[order])[::-1], together, tolerance=1)
 
@@ -142,7 +142,7 @@ def test_windows_are_those_of_the_training(batch_size):
             return pixelated
 
     pixelated, areas = samples(10, 64, 64)
-    Restorer(Watched(), restorer(largest=32).configuration, "cpu").predict(pixelated, areas, batch_size)
+    Restorer(Watched(), restorer(largest=32).configuration, "cpu").predict(pixelated, areas, batch_size=batch_size)
     assert seen == {(48, 48)}
 
 
@@ -334,3 +334,22 @@ def test_weights_that_lack_a_layer(model):
     weights.pop("out.bias")
     save_file(weights, model)
     refused(model, f"{model}: these weights are not those of a unet of width 8")
+
+
+@pytest.mark.parametrize("views", [1, 2, 8])
+def test_views_are_averaged(views):
+    """A network that says how it sees the picture: the mean over its views; each view turned back."""
+    seen = []
+
+    class Corner(torch.nn.Module):
+        def forward(self, pixelated, blocks):
+            seen.append(pixelated.clone())
+            return pixelated + blocks.features()[:, 1:2] * 8  # brighter to the right, which mirroring turns round
+
+    pixelated, areas = samples(6, 64, 64)
+    one = Restorer(Corner(), restorer(largest=32).configuration, "cpu")
+    predictions = one.predict(pixelated, areas, views)
+    assert len(seen) == views == len({tuple(image.flatten().tolist()) for image in seen})
+    plain = [image[y : y + h, x : x + w].ravel() for image, (x, y, w, h, _) in zip(pixelated, areas, strict=True)]
+    same = all((a == b).all() for a, b in zip(predictions, plain, strict=True))
+    assert same == (views == 8)  # over all eight views, what depends on the direction cancels out

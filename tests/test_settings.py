@@ -8,6 +8,7 @@ from depixel.errors import DepixelError
 from depixel.evaluation import EvaluateSettings
 from depixel.pixelation import PixelationSettings
 from depixel.preparation import PrepareSettings
+from depixel.restoration import PredictSettings
 from depixel.settings import SECTIONS, Range, Settings, read_section
 from depixel.splits import SplitSettings
 from depixel.training import TrainSettings
@@ -19,6 +20,7 @@ MODELS = {
     "split": SplitSettings,
     "pixelation": PixelationSettings,
     "train": TrainSettings,
+    "predict": PredictSettings,
     "evaluate": EvaluateSettings,
     "export": ExportSettings,
 }
@@ -88,7 +90,10 @@ def test_settings_do_not_change():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("trian: {}", "unknown section 'trian'; the sections are prepare, split, pixelation, train, evaluate, export"),
+        (
+            "trian: {}",
+            "unknown section 'trian'; the sections are prepare, split, pixelation, train, predict, evaluate, export",
+        ),
         ("train: {rates: 1}", "unknown key train.rates; train has rate, count, sides"),
         ("train: {rate: 1.5}", "train.rate = 1.5: input should be less than 1"),
         ("train: {rate: 1e-3x}", "train.rate = '1e-3x': input should be a valid number"),
