@@ -34,7 +34,7 @@ bench: .venv/installed
 	python benchmarks/data.py --photos $(PHOTOS)
 	python benchmarks/training.py --photos $(PHOTOS)
 	python benchmarks/repro.py
-	python benchmarks/quality.py --photos $(PHOTOS) --bench $(BENCH) --set train.width=36 --set train.epochs=24
+	python benchmarks/quality.py --photos $(PHOTOS) --bench $(BENCH) --set train.epochs=24
 
 # Exact versions of everything, for every platform; without what only a CUDA build of torch needs.
 lock: .venv/installed

@@ -1,6 +1,6 @@
 """How good a model is that was trained on given photos for so many samples: data stages, training, score.
 
-    python benchmarks/quality.py --photos ../shared/photos --bench ../shared/bench --set train.width=36
+    python benchmarks/quality.py --photos ../shared/photos --bench ../shared/bench --set train.epochs=24
 
 Runs the stages in a folder of their own, restores the test set of `--bench` with the model and scores the submission
 with the `score.py` that lies beside the test set. Nothing is trained or tuned on that test set. Given the same folder
