@@ -3,8 +3,9 @@
     python benchmarks/data.py --photos ../shared/photos
 
 Runs validate, prepare and split as a person does, on a quarter, a half and all of the photos, and prints seconds and
-the peak memory of all processes together. Then enlarges some of the photos to about 200 kB each and compares
-validate + prepare with the time that all cores need just to decode every file once with Pillow.
+the peak memory of all processes together. Then enlarges some of the photos to about 200 kB each, at several numbers of
+pixels (a camera's photo of 200 kB has about a million), and compares validate + prepare with the time that all cores
+need just to decode every file once with Pillow.
 """
 
 import io
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import click
@@ -55,19 +57,18 @@ def memory(process: psutil.Process) -> int:
         return 0
 
 
-def enlarge(task: tuple[sources.Entry, Path]) -> None:
-    """Write the photo, enlarged to about `LARGE_BYTES`."""
+def enlarge(pixels: int, task: tuple[sources.Entry, Path]) -> None:
+    """Write the photo, enlarged to so many pixels, with the highest quality that keeps it near `LARGE_BYTES`."""
     entry, path = task
     with Image.open(io.BytesIO(sources.read(entry, MOST_BYTES))) as image:
-        for factor in range(2, 17, 2):
-            file = io.BytesIO()
-            larger = image.resize([factor * side for side in image.size], Image.Resampling.BICUBIC)
-            larger.save(file, "JPEG", quality=92)
-            if file.tell() > MOST_BYTES:
-                break
-            path.write_bytes(file.getvalue())
-            if file.tell() > LARGE_BYTES:
-                break
+        factor = (pixels / (image.width * image.height)) ** 0.5
+        larger = image.resize([round(factor * side) for side in image.size], Image.Resampling.BICUBIC)
+    for quality in (99, 98, 97, 96, 95, 93, 91, 88, 84, 80, 70, 60):
+        file = io.BytesIO()
+        larger.save(file, "JPEG", quality=quality)
+        if file.tell() < 1.1 * LARGE_BYTES:
+            break
+    path.write_bytes(file.getvalue())
 
 
 def decode(path: Path) -> None:
@@ -76,7 +77,7 @@ def decode(path: Path) -> None:
 
 @click.command()
 @click.option("--photos", required=True, type=click.Path(exists=True, path_type=Path), help="Contributors' ZIPs.")
-@click.option("--large", default=400, show_default=True, help="How many photos to enlarge.")
+@click.option("--large", default=1000, show_default=True, help="How many photos to enlarge.")
 def main(photos: Path, large: int) -> None:
     """Measure the data stages on the ZIPs in a folder."""
     photos = photos.resolve()
@@ -91,21 +92,22 @@ def main(photos: Path, large: int) -> None:
         each = " + ".join(f"{s:.1f}" for s in seconds)
         click.echo(f"  {len(chosen):4}  {each} = {sum(seconds):.1f} s  {peak:.0f} MB")
 
-    with tempfile.TemporaryDirectory() as folder:
-        entries = [entry for entry in sources.entries(photos) if entry.path.lower().endswith((".jpg", ".jpeg"))]
-        paths = [Path(folder) / f"{i}.jpg" for i in range(large)]
-        list(sources.each(enlarge, list(zip(entries[:: len(entries) // large], paths, strict=False))))
-        size = sum(path.stat().st_size for path in paths) / large
-        start = time.perf_counter()
-        with ProcessPoolExecutor() as pool:
-            list(pool.map(decode, paths, chunksize=16))
-        least = time.perf_counter() - start
-        (validate, prepare), peak = run(Path(folder), ["validate", "prepare"])
-    click.echo(f"{large} photos of {size / 1000:.0f} kB")
-    click.echo(
-        f"  decoded once {least:.1f} s; {validate:.1f} + {prepare:.1f} = {validate + prepare:.1f} s, {peak:.0f} MB"
-    )
-    click.echo(f"  validate + prepare take {(validate + prepare) / least:.2f} times as long as decoding once")
+    entries = [entry for entry in sources.entries(photos) if entry.path.lower().endswith((".jpg", ".jpeg"))]
+    for megapixels in (0.7, 1, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [Path(folder) / f"{i}.jpg" for i in range(large)]
+            work = partial(enlarge, round(megapixels * 1e6))
+            list(sources.each(work, list(zip(entries[:: len(entries) // large], paths, strict=False))))
+            size = sum(path.stat().st_size for path in paths) / large
+            start = time.perf_counter()
+            with ProcessPoolExecutor() as pool:
+                list(pool.map(decode, paths, chunksize=16))
+            least = time.perf_counter() - start
+            (validate, prepare), peak = run(Path(folder), ["validate", "prepare"])
+        click.echo(
+            f"{large} photos of {megapixels} megapixels, {size / 1000:.0f} kB: decoded once {least:.1f} s; "
+            f"{validate:.1f} + {prepare:.1f} s = {(validate + prepare) / least:.2f} times as long, {peak:.0f} MB"
+        )
 
 
 if __name__ == "__main__":

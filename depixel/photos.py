@@ -83,8 +83,8 @@ def orientation(image: Image.Image) -> int:
 def square(image: Image.Image, size: int, reducing_gap: float | None = None) -> np.ndarray:
     """Make a photo square and gray, as the challenge does.
 
-    Resized by Pillow (bilinear, antialiased): short side `size`, long side int(size * long / short);
-    cut to its centre at round((n - size) / 2), then `grayscale`.
+    Resized by Pillow (bilinear, antialiased): short side `size`, long side int(size * long / short); cut
+    to its centre at round((n - size) / 2), then `grayscale`.
 
     Args:
         image: upright, RGB or L.

@@ -20,7 +20,7 @@ from depixel.sources import Entry
 from depixel.tables import path_of, write_table
 from depixel.validation import MOST_BYTES, Verdict
 
-REDUCING_GAP = 2.0  # of the larger images, which are only cut up for training
+REDUCING_GAP = 1.5  # of the larger images, which are only cut up for training
 CHANGED = (
     "The photos are not those that were validated. Validate them anew: `dvc repro`, or `python stages/validate.py`"
 )
