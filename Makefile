@@ -6,7 +6,8 @@ export DVC_NO_ANALYTICS := 1
 .PHONY: repro test bench lock clean
 
 repro: .venv/installed
-	test -e data/raw && test -e data/test_set || dvc pull data/raw.dvc data/test_set.dvc
+	test -e data/raw || dvc pull data/raw.dvc
+	test -e data/test_set || dvc pull data/test_set.dvc
 	dvc repro
 	@echo
 	@dvc metrics show
