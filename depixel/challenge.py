@@ -13,17 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
 from depixel.errors import DepixelError
 from depixel.files import replacing
 from depixel.metrics import rmse_mean, rmse_pooled
 from depixel.pixelation import LEAST_AREA, LEAST_BLOCK, prepare_image
+from depixel.settings import Settings
 
 # What exceeds these is taken for hostile. The test set of 2023 has 54 MB, 6 635 samples, and NumPy writes about 25
 # operations for an array; a sample has two.
 MOST_BYTES = 2**29
 MOST_SAMPLES = 100_000
 MOST_OPERATIONS = 50 * MOST_SAMPLES
+
+
+class ExportSettings(Settings):
+    """The section `export` of params.yaml."""
+
+    test_set: str = Field(min_length=1, description="path of a test set")
+    pictures: int = Field(100, ge=0, description="how many samples to draw")
 
 
 @dataclass(frozen=True)

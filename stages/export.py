@@ -5,26 +5,18 @@ from pathlib import Path
 
 import click
 import numpy as np
-from pydantic import Field
 
 from depixel import evaluation, pictures
 from depixel.batches import Photos, fixed_samples
-from depixel.challenge import areas, read_test_set, write_submission
+from depixel.challenge import ExportSettings, areas, read_test_set, write_submission
 from depixel.command import params_option, progress, told_plainly
 from depixel.files import replacing
 from depixel.pixelation import PixelationSettings
 from depixel.restoration import PredictSettings, Restorer
-from depixel.settings import Settings, read_section
+from depixel.settings import read_section
 
 PATH = click.Path(path_type=Path)
 SHEET = 50
-
-
-class ExportSettings(Settings):
-    """The section `export` of params.yaml."""
-
-    test_set: str = Field(min_length=1)
-    pictures: int = Field(100, ge=0)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -104,7 +104,7 @@ def all_imports(path: Path) -> set[Path]:
     return found
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ("settings", *STAGES))
 def test_dvc_yaml_names_exactly_the_sources_a_stage_uses(stage):
     stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     named = {dep for dep in stages[stage]["deps"] if dep.endswith(".py")}
@@ -207,7 +207,19 @@ def test_a_change_runs_what_it_must_and_nothing_else(reproduced, tmp_path, chang
     run("dvc", "pull", cwd=folder)
     run("dvc", "repro", "prepare", cwd=folder)
     done = run("dvc", "exp", "run", "-S", change, cwd=folder)
-    assert re.findall(r"Running stage '(\w+)'", done.stdout) == stages
+    assert re.findall(r"Running stage '(\w+)'", done.stdout) == ["settings", *stages]
+
+
+def test_a_misspelt_key_of_the_last_stage_is_told_before_the_first_runs(reproduced, tmp_path):
+    folder = clone(reproduced, tmp_path / "clone")
+    run("dvc", "pull", cwd=folder)
+    settings = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    settings["export"]["picture"] = 3
+    settings["train"]["seed"] = 1
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    done = run("dvc", "repro", cwd=folder, code=None)
+    assert done.returncode != 0 and "unknown key export.picture" in done.stderr
+    assert re.findall(r"Running stage '(\w+)'", done.stdout) == ["settings"]
 
 
 def test_experiments_can_be_compared(reproduced, tmp_path):

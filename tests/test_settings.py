@@ -5,25 +5,10 @@ import yaml
 from pydantic import Field
 
 from depixel.errors import DepixelError
-from depixel.evaluation import EvaluateSettings
-from depixel.pixelation import PixelationSettings
-from depixel.preparation import PrepareSettings
-from depixel.restoration import PredictSettings
 from depixel.settings import SECTIONS, Range, Settings, read_section
-from depixel.splits import SplitSettings
-from depixel.training import TrainSettings
-from stages.export import ExportSettings
+from stages.settings import MODELS
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
-MODELS = {
-    "prepare": PrepareSettings,
-    "split": SplitSettings,
-    "pixelation": PixelationSettings,
-    "train": TrainSettings,
-    "predict": PredictSettings,
-    "evaluate": EvaluateSettings,
-    "export": ExportSettings,
-}
 
 
 class Example(Settings):
