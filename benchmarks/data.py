@@ -27,7 +27,7 @@ from depixel import sources
 from depixel.validation import MOST_BYTES
 
 STAGES = Path(__file__).resolve().parents[1] / "stages"
-LARGE_BYTES = 180_000
+LARGE_BYTES = 200_000
 
 
 def run(raw: Path, stages: Sequence[str]) -> tuple[list[float], float]:
@@ -58,17 +58,19 @@ def memory(process: psutil.Process) -> int:
 
 
 def enlarge(pixels: int, task: tuple[sources.Entry, Path]) -> None:
-    """Write the photo, enlarged to so many pixels, with the highest quality that keeps it near `LARGE_BYTES`."""
+    """Write the photo, enlarged to so many pixels, with the quality that brings it nearest to `LARGE_BYTES`."""
     entry, path = task
     with Image.open(io.BytesIO(sources.read(entry, MOST_BYTES))) as image:
         factor = (pixels / (image.width * image.height)) ** 0.5
         larger = image.resize([round(factor * side) for side in image.size], Image.Resampling.BICUBIC)
-    for quality in (99, 98, 97, 96, 95, 93, 91, 88, 84, 80, 70, 60):
+    found = []
+    for quality in (100, 99, 98, 97, 96, 95, 93, 91, 88, 84, 80, 70, 60):
         file = io.BytesIO()
         larger.save(file, "JPEG", quality=quality)
-        if file.tell() < 1.1 * LARGE_BYTES:
+        found.append(file.getvalue())
+        if file.tell() <= LARGE_BYTES:
             break
-    path.write_bytes(file.getvalue())
+    path.write_bytes(min((f for f in found if len(f) <= MOST_BYTES), key=lambda f: abs(len(f) - LARGE_BYTES)))
 
 
 def decode(path: Path) -> None:

@@ -1,7 +1,4 @@
-"""What `dvc repro` costs when there is nothing to do, against `dvc status`; in turn, in a project that is up to date.
-
-python benchmarks/repro.py
-"""
+"""What `dvc repro` costs when there is nothing to do, against `dvc status`, in turn, in an up-to-date project."""
 
 import subprocess
 import sys

@@ -103,8 +103,9 @@ def measure(folder: Path, width: int, threads: int) -> None:
     run = Run(base, pixelation, photos, validation, Path("unused"))
     print(f"parameters: {parameter_count(run.network) / 1e6:.2f} M")
     restorer, samples = run.restorer(), fixed_samples(validation, pixelation, [str(i) for i in range(8)])
-    took = seconds(lambda: restorer.predict(samples.pixelated, samples.areas), 5)
-    print(f"prediction: {len(samples.areas) / took:.0f} images/s")
+    for views in (1, 2, 8):
+        took = seconds(lambda views=views: restorer.predict(samples.pixelated, samples.areas, views), 5)
+        print(f"prediction, {views} views: {len(samples.areas) / took:.0f} images/s")
     for row in photos.rows:  # as an epoch does: every page of the memory-mapped arrays
         photos.train_images[row].max()
     print(f"memory with {len(photos)} photos to train on: {psutil.Process().memory_info().rss / 1e9:.2f} GB")
