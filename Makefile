@@ -22,9 +22,9 @@ test: .venv/installed
 	ruff format --check .
 	python -m pytest
 
-.venv/installed: requirements.lock pyproject.toml
+.venv/installed: requirements.lock requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	python -m pip install --quiet --disable-pip-version-check -r requirements.lock -r requirements-dev.lock
 	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -38,13 +38,16 @@ bench: .venv/installed
 	python benchmarks/quality.py --photos $(PHOTOS) --bench $(BENCH) --set train.epochs=24
 
 # Exact versions of everything, for every platform; without what only a CUDA build of torch needs.
+COMPILE = uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --upgrade pyproject.toml
 lock: .venv/installed
 	python -m pip install --quiet uv
-	uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-header --no-annotate --upgrade \
-		--output-file requirements.all pyproject.toml
-	(sed -n '/^#/p' requirements.lock; grep --invert-match --extended-regexp '^(nvidia-|cuda-|triton)' requirements.all) > requirements.new
-	mv requirements.new requirements.lock
-	rm requirements.all
+	$(COMPILE) --output-file run.all
+	$(COMPILE) --output-file dev.all --constraint run.all --extra dev
+	(sed -n '/^#/p' requirements.lock; grep -vE '^(nvidia-|cuda-|triton)' run.all) > run.lock
+	(sed -n '/^#/p' requirements-dev.lock; grep -vxFf run.all dev.all) > dev.lock
+	mv run.lock requirements.lock
+	mv dev.lock requirements-dev.lock
+	rm run.all dev.all
 
 clean:
 	rm -rf .venv .pytest_cache .hypothesis .ruff_cache build *.egg-info

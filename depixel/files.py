@@ -1,10 +1,9 @@
 """Outputs appear whole or not at all: written beside their place, then renamed onto it."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from depixel.errors import DepixelError
@@ -14,21 +13,28 @@ from depixel.errors import DepixelError
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or a folder to; rename it onto `path` when the block succeeds.
 
-    After an error nothing of the new output is left, and an earlier output is still there.
+    After an error nothing of the new output is left, and an earlier output is still there. What a process that was
+    killed left beside it is removed by the next.
 
     Raises:
         DepixelError: the output cannot be written (no space, no permission), with the reason.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside, old = (path.with_name(f".{path.name}.{end}") for end in ("new", "old"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if old.exists() and not path.exists():  # killed between the two renames below
+            old.rename(path)
+        _remove(beside, old)
         yield beside
         if beside.is_dir() and path.is_dir():  # a rename onto a folder that has files in it is refused
-            old = path.with_name(f".{path.name}.{os.getpid()}.old")
             path.rename(old)
-            beside.rename(path)
-            shutil.rmtree(old)
+            try:
+                beside.rename(path)
+            except OSError:
+                old.rename(path)
+                raise
+            _remove(old)
         else:
             beside.replace(path)
     except OSError as error:
@@ -36,10 +42,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
             raise  # not about this output
         raise DepixelError(f"{path}: cannot be written ({error.strerror or error}). Nothing was changed.") from error
     finally:
-        if beside.is_dir():
-            shutil.rmtree(beside)
-        elif beside.exists():
-            beside.unlink()
+        with suppress(OSError):
+            _remove(beside)
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _within_or_above(path: Path, other: Path) -> bool:

@@ -9,11 +9,11 @@ import numpy as np
 from depixel import evaluation, pictures
 from depixel.baselines import BASELINES
 from depixel.batches import Photos, fixed_samples
-from depixel.command import params_option, progress, told_plainly
+from depixel.command import params_option, progress
 from depixel.files import replacing, write_json
 from depixel.pixelation import PixelationSettings
 from depixel.restoration import PredictSettings, Restorer
-from depixel.settings import read_section
+from depixel.stage import Inputs, stage
 
 PATH = click.Path(path_type=Path)
 SHOWN = 12
@@ -25,8 +25,8 @@ SHOWN = 12
 @click.option("--split", "splits", default="data/split.csv", show_default=True, type=PATH, help="Their sides.")
 @click.option("--model", default="models/depixel.safetensors", show_default=True, type=PATH, help="The trained model.")
 @click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For the tables and the picture.")
-@told_plainly
-def main(params: str, prepared: Path, splits: Path, model: Path, metrics: Path) -> None:
+@stage("prepared", "splits", "model")
+def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Path) -> None:
     """Score the trained model on the test side, beside the baselines.
 
     Each test photo gets `evaluate.areas_per_photo` areas that follow from its name and `evaluate.seed`, so that two
@@ -48,9 +48,10 @@ def main(params: str, prepared: Path, splits: Path, model: Path, metrics: Path) 
     Example
       python stages/evaluate.py
     """
-    settings = read_section(params, "evaluate", evaluation.EvaluateSettings)
-    pixelation = read_section(params, "pixelation", PixelationSettings)
-    views = read_section(params, "predict", PredictSettings).views
+    settings = inputs.section("evaluate", evaluation.EvaluateSettings)
+    pixelation = inputs.section("pixelation", PixelationSettings)
+    views = inputs.section("predict", PredictSettings).views
+    inputs.watch(model.with_suffix(".json"))
     restorer = Restorer.load(model)
     samples = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, evaluation.test_streams(settings))
     models = {"model": restorer} | {name: Restorer(make(), restorer.configuration) for name, make in BASELINES.items()}

@@ -9,11 +9,11 @@ import numpy as np
 from depixel import evaluation, pictures
 from depixel.batches import Photos, fixed_samples
 from depixel.challenge import ExportSettings, areas, read_test_set, write_submission
-from depixel.command import params_option, progress, told_plainly
+from depixel.command import params_option, progress
 from depixel.files import replacing
 from depixel.pixelation import PixelationSettings
 from depixel.restoration import PredictSettings, Restorer
-from depixel.settings import read_section
+from depixel.stage import Inputs, stage
 
 PATH = click.Path(path_type=Path)
 SHEET = 50
@@ -25,8 +25,8 @@ SHEET = 50
 @click.option("--split", "splits", default="data/split.csv", show_default=True, type=PATH, help="Their sides.")
 @click.option("--model", default="models/depixel.safetensors", show_default=True, type=PATH, help="The trained model.")
 @click.option("--out", default="predictions", show_default=True, type=PATH, help="Folder for the predictions.")
-@told_plainly
-def main(params: str, prepared: Path, splits: Path, model: Path, out: Path) -> None:
+@stage("prepared", "splits", "model")
+def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -> None:
     """Write the predictions as submission files and as pictures.
 
     For the test set named by `export.test_set`, a pickle in the challenge's format (read without running any code of
@@ -48,13 +48,14 @@ def main(params: str, prepared: Path, splits: Path, model: Path, out: Path) -> N
     Example
       python stages/export.py
     """
-    settings = read_section(params, "export", ExportSettings)
-    pixelation = read_section(params, "pixelation", PixelationSettings)
-    seed = read_section(params, "evaluate", evaluation.EvaluateSettings)
-    views = read_section(params, "predict", PredictSettings).views
+    settings = inputs.section("export", ExportSettings)
+    pixelation = inputs.section("pixelation", PixelationSettings)
+    seed = inputs.section("evaluate", evaluation.EvaluateSettings)
+    views = inputs.section("predict", PredictSettings).views
+    inputs.watch(model.with_suffix(".json"))
     restorer = Restorer.load(model)
     own = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, evaluation.test_streams(seed)[:1])
-    test_set = read_test_set(settings.test_set)
+    test_set = read_test_set(inputs.watch(settings.test_set))
     parts = {
         "submission": (test_set.pixelated, areas(test_set.known), []),
         "test_split": (own.pixelated, own.areas, [own.images]),

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from depixel import preparation, sources, validation
-from depixel.command import params_option, progress, told_plainly
-from depixel.settings import read_section
+from depixel.command import params_option, progress
+from depixel.stage import Inputs, stage
 
 PATH = click.Path(path_type=Path)
 
@@ -19,8 +19,8 @@ PATH = click.Path(path_type=Path)
 )
 @click.option("--out", default="data/prepared", show_default=True, type=PATH, help="For the arrays and the index.")
 @click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each core]")
-@told_plainly
-def main(params: str, raw: Path, manifest: Path, out: Path, workers: int | None) -> None:
+@stage("raw", "manifest")
+def main(inputs: Inputs, raw: Path, manifest: Path, out: Path, workers: int | None) -> None:
     """Make square gray images of the valid photos.
 
     Each photo is turned upright, resized so that its short side has `prepare.size` pixels, cut to its centre, and made
@@ -40,7 +40,7 @@ def main(params: str, raw: Path, manifest: Path, out: Path, workers: int | None)
     Example
       python stages/prepare.py
     """
-    settings = read_section(params, "prepare", preparation.PrepareSettings)
+    settings = inputs.section("prepare", preparation.PrepareSettings)
     photos = preparation.valid_entries(sources.entries(raw), validation.load_manifest(manifest))
     with progress(total=len(photos), desc="prepare", unit=" photos") as bar:
         preparation.prepare(photos, out, settings, workers, on_done=bar.update)

@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from depixel import splits
-from depixel.command import params_option, told_plainly
+from depixel.command import params_option
 from depixel.files import write_json
 from depixel.prepared import load_index
-from depixel.settings import read_section
+from depixel.stage import Inputs, stage
 from depixel.tables import write_table
 
 PATH = click.Path(path_type=Path)
@@ -19,8 +19,8 @@ PATH = click.Path(path_type=Path)
 @click.option("--index", default="data/prepared/index.csv", show_default=True, type=PATH, help="The prepared photos.")
 @click.option("--out", default="data/split.csv", show_default=True, type=PATH, help="For the table.")
 @click.option("--metrics", default="metrics/split.json", show_default=True, type=PATH, help="For the counts.")
-@told_plainly
-def main(params: str, index: Path, out: Path, metrics: Path) -> None:
+@stage("index")
+def main(inputs: Inputs, index: Path, out: Path, metrics: Path) -> None:
     """Decide which photos are for training, validation, test.
 
     By contributor (`split.by: contributor`), so that no camera, place or scene is on two sides; or each photo by itself
@@ -38,7 +38,7 @@ def main(params: str, index: Path, out: Path, metrics: Path) -> None:
     Example
       python stages/split.py
     """
-    rows = splits.split(load_index(index), read_section(params, "split", splits.SplitSettings))
+    rows = splits.split(load_index(index), inputs.section("split", splits.SplitSettings))
     write_table(out, splits.Assigned, rows)
     counts = splits.counts(rows)
     write_json(metrics, counts)

@@ -7,11 +7,11 @@ import click
 import psutil
 
 from depixel.batches import Photos
-from depixel.command import params_option, progress, told_plainly
+from depixel.command import params_option, progress
 from depixel.files import write_json
 from depixel.networks import parameter_count
 from depixel.pixelation import PixelationSettings
-from depixel.settings import read_section
+from depixel.stage import Inputs, stage
 from depixel.tables import write_table
 from depixel.training import Epoch, Run, TrainSettings
 
@@ -26,8 +26,8 @@ PATH = click.Path(path_type=Path)
 @click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For training.json and training.csv.")
 @click.option("--log", default="logs/training.json", show_default=True, type=PATH, help="For speed and memory.")
 @click.option("--checkpoint", default="checkpoints/training.pt", show_default=True, type=PATH, help="While it runs.")
-@told_plainly
-def main(params: str, prepared: Path, splits: Path, model: Path, metrics: Path, log: Path, checkpoint: Path) -> None:
+@stage("prepared", "splits")
+def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Path, log: Path, checkpoint: Path) -> None:
     """Train a network to restore pixelated areas.
 
     Every epoch shows each photo of the training side once: cut, mirrored and pixelated at random, anew each time. After
@@ -49,8 +49,8 @@ def main(params: str, prepared: Path, splits: Path, model: Path, metrics: Path, 
       python stages/train.py
       dvc exp run -S train.overfit=8 -S train.epochs=300     can it learn at all?
     """
-    settings = read_section(params, "train", TrainSettings)
-    pixelation = read_section(params, "pixelation", PixelationSettings)
+    settings = inputs.section("train", TrainSettings)
+    pixelation = inputs.section("pixelation", PixelationSettings)
     training = Photos.load(prepared, splits, "train", larger=bool(settings.crop))
     run = Run(settings, pixelation, training, Photos.load(prepared, splits, "validation"), checkpoint)
     click.echo(

@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from depixel import sources, validation
-from depixel.command import progress, told_plainly
+from depixel.command import progress
 from depixel.files import replacing, write_json
+from depixel.stage import Inputs, stage
 from depixel.tables import write_table
 
 PATH = click.Path(path_type=Path)
@@ -19,8 +20,10 @@ PATH = click.Path(path_type=Path)
 @click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each core]")
 @click.option("--copy-to", metavar="DIR", type=PATH, help="Copy the valid photos there too, numbered.")
 @click.option("--name-format", default="07d", show_default=True, help="07d: 0000000.jpg; d: 0.jpg.")
-@told_plainly
-def main(raw: Path, out: Path, metrics: Path, workers: int | None, copy_to: Path | None, name_format: str) -> None:
+@stage("raw")
+def main(
+    inputs: Inputs, raw: Path, out: Path, metrics: Path, workers: int | None, copy_to: Path | None, name_format: str
+) -> None:
     """Find out which files are photos to learn from.
 
     Looks at every file in data/raw: contributors' ZIPs (read in place, nothing is unpacked), folders, single files,

@@ -1,0 +1,177 @@
+"""What all stages have in common: one runs at a time, and what it read is what will be recorded.
+
+DVC hashes the inputs of a stage when it has ended. Whatever was edited meanwhile would be recorded as what the result
+was made of; a stage that notices fails, and DVC records nothing.
+"""
+
+import functools
+import hashlib
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import psutil
+from zc.lockfile import LockError, LockFile
+
+import depixel
+from depixel.command import told_plainly
+from depixel.errors import DepixelError
+from depixel.settings import S, read_section
+
+LOCK = Path(".dvc/tmp/stage.lock")
+
+
+class Inputs:
+    """What a stage reads: sources, sections of params.yaml, files and folders.
+
+    Args:
+        script: the stage's file; the modules of `depixel` that are loaded belong to the sources too.
+        params: the path of params.yaml, None for a stage without settings.
+    """
+
+    def __init__(self, script: str, params: str | None = None):
+        modules = (module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "depixel")
+        self._sources = {Path(path): _content(Path(path)) for path in {script, *modules}}
+        self._params = params
+        self._sections: dict = {}
+        self._files: dict[Path, bytes] = {}
+        self.check()
+
+    def section(self, name: str, model: type[S]) -> S:
+        """Read a section of params.yaml, as `read_section` does."""
+        settings = read_section(self._params, name, model)
+        self._sections[name] = model, settings
+        return settings
+
+    def watch(self, path: str | Path) -> Path:
+        """Add a file or a folder with all that is in it; to be called before it is read. Returns `path`."""
+        self._files[Path(path)] = _state(Path(path))
+        return Path(path)
+
+    def check(self) -> None:
+        """Raise `DepixelError` if something is not as it was when the stage began to read it."""
+        edited = [path for path, content in self._sources.items() if _changed(path, content)]
+        edited += [
+            f"{self._params}, section {name}" for name, read in self._sections.items() if self._differs(name, *read)
+        ]
+        edited += [_youngest(path) for path, state in self._files.items() if _state(path) != state]
+        if edited:
+            raise DepixelError(
+                f"{', '.join(_shown(path) for path in edited)}: changed while this stage ran, so its result would be "
+                "recorded as one of the new state. It is not recorded; earlier results are. Run the same again"
+            )
+
+    def _differs(self, name: str, model: type[S], settings: S) -> bool:
+        try:
+            return read_section(self._params, name, model) != settings
+        except DepixelError:  # half-edited
+            return True
+
+
+def stage(*reads: str) -> Callable:
+    """Make `function(inputs, **options)` the body of a stage's click command.
+
+    It waits until no other stage runs in this project, watches its `Inputs`, and tells errors plainly.
+
+    Args:
+        reads: the options that name what the stage reads. The option `params` is taken from the function's.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        @functools.wraps(function)
+        @told_plainly
+        def wrapped(params: str | None = None, **options):
+            with _alone():
+                inputs = Inputs(function.__code__.co_filename, params)
+                for name in reads:
+                    inputs.watch(options[name])
+                function(inputs, **options)
+                inputs.check()
+
+        return wrapped
+
+    return decorate
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Wait for a stage that runs in this project already: one whose `dvc repro` was killed goes on without it."""
+    if not LOCK.parents[1].is_dir():  # not in a DVC project
+        yield
+        return
+    try:
+        LOCK.parent.mkdir(parents=True, exist_ok=True)
+        told = False
+        while True:
+            try:
+                lock = LockFile(str(LOCK))
+                break
+            except LockError:
+                if not told:
+                    click.echo(f"Waiting for {_holder()}, which runs in this project already.", err=True)
+                    told = True
+                time.sleep(0.2)
+    except OSError as error:
+        raise DepixelError(f"{LOCK}: cannot be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        lock.close()
+
+
+def _holder() -> str:
+    try:
+        process = psutil.Process(int(LOCK.read_text(encoding="ascii")))
+        return f"`{' '.join(process.cmdline())}` (process {process.pid})"
+    except (OSError, ValueError, psutil.Error):
+        return "another stage"
+
+
+def _content(path: Path) -> bytes:
+    try:
+        # it may have been read after it was edited, or before
+        return b"" if path.stat().st_mtime_ns > depixel.IMPORTED else hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return b""
+
+
+def _changed(path: Path, content: bytes) -> bool:
+    return not content or _content(path) != content
+
+
+def _state(path: Path) -> bytes:
+    """A hash of the names, sizes and times of a file or of all that is in a folder; quick, in little memory."""
+    digest = hashlib.sha256()
+    todo = [str(path)]
+    while todo:
+        place = todo.pop()
+        try:
+            status = os.stat(place)  # noqa: PTH116  strings: there may be many
+            if stat.S_ISDIR(status.st_mode):  # its own times change with what is written beside the data
+                todo += [os.path.join(place, name) for name in sorted(os.listdir(place))]  # noqa: PTH118, PTH208
+            else:
+                digest.update(f"{status.st_size} {status.st_mtime_ns} {status.st_ino}".encode())
+        except OSError:  # gone, or a link to nothing
+            digest.update(b"-")
+        digest.update(os.fsencode(place))
+    return digest.digest()
+
+
+def _youngest(path: Path) -> Path:
+    """The file in a folder that was changed last: probably the one that made the difference."""
+    try:
+        return max((child for child in path.rglob("*") if child.is_file()), key=lambda file: file.stat().st_ctime_ns)
+    except (OSError, ValueError):  # a file, gone, or empty
+        return path
+
+
+def _shown(path: Path | str) -> str:
+    try:
+        return Path(path).resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return str(path)
