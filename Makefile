@@ -3,16 +3,18 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: repro test bench lock clean
+.PHONY: repro test verify bench lock clean
 
 repro: .venv/installed
+	depixel mend
 	test -e data/raw || dvc pull data/raw.dvc
 	test -e data/test_set || dvc pull data/test_set.dvc
 	dvc repro
 	@echo
 	@dvc metrics show
 	@echo
-	@python -c 'import pandas; print(pandas.read_csv("metrics/comparison.csv").round(3).to_string(index=False))'
+	@python -c 'import pandas; from depixel.evaluation import readable; \
+		print(readable(pandas.read_csv("metrics/comparison.csv").round(3)).to_string(index=False))'
 	@echo
 	@echo "Submission file: predictions/submission.bin    Model: models/depixel.safetensors"
 	@echo "Pictures: metrics/contact_sheet.png, predictions/*.png    Curves: dvc plots show"
@@ -21,6 +23,10 @@ test: .venv/installed
 	ruff check .
 	ruff format --check .
 	python -m pytest
+
+# The committed pipeline in two fresh clones: does the same come out, byte for byte?
+verify: .venv/installed
+	python benchmarks/verify.py
 
 .venv/installed: requirements.lock requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -35,6 +41,8 @@ bench: .venv/installed
 	python benchmarks/data.py --photos $(PHOTOS)
 	python benchmarks/training.py --photos $(PHOTOS)
 	python benchmarks/repro.py
+	python benchmarks/hardware.py
+	python benchmarks/kills.py
 	python benchmarks/quality.py --photos $(PHOTOS) --bench $(BENCH) --set train.epochs=24
 
 # Exact versions of everything, for every platform; without what only a CUDA build of torch needs.

@@ -26,13 +26,16 @@ def main() -> None:
     """Restore the pixelated areas of images.
 
     The pipeline that makes a model out of a folder of photos is run by `dvc repro`. The commands here use the model
-    and the files of the Image Depixelation Challenge:
+    and the files of the Image Depixelation Challenge, and tell differences between models from luck:
 
     \b
       depixel sample data/raw                        make photos to try everything out with
       depixel predict test_set.pkl -o answer.bin     restore a test set: the submission for it
       depixel check answer.bin test_set.pkl          would a server take the submission?
       depixel score answer.bin targets.npz           its error, where the true pixels are known
+      depixel compare main                           is the model here better than that of main?
+      depixel seeds 5                                how much do scores differ from seed to seed?
+      depixel mend                                   DVC was killed and says that its files are corrupted
 
     `depixel COMMAND --help` says more about each.
     """
@@ -156,6 +159,86 @@ def score(submission: Path, targets: Path, as_json: bool) -> None:
     click.echo(f"{'':20}{'all pixels pooled':>20}{'mean over images':>20}")
     click.echo(f"{'RMSE':20}{scores['rmse_pooled']:20.4f}{scores['rmse_mean']:20.4f}")
     click.echo(f"{'ratio to identity':20}{scores['ratio_pooled']:20.4f}{scores['ratio_mean']:20.4f}")
+
+
+@main.command()
+@click.argument("a")
+@click.argument("b", default="workspace")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the table.")
+def compare(a: str, b: str, as_json: bool) -> None:
+    """Say whether one model is better than another, or whether it was luck.
+
+    A and B are each a git revision, the name of a DVC experiment, or the path of a samples.csv, as an evaluation writes
+    it; `workspace`, and B if it is not given, is the metrics/samples.csv here. Both are compared on the samples that
+    both were scored on.
+
+    The brackets are 95 % confidence intervals over the choice of test photos: how far other photos could move the
+    ratios to the identity, and their difference. If the interval of the difference holds 0, other photos might reverse
+    it. The seed of the training is luck, too, which these intervals do not show: `depixel seeds`.
+
+    \b
+    Example:
+      depixel compare main                    that of main and the one here
+      depixel compare narrow wide             two experiments of `dvc exp run --name`
+    """
+    from depixel import comparison, evaluation
+
+    tables = [comparison.read_samples(source) for source in (a, b)]
+    result = comparison.compare(*tables)
+    if as_json:
+        rows = result.ratios.set_index("model").to_dict("index")
+        counts = {"samples": result.samples, "photos": result.photos}
+        click.echo(json.dumps({**rows, **counts, "verdict": result.verdict()}))
+        return
+    click.echo(f"A: {a}\nB: {b}\n")
+    click.echo(evaluation.readable(result.ratios).to_string(index=False))
+    of = "" if result.samples == max(map(len, tables)) else f", of {len(tables[0])} of A and {len(tables[1])} of B"
+    click.echo(f"\n{result.verdict()}\nOn {result.samples} samples of {result.photos} photos, which both have{of}.")
+    click.echo("In brackets: 95 % confidence intervals over the choice of test photos.")
+
+
+@main.command()
+@click.argument("count", metavar="N", type=click.IntRange(min=2))
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the table.")
+def seeds(count: int, as_json: bool) -> None:
+    """Train with N seeds and say how much the scores differ.
+
+    Trains and scores the present settings and photos with `train.seed` of params.yaml and the N - 1 seeds after it, on
+    the same test photos. Prints the scores of each, their mean, their standard deviation, and the 95 % confidence
+    interval of the mean. A difference between two settings that is not larger than this spread can be luck.
+
+    Everything is written to seeds/: a folder for each seed, and seeds.csv. The project's own model and metrics stay.
+    After an interruption the same command goes on where it was.
+
+    \b
+    Example:
+      depixel seeds 5
+    """
+    from depixel.seeds import run_seeds
+
+    table = run_seeds(count, tell=partial(click.echo, err=True))
+    if as_json:
+        click.echo(json.dumps(table.to_dict("index")))
+        return
+    click.echo(table.to_string(float_format="{:.4f}".format))
+
+
+@main.command()
+def mend() -> None:
+    """Put right what a kill or a power cut did to DVC's own files.
+
+    The stages never leave anything half-written, but DVC itself can be cut off while it writes dvc.lock or
+    .dvc/tmp/rwlock, and then refuses to work. Restores the one from the last commit and removes the other; whole files
+    stay as they are. Then run `dvc repro` again. Not while DVC runs.
+
+    \b
+    Example:
+      depixel mend                            then `dvc repro`
+    """
+    from depixel.mend import mend
+
+    for sentence in mend(Path()):
+        click.echo(sentence)
 
 
 def _amount(predictions: list) -> str:

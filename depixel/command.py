@@ -19,7 +19,7 @@ params_option = click.option(
 
 
 def told_plainly(function: Callable) -> Callable:
-    """Turn a `DepixelError` into one message and exit code 1, Ctrl-C into exit code 130; no traceback for either."""
+    """Turn a `DepixelError` into one message and exit code 1, as want of memory; Ctrl-C into exit code 130; no traceback for either."""
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
@@ -27,6 +27,10 @@ def told_plainly(function: Callable) -> Callable:
             return function(*args, **kwargs)
         except DepixelError as error:
             raise click.ClickException(str(error)) from error
+        except MemoryError as error:
+            raise click.ClickException(
+                "out of memory. Nothing was lost; close other programs and run it again"
+            ) from error
         except KeyboardInterrupt:
             click.echo("\nInterrupted; nothing half-written is left. Run the same command again.", err=True)
             sys.exit(130)

@@ -62,3 +62,11 @@ def write_json(path: str | Path, content: dict) -> None:
     """Write `content` as indented JSON; numbers as they are, keys in their order."""
     with replacing(path) as beside:
         beside.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
+
+
+def read_json(path: str | Path) -> dict:
+    """Read a file that `write_json` wrote. Raises `DepixelError` if it is not there, or not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DepixelError(f"{path}: cannot be read ({error}). Make it with `dvc repro`") from error

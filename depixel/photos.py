@@ -14,6 +14,7 @@ from depixel.errors import DepixelError
 MOST_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # no decoder that runs another program, as EPS does
 
+_DECODER_BYTES = 12  # a pixel; the most that the decoders ask for at a time, untouched memory included
 _EXIF_ORIENTATION = 274
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -36,19 +37,25 @@ def opened(data: bytes) -> Iterator[Image.Image]:
 
     Raises:
         UnreadableError: not an image of `FORMATS`, more than `MOST_PIXELS`, or whatever a decoder says in the block.
+        MemoryError: the memory is not enough to say.
     """
+    pixels = MOST_PIXELS  # as far as is known
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-            if image.width * image.height > MOST_PIXELS:
+            pixels = image.width * image.height
+            if pixels > MOST_PIXELS:
                 raise Image.DecompressionBombError
             yield image
+    except MemoryError:
+        raise
     except Image.DecompressionBombError:  # Pillow has a limit of its own
         raise UnreadableError(f"more than {MOST_PIXELS // 10**6} million pixels") from None
     except UnidentifiedImageError:
         raise UnreadableError("not an image") from None
     except Exception as error:  # decoders raise nearly anything on a broken file
+        np.empty(pixels * _DECODER_BYTES, np.uint8)  # and libjpeg and libwebp the same for want of memory: raise that
         raise UnreadableError(f"broken image: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
@@ -76,6 +83,8 @@ def orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(_EXIF_ORIENTATION)
         return int(value) if value in _UPRIGHT else 1
+    except MemoryError:
+        raise
     except Exception:  # broken EXIF is no reason to lose the photo
         return 1
 

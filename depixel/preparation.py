@@ -1,10 +1,10 @@
 """Making the prepared photos: every valid photo upright, square and gray, once in each size."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
-from itertools import zip_longest
+from itertools import tee
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,10 @@ from depixel.photos import UnreadableError, decode, square
 from depixel.prepared import Photo
 from depixel.settings import Settings
 from depixel.sources import Entry
-from depixel.tables import path_of, write_table
-from depixel.validation import MOST_BYTES, Verdict
+from depixel.tables import new_table
+from depixel.validation import CHANGED, MOST_BYTES
 
 REDUCING_GAP = 1.5  # of the larger images, which are only cut up for training
-CHANGED = (
-    "The photos are not those that were validated. Validate them anew: `dvc repro`, or `python stages/validate.py`"
-)
 
 
 class PrepareSettings(Settings):
@@ -39,20 +36,9 @@ class PrepareSettings(Settings):
         return self
 
 
-def valid_entries(entries: Sequence[Entry], verdicts: Sequence[Verdict]) -> list[tuple[Entry, str]]:
-    """Pick the valid entries, each with the sha256 that the manifest has for it.
-
-    Raises:
-        DepixelError: the entries are not exactly those of the manifest.
-    """
-    for entry, verdict in zip_longest(entries, verdicts):
-        if not (entry and verdict and entry[:3] == verdict[:3]):  # contributor, name, bytes
-            raise DepixelError(f"{path_of(*(entry or verdict)[:2])}: new, gone or changed. {CHANGED}")
-    return [(entry, verdict.sha256) for entry, verdict in zip(entries, verdicts, strict=True) if verdict.code == 0]
-
-
 def prepare(
-    photos: Sequence[tuple[Entry, str]],
+    photos: Iterable[tuple[Entry, str]],
+    count: int,
     folder: str | Path,
     settings: PrepareSettings,
     workers: int | None = None,
@@ -64,6 +50,7 @@ def prepare(
 
     Args:
         photos: as `valid_entries` gives them.
+        count: N, how many they are.
         workers: processes; None: one for each core.
         on_done: called after each photo.
 
@@ -74,18 +61,18 @@ def prepare(
     sides = {"images.npy": settings.size, "train_images.npy": settings.train_size}
     work = partial(_squares, settings)
     with ExitStack() as stack:
-        files = []
-        for name, side in sides.items():
-            beside = stack.enter_context(replacing(folder / name))
-            files.append(stack.enter_context(beside.open("wb")))
-            shape = (len(photos), side, side) if side else (0, 0, 0)
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(files[-1], header)
-        for images in sources.each(work, photos, workers):
+        besides = [stack.enter_context(replacing(folder / name)) for name in (*sides, "index.csv")]
+        files = [stack.enter_context(beside.open("wb")) for beside in besides[:-1]]
+        for file, side in zip(files, sides.values(), strict=True):
+            shape = (count, side, side) if side else (0, 0, 0)
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        index = stack.enter_context(new_table(besides[-1], Photo))
+        photos, listed = tee(photos)
+        for images, (entry, sha256) in zip(sources.each(work, photos, workers, _crashed), listed, strict=True):
             for file, image in zip(files, images, strict=False):  # no second image where train_size is 0
                 file.write(image)
+            index.writerow(Photo(entry.contributor, entry.name, sha256))
             on_done()
-    write_table(folder / "index.csv", Photo, [Photo(e.contributor, e.name, sha256) for e, sha256 in photos])
 
 
 def _squares(settings: PrepareSettings, photo: tuple[Entry, str]) -> list[np.ndarray]:
@@ -99,3 +86,9 @@ def _squares(settings: PrepareSettings, photo: tuple[Entry, str]) -> list[np.nda
         return [square(image, settings.size), *larger]
     except UnreadableError as error:
         raise DepixelError(f"{entry.path}: {error}") from error
+
+
+def _crashed(photo: tuple[Entry, str], fault: str) -> DepixelError:
+    return DepixelError(
+        f"{photo[0].path}: its decoding crashed ({fault}). Take it out of the photos, then run `dvc repro`"
+    )

@@ -21,7 +21,7 @@ class Photo(NamedTuple):
 
 def load_index(path: str | Path) -> list[Photo]:
     """Read the index: N rows, those of the arrays. Raises `DepixelError` if it is not there or no index."""
-    return read_table(path, Photo, MADE_BY)
+    return list(read_table(path, Photo, MADE_BY))
 
 
 def load_images(path: str | Path, count: int) -> np.ndarray:

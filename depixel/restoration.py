@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from pydantic import ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
 from depixel import networks
@@ -44,6 +45,9 @@ class ModelConfiguration(Settings):
     area_height: Range
     block_size: Range
     precision: Precision = "float32"
+    hardware: str = Field("", description="what it was trained on")
+    versions: dict[str, str] = Field({}, description="of Python and of the packages it was trained with")
+    sources: str = Field("", description="hash of the code that trained it")
 
 
 def window_side(largest_area: int) -> int:
@@ -155,7 +159,7 @@ class Restorer:
         the configuration to the .json beside it."""
         weights = {name: weight.half().cpu().contiguous() for name, weight in self.network.state_dict().items()}
         with replacing(path) as beside:
-            save_file(weights, beside)
+            beside.write_bytes(serialized(weights))
         with replacing(Path(path).with_suffix(".json")) as beside:
             beside.write_text(self.configuration.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
 

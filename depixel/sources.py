@@ -1,16 +1,20 @@
 """Where photos come from: folders and ZIP archives, in one order, through one interface, never unpacked to disk."""
 
-import math
+import gc
 import os
 import re
 import signal
 import zipfile
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache, partial
+from heapq import merge
+from itertools import islice
+from multiprocessing import Pipe, Process, parent_process
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple, TypeVar
 
 from depixel.errors import DepixelError
@@ -21,6 +25,10 @@ CHUNK = 16  # files a process works on at a time
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others inflate more than they are asked for
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control, line ends, not in UTF-8
 _ENCRYPTED = 0x1
+_CRASHES = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
+_WINDOWS_FAULT = 0xC0000000  # exit codes from here on
+RELIEF = "What helps: --workers 1, or closing other programs. Nothing is lost; run the same again"
+NO_MEMORY = f"out of memory. {RELIEF}"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -52,36 +60,67 @@ class Entry(NamedTuple):
         return path_of(self.contributor, self.name)
 
 
-def entries(root: str | Path) -> list[Entry]:
-    """List every file below `root`, those in ZIP archives included, in ascending order of `Entry.path`.
+class Entries:
+    """Every file below `root`, those in ZIP archives included, in ascending order of `Entry.path`.
 
     Archives and folders may be nested in folders, not archives in archives. Links to files are followed, links to
-    folders are not. What cannot be read is listed with its problem.
+    folders are not. What cannot be read is there with its problem.
+
+    May be iterated as often as needed. Folders and archives are read anew each time: memory holds only the names of
+    archives, of contributors' folders and of the files that are in neither, and the entries of one contributor.
 
     Raises:
         DepixelError: `root` is not a folder, or nothing is in it.
     """
-    root = Path(root)
-    found = []
-    for path, size, problem in _files(root):
-        if path.suffix.lower() == ".zip" and not problem:
-            found += _members(path, size)
-        else:
-            first, *rest = map(_printable, path.relative_to(root).parts)
-            contributor, name = (first, "/".join(rest)) if rest else ("", first)
-            found.append(Entry(contributor, name, size, str(path), None, problem))
-    if not found:
-        raise DepixelError(
-            f"{root}: no photos there. Get those of this project with `dvc pull`, put contributors' ZIPs or folders of "
-            f"photos into {root}, or make a sample with `depixel sample {root}`"
-        )
-    return sorted(found, key=lambda entry: (entry.path, entry.source, entry.member or 0))
+
+    def __init__(self, root: str | Path):
+        self._root = Path(root)
+        self._count = 0
+        self._odd: list[Entry] = []  # what cannot be read, and what has no name
+        self._loose: list[str] = []
+        self._contributors: defaultdict[str, list[partial]] = defaultdict(list)
+        folders = set()
+        for path, size, problem in _files(self._root):
+            self._count += 1
+            first, *rest = path.relative_to(self._root).parts
+            if problem:
+                contributor, name = (first, "/".join(rest)) if rest else ("", first)
+                self._odd.append(Entry(_printable(contributor), _printable(name), size, str(path), None, problem))
+            elif _is_archive(path):
+                members = _members(path, size)
+                self._count += len(members) - 1
+                self._odd += [entry for entry in members if not entry.name]
+                self._contributors[_printable(path.stem)].append(partial(_members, path, size))
+            elif rest:
+                folders.add(first)
+            else:
+                self._loose.append(first)
+        if not self._count:
+            raise DepixelError(
+                f"{root}: no photos there. Get those of this project with `dvc pull`, put contributors' ZIPs or "
+                f"folders of photos into {root}, or make a sample with `depixel sample {root}`"
+            )
+        for folder in folders:
+            self._contributors[_printable(folder)].append(partial(_within, self._root / folder))
+        self._odd.sort(key=_order)
+        self._loose.sort()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Entry]:
+        return merge(self._odd, _of_folder(self._root, "", self._loose), self._of_contributors(), key=_order)
+
+    def _of_contributors(self) -> Iterator[Entry]:
+        for contributor in sorted(self._contributors, key=lambda name: f"{name}/"):  # the order of the paths
+            found = merge(*(entries() for entries in self._contributors[contributor]), key=_order)
+            yield from (entry for entry in found if entry.name)
 
 
 def read(entry: Entry, limit: int) -> bytes:
     """Read an entry: all of it if it has at most `limit` bytes, otherwise its first limit + 1.
 
-    The archive that was read last stays open until `each` ends.
+    The archive that was read last stays open in this process.
 
     Raises:
         UnreadableError: it is damaged, encrypted, gone, or its name leaves the archive.
@@ -95,46 +134,150 @@ def read(entry: Entry, limit: int) -> bytes:
         archive = _archive(entry.source)
         with archive.open(archive.infolist()[entry.member]) as file:
             return file.read(limit + 1)
+    except MemoryError:  # says nothing about the entry
+        raise
     except Exception as error:  # zipfile raises nearly anything on a damaged archive
         raise UnreadableError(f"cannot be read: {_one_line(error)}") from error
 
 
-def each(work: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None) -> Iterator[Result]:
+def _refuse(item: object, fault: str) -> DepixelError:
+    return DepixelError(f"{item}: the process that worked on it crashed ({fault})")
+
+
+def each(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int | None = None,
+    crashed: Callable[[Item, str], Result | DepixelError] = _refuse,
+) -> Iterator[Result]:
     """Yield work(item) for every item, in order, computed by `workers` processes (None: one for each core).
 
-    Only a few chunks of items are worked on ahead, so memory does not grow with their number.
+    Only a few chunks of items are worked on ahead, so memory does not grow with their number. The processes end with
+    the iteration, and by themselves when this process is killed.
+
+    Args:
+        crashed: makes the result of an item whose work crashes its process, or the error to raise, from the item and
+            the fault, such as "SIGSEGV".
 
     Raises:
-        DepixelError: a process died, and whatever `work` raises.
+        DepixelError: what `work` raises of it; the memory is not enough, or a process was killed.
     """
-    workers = min(workers or _cores(), math.ceil(len(items) / CHUNK), 61)  # 61: what Windows allows
-    if workers <= 1:
+    items = iter(items)
+    chunks = iter(lambda: list(islice(items, CHUNK)), [])
+    workers = min(workers or _cores(), 61)  # 61: what Windows can wait for
+    idle: list[_Worker] = []
+    busy: dict[Connection, _Worker] = {}
+    ahead: deque[list] = deque()  # for each chunk in order, its results, empty until all are there
+    gc.freeze()  # what is there already stays in memory that the processes share, as no collection writes to it
+    try:
+        while True:
+            while len(busy) < workers and len(ahead) < 4 * workers and (chunk := next(chunks, None)):
+                worker = idle.pop() if idle else _Worker(work)
+                worker.give(chunk)
+                busy[worker.connection] = worker
+                ahead.append(worker.results)
+            if ahead and ahead[0]:
+                for result in ahead.popleft():
+                    if isinstance(result, DepixelError):
+                        raise result
+                    yield result
+            elif busy:
+                for connection in wait(busy):
+                    worker = busy[connection]
+                    try:
+                        worker.take()
+                        idle.append(worker)
+                    except _CrashError:  # whichever of the chunk it was
+                        worker.results += [_alone(work, item, crashed) for item in worker.items]
+                    del busy[connection]
+            else:
+                return
+    except MemoryError as error:
+        raise DepixelError(NO_MEMORY) from error
+    finally:
+        gc.unfreeze()
+        for worker in (*idle, *busy.values()):
+            worker.end()
+
+
+def _alone(work: Callable[[Item], Result], item: Item, crashed: Callable) -> Result | DepixelError:
+    """The result of work(item) in a process of its own, which no other item has harmed."""
+    worker = _Worker(work)
+    try:
+        worker.give([item])
+        worker.take()
+        return worker.results[0]
+    except _CrashError as error:
+        return crashed(item, str(error))
+    finally:
+        worker.end()
+
+
+class _CrashError(Exception):
+    """A process ended by itself at a fault, such as SIGSEGV."""
+
+
+class _Worker:
+    """A process that works on one chunk of items at a time."""
+
+    def __init__(self, work: Callable):
+        self.connection, theirs = Pipe()
+        self._process = Process(target=_serve, args=(work, theirs), daemon=True)
         try:
-            yield from map(work, items)
-        finally:
-            _archive.cache_clear()
-        return
-    with ProcessPoolExecutor(workers, initializer=_leave_interrupts_to_the_parent) as pool:
-        ahead: deque = deque()
+            self._process.start()
+        except OSError as error:
+            raise DepixelError(f"no process can be started ({error.strerror}). {RELIEF}") from error
+        theirs.close()
+
+    def give(self, items: list) -> None:
+        self.items, self.results = items, []
+        with suppress(OSError):  # it is dead; `take` says why
+            self.connection.send(items)
+
+    def take(self) -> None:
+        """Wait for the results. Raises `_CrashError`, or `DepixelError` if the process died otherwise."""
         try:
-            for start in range(0, len(items), CHUNK):
-                ahead.append(pool.submit(_all, work, items[start : start + CHUNK]))
-                if len(ahead) > 3 * workers:
-                    yield from ahead.popleft().result()
-            while ahead:
-                yield from ahead.popleft().result()
-        except BrokenProcessPool as error:
-            raise DepixelError(
-                "a process that read photos died, perhaps for want of memory; try --workers 1"
-            ) from error
+            self.results += self.connection.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            code = self._process.exitcode
+            name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            if name in _CRASHES or code >= _WINDOWS_FAULT:
+                raise _CrashError(name) from None
+            if name == "SIGKILL":
+                name = "SIGKILL, probably for want of memory"
+            raise DepixelError(f"a process that read photos was ended ({name}). {RELIEF}") from None
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
 
 
-def _all(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    return [work(item) for item in items]
+def _serve(work: Callable, connection: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # left to the parent
+    Thread(target=_end_with_parent, daemon=True).start()
+    _archive.cache_clear()  # a file that was opened by the parent has one position for all processes
+    with suppress(EOFError, BrokenPipeError):  # the parent is gone
+        while True:
+            connection.send(_results(work, connection.recv()))
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _results(work: Callable, items: list) -> list:
+    results = []
+    try:
+        for item in items:
+            results.append(work(item))
+    except DepixelError as error:
+        results.append(error)
+    except MemoryError:
+        results.append(DepixelError(NO_MEMORY))
+    return results
+
+
+def _end_with_parent() -> None:
+    wait([parent_process().sentinel])
+    os._exit(1)
 
 
 def _cores() -> int:
@@ -164,11 +307,37 @@ def _files(root: Path) -> Iterator[tuple[Path, int, str]]:
                 yield folder, 0, f"cannot be read: {_one_line(error)}"
 
 
+def _is_archive(path: Path) -> bool:
+    return path.suffix.lower() == ".zip"
+
+
+def _order(entry: Entry) -> tuple:
+    return entry.path, entry.source, entry.member or 0
+
+
+def _within(folder: Path) -> Iterator[Entry]:
+    """The files in a contributor's folder, in order."""
+    found = (path for path, _, problem in _files(folder) if not problem and not _is_archive(path))
+    return _of_folder(folder, _printable(folder.name), sorted(path.relative_to(folder).as_posix() for path in found))
+
+
+def _of_folder(folder: Path, contributor: str, names: list[str]) -> Iterator[Entry]:
+    for name in sorted(names, key=_printable):
+        path = folder / name
+        try:
+            yield Entry(contributor, _printable(name), path.stat().st_size, str(path))
+        except OSError as error:  # gone meanwhile
+            yield Entry(contributor, _printable(name), 0, str(path), None, f"cannot be read: {_one_line(error)}")
+
+
 def _members(archive: Path, size: int) -> list[Entry]:
+    """The files in an archive, in order; where it cannot be read, one entry without a name."""
     contributor = _printable(archive.stem)
     try:
         with zipfile.ZipFile(archive) as opened:
             members = opened.infolist()
+    except MemoryError:
+        raise
     except Exception as error:  # as above
         return [Entry(contributor, "", size, str(archive), None, f"no ZIP: {_one_line(error)}")]
     found = []
@@ -177,7 +346,7 @@ def _members(archive: Path, size: int) -> list[Entry]:
         if not name.endswith("/"):
             entry = Entry(contributor, _printable(name), member.file_size, str(archive), index, _problem(member, name))
             found.append(entry)
-    return found
+    return sorted(found, key=_order)
 
 
 def _problem(member: zipfile.ZipInfo, name: str) -> str:

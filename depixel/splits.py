@@ -1,7 +1,8 @@
 """Which photo is for training, validation, test: a matter of its own name, so other photos may come and go."""
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -9,9 +10,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from depixel.errors import DepixelError
+from depixel.files import replacing
 from depixel.prepared import Photo
 from depixel.settings import Settings
-from depixel.tables import path_of, read_table
+from depixel.tables import new_table, path_of, read_table
 
 SIDES = ("train", "validation", "test")
 MADE_BY = "python stages/split.py"
@@ -59,31 +61,42 @@ def side(key: str, settings: SplitSettings) -> str:
     return "validation" if u < settings.test + settings.validation else "train"
 
 
-def split(photos: Sequence[Photo], settings: SplitSettings) -> list[Assigned]:
-    """Assign each photo to its side; rows in the order of `photos`.
+def split(photos: Iterable[Photo], settings: SplitSettings) -> Iterator[Assigned]:
+    """Assign each photo to its side; yields rows in the order of `photos`.
 
     Raises:
-        DepixelError: a side is empty.
+        DepixelError: a side is empty; after the last row.
     """
     whole = settings.by == "contributor"
-    keys = [photo.contributor if whole else path_of(photo.contributor, photo.name) for photo in photos]
-    sides = {key: side(key, settings) for key in keys}
-    if empty := [name for name in SIDES if name not in sides.values()]:
+    sides: dict[str, str] = {}  # of the contributors; there are too many photos to hold theirs
+    keys = Counter()
+    for photo in photos:
+        key = photo.contributor if whole else path_of(photo.contributor, photo.name)
+        found = sides.get(key)
+        if not found:
+            found = side(key, settings)
+            keys[found] += 1
+            if whole:
+                sides[key] = found
+        yield Assigned(photo.contributor, photo.name, found)
+    if empty := [name for name in SIDES if not keys[name]]:
         raise DepixelError(
-            f"no {settings.by} of {len(sides)} is for {' or '.join(empty)}. What helps, in params.yaml: "
+            f"no {settings.by} of {keys.total()} is for {' or '.join(empty)}. What helps, in params.yaml: "
             f"{'split.by: photo, ' * whole}larger fractions than split.validation: {settings.validation} and "
             f"split.test: {settings.test}, or another split.seed than {settings.seed}; or more {settings.by}s"
         )
-    return [Assigned(photo.contributor, photo.name, sides[key]) for photo, key in zip(photos, keys, strict=True)]
 
 
-def counts(rows: Sequence[Assigned]) -> dict:
-    """Count the photos and contributors on each side."""
-    found = {}
-    for name in SIDES:
-        contributors = [row.contributor for row in rows if row.split == name]
-        found[name] = {"photos": len(contributors), "contributors": len(set(contributors))}
-    return found
+def write_splits(rows: Iterable[Assigned], path: str | Path) -> dict:
+    """Write the table of splits, row by row; returns how many photos and contributors are on each side."""
+    photos = Counter()
+    contributors = {name: set() for name in SIDES}
+    with replacing(path) as beside, new_table(beside, Assigned) as table:
+        for row in rows:
+            table.writerow(row)
+            photos[row.split] += 1
+            contributors[row.split].add(row.contributor)
+    return {name: {"photos": photos[name], "contributors": len(contributors[name])} for name in SIDES}
 
 
 def load_splits(path: str | Path, photos: Sequence[Photo]) -> np.ndarray:
@@ -95,7 +108,7 @@ def load_splits(path: str | Path, photos: Sequence[Photo]) -> np.ndarray:
     Raises:
         DepixelError: the table is not there, or not of these photos.
     """
-    rows = read_table(path, Assigned, MADE_BY)
+    rows = list(read_table(path, Assigned, MADE_BY))
     if [row[:2] for row in rows] != [photo[:2] for photo in photos] or not {row.split for row in rows} <= set(SIDES):
         raise DepixelError(f"{path}: not a split of the prepared photos. Make it anew with `{MADE_BY}`")
     return np.array([row.split for row in rows])

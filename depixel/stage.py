@@ -11,7 +11,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -20,9 +20,11 @@ from zc.lockfile import LockError, LockFile
 
 import depixel
 from depixel.command import told_plainly
+from depixel.environment import check_locked
 from depixel.errors import DepixelError
 from depixel.settings import S, read_section
 
+ENVIRONMENT = Path("requirements.lock")
 LOCK = Path(".dvc/tmp/stage.lock")
 
 
@@ -39,7 +41,7 @@ class Inputs:
         self._sources = {Path(path): _content(Path(path)) for path in {script, *modules}}
         self._params = params
         self._sections: dict = {}
-        self._files: dict[Path, bytes] = {}
+        self._files: dict[Path, tuple[bytes, int]] = {}
         self.check()
 
     def section(self, name: str, model: type[S]) -> S:
@@ -50,7 +52,7 @@ class Inputs:
 
     def watch(self, path: str | Path) -> Path:
         """Add a file or a folder with all that is in it; to be called before it is read. Returns `path`."""
-        self._files[Path(path)] = _state(Path(path))
+        self._files[Path(path)] = _state(Path(path)), time.time_ns()
         return Path(path)
 
     def check(self) -> None:
@@ -59,7 +61,7 @@ class Inputs:
         edited += [
             f"{self._params}, section {name}" for name, read in self._sections.items() if self._differs(name, *read)
         ]
-        edited += [_youngest(path) for path, state in self._files.items() if _state(path) != state]
+        edited += [_changed_in(path, since) for path, (state, since) in self._files.items() if _state(path) != state]
         if edited:
             raise DepixelError(
                 f"{', '.join(_shown(path) for path in edited)}: changed while this stage ran, so its result would be "
@@ -76,7 +78,8 @@ class Inputs:
 def stage(*reads: str) -> Callable:
     """Make `function(inputs, **options)` the body of a stage's click command.
 
-    It waits until no other stage runs in this project, watches its `Inputs`, and tells errors plainly.
+    It refuses another environment than the locked one, waits until no other stage runs in this project, watches its
+    `Inputs`, and tells errors plainly.
 
     Args:
         reads: the options that name what the stage reads. The option `params` is taken from the function's.
@@ -86,10 +89,11 @@ def stage(*reads: str) -> Callable:
         @functools.wraps(function)
         @told_plainly
         def wrapped(params: str | None = None, **options):
+            check_locked(ENVIRONMENT)
             with _alone():
                 inputs = Inputs(function.__code__.co_filename, params)
-                for name in reads:
-                    inputs.watch(options[name])
+                for path in (ENVIRONMENT, *(options[name] for name in reads)):
+                    inputs.watch(path)
                 function(inputs, **options)
                 inputs.check()
 
@@ -162,12 +166,13 @@ def _state(path: Path) -> bytes:
     return digest.digest()
 
 
-def _youngest(path: Path) -> Path:
-    """The file in a folder that was changed last: probably the one that made the difference."""
-    try:
-        return max((child for child in path.rglob("*") if child.is_file()), key=lambda file: file.stat().st_ctime_ns)
-    except (OSError, ValueError):  # a file, gone, or empty
-        return path
+def _changed_in(path: Path, since: int) -> Path:
+    """The file in a folder that was changed last; the folder itself where none was since, but one is gone."""
+    changed = {}
+    with suppress(OSError):  # a folder within is gone
+        changed = {file: file.stat().st_ctime_ns for file in path.rglob("*") if file.is_file()}
+    youngest = max(changed, key=changed.get, default=path)
+    return youngest if changed.get(youngest, 0) >= since else path
 
 
 def _shown(path: Path | str) -> str:

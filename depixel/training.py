@@ -4,9 +4,11 @@ A run is a function of its settings, the photos and the code. Its position (epoc
 so a run that was interrupted goes on from its last checkpoint exactly as if it had not been.
 """
 
+import ast
 import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,14 +22,13 @@ from torch import Tensor, nn
 from depixel import networks
 from depixel.batches import Photos, fixed_batch, fixed_samples, training_batch
 from depixel.blocks import Blocks, cut_windows
+from depixel.checkpoints import Checkpoints
+from depixel.environment import hardware, versions
 from depixel.errors import DepixelError
-from depixel.files import replacing
 from depixel.metrics import rmse_mean, rmse_pooled
 from depixel.pixelation import PixelationSettings
 from depixel.restoration import ModelConfiguration, Restorer, best_device, best_precision, restore, window_side
 from depixel.settings import Settings
-
-CHECKPOINT_SECONDS = 120
 
 
 class TrainSettings(Settings):
@@ -72,7 +73,14 @@ class Run:
     Args:
         settings, pixelation: the sections of params.yaml.
         training, validation: the photos of each side.
-        checkpoint: where to keep the run's state while it lasts.
+        checkpoints: the folder for the runs' checkpoints.
+        checkpoint_every: seconds from one checkpoint to the next.
+        check: called before each checkpoint; what it raises ends the run without one.
+
+    Attributes:
+        step: how many steps are done. steps: how many there are.
+        table: a row for each epoch that is done.
+        stop: set to True, it makes `epochs` write a checkpoint and end; at any time, as from a signal handler.
     """
 
     def __init__(
@@ -81,7 +89,9 @@ class Run:
         pixelation: PixelationSettings,
         training: Photos,
         validation: Photos,
-        checkpoint: Path,
+        checkpoints: Path,
+        checkpoint_every: float = 120,
+        check: Callable[[], None] = lambda: None,
     ):
         if settings.overfit:
             training = validation = training.first(settings.overfit)
@@ -89,6 +99,10 @@ class Run:
         self.device = best_device() if settings.device == "auto" else settings.device
         if self.device == "cuda" and not torch.cuda.is_available():
             raise DepixelError("train.device = 'cuda': PyTorch finds no CUDA device here; use auto or cpu")
+        if self.device == "cuda":
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before the first multiplication
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.backends.cudnn.benchmark = False
         self.precision = best_precision(self.device) if settings.precision == "auto" else settings.precision
         self.configuration = ModelConfiguration(
             network=settings.network,
@@ -99,12 +113,17 @@ class Run:
             area_height=pixelation.height,
             block_size=pixelation.block_size,
             precision=self.precision,
+            hardware=hardware(self.device),
+            versions=versions(),
+            sources=_digest_of_sources().hexdigest()[:16],
         )
         self.window = window_side(max(pixelation.width[1], pixelation.height[1]))
-        self.checkpoint = checkpoint
         self.samples = fixed_samples(validation, pixelation, [f"validation {settings.seed}"])
         self.steps_per_epoch = -(-len(training) // settings.batch_size)
         self.fingerprint = self._fingerprint()
+        self.checkpoints = Checkpoints(checkpoints, self.fingerprint)
+        self.checkpoint_every, self.check = checkpoint_every, check
+        self._saved = time.monotonic()
 
         torch.manual_seed(settings.seed)
         if self.device == "cpu":
@@ -117,6 +136,7 @@ class Run:
         self.optimizer = self._optimizer()
         self.steps = settings.epochs * self.steps_per_epoch
         self.step = 0
+        self.stop = False
         self.table: list[Epoch] = []
         self.train_errors: list[float] = []  # of the epoch so far
 
@@ -129,33 +149,34 @@ class Run:
             on_step: called after each step with the number of steps done and the RMSE of its batch.
 
         Raises:
-            DepixelError: the loss is no longer a number.
+            DepixelError: the loss is no longer a number, or a checkpoint cannot be written.
         """
-        saved = time.monotonic()
-        while (epoch := self.step // self.steps_per_epoch) < self.settings.epochs and not self._out_of_patience():
+        while not self.finished:
+            epoch = self.step // self.steps_per_epoch
             order = self.training.order(f"order {self.settings.seed} {epoch}")
             for i in range(self.step % self.steps_per_epoch, self.steps_per_epoch):
                 chosen = order[i * self.settings.batch_size : (i + 1) * self.settings.batch_size]
                 self.train_errors.append(self._train_step(*self._samples(chosen, epoch)))
                 self.step += 1
                 on_step(self.step, self.train_errors[-1])
-                if time.monotonic() - saved > CHECKPOINT_SECONDS and i + 1 < self.steps_per_epoch:
-                    self._save_checkpoint()
-                    saved = time.monotonic()
+                if i + 1 < self.steps_per_epoch and self._checkpoint():
+                    return
             row = self._finish_epoch(epoch)
-            self._save_checkpoint()
-            saved = time.monotonic()
+            stopped = self._checkpoint()
             yield row
+            if stopped:
+                return
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.step == self.steps or self._out_of_patience()
 
     def restorer(self) -> Restorer:
         """The best model so far."""
         network = networks.build(self.settings.network, self.settings.width, self.settings.dropout)
         network.load_state_dict(self.best)
         return Restorer(network, self.configuration, self.device)
-
-    def finish(self) -> None:
-        """Remove the checkpoint: the run's results are stored, nothing is left to go on from."""
-        self.checkpoint.unlink(missing_ok=True)
 
     def _samples(self, chosen: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
         if self.settings.overfit:
@@ -243,55 +264,83 @@ class Run:
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
     def _fingerprint(self) -> str:
-        """A hash of what determines the run: settings, photos, code, torch. Its checkpoints carry it."""
-        digest = hashlib.sha256()
+        """A hash of what determines the run: settings, photos, code, device, the packages that compute.
+
+        Not the machine: a checkpoint goes on elsewhere too, with the last digits of that machine's arithmetic.
+        """
+        digest = _digest_of_sources()
+        digest.update(f"{torch.__version__} {np.__version__} {self.device} {self.precision}".encode())
         for part in (self.settings, self.pixelation):
             digest.update(part.model_dump_json().encode())
         for photos in (self.training, self.validation):
             digest.update(photos.ids.tobytes())
-            digest.update(photos.images[photos.rows].tobytes())
-            digest.update(str(photos.train_images.shape).encode())
-        for module in sorted(Path(__file__).parent.glob("*.py")):
-            digest.update(module.read_bytes())
-        digest.update(f"{torch.__version__} {self.device} {self.precision}".encode())
+            for images in (photos.images, photos.train_images):
+                digest.update(str(images.shape[1:]).encode())
+                for row in photos.rows if len(images) else ():  # one by one: they may not fit in memory
+                    digest.update(images[row])
         return digest.hexdigest()
 
-    def _save_checkpoint(self) -> None:
-        state = {
-            "fingerprint": self.fingerprint,
-            "step": self.step,
-            "table": json.dumps(self.table),
-            "train_errors": self.train_errors,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "best": self.best,
-            "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
-        }
-        with replacing(self.checkpoint) as beside:
-            torch.save(state, beside)
+    def _checkpoint(self) -> bool:
+        """Save the run's state if it is time to; returns whether the run is to stop."""
+        stop = self.stop  # it may be set while this runs
+        if stop or self.finished or time.monotonic() - self._saved >= self.checkpoint_every:
+            self.check()
+            self._save()
+            self._saved = time.monotonic()
+        return stop
 
-    def resume(self) -> int:
-        """Go on from the checkpoint if there is one of this very run; returns the steps that are done already.
+    def _save(self) -> None:
+        self.checkpoints.save(
+            {
+                "step": self.step,
+                "table": json.dumps(self.table),
+                "train_errors": self.train_errors,
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "best": self.best,
+                "optimizer": self.optimizer.state_dict(),
+                "random": [generator.get_rng_state() for generator in self._generators()],
+            }
+        )
 
-        Raises:
-            DepixelError: there is something else in its place.
+    def resume(self) -> list[Path]:
+        """Go on from the last checkpoint of this very run, if there is one: then `step` is not 0.
+
+        Returns and raises: as `Checkpoints.load`: the paths of unusable checkpoints, which were removed.
         """
-        if not self.checkpoint.exists():
-            return 0
-        try:
-            # weights_only: tensors and plain values by allow-list, no code
-            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            same_run = state["fingerprint"] == self.fingerprint
-        except Exception as error:  # torch raises many kinds
-            raise DepixelError(
-                f"{self.checkpoint}: not a checkpoint, or damaged. Delete it to train from the start"
-            ) from error
-        if same_run:
+        state, unusable = self.checkpoints.load()
+        if state is not None:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.best, self.step, self.train_errors = state["best"], state["step"], state["train_errors"]
             self.table = [Epoch(*row) for row in json.loads(state["table"])]
-            torch.set_rng_state(state["random"].cpu())
-        return self.step
+            for generator, random in zip(self._generators(), state["random"], strict=True):
+                generator.set_rng_state(random)
+        return unusable
+
+    def _generators(self) -> list:
+        """The modules of torch that hold the random generators in use."""
+        return [torch.random] if self.device == "cpu" else [torch.random, getattr(torch, self.device)]
+
+
+def sources() -> list[Path]:
+    """The files of this module and of all modules of `depixel` that it imports, themselves or through others."""
+    folder, found, todo = Path(__file__).parent, set(), ["__init__", Path(__file__).stem]
+    while todo:
+        path = folder / f"{todo.pop()}.py"
+        if path not in found and path.is_file():
+            found.add(path)
+            for node in ast.walk(ast.parse(path.read_bytes())):
+                if isinstance(node, ast.ImportFrom) and node.module == "depixel":
+                    todo += [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom) and node.module.startswith("depixel."):
+                    todo.append(node.module.removeprefix("depixel."))
+    return sorted(found)
+
+
+def _digest_of_sources():
+    digest = hashlib.sha256()
+    for source in sources():
+        digest.update(source.read_bytes())
+    return digest

@@ -3,7 +3,8 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,14 +15,14 @@ from depixel.errors import DepixelError
 from depixel.files import replacing
 from depixel.photos import UnreadableError
 from depixel.sources import Entry
-from depixel.tables import path_of, read_table
+from depixel.tables import new_table, path_of, read_table
 
 SUFFIXES = (".jpg", ".JPG", ".jpeg", ".JPEG")
 MOST_BYTES = 250_000
 LEAST_SIDE = 100
 RULES = {1: "name", 2: "bytes", 3: "unreadable", 4: "shape", 5: "flat", 6: "duplicate"}
-NUMBERS = ("bytes", "width", "height", "orientation", "code")  # columns of the manifest
 MADE_BY = "python stages/validate.py"
+CHANGED = f"The photos are not those that were validated. Validate them anew: `dvc repro`, or `{MADE_BY}`"
 
 
 class Verdict(NamedTuple):
@@ -29,7 +30,7 @@ class Verdict(NamedTuple):
 
     Attributes:
         contributor, name, bytes: as in `sources.Entry`.
-        sha256: of the content, of every file that passes the rules 1 and 2 and can be read.
+        sha256: of the content, of every file that passes the rules 1 and 2, can be read and crashes no decoder.
         width, height, mode: as Pillow sees the stored image, before it is turned upright.
         orientation: from EXIF, 1..8.
         code: 0 = valid, otherwise the first rule that is broken.
@@ -48,21 +49,36 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
-def validate(entries: Sequence[Entry], workers: int | None = None) -> Iterator[Verdict]:
+def validate(entries: Iterable[Entry], workers: int | None = None) -> Iterator[Verdict]:
     """Yield the verdict on each entry, in order; the same whatever the number of `workers` (None: all cores).
 
     The rules, in the order in which they are checked: (1) the name ends in .jpg, .JPG, .jpeg or .JPEG; (2) at most
     250 000 bytes; (3) Pillow can decode it; (4) RGB or grayscale, both sides at least 100 pixels; (5) the values are
     not all the same; (6) not the same bytes as an earlier valid file.
     """
-    first: dict[str, str] = {}  # the valid files so far: sha256 -> path
-    for verdict in sources.each(judge, entries, workers):
-        if verdict.code == 0:
-            if verdict.sha256 in first:
-                verdict = verdict._replace(code=6, reason=f"the same bytes as {first[verdict.sha256]}")
-            else:
-                first[verdict.sha256] = path_of(verdict.contributor, verdict.name)
+    valid = _Valid()
+    for verdict in sources.each(judge, entries, workers, _crashed):
+        if verdict.code == 0 and (earlier := valid.add(verdict)):
+            verdict = verdict._replace(code=6, reason=f"the same bytes as {earlier}")
         yield verdict
+
+
+class _Valid:
+    """The sha256 and the path of each valid file so far, in hardly more memory than their bytes: there may be many."""
+
+    def __init__(self):
+        self._parts = [bytearray() for _ in range(4096)]  # few bytes each, so that a search is quick
+
+    def add(self, verdict: Verdict) -> str:
+        """The path of the one that has the same sha256 already, or "" if this is new, and added."""
+        part = self._parts[int(verdict.sha256[:3], 16)]
+        sha256 = bytes.fromhex(verdict.sha256)
+        found = part.find(sha256)
+        if found < 0:
+            part += sha256 + path_of(verdict.contributor, verdict.name).encode() + b"\n"
+            return ""
+        start = found + len(sha256)
+        return part[start : part.index(b"\n", start)].decode()
 
 
 def judge(entry: Entry) -> Verdict:
@@ -90,52 +106,110 @@ def judge(entry: Entry) -> Verdict:
     return verdict
 
 
+def _crashed(entry: Entry, fault: str) -> Verdict:
+    return Verdict(entry.contributor, entry.name, entry.size, code=3, reason=f"its decoding crashed ({fault})")
+
+
 def _flat(image: Image.Image) -> bool:
     extrema = image.getextrema()  # (least, most), or one such pair for each channel
     return len(set(extrema if image.mode == "L" else sum(extrema, ()))) == 1
 
 
-def load_manifest(path: str | Path) -> list[Verdict]:
-    """Read a manifest. Raises `DepixelError` if it is not there or no manifest."""
-    rows = read_table(path, Verdict, MADE_BY)
-    try:
-        return [row._replace(**{key: _number(getattr(row, key)) for key in NUMBERS}) for row in rows]
-    except ValueError as error:
-        raise DepixelError(f"{path}: not a manifest ({error}). Make it anew with `{MADE_BY}`") from error
+def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | Path) -> dict:
+    """Write manifest.csv and invalid.log, row by row, to a `folder` that replaces an earlier one as a whole.
+
+    The log is the classic one: `contributor/name,CODE` and a newline for each invalid file.
+
+    Returns:
+        The numbers of files, of valid ones, of their contributors, of the invalid ones by rule, and of the archives
+        that cannot be read.
+
+    Raises:
+        DepixelError: no file in `root` is valid, with the most frequent reasons; or `folder` cannot be replaced.
+    """
+    folder = Path(folder)
+    names = {path.name for path in folder.glob("[!.]*")}
+    if not folder.name or not names <= {"manifest.csv", "invalid.log"}:
+        raise DepixelError(f"{folder}: is replaced as a whole; name a folder that has no other files in it")
+    codes, reasons, contributors, archives = Counter(), Counter(), set(), 0
+    with replacing(folder) as beside:
+        beside.mkdir()
+        with (
+            new_table(beside / "manifest.csv", Verdict) as manifest,
+            (beside / "invalid.log").open("w", encoding="utf-8", newline="\n") as log,
+        ):
+            for verdict in verdicts:
+                manifest.writerow(verdict)
+                codes[verdict.code] += 1
+                if verdict.code == 0:
+                    contributors.add(verdict.contributor)
+                    continue
+                log.write(f"{path_of(verdict.contributor, verdict.name)},{verdict.code}\n")
+                archives += not verdict.name
+                if not codes[0]:
+                    reasons[verdict.reason] += 1
+        if not codes[0]:
+            listed = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+            raise DepixelError(
+                f"{root}: none of its {codes.total()} files is a valid photo ({listed}). A photo is a .jpg of at most "
+                f"{MOST_BYTES} bytes, RGB or grayscale, {LEAST_SIDE} pixels or more on each side; contributors' ZIPs "
+                f"or folders of such go there. To try the pipeline: `depixel sample {root}`"
+            )
+    return {
+        "files": codes.total(),
+        "valid": codes[0],
+        "contributors": len(contributors),
+        "invalid": {f"{code} {rule}": codes[code] for code, rule in RULES.items()},
+        "unreadable_archives": archives,
+    }
+
+
+def load_manifest(path: str | Path) -> Iterator[Verdict]:
+    """Yield the rows of a manifest. Raises `DepixelError` if it is not there or no manifest."""
+    for row in read_table(path, Verdict, MADE_BY):
+        try:
+            yield row._replace(
+                bytes=int(row.bytes),
+                width=_number(row.width),
+                height=_number(row.height),
+                orientation=_number(row.orientation),
+                code=int(row.code),
+            )
+        except ValueError as error:
+            raise DepixelError(f"{path}: not a manifest ({error}). Make it anew with `{MADE_BY}`") from error
 
 
 def _number(cell: str) -> int | None:
     return int(cell) if cell else None
 
 
-def invalid_log(verdicts: Sequence[Verdict]) -> str:
-    """The classic log: `contributor/name,CODE` and a newline for each invalid file."""
-    return "".join(f"{path_of(v.contributor, v.name)},{v.code}\n" for v in verdicts if v.code)
+def valid_entries(entries: Iterable[Entry], verdicts: Iterable[Verdict]) -> Iterator[tuple[Entry, str]]:
+    """Pick the valid entries, each with the sha256 that the manifest has for it.
 
-
-def counts(verdicts: Sequence[Verdict]) -> dict:
-    """Count files, valid ones, their contributors, the invalid ones by rule, the archives that cannot be read."""
-    codes = Counter(verdict.code for verdict in verdicts)
-    return {
-        "files": len(verdicts),
-        "valid": codes[0],
-        "contributors": len({verdict.contributor for verdict in verdicts if verdict.code == 0}),
-        "invalid": {f"{code} {rule}": codes[code] for code, rule in RULES.items()},
-        "unreadable_archives": sum(not verdict.name for verdict in verdicts),
-    }
+    Raises:
+        DepixelError: the entries are not exactly those of the manifest.
+    """
+    for entry, verdict in zip_longest(entries, verdicts):
+        if not (entry and verdict and entry[:3] == verdict[:3]):  # contributor, name, bytes
+            raise DepixelError(f"{path_of(*(entry or verdict)[:2])}: new, gone or changed. {CHANGED}")
+        if verdict.code == 0:
+            yield entry, verdict.sha256
 
 
 def copy_valid(
-    entries: Sequence[Entry], verdicts: Sequence[Verdict], folder: Path, name_format: str, workers: int | None = None
+    photos: Iterable[tuple[Entry, str]], folder: Path, name_format: str, workers: int | None = None
 ) -> Iterator[None]:
     """Copy the valid photos to `folder`, which appears when all are there: 0000000.jpg, 0000001.jpg, ...
 
     Yields after each. `name_format` and `folder` are to be checked with `check_copies` first.
+
+    Args:
+        photos: as `valid_entries` gives them.
     """
-    valid = [entry for entry, verdict in zip(entries, verdicts, strict=True) if verdict.code == 0]
     with replacing(folder) as beside:
         beside.mkdir()
-        yield from sources.each(_copy, [(e, beside / f"{i:{name_format}}.jpg") for i, e in enumerate(valid)], workers)
+        tasks = ((entry, beside / f"{i:{name_format}}.jpg") for i, (entry, _) in enumerate(photos))
+        yield from sources.each(_copy, tasks, workers)
 
 
 def _copy(task: tuple[Entry, Path]) -> None:
@@ -152,16 +226,3 @@ def check_copies(folder: Path, name_format: str) -> None:
         raise DepixelError(f"name format {name_format!r}: must be decimal, such as 07d (0000000.jpg) or d (0.jpg)")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise DepixelError(f"{folder}: is there already; the copies go to a new or an empty folder")
-
-
-def refuse_none_valid(verdicts: Sequence[Verdict], root: str | Path) -> None:
-    """Raise `DepixelError` if no file is valid, with the most frequent reasons."""
-    if any(verdict.code == 0 for verdict in verdicts):
-        return
-    reasons = Counter(verdict.reason for verdict in verdicts).most_common(3)
-    listed = "; ".join(f"{count} x {reason}" for reason, count in reasons)
-    raise DepixelError(
-        f"{root}: none of its {len(verdicts)} files is a valid photo ({listed}). A photo is a .jpg of at most "
-        f"{MOST_BYTES} bytes, RGB or grayscale, {LEAST_SIDE} pixels or more on each side; contributors' ZIPs or "
-        f"folders of such go there. To try the pipeline: `depixel sample {root}`"
-    )

@@ -12,6 +12,7 @@ from depixel.batches import Photos, fixed_samples
 from depixel.command import params_option, progress
 from depixel.files import replacing, write_json
 from depixel.pixelation import PixelationSettings
+from depixel.prepared import load_index
 from depixel.restoration import PredictSettings, Restorer
 from depixel.stage import Inputs, stage
 
@@ -31,7 +32,8 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
 
     Each test photo gets `evaluate.areas_per_photo` areas that follow from its name and `evaluate.seed`, so that two
     models are always scored on the same pixels. RMSE is in gray levels (0..255): over all pixels pooled, and the mean
-    over images of each one's. Ratios are to the identity, which leaves the area as it is: 1 is useless, 0 perfect.
+    over images of each one's. Ratios are to the identity, which leaves the area as it is: 1 is useless, 0 perfect. In
+    brackets are 95 % confidence intervals over the choice of test photos.
 
     \b
     Reads
@@ -39,7 +41,10 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
       models/depixel.safetensors       from stages/train.py
     Writes
       metrics/evaluation.json          the model's scores
-      metrics/comparison.csv           the same for the model, an interpolation of the block means, the identity
+      metrics/comparison.csv           the same for the model, an interpolation of the block means, the identity;
+                                       with intervals
+      metrics/samples.csv              the model's squared error and the identity's in each area: what
+                                       `depixel compare` reads
       metrics/by_block_size.csv        the model's scores by block size
       metrics/by_area.csv              and by area, in classes up to so many pixels
       metrics/contact_sheet.png        samples from the best to the worst: pixelated, prediction, truth, error
@@ -53,8 +58,11 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
     views = inputs.section("predict", PredictSettings).views
     inputs.watch(model.with_suffix(".json"))
     restorer = Restorer.load(model)
-    samples = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, evaluation.test_streams(settings))
-    models = {"model": restorer} | {name: Restorer(make(), restorer.configuration) for name, make in BASELINES.items()}
+    photos = Photos.load(prepared, splits, "test")
+    samples = fixed_samples(photos, pixelation, evaluation.test_streams(settings))
+    restorers = {"model": restorer} | {
+        name: Restorer(make(), restorer.configuration) for name, make in BASELINES.items()
+    }
     predictions = {
         name: one.predict(
             samples.pixelated,
@@ -62,28 +70,39 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
             views if one is restorer else 1,  # the baselines are the same in every view
             progress=partial(progress, desc=name, unit="batch"),
         )
-        for name, one in models.items()
+        for name, one in restorers.items()
     }
-    ours, identity, targets = predictions["model"], predictions["identity"], samples.targets
+    index = load_index(prepared / "index.csv")
+    names = [(index[row].contributor, index[row].name) for row in photos.rows]
+    errors = {name: evaluation.squared_errors(p, samples.targets) for name, p in predictions.items()}
+    models = {
+        name: evaluation.sample_table(names, samples.areas, error, errors["identity"]) for name, error in errors.items()
+    }
+    spread = evaluation.intervals(models, difference=("model", "interpolation"))
+    ours = models["model"]
     tables = {
-        "comparison": evaluation.comparison(predictions, targets),
-        "by_block_size": evaluation.breakdown("block_size", samples.areas[:, 4], ours, identity, targets),
-        "by_area": evaluation.breakdown("area_up_to", evaluation.area_class(samples.areas), ours, identity, targets),
+        "samples": ours,
+        "comparison": evaluation.comparison(models, spread),
+        "by_block_size": evaluation.breakdown("block_size", ours["block_size"], ours),
+        "by_area": evaluation.breakdown("area_up_to", evaluation.area_class(samples.areas), ours),
     }
     for name, table in tables.items():
         with replacing(metrics / f"{name}.csv") as beside:
             table.to_csv(beside, index=False, lineterminator="\n")
     with replacing(metrics / "contact_sheet.png") as beside:
-        _sheet(samples, ours).save(beside, "PNG")
-    write_json(metrics / "evaluation.json", evaluation.score(ours, identity, targets))
-    click.echo(tables["comparison"].to_string(index=False, float_format="{:.3f}".format))
-    click.echo(f"on {len(targets)} areas of the test photos; pictures: {(metrics / 'contact_sheet.png').as_posix()}")
+        _sheet(samples, predictions["model"], errors["model"]).save(beside, "PNG")
+    write_json(metrics / "evaluation.json", evaluation.score(ours))
+    click.echo(evaluation.readable(tables["comparison"]).to_string(index=False, float_format="{:.3f}".format))
+    difference = evaluation.readable(spread).iloc[-1]
+    click.echo(f"{difference.model}: ratio_pooled {difference.ratio_pooled}, ratio_mean {difference.ratio_mean}")
+    click.echo(f"On {len(ours)} areas of {len(names)} test photos.")
+    click.echo("In brackets: 95 % confidence intervals over the choice of test photos.")
+    click.echo(f"Pictures: {(metrics / 'contact_sheet.png').as_posix()}")
 
 
-def _sheet(samples, predictions: list[np.ndarray]):
+def _sheet(samples, predictions: list[np.ndarray], squared_errors: np.ndarray):
     """Samples at even steps from the lowest RMSE to the highest."""
-    pairs = zip(predictions, samples.targets, strict=True)
-    rmse = np.array([np.sqrt(np.mean((p.astype(float) - t) ** 2)) for p, t in pairs])
+    rmse = np.sqrt(squared_errors / samples.areas[:, 2:4].prod(axis=1))
     chosen = np.argsort(rmse, kind="stable")[np.linspace(0, len(rmse) - 1, SHOWN).astype(int)]
     panels = []
     for i in chosen:

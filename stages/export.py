@@ -1,4 +1,4 @@
-"""Stage 6: write the predictions as submission files and as pictures."""
+"""Stage 7: write the predictions as submission files and as pictures."""
 
 from functools import partial
 from pathlib import Path

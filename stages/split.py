@@ -4,12 +4,11 @@ from pathlib import Path
 
 import click
 
-from depixel import splits
+from depixel import prepared, splits
 from depixel.command import params_option
 from depixel.files import write_json
-from depixel.prepared import load_index
 from depixel.stage import Inputs, stage
-from depixel.tables import write_table
+from depixel.tables import read_table
 
 PATH = click.Path(path_type=Path)
 
@@ -38,9 +37,9 @@ def main(inputs: Inputs, index: Path, out: Path, metrics: Path) -> None:
     Example
       python stages/split.py
     """
-    rows = splits.split(load_index(index), inputs.section("split", splits.SplitSettings))
-    write_table(out, splits.Assigned, rows)
-    counts = splits.counts(rows)
+    photos = read_table(index, prepared.Photo, prepared.MADE_BY)
+    rows = splits.split(photos, inputs.section("split", splits.SplitSettings))
+    counts = splits.write_splits(rows, out)
     write_json(metrics, counts)
     for side, count in counts.items():
         click.echo(f"{side}: {count['photos']} photos of {count['contributors']} contributors")

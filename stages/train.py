@@ -1,6 +1,10 @@
 """Stage 4: train a network to restore pixelated areas."""
 
+import signal
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -25,15 +29,34 @@ PATH = click.Path(path_type=Path)
 @click.option("--model", default="models/depixel.safetensors", show_default=True, type=PATH, help="For the weights.")
 @click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For training.json and training.csv.")
 @click.option("--log", default="logs/training.json", show_default=True, type=PATH, help="For speed and memory.")
-@click.option("--checkpoint", default="checkpoints/training.pt", show_default=True, type=PATH, help="While it runs.")
+@click.option("--checkpoints", default="checkpoints", show_default=True, type=PATH, help="A folder; to go on from.")
+@click.option(
+    "--checkpoint-every",
+    default=120.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Less on a machine that may be taken away at any time.",
+)
 @stage("prepared", "splits")
-def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Path, log: Path, checkpoint: Path) -> None:
+def main(
+    inputs: Inputs,
+    prepared: Path,
+    splits: Path,
+    model: Path,
+    metrics: Path,
+    log: Path,
+    checkpoints: Path,
+    checkpoint_every: float,
+) -> None:
     """Train a network to restore pixelated areas.
 
     Every epoch shows each photo of the training side once: cut, mirrored and pixelated at random, anew each time. After
     each epoch the restorations of the validation side are scored; the weights of the best epoch become the model. The
-    settings are the sections `train` and `pixelation` of params.yaml. An interrupted run goes on from its last
-    checkpoint when the same command is given again.
+    settings are the sections `train` and `pixelation` of params.yaml.
+
+    Ctrl-C ends it with a checkpoint. However it was interrupted, the same command goes on from the last checkpoint and
+    comes to the same result as without the interruption.
 
     \b
     Reads
@@ -43,6 +66,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
       metrics/training.csv            a row for each epoch
       metrics/training.json           the best epoch and its RMSE on the validation side
       logs/training.json              what differs from run to run: seconds, samples a second, memory
+      checkpoints/                    a folder for each of the last runs; none is needed once the model is there
 
     \b
     Examples
@@ -52,34 +76,87 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
     settings = inputs.section("train", TrainSettings)
     pixelation = inputs.section("pixelation", PixelationSettings)
     training = Photos.load(prepared, splits, "train", larger=bool(settings.crop))
-    run = Run(settings, pixelation, training, Photos.load(prepared, splits, "validation"), checkpoint)
+    validation = Photos.load(prepared, splits, "validation")
+    run = Run(settings, pixelation, training, validation, checkpoints, checkpoint_every, inputs.check)
     click.echo(
         f"{settings.network} of width {settings.width}, {parameter_count(run.network) / 1e6:.2f} M parameters, "
         f"{len(run.training)} photos, {run.device}, {run.precision}"
     )
+    resume(run)
+    first = run.step
     start, memory = time.perf_counter(), 0
-    with progress(total=run.steps, unit="step") as bar:
+    with progress(total=run.steps, initial=first, unit="step") as bar, stopping(run) as signals:
 
         def on_step(step: int, rmse: float) -> None:
-            bar.update(step - bar.n)
+            bar.update()
             bar.set_postfix(loss=f"{rmse:.2f}", validation=run.table and f"{run.best_epoch.validation_rmse_mean:.2f}")
 
-        first = run.resume()
         for row in run.epochs(on_step):
             bar.write(
                 f"epoch {row.epoch:3}: RMSE {row.train_rmse:6.3f} in training, "
                 f"{row.validation_rmse_mean:6.3f} in validation"
             )
             memory = max(memory, psutil.Process().memory_info().rss)
+    if signals:
+        click.echo(
+            f"Stopped after {position(run)}. {run.checkpoints.folder.as_posix()} holds all of it; `dvc repro` (or the "
+            "same command) goes on from there.",
+            err=True,
+        )
+        sys.exit(128 + signals[0])
     seconds = time.perf_counter() - start
     run.restorer().save(model)
     write_table(metrics / "training.csv", Epoch, run.table)
     best = run.best_epoch
     write_json(metrics / "training.json", {"best_epoch": best.epoch, "validation_rmse": best.validation_rmse_mean})
-    samples = (run.step - first) * settings.batch_size
-    write_json(log, {"seconds": seconds, "samples_per_second": samples / seconds, "memory_bytes": memory})
-    run.finish()
+    if samples := (run.step - first) * settings.batch_size:
+        write_json(log, {"seconds": seconds, "samples_per_second": samples / seconds, "memory_bytes": memory})
     click.echo(f"{model.as_posix()}: epoch {best.epoch}, RMSE {best.validation_rmse_mean:.3f} in validation")
+
+
+def resume(run: Run) -> None:
+    """Go on from the run's last usable checkpoint if there is one, and say so."""
+    unusable = run.resume()
+    for path in unusable:
+        click.echo(f"{path.as_posix()}: cut off, damaged or of another run; removed.", err=True)
+    if run.finished:
+        click.echo(
+            f"{run.checkpoints.folder.as_posix()}: this very run is finished already; its result is taken. Delete the "
+            "folder to train anew."
+        )
+    elif run.step:
+        click.echo(f"{run.checkpoints.folder.as_posix()}: goes on after {position(run)}.")
+    elif unusable:
+        click.echo(
+            f"{run.checkpoints.folder.as_posix()}: no other checkpoint is there; starts from the beginning.", err=True
+        )
+
+
+def position(run: Run) -> str:
+    """Which step was the last."""
+    epoch = -(-run.step // run.steps_per_epoch)
+    return f"step {run.step} of {run.steps} (epoch {epoch} of {run.settings.epochs})"
+
+
+@contextmanager
+def stopping(run: Run) -> Iterator[list[int]]:
+    """Let Ctrl-C and SIGTERM end the run with a checkpoint; again, they end the process. Yields what was received."""
+    received: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        run.stop = True
+        received.append(number)
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        restore()
 
 
 if __name__ == "__main__":

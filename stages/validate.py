@@ -6,16 +6,15 @@ import click
 
 from depixel import sources, validation
 from depixel.command import progress
-from depixel.files import replacing, write_json
+from depixel.files import write_json
 from depixel.stage import Inputs, stage
-from depixel.tables import write_table
 
 PATH = click.Path(path_type=Path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--raw", default="data/raw", show_default=True, type=PATH, help="Where the photos are.")
-@click.option("--out", default="data/validated", show_default=True, type=PATH, help="For manifest and log.")
+@click.option("--out", default="data/validated", show_default=True, type=PATH, help="For manifest and log; replaced.")
 @click.option("--metrics", default="metrics/validation.json", show_default=True, type=PATH, help="For the counts.")
 @click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each core]")
 @click.option("--copy-to", metavar="DIR", type=PATH, help="Copy the valid photos there too, numbered.")
@@ -50,17 +49,15 @@ def main(
     """
     if copy_to:
         validation.check_copies(copy_to, name_format)
-    entries = sources.entries(raw)
-    verdicts = list(progress(validation.validate(entries, workers), total=len(entries), desc="validate", unit=" files"))
-    validation.refuse_none_valid(verdicts, raw)
-    if copy_to:
-        copies = validation.copy_valid(entries, verdicts, copy_to, name_format, workers)
-        list(progress(copies, desc="copy", unit=" photos"))
-    with replacing(out / "invalid.log") as beside:
-        beside.write_text(validation.invalid_log(verdicts), encoding="utf-8", newline="\n")
-    write_table(out / "manifest.csv", validation.Verdict, verdicts)
-    counts = validation.counts(verdicts)
+    entries = sources.Entries(raw)
+    verdicts = progress(validation.validate(entries, workers), total=len(entries), desc="validate", unit=" files")
+    counts = validation.write_verdicts(verdicts, out, raw)
     write_json(metrics, counts)
+    if copy_to:
+        photos = validation.valid_entries(entries, validation.load_manifest(out / "manifest.csv"))
+        copies = validation.copy_valid(photos, copy_to, name_format, workers)
+        for _ in progress(copies, total=counts["valid"], desc="copy", unit=" photos"):
+            pass
     click.echo(f"{counts['valid']} of {counts['files']} files from {counts['contributors']} contributors are valid.")
     if counts["valid"] < counts["files"]:
         click.echo(f"Why the others are not: {out.as_posix()}/manifest.csv, column reason.")

@@ -1,6 +1,10 @@
 """What the tests share: inputs made on the spot, and the real ones beside the repository where they are."""
 
 import io
+import os
+import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +12,11 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
+
+from depixel.challenge import write_test_set
+from depixel.sample import unseen_photos, write_sample
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -80,3 +88,86 @@ def _turned(orientation: int) -> Image.Exif:
     exif = Image.Exif()
     exif[274] = orientation
     return exif
+
+
+# Whole projects
+
+SMALL = {"epochs": 2, "width": 4, "batch_size": 16, "threads": 1}
+
+
+def run(
+    *command: str, cwd: Path, code: int | None = 0, before: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess:
+    """Run a command of this environment, `before` in its process first; its exit code must be `code` (None: any)."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "DVC_NO_ANALYTICS": "1",
+        "GIT_AUTHOR_NAME": "a",
+        "GIT_AUTHOR_EMAIL": "a@localhost",
+        "GIT_COMMITTER_NAME": "a",
+        "GIT_COMMITTER_EMAIL": "a@localhost",
+        "COLUMNS": "250",
+    }
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8", preexec_fn=before
+    )
+    assert code is None or done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def tracked() -> list[str]:
+    return run("git", "ls-files", "-co", "--exclude-standard", cwd=REPOSITORY).stdout.splitlines()
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory) -> Path:
+    """A copy of the project with a tiny sample and a tiny training, committed, not yet run."""
+    folder = tmp_path_factory.mktemp("project") / "depixel"
+    for name in tracked():
+        if not name.startswith("data/store/") and (REPOSITORY / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, folder / name)
+    settings = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    settings["train"].update(SMALL)
+    settings["split"].update(by="photo", validation=0.2, test=0.3)
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    write_sample(folder / "data/raw", contributors=3, photos=12, workers=1)
+    write_test_set(folder / "data/test_set", *unseen_photos(seed=0, count=4))
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    run("git", "init", "--quiet", "--initial-branch=main", cwd=folder)
+    run("dvc", "add", "--quiet", "data/raw", "data/test_set", cwd=folder)
+    run("git", "add", "--all", cwd=folder)
+    run("git", "commit", "--quiet", "--message=start", cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reproduced(project) -> Path:
+    """The same after `dvc repro`, pushed to its embedded remote and committed."""
+    run("dvc", "repro", cwd=project)
+    run("dvc", "push", "--quiet", cwd=project)
+    run("git", "add", "--all", cwd=project)
+    run("git", "commit", "--quiet", "--message=results", cwd=project)
+    return project
+
+
+def clone(project: Path, folder: Path) -> Path:
+    run("git", "clone", "--quiet", str(project), str(folder), cwd=project)
+    return folder
+
+
+@pytest.fixture
+def workplace(reproduced, tmp_path) -> Path:
+    """A folder with all outputs in which a stage can be run by hand."""
+    for name in ("data", "models", "metrics", "params.yaml"):
+        source = reproduced / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    return tmp_path
+
+
+def run_stage(name: str, cwd: Path, *arguments: str, code: int, before: Callable[[], None] | None = None) -> str:
+    """Run a stage by hand, `before` in its process before it starts; what it told on the standard error."""
+    command = ("python", str(REPOSITORY / f"stages/{name}.py"), *arguments)
+    return run(*command, cwd=cwd, code=code, before=before).stderr

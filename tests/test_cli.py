@@ -1,6 +1,7 @@
 import importlib.metadata
 import json
 import pickle
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from depixel import challenge, networks
 from depixel.cli import main
 from depixel.pixelation import prepare_image
 from depixel.restoration import ModelConfiguration, Restorer
+from tests.test_evaluation import drawn
 
 
 def depixel(*arguments):
@@ -124,3 +126,33 @@ def test_sample_with_a_test_set(tmp_path):
     for i, area in enumerate(areas):
         pixelated, known, _ = prepare_image(photos[i][None], *map(int, area))
         assert (found.pixelated[i] == pixelated[0]).all() and (found.known[i] == known[0]).all()
+
+
+def test_compare(tmp_path):
+    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
+    drawn(0).to_csv(a, index=False)
+    drawn(0, share=0.3).iloc[:200].to_csv(b, index=False)
+    result = depixel("compare", a, b)
+    assert result.exit_code == 0, result.output
+    heads, table, verdict = result.output.split("\n\n")
+    assert heads == f"A: {a}\nB: {b}"
+    rows = [re.sub(r"-?\d\.\d{3}", "R", " ".join(line.split())) for line in table.splitlines()]
+    assert rows == ["model ratio_pooled ratio_mean", *(f"{name} R [R, R] R [R, R]" for name in ("A", "B", "B - A"))]
+    assert verdict == (
+        "A is better: the intervals of the difference lie above 0.\n"
+        "On 200 samples of 60 photos, which both have, of 240 of A and 200 of B.\n"
+        "In brackets: 95 % confidence intervals over the choice of test photos.\n"
+    )
+    result = json.loads(depixel("compare", a, b, "--json").output)
+    assert list(result) == ["A", "B", "B - A", "samples", "photos", "verdict"]
+    assert result["B - A"]["ratio_mean"] == pytest.approx(result["B"]["ratio_mean"] - result["A"]["ratio_mean"])
+    assert depixel("compare", b, a).output.split("\n\n")[2].startswith("B is better")
+
+
+def test_compare_and_seeds_tell_mistakes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = depixel("compare", "nowhere.csv")
+    assert result.exit_code == 1 and result.output.startswith("Error: nowhere.csv: no such file")
+    result = depixel("seeds", 3)
+    assert result.exit_code == 1 and "Run from the project's folder" in result.output
+    assert depixel("seeds", 1).exit_code == 2

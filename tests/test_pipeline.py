@@ -3,81 +3,17 @@
 import ast
 import csv
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from depixel.challenge import read_submission, write_test_set
-from depixel.sample import unseen_photos, write_sample
-from tests.conftest import REPOSITORY
+from depixel.challenge import read_submission
+from tests.conftest import REPOSITORY, clone, run, run_stage
 
-STAGES = ("validate", "prepare", "split", "train", "evaluate", "export")
-SMALL = {"epochs": 2, "width": 4, "batch_size": 16, "threads": 1}
-
-
-def run(*command: str, cwd: Path, code: int | None = 0) -> subprocess.CompletedProcess:
-    """Run a command of this environment; its exit code must be `code` (None: any)."""
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "DVC_NO_ANALYTICS": "1",
-        "GIT_AUTHOR_NAME": "a",
-        "GIT_AUTHOR_EMAIL": "a@localhost",
-        "GIT_COMMITTER_NAME": "a",
-        "GIT_COMMITTER_EMAIL": "a@localhost",
-        "COLUMNS": "250",
-    }
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8")
-    assert code is None or done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
-
-
-def tracked() -> list[str]:
-    return run("git", "ls-files", "-co", "--exclude-standard", cwd=REPOSITORY).stdout.splitlines()
-
-
-@pytest.fixture(scope="session")
-def project(tmp_path_factory) -> Path:
-    """A copy of the project with a tiny sample and a tiny training, committed, not yet run."""
-    folder = tmp_path_factory.mktemp("project") / "depixel"
-    for name in tracked():
-        if not name.startswith("data/store/") and (REPOSITORY / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, folder / name)
-    settings = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-    settings["train"].update(SMALL)
-    settings["split"].update(by="photo", validation=0.2, test=0.3)
-    (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    write_sample(folder / "data/raw", contributors=3, photos=12, workers=1)
-    write_test_set(folder / "data/test_set", *unseen_photos(seed=0, count=4))
-    (folder / "dvc.lock").unlink(missing_ok=True)
-    run("git", "init", "--quiet", "--initial-branch=main", cwd=folder)
-    run("dvc", "add", "--quiet", "data/raw", "data/test_set", cwd=folder)
-    run("git", "add", "--all", cwd=folder)
-    run("git", "commit", "--quiet", "--message=start", cwd=folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def reproduced(project) -> Path:
-    """The same after `dvc repro`, pushed to its embedded remote and committed."""
-    run("dvc", "repro", cwd=project)
-    run("dvc", "push", "--quiet", cwd=project)
-    run("git", "add", "--all", cwd=project)
-    run("git", "commit", "--quiet", "--message=results", cwd=project)
-    return project
-
-
-def clone(project: Path, folder: Path) -> Path:
-    run("git", "clone", "--quiet", str(project), str(folder), cwd=project)
-    return folder
+STAGES = ("validate", "prepare", "split", "train", "evaluate", "card", "export")
 
 
 def local_imports(path: Path) -> set[Path]:
@@ -110,7 +46,7 @@ def test_dvc_yaml_names_exactly_the_sources_a_stage_uses(stage):
     named = {dep for dep in stages[stage]["deps"] if dep.endswith(".py")}
     used = {path.relative_to(REPOSITORY).as_posix() for path in all_imports(REPOSITORY / f"stages/{stage}.py")}
     assert named == used
-    assert stages[stage]["cmd"] == f"python stages/{stage}.py"
+    assert stages[stage]["cmd"] == f"python -m stages.{stage}"
 
 
 def test_the_locked_environment_belongs_to_what_it_can_change():
@@ -190,16 +126,17 @@ def test_a_clone_with_the_photos_alone_gets_the_same_result(reproduced, tmp_path
     folder = clone(reproduced, tmp_path / "clone")
     run("dvc", "pull", "data/raw.dvc", "data/test_set.dvc", cwd=folder)
     done = run("dvc", "repro", cwd=folder)
-    assert re.findall(r"Running stage '(\w+)'", done.stdout) == list(STAGES)
+    # git has the card, and what it depends on has come out the same
+    assert re.findall(r"Running stage '(\w+)'", done.stdout) == [name for name in STAGES if name != "card"]
     assert (folder / "dvc.lock").read_bytes() == (reproduced / "dvc.lock").read_bytes()
 
 
 @pytest.mark.parametrize(
     ("change", "stages"),
     [
-        ("evaluate.seed=1", ["evaluate", "export"]),
+        ("evaluate.seed=1", ["evaluate", "card", "export"]),
         ("export.pictures=2", ["export"]),
-        ("train.seed=1", ["train", "evaluate", "export"]),
+        ("train.seed=1", ["train", "evaluate", "card", "export"]),
     ],
 )
 def test_a_change_runs_what_it_must_and_nothing_else(reproduced, tmp_path, change, stages):
@@ -247,19 +184,6 @@ def test_the_second_stage_notices_changed_photos(reproduced, tmp_path):
     assert "dvc repro" in done.stderr
 
 
-@pytest.fixture
-def workplace(reproduced, tmp_path) -> Path:
-    """A folder with all outputs in which a stage can be run by hand."""
-    for name in ("data", "models", "metrics", "params.yaml"):
-        source = reproduced / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    return tmp_path
-
-
-def stage(name: str, cwd: Path, *arguments: str, code: int) -> str:
-    return run("python", str(REPOSITORY / f"stages/{name}.py"), *arguments, cwd=cwd, code=code).stderr
-
-
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
@@ -277,31 +201,31 @@ def stage(name: str, cwd: Path, *arguments: str, code: int) -> str:
 def test_a_wrong_setting_is_told_and_earlier_outputs_stay(workplace, name, text, told):
     (workplace / "params.yaml").write_text(text, encoding="utf-8")
     before = {path: path.read_bytes() for path in workplace.rglob("*") if path.is_file()}
-    assert told in stage(name, workplace, code=1)
+    assert told in run_stage(name, workplace, code=1)
     assert {path: path.read_bytes() for path in workplace.rglob("*") if path.is_file()} == before
 
 
 def test_missing_photos_are_told(workplace):
     shutil.rmtree(workplace / "data/raw")
-    assert "dvc pull" in stage("validate", workplace, code=1)
+    assert "dvc pull" in run_stage("validate", workplace, code=1)
     (workplace / "data/raw").mkdir()
-    assert "depixel sample" in stage("validate", workplace, code=1)
+    assert "depixel sample" in run_stage("validate", workplace, code=1)
     (workplace / "data/raw/notes.jpg").write_text("no photo", encoding="utf-8")
-    assert "valid" in stage("validate", workplace, code=1)
+    assert "valid" in run_stage("validate", workplace, code=1)
 
 
 def test_a_model_that_does_not_fit_is_told(workplace):
     described = workplace / "models/depixel.json"
     described.write_text(described.read_text(encoding="utf-8").replace('"width": 4', '"width": 5'), encoding="utf-8")
-    assert "depixel.safetensors" in stage("evaluate", workplace, code=1)
+    assert "depixel.safetensors" in run_stage("evaluate", workplace, code=1)
     (workplace / "models/depixel.safetensors").unlink()
-    assert "dvc pull" in stage("export", workplace, code=1)
+    assert "dvc pull" in run_stage("export", workplace, code=1)
 
 
 @pytest.mark.parametrize("content", [b"", b"no pickle", b"cos\nsystem\n(S'echo hostile'\ntR."])
 def test_a_hostile_test_set_is_told(workplace, content):
     (workplace / "data/test_set/test_set.pkl").write_bytes(content)
-    told = stage("export", workplace, code=1)
+    told = run_stage("export", workplace, code=1)
     assert "test_set.pkl" in told and not (workplace / "predictions").exists()
 
 

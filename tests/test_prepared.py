@@ -6,22 +6,22 @@ from PIL import Image
 
 from depixel.errors import DepixelError
 from depixel.photos import grayscale
-from depixel.preparation import PrepareSettings, prepare, valid_entries
+from depixel.preparation import PrepareSettings, prepare
 from depixel.prepared import load_images, load_index
 from depixel.settings import read_section
-from depixel.sources import entries, read
-from depixel.validation import validate
+from depixel.sources import Entries, read
+from depixel.validation import valid_entries, validate
 
 
 @pytest.fixture
 def photos(raw):
-    listed = entries(raw)
-    return valid_entries(listed, list(validate(listed, workers=1)))
+    listed = Entries(raw)
+    return list(valid_entries(listed, validate(listed, workers=1)))
 
 
 def test_rows_are_the_valid_photos_in_order(photos, tmp_path):
     done = []
-    prepare(photos, tmp_path / "prepared", PrepareSettings(), workers=1, on_done=lambda: done.append(1))
+    prepare(photos, 61, tmp_path / "prepared", PrepareSettings(), workers=1, on_done=lambda: done.append(1))
     index = load_index(tmp_path / "prepared" / "index.csv")
     assert [tuple(row) for row in index] == [(entry.contributor, entry.name, sha256) for entry, sha256 in photos]
     assert len(done) == len(index) == 61
@@ -31,7 +31,7 @@ def test_rows_are_the_valid_photos_in_order(photos, tmp_path):
 
 
 def test_images_are_upright_resized_cropped_and_gray(photos, raw, tmp_path):
-    prepare(photos, tmp_path, PrepareSettings(size=60, train_size=100), workers=1)
+    prepare(photos, 61, tmp_path, PrepareSettings(size=60, train_size=100), workers=1)
     images = load_images(tmp_path / "images.npy", 61)
     with Image.open(raw / "loose" / "deep" / "photo.jpeg") as stored:  # stored 110 x 260, turned by 90 degrees
         image = stored.transpose(Image.Transpose.ROTATE_270).resize((141, 60), Image.Resampling.BILINEAR)
@@ -39,21 +39,21 @@ def test_images_are_upright_resized_cropped_and_gray(photos, raw, tmp_path):
 
 
 def test_no_train_size_is_no_second_array(photos, tmp_path):
-    prepare(photos[:3], tmp_path, PrepareSettings(size=32, train_size=0), workers=1)
+    prepare(photos[:3], 3, tmp_path, PrepareSettings(size=32, train_size=0), workers=1)
     assert load_images(tmp_path / "images.npy", 3).shape == (3, 32, 32)
     assert load_images(tmp_path / "train_images.npy", 3).shape == (0, 0, 0)
 
 
 def test_the_number_of_workers_changes_nothing(photos, tmp_path):
     for workers in (1, 3):
-        prepare(photos, tmp_path / str(workers), PrepareSettings(size=16, train_size=32), workers)
+        prepare(photos, 61, tmp_path / str(workers), PrepareSettings(size=16, train_size=32), workers)
     for name in ("images.npy", "train_images.npy", "index.csv"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
 
 
 @pytest.mark.parametrize("change", ["gone", "new", "larger"])
 def test_photos_that_were_not_validated_are_refused(raw, jpeg, change):
-    verdicts = list(validate(entries(raw), workers=1))
+    verdicts = list(validate(Entries(raw), workers=1))
     path = raw / "loose" / "notes.txt"
     if change == "gone":
         path.unlink()
@@ -62,18 +62,18 @@ def test_photos_that_were_not_validated_are_refused(raw, jpeg, change):
     else:
         path.write_bytes(bytes(99))
     with pytest.raises(DepixelError, match=r"loose/.*new, gone or changed.*stages/validate.py"):
-        valid_entries(entries(raw), verdicts)
+        list(valid_entries(Entries(raw), verdicts))
 
 
 def test_a_photo_of_other_content_is_refused_and_nothing_is_lost(photos, tmp_path):
-    prepare(photos, tmp_path / "prepared", PrepareSettings(size=16, train_size=0), workers=1)
+    prepare(photos, 61, tmp_path / "prepared", PrepareSettings(size=16, train_size=0), workers=1)
     before = {path.name: path.read_bytes() for path in (tmp_path / "prepared").iterdir()}
     entry = photos[-1][0]
     with Path(entry.source).open("r+b") as file:
         file.seek(-20, 2)
         file.write(b"\0")
     with pytest.raises(DepixelError, match=r"^loose/deep/photo.jpeg: .*validate"):
-        prepare(photos, tmp_path / "prepared", PrepareSettings(), workers=1)
+        prepare(photos, 61, tmp_path / "prepared", PrepareSettings(), workers=1)
     assert {path.name: path.read_bytes() for path in (tmp_path / "prepared").iterdir()} == before
     assert len(read(entry, 250_000)) == entry.size
 

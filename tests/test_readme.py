@@ -5,8 +5,7 @@ import shlex
 
 import pytest
 
-from tests.conftest import REPOSITORY
-from tests.test_pipeline import clone, project, reproduced, run  # noqa: F401 - fixtures
+from tests.conftest import REPOSITORY, clone, run
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -15,7 +14,7 @@ COMMANDS = [
 
 
 @pytest.fixture(scope="module")
-def folder(reproduced, tmp_path_factory):  # noqa: F811
+def folder(reproduced, tmp_path_factory):
     return clone(reproduced, tmp_path_factory.mktemp("readme") / "clone")
 
 

@@ -1,16 +1,26 @@
+import faulthandler
 import os
+import signal
+import sys
+import time
 import zipfile
+from itertools import chain, islice, repeat
 
+import psutil
 import pytest
 
-from depixel import sources
 from depixel.errors import DepixelError
 from depixel.photos import UnreadableError
-from depixel.sources import each, entries, read
+from depixel.sources import Entries, Entry, each, read
+from tests.conftest import REPOSITORY
 
 
-def listed(root):
-    return [entry.path for entry in entries(root)]
+def entries(root) -> list[Entry]:
+    return list(Entries(root))
+
+
+def listed(root) -> list[str]:
+    return [entry.path for entry in Entries(root)]
 
 
 def test_files_and_members_are_in_one_order(tmp_path, write_zip):
@@ -43,6 +53,31 @@ def test_a_name_may_be_there_twice(tmp_path, write_zip):
     assert [entry.path for entry in found] == ["k1/a.jpg"] * 3
     assert sorted(read(entry, 10) for entry in found) == [b"first", b"loose", b"second"]
     assert entries(tmp_path) == found
+
+
+def test_the_order_is_that_of_all_paths(tmp_path, write_zip):
+    names = ("x.jpg", "0", "b/x.jpg", "b-/x.jpg", "B.jpg", "é.jpg")
+    for stem in ("a", "a-b", "deep/a", "deep/er/a0", "z"):
+        nameless = {zipfile.ZipInfo("\0"): b""} if stem == "a" else {}
+        write_zip(tmp_path / f"{stem}.zip", dict.fromkeys(names, b"") | nameless)
+    loose = ("a/b.jpg", "a/b/a.jpg", "a.jpg", "a b.jpg", "a-b/x.jpg", "deep/a.jpg", "k", "k-1.jpg", "k0.jpg", "é.jpg")
+    for path in loose:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "k.zip").touch()  # no archive
+    found = entries(tmp_path)
+    assert found == sorted(found, key=lambda entry: (entry.path, entry.source, entry.member or 0))
+    assert len(found) == len(set(found)) == len(Entries(tmp_path)) == 5 * len(names) + 1 + len(loose) + 1
+    assert {"a", "k", "a/x.jpg", "a/0", "a/b/a.jpg", "a0/x.jpg", "deep/a.jpg", "é.jpg"} <= {e.path for e in found}
+
+
+def test_files_that_go_while_they_are_listed_have_a_problem(tmp_path):
+    for name in ("k1/a.jpg", "b.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = Entries(tmp_path)
+    (tmp_path / "b.jpg").unlink()
+    assert [(entry.path, bool(entry.problem)) for entry in found] == [("b.jpg", True), ("k1/a.jpg", False)]
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\3\4" + bytes(100)])
@@ -143,7 +178,7 @@ def test_links_and_special_files(tmp_path):
 def test_nothing_there_says_what_to_do(tmp_path, make):
     make(tmp_path / "raw")
     with pytest.raises(DepixelError, match=r"dvc pull.*depixel sample"):
-        entries(tmp_path / "raw")
+        Entries(tmp_path / "raw")
 
 
 def test_a_file_that_is_gone_is_unreadable(tmp_path):
@@ -172,22 +207,93 @@ def test_each_passes_errors_on(workers):
         list(each(square_of, range(100), workers))
 
 
-def die(number: int) -> None:
-    os._exit(1)
+def test_each_takes_items_only_as_they_are_needed():
+    assert list(islice(each(square_of, chain(range(70), repeat(3)), 2), 100)) == [n**2 for n in range(70)] + [9] * 30
 
 
-def test_a_process_that_dies_is_told_plainly():
-    with pytest.raises(DepixelError, match="--workers 1"):
-        list(each(die, range(40), 2))
+def failing(number: int) -> int:
+    """Fail in the way that the number stands for; most numbers are fine."""
+    if number == 1000:
+        raise MemoryError
+    if number == 1001:
+        os._exit(1)
+    if number < 0:
+        faulthandler.disable()  # pytest's
+        os.kill(os.getpid(), -number)
+    return number
 
 
-def test_an_archive_that_was_read_is_not_held_open(tmp_path, write_zip):
-    write_zip(tmp_path / "k1.zip", {"a.jpg": b"before"})
-    assert list(each(content, entries(tmp_path), 1)) == [b"before"]
-    write_zip(tmp_path / "k1.zip", {"a.jpg": b"after"})
-    assert list(each(content, entries(tmp_path), 1)) == [b"after"]
-    assert sources._archive.cache_info().currsize == 0
+def told(number: int, fault: str) -> str:
+    return f"{number}: {fault}"
 
 
-def content(entry: sources.Entry) -> bytes:
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_an_item_that_crashes_its_process_harms_no_other(workers):
+    crashes = [-getattr(signal, name) for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")]
+    items = [*crashes[:2], *range(40), crashes[2], *range(40, 90), *crashes[3:]]
+    expected = [failing(n) if n >= 0 else f"{n}: {signal.Signals(-n).name}" for n in items]
+    assert list(each(failing, items, workers, told)) == expected
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (1000, r"out of memory.*--workers 1"),
+        (1001, r"ended \(exit code 1\).*--workers 1"),
+        (-9, r"ended \(SIGKILL, probably for want of memory\).*--workers 1"),
+        (-15, r"ended \(SIGTERM\).*--workers 1"),
+    ],
+)
+def test_what_is_not_the_fault_of_an_item_is_no_result_of_it(workers, item, message):
+    with pytest.raises(DepixelError, match=message):
+        list(each(failing, [*range(40), item, *range(40)], workers, told))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_crash_is_an_error_where_nothing_else_is_said():
+    with pytest.raises(DepixelError, match=r"^-11: .*crashed \(SIGSEGV\)"):
+        list(each(failing, [1, 2, -11], 1))
+
+
+def content(entry: Entry) -> bytes:
     return read(entry, 100)
+
+
+def test_an_archive_is_not_held_open_from_one_time_to_the_next(tmp_path, write_zip):
+    for expected in (b"before", b"after"):
+        write_zip(tmp_path / "k1.zip", {"a.jpg": expected})
+        assert list(each(content, Entries(tmp_path), 1)) == [expected]
+
+
+def test_processes_do_not_share_a_file_position(tmp_path, write_zip):
+    names = {f"{i:03}.jpg": str(i).encode() * 30 for i in range(400)}
+    write_zip(tmp_path / "k1.zip", names, zipfile.ZIP_STORED)
+    found = Entries(tmp_path)
+    assert read(next(iter(found)), 100) == names["000.jpg"]  # open in this process from here on
+    assert list(each(content, found, 4)) == list(names.values())
+
+
+SLOW = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from depixel.sources import each
+def work(number):
+    time.sleep(60)
+if __name__ == "__main__":
+    list(each(work, range(100), 3))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW, encoding="utf-8")
+    parent = psutil.Popen([sys.executable, tmp_path / "slow.py", REPOSITORY])
+    while len(workers := parent.children()) < 3:
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive

@@ -1,22 +1,32 @@
 """The data stages, run as a person runs them."""
 
 import csv
+import io
 import json
+import os
 import subprocess
 import sys
+import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
+from PIL import Image
 
 from tests.conftest import REPOSITORY
 
 PARAMS = "prepare: {size: 32, train_size: 64}\nsplit: {by: contributor, seed: 0, validation: 0.3, test: 0.3}\n"
 
 
-def run(stage: str, *options: object, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(REPOSITORY / "stages" / f"{stage}.py"), *map(str, options)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", timeout=120)
+def command(stage: str, *options: object) -> list[str]:
+    return [sys.executable, str(REPOSITORY / "stages" / f"{stage}.py"), *map(str, options)]
+
+
+def run(stage: str, *options: object, cwd: Path, **others) -> subprocess.CompletedProcess:
+    line = command(stage, *options)
+    return subprocess.run(line, cwd=cwd, capture_output=True, encoding="utf-8", timeout=120, **others)
 
 
 def succeed(stage: str, *options: object, cwd: Path) -> str:
@@ -25,8 +35,8 @@ def succeed(stage: str, *options: object, cwd: Path) -> str:
     return done.stdout
 
 
-def fail(stage: str, *options: object, cwd: Path) -> str:
-    done = run(stage, *options, cwd=cwd)
+def fail(stage: str, *options: object, cwd: Path, **others) -> str:
+    done = run(stage, *options, cwd=cwd, **others)
     assert done.returncode == 1, done.stdout
     assert done.stderr.startswith("Error: ") and "Traceback" not in done.stderr
     return done.stderr
@@ -168,3 +178,114 @@ def test_an_empty_side_leaves_the_earlier_split(project):
     (project / "params.yaml").write_text("split: {test: 0.0001}", encoding="utf-8")
     assert "split.by: photo" in fail("split", cwd=project)
     assert files(project / "data") == before
+
+
+def test_what_a_killed_run_left_is_not_in_the_outputs(project):
+    succeed("validate", cwd=project)
+    before = files(project / "data")
+    (project / "data" / ".validated.new").mkdir()
+    (project / "data" / ".validated.new" / "manifest.csv").touch()
+    succeed("validate", cwd=project)
+    assert files(project / "data") == before
+
+
+CRASHING = """
+import os, signal, sys
+sys.path.insert(0, sys.argv.pop(1))
+from depixel import photos
+from stages.validate import main
+scan = photos.scan
+def crashing_scan(image):
+    if image.size == (111, 222):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    scan(image)
+photos.scan = crashing_scan
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="workers that are forked")
+def test_a_photo_that_crashes_the_decoder_is_unreadable_and_the_others_are_read(project, jpeg, write_zip):
+    photos = {f"{i}.jpg": jpeg(i, (111, 222) if i == 3 else (140, 110)) for i in range(20)}
+    write_zip(project / "data/raw/k00000001.zip", photos)
+    succeed("validate", cwd=project)
+    expected = (project / "data/validated/manifest.csv").read_text(encoding="utf-8").splitlines()
+    (row,) = (i for i, line in enumerate(expected) if line.startswith("k00000001,3.jpg,"))
+    size = expected[row].split(",")[2]
+    expected[row] = f"k00000001,3.jpg,{size},,,,,,3,its decoding crashed (SIGSEGV)"
+    for workers in (1, 2):
+        line = [sys.executable, "-c", CRASHING, REPOSITORY, "--workers", str(workers)]
+        subprocess.run(line, cwd=project, check=True, capture_output=True, timeout=120)
+        assert (project / "data/validated/manifest.csv").read_text(encoding="utf-8").splitlines() == expected
+
+
+@pytest.fixture
+def large() -> bytes:
+    """A JPEG of 40 megapixels; to look at it takes a decoder 120 MB, to decode it 280 MB."""
+    image = Image.new("RGB", (8000, 5000), "gray")
+    image.paste("white", (0, 0, 400, 400))
+    file = io.BytesIO()
+    image.save(file, "JPEG", progressive=True)
+    return file.getvalue()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory")
+def test_want_of_memory_is_no_verdict_and_no_result(project, large):
+    import resource  # not on Windows
+
+    def limited(megabytes: int) -> dict:
+        def limit():
+            resource.setrlimit(resource.RLIMIT_AS, (megabytes * 10**6,) * 2)
+
+        return {"preexec_fn": limit, "env": {**os.environ, "OPENBLAS_NUM_THREADS": "1"}}
+
+    def enough(stage: str, *options: object) -> dict:
+        """A limit that is enough for small photos, by less than 40 MB."""
+        limits = (limited(megabytes) for megabytes in range(120, 4000, 40))
+        return next(few for few in limits if not run(stage, *options, cwd=project, **few).returncode)
+
+    few = enough("validate", "--workers", 2)
+    (project / "data/raw/large.jpg").write_bytes(large)
+    before = files(project)
+    for workers in (1, 2):
+        assert "out of memory. What helps: --workers 1" in fail("validate", "--workers", workers, cwd=project, **few)
+        assert files(project) == before
+    assert succeed("validate", cwd=project).startswith("62 of 63 files")
+    before = files(project)
+    assert "out of memory. What helps: --workers 1" in fail("prepare", cwd=project, **few)
+    assert files(project) == before
+    succeed("prepare", cwd=project)
+
+
+@pytest.fixture
+def slow(project, jpeg, write_zip) -> subprocess.Popen:
+    """The stage validate, running in `project`, with two workers that have begun and will need seconds."""
+    photo = jpeg(1, (2000, 1500), progressive=True)
+    for c in range(3):
+        numbered = (b"\xff\xd8\xff\xfe\0\6%04d" % (200 * c + i) + photo[2:] for i in range(200))  # as a comment
+        members = {f"{i}.jpg": content for i, content in enumerate(numbered)}
+        write_zip(project / f"data/raw/k{c:08}.zip", members, zipfile.ZIP_STORED)
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with psutil.Popen(command("validate", "--workers", 2), cwd=project, encoding="utf-8", **pipes) as stage:
+        while len(stage.children()) < 2:
+            assert stage.poll() is None
+            time.sleep(0.01)
+        yield stage
+        if stage.poll() is None:
+            stage.kill()
+
+
+def test_an_archive_that_is_replaced_meanwhile_fails_the_stage(project, slow, write_zip, jpeg):
+    write_zip(project / "new.zip", {"a.jpg": jpeg(1)}).replace(project / "data/raw/k00000002.zip")
+    _, told = slow.communicate(timeout=120)
+    assert slow.returncode == 1
+    assert told.startswith("Error: data/raw/k00000002.zip: changed while this stage ran")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_no_process_outlives_the_stage(project, slow):
+    workers = slow.children()
+    slow.kill()
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive
+    assert not (project / "data/validated").exists()

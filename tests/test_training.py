@@ -1,5 +1,7 @@
 import math
+import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +10,15 @@ from PIL import Image
 
 from depixel import networks, training
 from depixel.batches import NO_IMAGES, Photos
+from depixel.checkpoints import RUNS_KEPT
 from depixel.errors import DepixelError
 from depixel.metrics import rmse_mean, rmse_pooled
 from depixel.pixelation import PixelationSettings, photo_ids
 from depixel.restoration import Restorer
 from depixel.settings import read_section
 from depixel.training import Epoch, Run, TrainSettings
+from tests.conftest import REPOSITORY
+from tests.test_pipeline import all_imports
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PIXELATION = PixelationSettings(width=(4, 8), height=(4, 8), block_size=(3, 5))
@@ -41,11 +46,11 @@ def photos(count, larger=True, side="train"):
 
 @pytest.fixture
 def run(tmp_path):
-    """Make a run: `run(settings...)`; 10 photos to train on, 5 to validate."""
+    """Make a run: `run(settings...)`; 10 photos to train on, 5 to validate; a checkpoint after each step."""
 
-    def make(train=None, validation=None, pixelation=PIXELATION, **settings):
+    def make(train=None, validation=None, pixelation=PIXELATION, every=0, check=lambda: None, **settings):
         train, validation = train or photos(10), validation or photos(5, side="validation")
-        return Run(TrainSettings(**TINY | settings), pixelation, train, validation, tmp_path / "run" / "training.pt")
+        return Run(TrainSettings(**TINY | settings), pixelation, train, validation, tmp_path / "runs", every, check)
 
     return make
 
@@ -269,51 +274,108 @@ def test_a_diverging_run_says_what_helps(run):
 # Checkpoints
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 4, 5, 7])
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_a_resumed_run_ends_as_if_it_had_not_stopped(run, monkeypatch, stop, optimizer):
-    settings = {"epochs": 3, "dropout": 0.2, "optimizer": optimizer}  # 9 steps; dropout draws random numbers
-    whole = run(**settings)
-    table = list(whole.epochs())
-    whole.finish()
+def train(run, until=None):
+    """Train to the end, or end abruptly in this step, before its checkpoint."""
 
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1)  # after every step
-
-    def interrupt(step, rmse):
-        if step == stop + 1:  # the checkpoint of this step is not written any more
+    def on_step(step, rmse):
+        if step == until:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        list(run(**settings).epochs(interrupt))
+    try:
+        return list(run.epochs(on_step))
+    except KeyboardInterrupt:
+        return None
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5, 7])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_resumed_run_ends_as_if_it_had_not_stopped(run, stop, optimizer):
+    settings = {"epochs": 3, "dropout": 0.2, "optimizer": optimizer}  # 9 steps; dropout draws random numbers
+    train(run(**settings), until=stop + 1)
     torch.manual_seed(99)
     resumed = run(**settings)
-    assert resumed.resume() == stop
+    assert resumed.resume() == [] and resumed.step == stop
     steps = []
     rows = list(resumed.epochs(lambda step, rmse: steps.append(step)))
     assert steps == list(range(stop + 1, 10))
+
+    whole = run(**settings)
+    table = train(whole)
     assert resumed.table == table and rows == table[stop // 3 :]
     assert all(isinstance(row, Epoch) for row in resumed.table)
     assert differing(state(resumed), state(whole)) == []
 
 
-def test_checkpoints_are_not_written_after_every_step(run, tmp_path):
-    def interrupt(step, rmse):
-        if step == 3:  # the last of the first epoch
-            raise KeyboardInterrupt
+def test_until_the_time_has_come_only_a_finished_run_is_saved(run):
+    train(run(every=1000, epochs=3), until=9)  # two epochs and more
+    unsaved = run(every=1000, epochs=3)
+    assert unsaved.resume() == [] and unsaved.step == 0 and not unsaved.checkpoints.folder.exists()
+    train(unsaved)
+    again = run(every=1000, epochs=3)
+    assert again.resume() == [] and again.finished
+    assert [path.name for path in again.checkpoints.folder.iterdir()] == ["last.pt"]
 
-    with pytest.raises(KeyboardInterrupt):
-        list(run().epochs(interrupt))
-    assert not (tmp_path / "run").exists()
+
+def test_checkpoints_are_written_when_the_time_has_come(run, monkeypatch):
+    clock = iter(range(0, 1000, 10))  # seconds: every look at the clock is 10 s later
+    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))
+    saved = []
+    watched = run(every=30, epochs=3, check=lambda: saved.append(watched.step))
+    train(watched)
+    assert saved == [3, 6, 9]
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 6])
+def test_a_run_that_is_told_to_stop_saves_and_ends(run, step):
+    stopped = run(every=1000)
+
+    def on_step(done, rmse):
+        stopped.stop = done >= step
+
+    rows = list(stopped.epochs(on_step))
+    assert stopped.step == step and len(rows) == step // 3
+    resumed = run(every=1000)
+    assert resumed.resume() == [] and resumed.step == step
+    assert resumed.finished == (step == 6)
+    train(resumed)
+    whole = run()
+    train(whole)
+    assert differing(state(resumed), state(whole)) == []
+
+
+def test_a_run_told_to_stop_between_epochs_does_one_more_step(run):
+    stopped = run(every=1000)
+    for _ in stopped.epochs():
+        stopped.stop = True
+    assert stopped.step == 4
+    resumed = run()
+    assert resumed.resume() == [] and resumed.step == 4
+
+
+def test_no_checkpoint_of_a_run_whose_inputs_have_changed(run):
+    looks = []
+
+    def check():
+        looks.append(0)
+        if len(looks) == 3:
+            raise DepixelError("photos: changed")
+
+    with pytest.raises(DepixelError, match="photos: changed"):
+        train(run(check=check))
+    resumed = run()
+    resumed.resume()
+    assert resumed.step == 2
 
 
 def test_a_finished_run_only_gives_its_result(run, monkeypatch):
     scores = iter([3.0, 4.0])  # the first epoch is the best, so that the result is not the last average
     monkeypatch.setattr(training, "rmse_mean", lambda predictions, targets: next(scores))
     whole = run()
-    table = list(whole.epochs())
+    table = train(whole)
     again = run()
-    assert again.resume() == 6
-    assert list(again.epochs()) == []
+    assert not again.finished
+    assert again.resume() == [] and again.finished and again.step == 6
+    assert train(again) == []
     assert again.table == table
     assert differing(state(again), state(whole)) == []
 
@@ -325,18 +387,86 @@ def test_patience_counts_on_after_a_resume(run, monkeypatch):
     for _ in run(**settings).epochs():
         break
     resumed = run(**settings)
-    assert resumed.resume() == 3
+    assert resumed.resume() == [] and resumed.step == 3
     assert [row.epoch for row in resumed.epochs()] == [2, 3]
+    assert resumed.finished
+    again = run(**settings)
+    assert again.resume() == [] and again.finished and again.step == 9
 
 
-def test_finish_removes_the_checkpoint(run, tmp_path):
-    trained = run()
-    trained.finish()
-    list(trained.epochs())
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["training.pt"]
-    trained.finish()
-    assert list((tmp_path / "run").iterdir()) == []
-    assert run().resume() == 0
+# Damage
+
+
+def damage(path, how):
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(
+        {
+            "nothing": b"",
+            "cut off": content[:-1],
+            "a page of zeros": content[:middle] + bytes(4096) + content[middle + 4096 :],
+            "one bit": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+            "a pickle": pickle.dumps(Path(), 2),
+        }[how]
+    )
+
+
+@pytest.mark.parametrize("how", ["nothing", "cut off", "a page of zeros", "one bit", "a pickle"])
+def test_of_a_damaged_checkpoint_the_one_before_is_taken(run, how):
+    train(run(), until=5)
+    resumed = run()
+    assert resumed.checkpoints.last.stat().st_size > 20000
+    damage(resumed.checkpoints.last, how)
+    assert resumed.resume() == [resumed.checkpoints.last] and resumed.step == 3
+    train(resumed, until=5)  # the next checkpoint, of step 4, pushes out none that is good
+    damage(resumed.checkpoints.last, how)
+    again = run()
+    assert again.resume() == [again.checkpoints.last] and again.step == 3
+    assert train(again) == train(run())[1:]
+
+
+def test_with_all_checkpoints_damaged_a_run_starts_from_the_beginning(run):
+    train(run(), until=5)
+    resumed = run()
+    fresh = state(resumed)
+    damage(resumed.checkpoints.last, "cut off")
+    damage(resumed.checkpoints.previous, "nothing")
+    assert resumed.resume() == [resumed.checkpoints.last, resumed.checkpoints.previous]
+    assert differing(state(resumed), fresh) == [] and resumed.table == [] and resumed.step == 0
+    assert run().resume() == []
+
+
+def test_a_run_killed_between_the_two_renames_has_the_checkpoint_before(run):
+    train(run(), until=5)
+    resumed = run()
+    resumed.checkpoints.last.replace(resumed.checkpoints.previous)
+    resumed.checkpoints.last.with_name(".last.pt.new").write_bytes(b"the half of one")
+    assert resumed.resume() == [] and resumed.step == 4
+    train(resumed)
+    assert sorted(path.name for path in resumed.checkpoints.folder.iterdir()) == ["last.pt", "previous.pt"]
+
+
+def test_the_checkpoint_of_another_run_is_not_taken(run):
+    train(run())
+    other = run(seed=1)
+    other.checkpoints.folder.mkdir()
+    run().checkpoints.last.rename(other.checkpoints.last)
+    assert other.resume() == [other.checkpoints.last] and other.step == 0
+
+
+def test_a_folder_that_cannot_be_read_is_told(run, tmp_path):
+    (tmp_path / "runs").write_text("a file", encoding="utf-8")
+    unread = run()
+    assert unread.resume() == []
+    with pytest.raises(DepixelError, match=r"last.pt: cannot be written"):
+        train(unread)
+    (tmp_path / "runs").unlink()
+    unread.checkpoints.last.mkdir(parents=True)
+    with pytest.raises(DepixelError, match=r"last.pt: cannot be read"):
+        unread.resume()
+
+
+# Runs
 
 
 @pytest.mark.parametrize(
@@ -353,34 +483,51 @@ def test_finish_removes_the_checkpoint(run, tmp_path):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_checkpoints_of_another_run_are_ignored(run, change):
-    list(run().epochs())
-    assert run().resume() == 6
+def test_another_run_starts_anew_and_leaves_the_first_its_checkpoint(run, change):
+    train(run(), until=5)
     other = run(**change)
-    fresh = state(other)
-    assert other.resume() == 0
-    assert differing(state(other), fresh) == [] and other.table == [] and other.step == 0
+    assert other.resume() == [] and other.step == 0
+    train(other)
+    first = run()
+    assert first.resume() == [] and first.step == 4
 
 
-def test_checkpoints_of_other_pictures_are_ignored(run):
-    list(run().epochs())
+@pytest.mark.parametrize("of", ["images", "train_images"])
+def test_a_changed_photo_makes_another_run(run, of):
+    fingerprint = run().fingerprint
+    assert run().fingerprint == fingerprint
     changed = photos(10)
-    changed.images[3, 5, 5] ^= 1
-    assert run(train=changed).resume() == 0
+    getattr(changed, of)[3, 5, 5] ^= 1
+    assert run(train=changed).fingerprint != fingerprint
 
 
-@pytest.mark.parametrize("content", ["nothing", "text", "cut off", "a pickle", "a model"])
-def test_what_is_no_checkpoint_is_refused(run, tmp_path, content):
-    list(run().epochs())
-    path = tmp_path / "run" / "training.pt"
-    if content == "a model":
-        torch.save(run().network.state_dict(), path)
-    else:
-        whole = path.read_bytes()
-        contents = {"nothing": b"", "text": b"text", "cut off": whole[:-100], "a pickle": pickle.dumps(path, 2)}
-        path.write_bytes(contents[content])
-    with pytest.raises(DepixelError, match=r"training.pt: .*[Dd]elete"):
-        run().resume()
+def test_photos_of_the_other_sides_make_no_other_run(run):
+    both = photos(10)
+    some = Photos(both.images, both.train_images, both.rows[:8], both.ids[:8])
+    fingerprint = run(train=some).fingerprint
+    both.images[9] = 0
+    both.train_images[8] = 0
+    assert run(train=some).fingerprint == fingerprint
+
+
+def test_the_sources_are_all_that_are_imported():
+    assert set(training.sources()) == all_imports(REPOSITORY / "depixel/training.py")
+
+
+def test_only_the_runs_used_last_keep_their_checkpoints(run, tmp_path):
+    runs = [run(seed=seed, epochs=1) for seed in range(5)]
+    for age, one in enumerate(runs[:4]):
+        train(one)
+        os.utime(one.checkpoints.folder, (age, age))
+    others = [tmp_path / "runs" / name for name in ("training.pt", "my models", "0123456789ab.zip", "0123456789AB")]
+    for other in others:
+        other.mkdir()
+    assert runs[1].resume() == []  # used again, it is the youngest
+    assert runs[4].resume() == []
+    train(runs[4])
+    assert RUNS_KEPT == 3
+    assert [one.checkpoints.folder.exists() for one in runs] == [False, True, False, True, True]
+    assert all(other.is_dir() for other in others)
 
 
 # Settings

@@ -6,9 +6,8 @@ from PIL import Image
 
 from depixel import validation
 from depixel.errors import DepixelError
-from depixel.sources import entries
-from depixel.tables import write_table
-from depixel.validation import Verdict, check_copies, counts, invalid_log, load_manifest, refuse_none_valid, validate
+from depixel.sources import Entries
+from depixel.validation import Verdict, check_copies, load_manifest, validate, write_verdicts
 
 
 @pytest.fixture
@@ -19,7 +18,7 @@ def verdict_on(tmp_path):
         folder = tmp_path / "raw" / "loose"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-        (verdict,) = validate(entries(tmp_path / "raw"), workers=1)
+        (verdict,) = validate(Entries(tmp_path / "raw"), workers=1)
         return verdict
 
     return judge
@@ -109,23 +108,24 @@ def test_rule_6_counts_earlier_valid_files_only(tmp_path, jpeg, write_zip):
     photo, small = jpeg(1), jpeg(2, (60, 50))
     write_zip(tmp_path / "k1.zip", {"a.png": photo, "b.jpg": photo, "c.jpg": small, "d.jpg": small})
     write_zip(tmp_path / "k2.zip", {"a.jpg": photo, "b.jpg": photo})
-    verdicts = list(validate(entries(tmp_path), workers=1))
+    verdicts = list(validate(Entries(tmp_path), workers=1))
     assert [verdict.code for verdict in verdicts] == [1, 0, 4, 4, 6, 6]
     assert verdicts[-1].reason == "the same bytes as k1/b.jpg"
 
 
 def test_the_number_of_workers_changes_nothing(raw):
-    listed = entries(raw)
+    listed = Entries(raw)
     assert list(validate(listed, workers=1)) == list(validate(listed, workers=3))
 
 
-def test_log_and_counts(raw, jpeg):
+def test_log_and_counts(raw, jpeg, tmp_path):
     (raw / "k99999999.zip").write_bytes(b"cut off")
     (raw / "loose" / "again.jpg").write_bytes(jpeg(0))
     (raw / "single.jpg").write_bytes(b"no image")
-    verdicts = list(validate(entries(raw), workers=1))
-    assert invalid_log(verdicts) == "k99999999,3\nloose/again.jpg,6\nloose/notes.txt,1\nsingle.jpg,3\n"
-    assert counts(verdicts) == {
+    counts = write_verdicts(validate(Entries(raw), workers=1), tmp_path / "validated", raw)
+    log = (tmp_path / "validated" / "invalid.log").read_bytes()
+    assert log == b"k99999999,3\nloose/again.jpg,6\nloose/notes.txt,1\nsingle.jpg,3\n"
+    assert counts == {
         "files": 65,
         "valid": 61,
         "contributors": 11,
@@ -135,9 +135,16 @@ def test_log_and_counts(raw, jpeg):
 
 
 def test_a_manifest_is_read_as_it_was_written(raw, tmp_path):
-    verdicts = list(validate(entries(raw), workers=1))
-    write_table(tmp_path / "manifest.csv", Verdict, verdicts)
-    assert load_manifest(tmp_path / "manifest.csv") == verdicts
+    verdicts = list(validate(Entries(raw), workers=1))
+    write_verdicts(verdicts, tmp_path / "validated", raw)
+    assert list(load_manifest(tmp_path / "validated" / "manifest.csv")) == verdicts
+
+
+def test_other_files_in_the_folder_are_not_lost(tmp_path):
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(DepixelError, match="no other files"):
+        write_verdicts([Verdict("", "a.jpg", 1)], tmp_path, "data/raw")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 @pytest.mark.parametrize(
@@ -148,18 +155,20 @@ def test_a_manifest_is_read_as_it_was_written(raw, tmp_path):
 def test_what_is_no_manifest_is_refused(tmp_path, content):
     path = tmp_path / "manifest.csv"
     with pytest.raises(DepixelError, match=r"no such file.*stages/validate.py"):
-        load_manifest(path)
+        list(load_manifest(path))
     path.write_bytes(content)
     with pytest.raises(DepixelError, match=r"manifest.csv: .*stages/validate.py"):
-        load_manifest(path)
+        list(load_manifest(path))
 
 
-def test_no_valid_photo_names_the_reasons():
+def test_no_valid_photo_names_the_reasons(tmp_path):
     verdicts = [Verdict("", name, 1, code=1, reason="the name") for name in "abc"]
     verdicts += [Verdict("", "d.jpg", 1, code=3, reason="not an image")]
+    write_verdicts([*verdicts, Verdict("", "e.jpg", 1)], tmp_path / "validated", "data/raw")
+    before = (tmp_path / "validated" / "manifest.csv").read_bytes()
     with pytest.raises(DepixelError, match=r"none of its 4 files .*3 x the name; 1 x not an image"):
-        refuse_none_valid(verdicts, "data/raw")
-    refuse_none_valid([*verdicts, Verdict("", "e.jpg", 1)], "data/raw")
+        write_verdicts(verdicts, tmp_path / "validated", "data/raw")
+    assert (tmp_path / "validated" / "manifest.csv").read_bytes() == before
 
 
 @pytest.mark.parametrize("name_format", ["", "x", "07", "e", "/>7d", "07d ", "0100d", ".7f"])

@@ -1,0 +1,200 @@
+"""Kill the pipeline at random moments, run it again, and compare the result with that of a run that was let alone.
+
+    python benchmarks/kills.py --kills 60
+
+Every kill starts from a project in which all results are those of other photos and settings, the stages before one
+of the stages are up to date, and `dvc repro` runs. At a random moment of that stage SIGKILL goes to the stage alone,
+to DVC alone (the stage lives on), or to DVC and all its children. Then `dvc repro` is given again. What must come out,
+byte for byte: dvc.lock and every output of an uninterrupted run in another clone, and nothing beside them.
+"""
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import click
+import psutil
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[1]
+STAGES = ("validate", "prepare", "split", "train", "evaluate", "card", "export")
+MODES = ("the stage", "DVC", "DVC and its children")
+SMALL = {
+    "split": {"by": "photo", "validation": 0.2, "test": 0.3},
+    "train": {"width": 4, "epochs": 100, "batch_size": 32, "threads": 1},
+    "predict": {"views": 1},
+}
+OTHER = {"split": {"seed": 5}, "train": {"seed": 1}}
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "DVC_NO_ANALYTICS": "1",
+    **{f"GIT_{who}_{what}": "depixel@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+}
+
+
+def run(*command: str, cwd: Path) -> str:
+    """Run a command of this environment to its end; its standard output."""
+    done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def set_params(project: Path, *changes: dict) -> None:
+    path = project / "params.yaml"
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for change in changes:
+        for section, values in change.items():
+            settings[section].update(values)
+    path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+
+
+def make_project(folder: Path) -> None:
+    """A clone of the commit with a small sample and a small training that saves a checkpoint every second."""
+    run("git", "clone", "--quiet", str(PROJECT), str(folder), cwd=PROJECT)
+    for path in ("data/raw.dvc", "data/test_set.dvc", "data/store", "dvc.lock"):
+        run("git", "rm", "--quiet", "-r", "--ignore-unmatch", path, cwd=folder)
+    set_params(folder, SMALL)
+    pipeline = (folder / "dvc.yaml").read_text(encoding="utf-8")
+    command = "python -m stages.train"
+    pipeline = pipeline.replace(f"cmd: {command}\n", f"cmd: {command} --checkpoint-every 1\n")
+    (folder / "dvc.yaml").write_text(pipeline, encoding="utf-8")
+    sample = ("--contributors", "4", "--photos", "40", "--test-set", "data/test_set")
+    run("depixel", "sample", "data/raw", *sample, cwd=folder)
+    run("dvc", "add", "--quiet", "data/raw", "data/test_set", cwd=folder)
+    run("git", "add", "--all", cwd=folder)
+    run("git", "commit", "--quiet", "--message", "start", cwd=folder)
+
+
+def result(project: Path) -> dict[str, str]:
+    """Path -> hash of dvc.lock and of everything that is in the folders of outputs, left-overs included."""
+    paths = [project / "dvc.lock"]
+    for folder in ("data", "models", "metrics", "predictions"):
+        paths += sorted(path for path in (project / folder).rglob("*") if path.is_file())
+    return {path.relative_to(project).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def process_of(stage: str, dvc: psutil.Popen) -> psutil.Process | None:
+    """The process of a stage that this DVC runs, once it is there."""
+    try:
+        for child in dvc.children(recursive=True):
+            command = child.cmdline()
+            if command[1:3] == ["-m", f"stages.{stage}"]:
+                return child
+    except psutil.Error:
+        pass
+    return None
+
+
+def durations(project: Path) -> dict[str, float]:
+    """Run the pipeline; how many seconds each stage's process lives."""
+    seconds = {}
+    with psutil.Popen(["dvc", "repro"], cwd=project, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as dvc:
+        for stage in STAGES:
+            while (process := process_of(stage, dvc)) is None:
+                if dvc.poll() is not None:
+                    sys.exit(f"{stage} did not run")
+                time.sleep(0.005)
+            start = time.perf_counter()
+            psutil.wait_procs([process])
+            seconds[stage] = time.perf_counter() - start
+    return seconds
+
+
+def kill(project: Path, stage: str, mode: str, after: float) -> bool:
+    """Start `dvc repro`, kill so many seconds after the stage began; was the stage still running?"""
+    with (project / "killed.log").open("w") as log:
+        dvc = psutil.Popen(["dvc", "repro"], cwd=project, env=ENVIRONMENT, stdout=log, stderr=log)
+        while (process := process_of(stage, dvc)) is None:
+            if dvc.poll() is not None:
+                sys.exit(f"{stage} did not run\n{(project / 'killed.log').read_text()}")
+            time.sleep(0.005)
+        time.sleep(after)
+        alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        targets = [process] if mode == "the stage" else [dvc]
+        if mode == "DVC and its children":
+            targets += dvc.children(recursive=True)
+        for target in targets:
+            with suppress(ProcessLookupError):
+                os.kill(target.pid, signal.SIGKILL)
+        dvc.wait()
+    return alive
+
+
+def repro(project: Path) -> tuple[str, bool]:
+    """`dvc repro` after a kill: what it printed, and whether DVC's own files had to be mended first."""
+    command = ["dvc", "repro"]
+    mended = False
+    while True:
+        done = subprocess.run(command, cwd=project, env=ENVIRONMENT, capture_output=True, text=True)
+        if done.returncode == 0:
+            return done.stdout + done.stderr, mended
+        if mended or "cut off" not in run("depixel", "mend", cwd=project):
+            return f"dvc repro failed:\n{done.stdout}\n{done.stderr}", mended
+        mended = True
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--kills", default=60, show_default=True, type=click.IntRange(min=1))
+@click.option("--seed", default=0, show_default=True, help="Of the moments.")
+def main(kills: int, seed: int) -> None:
+    moments = random.Random(seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        first = folder / "uninterrupted"
+        make_project(first)
+        seconds = durations(first)
+        wanted = result(first)
+        click.echo("uninterrupted: " + ", ".join(f"{stage} {duration:.1f} s" for stage, duration in seconds.items()))
+
+        # for each stage, a project where the ones before it are up to date and the rest is of other photos and settings
+        start = folder / "other"
+        shutil.copytree(first, start)
+        shutil.rmtree(start / "checkpoints")
+        aside = shutil.move(sorted((start / "data/raw").glob("*.zip"))[0], folder)
+        set_params(start, OTHER)
+        run("dvc", "repro", cwd=start)
+        shutil.rmtree(start / "checkpoints")
+        shutil.copy(first / "params.yaml", start)
+        shutil.move(aside, start / "data/raw")
+        starts = {}
+        for stage in STAGES:
+            starts[stage] = folder / f"before_{stage}"
+            shutil.copytree(start, starts[stage])
+            run("dvc", "repro", stage, cwd=start)
+
+        lost = during = resumed = waited = mended = 0
+        for i in range(kills):
+            stage, mode = STAGES[i % len(STAGES)], MODES[i // len(STAGES) % len(MODES)]
+            project = folder / "killed"
+            shutil.copytree(starts[stage], project)
+            after = moments.uniform(0, 1.1 * seconds[stage] + 0.2)  # the last part: while DVC stores the outputs
+            running = kill(project, stage, mode, after)
+            said, was_mended = repro(project)
+            found = result(project)
+            differing = sorted(path for path in wanted | found if wanted.get(path) != found.get(path))
+            during += running
+            resumed += "goes on after step" in said
+            waited += "Waiting for" in said
+            mended += was_mended
+            lost += bool(differing)
+            ended = "identical" if not differing else f"DIFFERS in {', '.join(differing)}\n{said}"
+            click.echo(f"{i + 1:3}  {stage:8} {after:5.1f} s  {mode:20}  {ended}")
+            shutil.rmtree(project)
+    click.echo(f"{kills} kills, {during} while the stage ran: {lost} lost.")
+    click.echo(f"Training went on from a checkpoint {resumed} times; {waited} times a stage that had outlived its DVC")
+    click.echo(f"was waited for; {mended} times files of DVC itself had been cut off and were mended.")
+    sys.exit(lost > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Mending DVC's own files after a kill or a power cut: DVC 3.67 does not write them beside and rename."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from depixel.files import replacing
+
+
+def mend(project: Path) -> list[str]:
+    """Mend `dvc.lock` and `.dvc/tmp/rwlock` if they were cut off; returns a sentence about each that was.
+
+    dvc.lock becomes that of the last commit, or goes where there is none: `dvc repro` then runs the stages whose
+    results it no longer knows. To be called only while no DVC runs in the project.
+    """
+    done = []
+    lock = project / "dvc.lock"
+    if lock.is_file() and not _is_lock(lock):
+        committed = _committed(lock)
+        if committed is None:
+            lock.unlink()
+        else:
+            with replacing(lock) as beside:
+                beside.write_bytes(committed)
+        now = "removed" if committed is None else "it is that of the last commit again"
+        done.append(f"dvc.lock was cut off: {now}.")
+    busy = project / ".dvc/tmp/rwlock"
+    if busy.is_file() and not _is_json(busy):
+        busy.unlink()
+        done.append(".dvc/tmp/rwlock was cut off: removed.")
+    return done
+
+
+def _is_lock(path: Path) -> bool:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return "schema" in content and all("cmd" in stage for stage in content.get("stages", {}).values())
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, AttributeError):
+        return False
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except ValueError:
+        return False
+
+
+def _committed(path: Path) -> bytes | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    shown = subprocess.run([git, "show", f"HEAD:./{path.name}"], cwd=path.parent, capture_output=True)  # noqa: S603
+    return shown.stdout if shown.returncode == 0 else None

@@ -1,0 +1,70 @@
+"""Stage 6: write the model card, for people."""
+
+from pathlib import Path
+
+import click
+import pandas as pd
+
+from depixel.card import card, snapshot
+from depixel.command import params_option
+from depixel.errors import DepixelError
+from depixel.evaluation import EvaluateSettings
+from depixel.files import read_json, replacing
+from depixel.pixelation import PixelationSettings
+from depixel.preparation import PrepareSettings
+from depixel.restoration import PredictSettings, Restorer
+from depixel.splits import SplitSettings
+from depixel.stage import Inputs, stage
+from depixel.training import TrainSettings
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@params_option
+@click.option("--raw", default="data/raw", show_default=True, type=PATH, help="Where the photos are.")
+@click.option("--manifest", default="data/validated/manifest.csv", show_default=True, type=PATH, help="The valid ones.")
+@click.option("--model", default="models/depixel.safetensors", show_default=True, type=PATH, help="The trained model.")
+@click.option("--metrics", default="metrics", show_default=True, type=PATH, help="What the stages counted and scored.")
+@stage("manifest", "model")
+def main(inputs: Inputs, raw: Path, manifest: Path, model: Path, metrics: Path) -> None:
+    """Write the model card, for people.
+
+    What the model is, how good it is, from which photos, settings, code and environment it was made, on which
+    hardware, how to make it again, and what it is not good for.
+
+    \b
+    Reads
+      models/depixel.safetensors, .json   from stages/train.py
+      metrics/*.json, comparison.csv      from all stages
+      data/validated/manifest.csv         from stages/validate.py
+    Writes
+      models/depixel.md                   beside the model
+
+    \b
+    Example
+      python stages/card.py
+    """
+    sections = {
+        "prepare": inputs.section("prepare", PrepareSettings),
+        "split": inputs.section("split", SplitSettings),
+        "pixelation": inputs.section("pixelation", PixelationSettings),
+        "train": inputs.section("train", TrainSettings),
+        "predict": inputs.section("predict", PredictSettings),
+        "evaluate": inputs.section("evaluate", EvaluateSettings),
+    }
+    inputs.watch(model.with_suffix(".json"))
+    counts = {name: read_json(inputs.watch(metrics / f"{name}.json")) for name in ("validation", "split", "training")}
+    try:
+        comparison = pd.read_csv(inputs.watch(metrics / "comparison.csv"))
+    except (OSError, ValueError) as error:
+        raise DepixelError(f"{metrics}/comparison.csv: cannot be read ({error}). Make it with `dvc repro`") from error
+    photos = snapshot(Path("dvc.lock"), manifest, raw.as_posix())
+    text = card(model, Restorer.load(model), sections, counts, comparison, photos)
+    with replacing(model.with_suffix(".md")) as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+    click.echo(f"{model.with_suffix('.md').as_posix()}: what the model is, and what it is not good for")
+
+
+if __name__ == "__main__":
+    main()
