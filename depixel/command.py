@@ -19,7 +19,7 @@ params_option = click.option(
 
 
 def told_plainly(function: Callable) -> Callable:
-    """Turn a `DepixelError` into one message and exit code 1, as want of memory; Ctrl-C into exit code 130; no traceback for either."""
+    """Turn a `DepixelError` or want of memory into one message and exit code 1, Ctrl-C into exit code 130."""
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
