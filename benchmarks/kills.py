@@ -1,6 +1,6 @@
 """Kill the pipeline at random moments, run it again, and compare the result with that of a run that was let alone.
 
-    python benchmarks/kills.py --kills 60
+    python benchmarks/kills.py
 
 Every kill starts from a project in which all results are those of other photos and settings, the stages before one
 of the stages are up to date, and `dvc repro` runs. At a random moment of that stage SIGKILL goes to the stage alone,
@@ -29,7 +29,7 @@ STAGES = ("validate", "prepare", "split", "train", "evaluate", "card", "export")
 MODES = ("the stage", "DVC", "DVC and its children")
 SMALL = {
     "split": {"by": "photo", "validation": 0.2, "test": 0.3},
-    "train": {"width": 4, "epochs": 100, "batch_size": 32, "threads": 1},
+    "train": {"width": 4, "epochs": 30, "batch_size": 32, "threads": 1},
     "predict": {"views": 1},
 }
 OTHER = {"split": {"seed": 5}, "train": {"seed": 1}}
@@ -144,7 +144,7 @@ def repro(project: Path) -> tuple[str, bool]:
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--kills", default=60, show_default=True, type=click.IntRange(min=1))
+@click.option("--kills", default=63, show_default=True, type=click.IntRange(min=1))
 @click.option("--seed", default=0, show_default=True, help="Of the moments.")
 def main(kills: int, seed: int) -> None:
     moments = random.Random(seed)
