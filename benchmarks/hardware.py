@@ -4,8 +4,8 @@
 
 On the prepared photos of the project (`dvc repro` first), trains the same network a few epochs under each condition
 and scores it, then scores the first model under each condition. Prints the largest difference of a weight, the share
-of test areas with another squared error, and the difference in ratio_mean; all to the first run. The last line, another
-seed, is there to compare with.
+of test areas with another squared error, and the difference in ratio_mean; all to the first run. Another seed is there
+to compare with. `--python` adds a condition: the interpreter of an environment with other versions of the packages.
 """
 
 import json
@@ -36,14 +36,13 @@ CONDITIONS = {
 }
 
 
-def stage(name: str, folder: Path, environment: dict, model: Path) -> None:
+def stage(name: str, folder: Path, python: str, environment: dict, model: Path) -> None:
     """Run a stage on the project's prepared photos, with its outputs in `folder`."""
     data = PROJECT / "data"
-    command = [sys.executable, PROJECT / f"stages/{name}.py", "--prepared", data / "prepared"]
+    command = [python, PROJECT / f"stages/{name}.py", "--prepared", data / "prepared"]
     command += ["--split", data / "split.csv", "--model", model]
-    done = subprocess.run(
-        list(map(str, command)), cwd=folder, env=os.environ | environment, capture_output=True, text=True
-    )
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)} | environment
+    done = subprocess.run(list(map(str, command)), cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
 
@@ -55,26 +54,29 @@ def scored(folder: Path) -> tuple[float, pd.Series]:
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--epochs", default=5, show_default=True)
-def main(epochs: int) -> None:
+@click.option("--python", help="Of an environment with other versions: one more condition.")
+def main(epochs: int, python: str | None) -> None:
+    conditions = CONDITIONS | ({"other versions": ({}, {}, "as it is")} if python else {})
     settings = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     settings["train"]["epochs"] = epochs
     click.echo(f"{'':24}{'trained anew':>42}{'the first model':>32}")
     click.echo(f"{'':24}{'weights':>14}{'areas':>14}{'ratio_mean':>14}{'areas':>18}{'ratio_mean':>14}")
     with tempfile.TemporaryDirectory() as temporary:
         folders = {}
-        for name, (changes, environment, other) in CONDITIONS.items():
+        for name, (changes, environment, other) in conditions.items():
             folder = folders[name] = Path(temporary) / str(len(folders))
             for part in (folder, folder / "first"):
                 part.mkdir()
                 changed = {section: values | changes.get(section, {}) for section, values in settings.items()}
                 (part / "params.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
+            interpreter = python if name == "other versions" else sys.executable
             model = folder / "models/depixel.safetensors"
-            stage("train", folder, environment, model)
-            stage("evaluate", folder, environment, model)
+            stage("train", folder, interpreter, environment, model)
+            stage("evaluate", folder, interpreter, environment, model)
             if other is None:
                 continue
             first = folders[other] / "models/depixel.safetensors"
-            stage("evaluate", folder / "first", environment, first)
+            stage("evaluate", folder / "first", interpreter, environment, first)
             (ratio, errors), (ratio_first, errors_first), (ratio_other, errors_other) = map(
                 scored, (folder, folder / "first", folders[other])
             )

@@ -3,6 +3,7 @@
 import ast
 import csv
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks import kills
 from depixel.challenge import read_submission
 from tests.conftest import REPOSITORY, clone, run, run_stage
 
@@ -122,13 +124,38 @@ def test_a_fresh_clone_pulls_what_the_lock_names_and_needs_no_training(reproduce
     assert run("git", "status", "--short", cwd=folder).stdout == ""
 
 
+def one_core() -> None:
+    """So that one process reads photos, not several."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
 def test_a_clone_with_the_photos_alone_gets_the_same_result(reproduced, tmp_path):
     folder = clone(reproduced, tmp_path / "clone")
     run("dvc", "pull", "data/raw.dvc", "data/test_set.dvc", cwd=folder)
-    done = run("dvc", "repro", cwd=folder)
+    done = run("dvc", "repro", cwd=folder, before=one_core)
     # git has the card, and what it depends on has come out the same
     assert re.findall(r"Running stage '(\w+)'", done.stdout) == [name for name in STAGES if name != "card"]
     assert (folder / "dvc.lock").read_bytes() == (reproduced / "dvc.lock").read_bytes()
+
+
+@pytest.mark.parametrize("mode", kills.MODES)
+def test_killed_in_training_and_run_again(reproduced, tmp_path, mode):
+    """benchmarks/kills.py does it in every stage."""
+    folder = clone(reproduced, tmp_path / "clone")
+    run("dvc", "pull", "data/raw.dvc", "data/test_set.dvc", cwd=folder)
+    run("dvc", "repro", "split", cwd=folder)
+    assert kills.kill(folder, "train", mode, after=1.0)
+    kills.repro(folder)
+    assert (folder / "dvc.lock").read_bytes() == (reproduced / "dvc.lock").read_bytes()
+
+
+def test_the_code_beside_a_stage_is_what_runs(project, tmp_path):
+    """Also in a folder that is not the one that is installed, such as DVC's for a queued experiment."""
+    for name in ("depixel", "stages"):
+        shutil.copytree(project / name, tmp_path / name)
+    (tmp_path / "depixel/splits.py").write_text("raise SystemExit('this is the copy')", encoding="utf-8")
+    assert "this is the copy" in run("python", "-m", "stages.split", cwd=tmp_path, code=1).stderr
 
 
 @pytest.mark.parametrize(
