@@ -29,7 +29,7 @@ ENVIRONMENT = {
 }
 
 
-def run(*command: str, cwd: Path, quiet: bool = False) -> str:
+def run(*command: str, cwd: Path) -> str:
     """Run a command of this environment; its standard output. The program ends if it fails."""
     done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     if done.returncode:
@@ -40,7 +40,16 @@ def run(*command: str, cwd: Path, quiet: bool = False) -> str:
 def reproduce(folder: Path, one_process: bool) -> float:
     """Clone the commit, fetch its photos, run the pipeline; the seconds of the run."""
     run("git", "clone", "--quiet", str(PROJECT), str(folder), cwd=PROJECT)
-    run("dvc", "remote", "add", "--quiet", "--local", "here", str(PROJECT / ".dvc/cache"), cwd=folder)
+    run(
+        "dvc",
+        "remote",
+        "add",
+        "--quiet",
+        "--local",
+        "here",
+        run("dvc", "cache", "dir", cwd=PROJECT).strip(),
+        cwd=folder,
+    )
     photos = sorted(path.relative_to(folder).as_posix() for path in (folder / "data").glob("*.dvc"))
     fetch = ["dvc", "pull", "--quiet", *photos]
     if subprocess.run([*fetch, "--remote", "here"], cwd=folder, env=ENVIRONMENT, capture_output=True).returncode:
