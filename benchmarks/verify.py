@@ -2,9 +2,9 @@
 
     make verify
 
-The second clone reads photos with one process instead of one for each core. Photos come from DVC's cache of this
-project, else from its remotes. Prints each output that differs between the clones and how much; whether both are what
-dvc.lock of the commit says is told, too: on another kind of machine, or with other versions, they need not be.
+The second clone reads photos with one process instead of one for each core (on Linux). Photos come from DVC's cache of
+this project, else from its remotes. Prints each output that differs between the clones and how much; whether both are
+what dvc.lock of the commit says is told, too: on other hardware, or with other versions, they need not be.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ def reproduce(folder: Path, one_process: bool) -> float:
     if one_process and hasattr(os, "sched_setaffinity"):
         cores = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {min(cores)})
-        run("dvc", "repro", "--force", "split", cwd=folder)
+        run("dvc", "repro", "--force", "settings", "split", cwd=folder)
         os.sched_setaffinity(0, cores)
         run("dvc", "repro", "--force", "--downstream", "train", cwd=folder)
     else:

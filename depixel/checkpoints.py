@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from depixel.errors import DepixelError
-from depixel.files import replacing
+from depixel.files import replacing, told_of
 
 RUNS_KEPT = 3
 """Of so many runs the checkpoints are kept: those used last."""
@@ -41,8 +41,11 @@ class Checkpoints:
             with beside.open("wb") as file:
                 file.write(self._digest(payload.getbuffer()))
                 file.write(payload.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())  # before its name appears, should the machine lose its power
             if self.last.exists():
-                self.last.replace(self.previous)
+                with told_of(self.previous):
+                    self.last.replace(self.previous)
 
     def load(self) -> tuple[dict | None, list[Path]]:
         """The state of the last whole checkpoint, None if there is none; and the paths of others, which are removed.

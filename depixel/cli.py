@@ -229,7 +229,7 @@ def mend() -> None:
 
     The stages never leave anything half-written, but DVC itself can be cut off while it writes dvc.lock or
     .dvc/tmp/rwlock, and then refuses to work. Restores the one from the last commit and removes the other; whole files
-    stay as they are. Then run `dvc repro` again. Not while DVC runs.
+    stay as they are. Then run `dvc repro` again.
 
     \b
     Example:
@@ -237,7 +237,7 @@ def mend() -> None:
     """
     from depixel.mend import mend
 
-    for sentence in mend(Path()):
+    for sentence in mend(Path()) or ["Nothing to mend: dvc.lock and .dvc/tmp/rwlock are whole."]:
         click.echo(sentence)
 
 

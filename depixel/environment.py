@@ -1,5 +1,6 @@
 """What results are made with: hardware and versions; and whether these are the locked ones."""
 
+import codecs
 import platform
 import re
 from importlib import metadata
@@ -15,8 +16,9 @@ DECIDING = ("numpy", "pandas", "pillow", "safetensors", "scipy", "torch")
 
 
 def versions() -> dict[str, str]:
-    """Name -> version of Python and of the packages in `DECIDING`, without what follows a +, such as cpu."""
-    return {"python": platform.python_version()} | {name: Version(metadata.version(name)).public for name in DECIDING}
+    """Name -> version of Python (3.11) and of the packages in `DECIDING`, without what follows a +, such as cpu."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python} | {name: Version(metadata.version(name)).public for name in DECIDING}
 
 
 def hardware(device: str) -> str:
@@ -41,8 +43,10 @@ def check_locked(lock: Path) -> None:
     """
     if not lock.is_file():
         return
-    locked = {}
-    for line in lock.read_text(encoding="utf-8").splitlines():
+    content, locked = lock.read_bytes(), {}
+    # PowerShell writes UTF-16
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    for line in content.decode(encoding, errors="replace").splitlines():
         try:
             requirement = Requirement(line)
         except InvalidRequirement:  # a comment or an option

@@ -21,37 +21,55 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     beside, old = (path.with_name(f".{path.name}.{end}") for end in ("new", "old"))
-    try:
+    with told_of(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if old.exists() and not path.exists():  # killed between the two renames below
             old.rename(path)
-        _remove(beside, old)
-        yield beside
-        if beside.is_dir() and path.is_dir():  # a rename onto a folder that has files in it is refused
-            path.rename(old)
-            try:
-                beside.rename(path)
-            except OSError:
-                old.rename(path)
+        _remove(beside)
+        _remove(old)
+    try:
+        try:
+            yield beside
+        except OSError as error:
+            if error.filename is not None and not _within_or_above(beside, Path(str(error.filename))):
+                raise  # not about this output
+            with told_of(path):
                 raise
-            _remove(old)
-        else:
-            beside.replace(path)
-    except OSError as error:
-        if error.filename is not None and not _within_or_above(beside, Path(str(error.filename))):
-            raise  # not about this output
-        raise DepixelError(f"{path}: cannot be written ({error.strerror or error}). Nothing was changed.") from error
+        with told_of(path):
+            if beside.is_dir() and path.is_dir():  # a rename onto a folder that has files in it is refused
+                path.rename(old)
+                try:
+                    beside.rename(path)
+                except OSError:
+                    old.rename(path)
+                    raise
+            else:
+                beside.replace(path)
     finally:
-        with suppress(OSError):
+        with suppress(OSError):  # then the next one removes it
             _remove(beside)
+            if path.exists():
+                _remove(old)
 
 
-def _remove(*paths: Path) -> None:
-    for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+@contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """Turn an OSError into a `DepixelError` that says that `path` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise DepixelError(
+            f"{path}: cannot be written ({error.strerror or error}). What was there before still is"
+        ) from error
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    for folder in (path, *(child for child in path.rglob("*") if child.is_dir() and not child.is_symlink())):
+        folder.chmod(0o700)  # or nothing in it can be removed
+    shutil.rmtree(path)
 
 
 def _within_or_above(path: Path, other: Path) -> bool:

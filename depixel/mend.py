@@ -6,7 +6,9 @@ import subprocess
 from pathlib import Path
 
 import yaml
+from zc.lockfile import LockError, LockFile
 
+from depixel.errors import DepixelError
 from depixel.files import replacing
 
 
@@ -14,8 +16,25 @@ def mend(project: Path) -> list[str]:
     """Mend `dvc.lock` and `.dvc/tmp/rwlock` if they were cut off; returns a sentence about each that was.
 
     dvc.lock becomes that of the last commit, or goes where there is none: `dvc repro` then runs the stages whose
-    results it no longer knows. To be called only while no DVC runs in the project.
+    results it no longer knows.
+
+    Raises:
+        DepixelError: there is no DVC project here, or DVC is at work in it.
     """
+    if not (project / ".dvc").is_dir():
+        raise DepixelError(f"{project.resolve()}: no DVC project. Run from the project's folder")
+    (project / ".dvc/tmp").mkdir(exist_ok=True)
+    try:
+        dvc = LockFile(str(project / ".dvc/tmp/lock"))
+    except LockError as error:
+        raise DepixelError("DVC is at work in this project; there is nothing to mend while it is") from error
+    try:
+        return _mend(project)
+    finally:
+        dvc.close()
+
+
+def _mend(project: Path) -> list[str]:
     done = []
     lock = project / "dvc.lock"
     if lock.is_file() and not _is_lock(lock):

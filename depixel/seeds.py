@@ -15,7 +15,7 @@ from depixel.errors import DepixelError
 from depixel.evaluation import LEVEL
 from depixel.files import replacing
 from depixel.settings import read_section
-from depixel.stage import Inputs
+from depixel.stage import ENVIRONMENT, Inputs
 from depixel.training import TrainSettings
 
 PARAMS = "params.yaml"
@@ -47,8 +47,8 @@ def run_seeds(count: int, tell: Callable[[str], None]) -> pd.DataFrame:
             raise DepixelError(f"{path}: there is no such file. Prepare the photos: `dvc repro split`")
     first = read_section(PARAMS, "train", TrainSettings).seed
     settings = yaml.safe_load(Path(PARAMS).read_text(encoding="utf-8")) or {}
-    inputs = Inputs(__file__)  # all seeds are to see the same photos and code
-    for path in PREPARED:
+    inputs = Inputs(__file__)  # all seeds are to see the same photos, code and environment
+    for path in (*PREPARED, ENVIRONMENT, *Path("depixel").glob("*.py"), *Path("stages").glob("*.py")):
         inputs.watch(path)
     scores = {}
     for seed in range(first, first + count):
@@ -94,7 +94,7 @@ def _run(seed: int, stage: str, options: dict[str, str]) -> None:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGTERM):
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM):
         raise KeyboardInterrupt
     if code:
         raise DepixelError(

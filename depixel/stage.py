@@ -4,6 +4,7 @@ DVC hashes the inputs of a stage when it has ended. Whatever was edited meanwhil
 was made of; a stage that notices fails, and DVC records nothing.
 """
 
+import errno
 import functools
 import hashlib
 import os
@@ -39,10 +40,12 @@ class Inputs:
     def __init__(self, script: str, params: str | None = None):
         modules = (module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "depixel")
         self._sources = {Path(path): _content(Path(path)) for path in {script, *modules}}
+        now = time.time_ns()
+        if edited := [path for path in self._sources if depixel.IMPORTED < _modified(path) <= now]:
+            raise DepixelError(f"{_shown(edited[0])}: was edited just when this began to read it. Run the same again")
         self._params = params
         self._sections: dict = {}
         self._files: dict[Path, tuple[bytes, int]] = {}
-        self.check()
 
     def section(self, name: str, model: type[S]) -> S:
         """Read a section of params.yaml, as `read_section` does."""
@@ -57,7 +60,7 @@ class Inputs:
 
     def check(self) -> None:
         """Raise `DepixelError` if something is not as it was when the stage began to read it."""
-        edited = [path for path, content in self._sources.items() if _changed(path, content)]
+        edited = [path for path, content in self._sources.items() if _content(path) != content]
         edited += [
             f"{self._params}, section {name}" for name, read in self._sections.items() if self._differs(name, *read)
         ]
@@ -89,11 +92,12 @@ def stage(*reads: str) -> Callable:
         @functools.wraps(function)
         @told_plainly
         def wrapped(params: str | None = None, **options):
-            check_locked(ENVIRONMENT)
+            inputs = Inputs(function.__code__.co_filename, params)
+            for path in (ENVIRONMENT, *(options[name] for name in reads)):
+                inputs.watch(path)
             with _alone():
-                inputs = Inputs(function.__code__.co_filename, params)
-                for path in (ENVIRONMENT, *(options[name] for name in reads)):
-                    inputs.watch(path)
+                inputs.check()  # what was waited for may have written what this stage reads, and DVC would not know
+                check_locked(ENVIRONMENT)
                 function(inputs, **options)
                 inputs.check()
 
@@ -110,22 +114,30 @@ def _alone() -> Iterator[None]:
         return
     try:
         LOCK.parent.mkdir(parents=True, exist_ok=True)
-        told = False
-        while True:
-            try:
-                lock = LockFile(str(LOCK))
-                break
-            except LockError:
-                if not told:
-                    click.echo(f"Waiting for {_holder()}, which runs in this project already.", err=True)
-                    told = True
-                time.sleep(0.2)
+        lock = _lock()
     except OSError as error:
         raise DepixelError(f"{LOCK}: cannot be written ({error.strerror})") from error
     try:
         yield
     finally:
-        lock.close()
+        if lock:
+            lock.close()
+
+
+def _lock() -> LockFile | None:
+    """Take the lock, waiting as long as it needs; None where the file system has no locks."""
+    told = False
+    while True:
+        try:
+            return LockFile(str(LOCK))
+        except LockError as error:
+            if getattr(error.__context__, "errno", None) in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                click.echo(f"{LOCK}: cannot be locked on this file system; see that no other stage runs.", err=True)
+                return None
+            if not told:
+                click.echo(f"Waiting for {_holder()}, which runs in this project already.", err=True)
+                told = True
+            time.sleep(0.2)
 
 
 def _holder() -> str:
@@ -138,14 +150,16 @@ def _holder() -> str:
 
 def _content(path: Path) -> bytes:
     try:
-        # it may have been read after it was edited, or before
-        return b"" if path.stat().st_mtime_ns > depixel.IMPORTED else hashlib.sha256(path.read_bytes()).digest()
+        return hashlib.sha256(path.read_bytes()).digest()
     except OSError:
         return b""
 
 
-def _changed(path: Path, content: bytes) -> bool:
-    return not content or _content(path) != content
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _state(path: Path) -> bytes:
@@ -156,10 +170,11 @@ def _state(path: Path) -> bytes:
         place = todo.pop()
         try:
             status = os.stat(place)  # noqa: PTH116  strings: there may be many
-            if stat.S_ISDIR(status.st_mode):  # its own times change with what is written beside the data
-                todo += [os.path.join(place, name) for name in sorted(os.listdir(place))]  # noqa: PTH118, PTH208
-            else:
+            if not stat.S_ISDIR(status.st_mode):
                 digest.update(f"{status.st_size} {status.st_mtime_ns} {status.st_ino}".encode())
+            elif place == str(path) or not os.path.islink(place):  # noqa: PTH114
+                # not the times of a folder: they change with what is written beside the data
+                todo += [os.path.join(place, name) for name in sorted(os.listdir(place))]  # noqa: PTH118, PTH208
         except OSError:  # gone, or a link to nothing
             digest.update(b"-")
         digest.update(os.fsencode(place))

@@ -269,7 +269,7 @@ class Run:
         Not the machine: a checkpoint goes on elsewhere too, with the last digits of that machine's arithmetic.
         """
         digest = _digest_of_sources()
-        digest.update(f"{torch.__version__} {np.__version__} {self.device} {self.precision}".encode())
+        digest.update(f"{versions()} {self.device} {self.precision}".encode())
         for part in (self.settings, self.pixelation):
             digest.update(part.model_dump_json().encode())
         for photos in (self.training, self.validation):
@@ -293,6 +293,7 @@ class Run:
         self.checkpoints.save(
             {
                 "step": self.step,
+                "hardware": self.configuration.hardware,
                 "table": json.dumps(self.table),
                 "train_errors": self.train_errors,
                 "network": self.network.state_dict(),
@@ -315,6 +316,10 @@ class Run:
             self.optimizer.load_state_dict(state["optimizer"])
             self.best, self.step, self.train_errors = state["best"], state["step"], state["train_errors"]
             self.table = [Epoch(*row) for row in json.loads(state["table"])]
+            used, here = state["hardware"], self.configuration.hardware
+            if not self.finished and here not in used:
+                used += f"; later {here}"
+            self.configuration = self.configuration.model_copy(update={"hardware": used})
             for generator, random in zip(self._generators(), state["random"], strict=True):
                 generator.set_rng_state(random)
         return unusable

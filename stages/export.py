@@ -10,6 +10,7 @@ from depixel import evaluation, pictures
 from depixel.batches import Photos, fixed_samples
 from depixel.challenge import ExportSettings, areas, read_test_set, write_submission
 from depixel.command import params_option, progress
+from depixel.errors import DepixelError
 from depixel.files import replacing
 from depixel.pixelation import PixelationSettings
 from depixel.restoration import PredictSettings, Restorer
@@ -48,6 +49,8 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
     Example
       python stages/export.py
     """
+    if others := sorted(path.name for path in out.glob("[!.]*") if path.suffix not in (".bin", ".png")):
+        raise DepixelError(f"{out}: is replaced as a whole, but {others[0]} is in it; name a folder of its own")
     settings = inputs.section("export", ExportSettings)
     pixelation = inputs.section("pixelation", PixelationSettings)
     seed = inputs.section("evaluate", evaluation.EvaluateSettings)

@@ -104,3 +104,11 @@ def test_the_pipeline_goes_on_when_there_is_space_again(reproduced, small_disk):
         if not name.startswith((".", "data/store")):
             assert found[name] == wanted[name], name
     assert not [name for name in found if Path(name).suffix in (".new", ".old")]
+
+
+def test_a_read_only_folder_is_replaced_again_and_again(workplace):
+    """The folder itself is in the way of nobody who may write beside it."""
+    for _ in range(2):
+        (workplace / "data/validated").chmod(0o555)
+        run_stage("validate", workplace, code=0, before=no_privileges)
+        assert not [*(workplace / "data").glob(".*.new"), *(workplace / "data").glob(".*.old")]

@@ -2,7 +2,9 @@ import subprocess
 import sys
 
 import pytest
+from zc.lockfile import LockFile
 
+from depixel.errors import DepixelError
 from depixel.mend import mend
 
 LOCK = "schema: '2.0'\nstages:\n  split:\n    cmd: python stages/split.py\n    outs:\n    - path: data/split.csv\n"
@@ -52,11 +54,21 @@ def test_a_list_of_busy_files_that_was_cut_off(project, content):
 
 
 def test_a_folder_without_dvc(tmp_path):
-    assert mend(tmp_path) == []
+    with pytest.raises(DepixelError, match="Run from the project's folder"):
+        mend(tmp_path)
+
+
+def test_not_while_dvc_is_at_work(project):
+    lock = LockFile(str(project / ".dvc/tmp/lock"))
+    (project / "dvc.lock").write_text("", encoding="utf-8")
+    with pytest.raises(DepixelError, match="DVC is at work"):
+        mend(project)
+    lock.close()
+    assert len(mend(project)) == 1
 
 
 def test_the_command(project):
     (project / "dvc.lock").write_text("", encoding="utf-8")
     command = [sys.executable, "-m", "depixel.cli", "mend"]
     said = [subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout for _ in range(2)]
-    assert said == ["dvc.lock was cut off: removed.\n", ""]
+    assert said == ["dvc.lock was cut off: removed.\n", "Nothing to mend: dvc.lock and .dvc/tmp/rwlock are whole.\n"]
