@@ -4,8 +4,9 @@
 
 Every kill starts from a project in which all results are those of other photos and settings, the stages before one
 of the stages are up to date, and `dvc repro` runs. At a random moment of that stage SIGKILL goes to the stage alone,
-to DVC alone (the stage lives on), or to DVC and all its children. Then `dvc repro` is given again. What must come out,
-byte for byte: dvc.lock and every output of an uninterrupted run in another clone, and nothing beside them.
+to DVC alone (the stage lives on), or to DVC and all its children. Then `dvc repro` is given again, after `depixel mend`
+if DVC says that its own files are corrupted. What must come out, byte for byte: dvc.lock and every output of an
+uninterrupted run in another clone, and nothing beside them.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ STAGES = ("validate", "prepare", "split", "train", "evaluate", "card", "export")
 MODES = ("the stage", "DVC", "DVC and its children")
 SMALL = {
     "split": {"by": "photo", "validation": 0.2, "test": 0.3},
-    "train": {"width": 4, "epochs": 30, "batch_size": 32, "threads": 1},
+    "train": {"width": 4, "epochs": 60, "batch_size": 32, "threads": 1},
     "predict": {"views": 1},
 }
 OTHER = {"split": {"seed": 5}, "train": {"seed": 1}}
@@ -183,7 +184,7 @@ def main(kills: int, seed: int) -> None:
             found = result(project)
             differing = sorted(path for path in wanted | found if wanted.get(path) != found.get(path))
             during += running
-            resumed += "goes on after step" in said
+            resumed += "goes on after step" in said or "finished already" in said
             waited += "Waiting for" in said
             mended += was_mended
             lost += bool(differing)

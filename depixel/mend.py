@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 import yaml
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+from voluptuous import Invalid
 from zc.lockfile import LockError, LockFile
 
 from depixel.errors import DepixelError
@@ -55,9 +57,9 @@ def _mend(project: Path) -> list[str]:
 
 def _is_lock(path: Path) -> bool:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return "schema" in content and all("cmd" in stage for stage in content.get("stages", {}).values())
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, AttributeError):
+        COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return True
+    except (yaml.YAMLError, UnicodeDecodeError, Invalid):
         return False
 
 

@@ -30,7 +30,7 @@ def test_what_is_whole_stays(project):
 
 
 # where what is left is a whole lock file by chance, DVC itself finds the difference and runs the stage
-@pytest.mark.parametrize("length", [0, 5, 12, 25, 30, 37])
+@pytest.mark.parametrize("length", [0, 5, 12, 25, 30, 37, 70, 74])
 @pytest.mark.parametrize("committed", [True, False])
 def test_a_lock_that_was_cut_off(project, length, committed):
     if committed:
