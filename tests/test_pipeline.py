@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import hashlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ruamel.yaml import YAML
 
 from benchmarks import kills
 from depixel.challenge import read_submission
@@ -62,6 +64,18 @@ def test_dvc_yaml_names_exactly_the_settings_a_stage_reads():
     for stage in STAGES:
         source = (REPOSITORY / f"stages/{stage}.py").read_text(encoding="utf-8")
         assert sorted(stages[stage].get("params", [])) == sorted(re.findall(r'inputs.section\("(\w+)"', source))
+
+
+def test_the_committed_results_are_of_this_code_and_these_settings():
+    settings = YAML(typ="safe").load(REPOSITORY / "params.yaml")  # as DVC reads it: 2e-3 is a number
+    lock = yaml.safe_load((REPOSITORY / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    for name, recorded in lock.items():
+        for dep in recorded["deps"]:
+            if re.search(r"\.(py|lock)$|^params", dep["path"]):
+                content = (REPOSITORY / dep["path"]).read_bytes()
+                assert hashlib.md5(content).hexdigest() == dep["md5"], f"{name}: {dep['path']}: `dvc repro`"
+        for section, values in recorded.get("params", {}).get("params.yaml", {}).items():
+            assert values == settings[section], f"{name}: {section}: `dvc repro`"
 
 
 def test_no_analytics_and_no_update_check():
