@@ -25,7 +25,7 @@ import click
 import psutil
 from PIL import Image
 
-from depixel import sources
+from depixel import sources, workers
 from depixel.validation import MOST_BYTES
 
 STAGES = Path(__file__).resolve().parents[1] / "stages"
@@ -121,7 +121,7 @@ def main(photos: Path, large: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             paths = [Path(folder) / f"{i}.jpg" for i in range(large)]
             work = partial(enlarge, round(megapixels * 1e6))
-            list(sources.each(work, list(zip(entries[:: len(entries) // large], paths, strict=False))))
+            list(workers.each(work, list(zip(entries[:: len(entries) // large], paths, strict=False))))
             size = sum(path.stat().st_size for path in paths) / large
             start = time.perf_counter()
             with ProcessPoolExecutor() as pool:

@@ -19,6 +19,7 @@ from depixel.settings import Settings
 from depixel.sources import Entry
 from depixel.tables import new_table
 from depixel.validation import CHANGED, MOST_BYTES
+from depixel.workers import each
 
 REDUCING_GAP = 1.5  # of the larger images, which are only cut up for training
 
@@ -68,7 +69,7 @@ def prepare(
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         index = stack.enter_context(new_table(besides[-1], Photo))
         photos, listed = tee(photos)
-        for images, (entry, sha256) in zip(sources.each(work, photos, workers, _crashed), listed, strict=True):
+        for images, (entry, sha256) in zip(each(work, photos, workers, _crashed), listed, strict=True):
             for file, image in zip(files, images, strict=False):  # no second image where train_size is 0
                 file.write(image)
             index.writerow(Photo(entry.contributor, entry.name, sha256))

@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageDraw, ImageFilter, ImageFont
 
-from depixel import sources
 from depixel.errors import DepixelError
 from depixel.files import replacing
 from depixel.photos import decode, square
 from depixel.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
 from depixel.validation import LEAST_SIDE, MOST_BYTES
+from depixel.workers import each
 
 TILE = 256  # side of a texture in texels, a power of two
 CAMERA, TEXTURES, REPEATS, SCENE, PHOTO = range(5)  # streams of random numbers
@@ -609,7 +609,7 @@ def write_sample(
             f"{folder}: is there already, and the sample replaces nothing. Name a new folder, or empty this one first"
         )
     numbered = [(contributor, number) for contributor in range(1, contributors + 1) for number in range(1, photos + 1)]
-    files = sources.each(partial(_file, seed), numbered, workers)
+    files = each(partial(_file, seed), numbered, workers)
     with replacing(folder) as beside:
         beside.mkdir()
         for contributor in range(1, contributors + 1):

@@ -16,6 +16,7 @@ from depixel.files import replacing
 from depixel.photos import UnreadableError
 from depixel.sources import Entry
 from depixel.tables import new_table, path_of, read_table
+from depixel.workers import each
 
 SUFFIXES = (".jpg", ".JPG", ".jpeg", ".JPEG")
 MOST_BYTES = 250_000
@@ -57,7 +58,7 @@ def validate(entries: Iterable[Entry], workers: int | None = None) -> Iterator[V
     not all the same; (6) not the same bytes as an earlier valid file.
     """
     valid = _Valid()
-    for verdict in sources.each(judge, entries, workers, _crashed):
+    for verdict in each(judge, entries, workers, _crashed):
         if verdict.code == 0 and (earlier := valid.add(verdict)):
             verdict = verdict._replace(code=6, reason=f"the same bytes as {earlier}")
         yield verdict
@@ -209,7 +210,7 @@ def copy_valid(
     with replacing(folder) as beside:
         beside.mkdir()
         tasks = ((entry, beside / f"{i:{name_format}}.jpg") for i, (entry, _) in enumerate(photos))
-        yield from sources.each(_copy, tasks, workers)
+        yield from each(_copy, tasks, workers)
 
 
 def _copy(task: tuple[Entry, Path]) -> None:
