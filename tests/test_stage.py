@@ -121,6 +121,19 @@ def test_one_stage_at_a_time(project):
     assert (first.returncode, second.returncode) == (-signal.SIGKILL, 0)
 
 
+def test_what_changes_while_it_waits_is_told(project):
+    """Such as outputs of the stage that it waits for: DVC has looked at them already."""
+    first = start(project)
+    wait_for(project / "started")
+    second = start(project)
+    assert "Waiting for" in second.stderr.readline()
+    replace(project / "photos/one.zip", b"others")
+    (project / "go").touch()
+    for process in (first, second):
+        _, told = process.communicate()
+        assert process.returncode == 1 and "photos/one.zip: changed while this stage ran" in told
+
+
 def test_stages_of_other_projects_do_not_wait(project, tmp_path):
     (project / ".dvc").rmdir()
     first, second = start(project), start(project)
