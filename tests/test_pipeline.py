@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -162,6 +164,32 @@ def test_killed_in_training_and_run_again(reproduced, tmp_path, mode):
     assert kills.kill(folder, "train", mode, after=1.0)
     kills.repro(folder)
     assert (folder / "dvc.lock").read_bytes() == (reproduced / "dvc.lock").read_bytes()
+
+
+def test_an_edit_while_dvc_runs_a_stage_is_not_recorded(reproduced, tmp_path):
+    """DVC 3.67 by itself would record the edited settings as those of the model (its issue #11058)."""
+
+    def recorded() -> dict:
+        return yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]["train"]
+
+    folder = clone(reproduced, tmp_path / "clone")
+    run("dvc", "pull", cwd=folder)
+    run("dvc", "repro", "prepare", cwd=folder)
+    earlier, params, log = recorded(), folder / "params.yaml", tmp_path / "log"
+    settings = params.read_text(encoding="utf-8")
+    params.write_text(settings.replace("epochs: 2", "epochs: 40"), encoding="utf-8")
+    with log.open("w") as file:
+        dvc = subprocess.Popen(["dvc", "repro", "train"], cwd=folder, env=kills.ENVIRONMENT, stdout=file, stderr=file)
+        while "parameters" not in log.read_text():  # it has read its settings
+            assert dvc.poll() is None
+            time.sleep(0.01)
+        params.write_text(settings.replace("epochs: 2", "epochs: 4"), encoding="utf-8")
+        assert dvc.wait() != 0
+    assert "params.yaml, section train: changed while this stage ran" in log.read_text()
+    assert recorded() == earlier
+    run("dvc", "repro", "train", cwd=folder)
+    rows = (folder / "metrics/training.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert recorded()["params"]["params.yaml"]["train"]["epochs"] == len(rows) == 4
 
 
 def test_the_code_beside_a_stage_is_what_runs(project, tmp_path):
