@@ -61,7 +61,7 @@ def per_sample(photos: Photos, chosen: np.ndarray) -> None:
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--photos", "raw", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
-@click.option("--width", default=36, show_default=True)
+@click.option("--width", default=32, show_default=True)
 @click.option("--threads", default=2, show_default=True)
 def main(raw: Path, width: int, threads: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +93,7 @@ def measure(folder: Path, width: int, threads: int) -> None:
 
     def draw() -> None:
         images, areas = training_batch(photos, chosen, pixelation, "draw", 0.5, True)
-        windows, within = cut_windows(images, areas, 48)
+        windows, within = cut_windows(images, areas, 48, 48)
         Blocks(within, 48, 48).pixelate(windows)
 
     batch, loop = seconds(draw), seconds(lambda: per_sample(photos, chosen))

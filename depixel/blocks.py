@@ -11,30 +11,28 @@ from torch import Tensor
 MIRROR_X, MIRROR_Y, TRANSPOSE = 1, 2, 4  # bits of a view
 
 
-def cut_windows(images: Tensor, areas: Tensor, side: int) -> tuple[Tensor, Tensor]:
+def cut_windows(images: Tensor, areas: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
     """Cut a window around each area: what is far from it costs time and says little.
 
     Args:
-        images: (B, 1, H, W). areas: (B, 5) integers: x, y, width, height, block_size; at most `side` wide and high.
-        side: of the windows, pixels. A window lies inside its image; where the image is smaller, its last row and
-            column are repeated.
+        images: (B, 1, H, W). areas: (B, 5) integers: x, y, width, height, block_size; none larger than a window.
+        width, height: of the windows, pixels. A window lies inside its image; where the image is smaller, its last row
+            and column are repeated.
 
     Returns:
-        (B, 1, side, side) windows, and (B, 5) the areas within them.
+        (B, 1, height, width) windows, and (B, 5) the areas within them.
     """
-    height, width = images.shape[2:]
-    left = _window_start(areas[:, 0], areas[:, 2], side, width)
-    top = _window_start(areas[:, 1], areas[:, 3], side, height)
-    steps = torch.arange(side, device=images.device)
-    rows = (top[:, None] + steps).clamp(max=height - 1)[:, :, None]
-    columns = (left[:, None] + steps).clamp(max=width - 1)[:, None, :]
+    left, columns = _window(areas[:, 0], areas[:, 2], width, images.shape[3])
+    top, rows = _window(areas[:, 1], areas[:, 3], height, images.shape[2])
     sample = torch.arange(len(images), device=images.device)[:, None, None]
     shift = torch.stack([left, top, *[torch.zeros_like(left)] * 3], dim=1)
-    return images[sample, 0, rows, columns][:, None], areas - shift
+    return images[sample, 0, rows[:, :, None], columns[:, None, :]][:, None], areas - shift
 
 
-def _window_start(start: Tensor, extent: Tensor, side: int, length: int) -> Tensor:
-    return (start + extent // 2 - side // 2).clamp(0, max(length - side, 0))
+def _window(start: Tensor, extent: Tensor, side: int, length: int) -> tuple[Tensor, Tensor]:
+    """Along one axis: where each window begins (B,), and its coordinates (B, side)."""
+    first = (start + extent // 2 - side // 2).clamp(0, max(length - side, 0))
+    return first, (first[:, None] + torch.arange(side, device=start.device)).clamp(max=length - 1)
 
 
 def turn(images: Tensor, view: int) -> Tensor:

@@ -74,10 +74,13 @@ def sample(folder: Path, seed: int, contributors: int, photos: int, test_set: Pa
 @click.option("-o", "--output", "submission", type=_path(), required=True, help="The submission to write.")
 @click.option(
     "--model",
-    type=_path(),
-    default="models/depixel.safetensors",
+    "models",
+    multiple=True,
+    metavar="NAME|PATH",
+    default=["models/depixel.safetensors"],
     show_default=True,
-    help="The trained model; its configuration is beside it.",
+    help="The model: the pipeline's, a pretrained one by its name, or any other by its path. Given more than once, the "
+    "predictions of all are averaged.",
 )
 @click.option(
     "--views",
@@ -86,8 +89,17 @@ def sample(folder: Path, seed: int, contributors: int, photos: int, test_set: Pa
     show_default=True,
     help="How many turned views of each picture to average; 8 is best and slowest.",
 )
+@click.option(
+    "--projection",
+    type=click.Choice(["interval", "center"]),
+    default="interval",
+    show_default=True,
+    help="What the mean of each block is moved onto: what the truth can be, or the middle of that.",
+)
 @click.option("--force", is_flag=True, help="Overwrite an earlier submission.")
-def predict(test_set: Path, submission: Path, model: Path, views: int, force: bool) -> None:
+def predict(
+    test_set: Path, submission: Path, models: tuple[str, ...], views: int, projection: str, force: bool
+) -> None:
     """Restore a test set and write the submission for it.
 
     TEST_SET is a pickle in the challenge's format; no code in it is run. The block sizes, which it does not say, are
@@ -96,16 +108,17 @@ def predict(test_set: Path, submission: Path, model: Path, views: int, force: bo
     \b
     Example:
       depixel predict test_set.pkl -o answer.bin
+      depixel predict test_set.pkl -o answer.bin --model laptop      pretrained, from `dvc pull`
     """
     if submission.exists() and not force:
         raise DepixelError(f"{submission}: exists already. Choose another name, or overwrite it: --force")
     from depixel.challenge import areas, read_test_set, write_submission
-    from depixel.restoration import Restorer
+    from depixel.restoration import Restorer, model_path
 
     samples = read_test_set(test_set)
-    restorer = Restorer.load(model)
+    restorer = Restorer.averaging([Restorer.load(model_path(model)) for model in models])
     predictions = restorer.predict(
-        samples.pixelated, areas(samples.known), views, progress=partial(progress, unit="batch")
+        samples.pixelated, areas(samples.known), views, progress=partial(progress, unit="batch"), projection=projection
     )
     write_submission(submission, predictions)
     click.echo(f"{submission}: {_amount(predictions)}")

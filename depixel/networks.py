@@ -97,39 +97,49 @@ class ResidualBlock(nn.Module):
 
 @register("unet")
 class UNet(nn.Module):
-    """A U-Net (Ronneberger et al. 2015) at half resolution that corrects a smooth interpolation of the block means.
+    """A U-Net (Ronneberger et al. 2015) that corrects a smooth interpolation of the block means.
 
-    Pixel-unshuffle brings the input to half resolution, where the convolutions are wide enough to be fast on a CPU;
-    two further levels halve it again, with 2 and 4 times the channels. Height and width must be multiples of 8.
+    Most of its depth, and of its time, is at full resolution: there it brings most. Three further levels halve it, with
+    1.5, 2 and 4 times the channels. Height and width must be multiples of 8.
     """
 
     SMOOTHING = 16
-    BLOCKS = (1, 2, 3, 2, 1)
+    CONTRAST = 8  # gray levels; keeps noise in flat windows small
+    BLOCKS = (3, 2, 2, 2, 2, 2, 3)
     PLANES = 9
 
     def __init__(self, width: int, dropout: float):
         super().__init__()
+        channels = [width, width * 3 // 2, width * 2, width * 4]
 
         def stack(channels: int, depth: int) -> nn.Sequential:
             return nn.Sequential(*(ResidualBlock(channels, dropout) for _ in range(depth)))
 
-        a, b, c = width, 2 * width, 4 * width
-        self.stem = nn.Conv2d(4 * self.PLANES, a, 3, padding=1)
-        self.down = nn.ModuleList([nn.Conv2d(a, b, 2, stride=2), nn.Conv2d(b, c, 2, stride=2)])
-        self.up = nn.ModuleList([nn.Conv2d(c, 4 * b, 1), nn.Conv2d(b, 4 * a, 1)])
-        self.stages = nn.ModuleList(stack(n, d) for n, d in zip((a, b, c, b, a), self.BLOCKS, strict=True))
-        self.out = nn.Conv2d(a, 4, 3, padding=1)
+        self.stem = nn.Conv2d(self.PLANES, width, 3, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(channels))
+        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in reversed(list(pairwise(channels))))
+        levels = [*channels, *channels[-2::-1]]
+        self.stages = nn.ModuleList(stack(n, depth) for n, depth in zip(levels, self.BLOCKS, strict=True))
+        self.out = nn.Conv2d(width, 1, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
+    def inputs(self, pixelated: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor, Tensor]:
+        """What it sees, (B, 9, H, W); what it corrects, (B, 1, H, W); and the unit of the correction, (B, 1, 1, 1)."""
+        base = blocks.smooth(pixelated, self.SMOOTHING)
+        # brightness and contrast of the window are taken out of what it sees, and put back into the correction
+        level, contrast = base.mean(dim=(2, 3), keepdim=True), base.std(dim=(2, 3), keepdim=True) + self.CONTRAST
+        gray = [(image - level) / contrast for image in (pixelated, base)]
+        planes = torch.cat([*gray, blocks.features()], dim=1).contiguous(memory_format=torch.channels_last)
+        return planes, base, contrast
+
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
-        smooth = blocks.smooth(pixelated, self.SMOOTHING)
-        level = smooth.mean(dim=(2, 3), keepdim=True)
-        planes = torch.cat([(pixelated - level) / 64, (smooth - level) / 64, blocks.features()], dim=1)  # (B, 9, H, W)
-        x = F.pixel_unshuffle(planes, 2)  # (B, 36, H/2, W/2)
-        fine = self.stages[0](self.stem(x))  # (B, a, H/2, W/2)
-        middle = self.stages[1](self.down[0](fine))  # (B, b, H/4, W/4)
-        coarse = self.stages[2](self.down[1](middle))  # (B, c, H/8, W/8)
-        middle = self.stages[3](middle + F.pixel_shuffle(self.up[0](coarse), 2))
-        fine = self.stages[4](fine + F.pixel_shuffle(self.up[1](middle), 2))
-        return smooth + F.pixel_shuffle(self.out(fine), 2).float() * 64
+        planes, base, contrast = self.inputs(pixelated, blocks)
+        x = self.stages[0](self.stem(planes))  # (B, width, H, W)
+        finer = []
+        for down, stage in zip(self.down, self.stages[1:4], strict=True):
+            finer.append(x)
+            x = stage(down(x))  # (B, 4 width, H/8, W/8) in the end
+        for up, stage in zip(self.up, self.stages[4:], strict=True):
+            x = stage(finer.pop() + F.pixel_shuffle(up(x), 2))
+        return base + self.out(x).float() * contrast

@@ -1,7 +1,8 @@
 """From pixelated images to restored ones: what training, evaluation, export and the command line all call."""
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from depixel import networks
 from depixel.blocks import MIRROR_X, MIRROR_Y, Blocks, cut_windows, turn, turn_back
+from depixel.cores import Cores
 from depixel.errors import DepixelError
 from depixel.files import replacing
 from depixel.pixelation import infer_block_sizes
@@ -30,6 +32,10 @@ STEP = 8
 VIEWS = sorted(range(8), key=lambda view: (bool(view & (MIRROR_X | MIRROR_Y)), view))
 
 Precision = Literal["float32", "bfloat16"]
+Projection = Literal["interval", "center"]
+
+PRETRAINED = Path("models/pretrained")
+"""The folder, within the project's, of the models that the project ships."""
 
 
 class ModelConfiguration(Settings):
@@ -48,11 +54,12 @@ class ModelConfiguration(Settings):
     hardware: str = Field("", description="what it was trained on")
     versions: dict[str, str] = Field({}, description="of Python and of the packages it was trained with")
     sources: str = Field("", description="hash of the code that trained it")
+    init: str = Field("", description="hash of the weights that its training started from, if not from random ones")
 
 
-def window_side(largest_area: int) -> int:
-    """Side of the windows for areas up to `largest_area` pixels wide and high."""
-    return -(-(largest_area + CONTEXT) // STEP) * STEP
+def window_side(extent: int | np.ndarray) -> int | np.ndarray:
+    """Width or height of the window for an area that is `extent` pixels wide or high; of many at once."""
+    return -(-(extent + CONTEXT) // STEP) * STEP
 
 
 def restore(
@@ -61,6 +68,7 @@ def restore(
     blocks: Blocks,
     precision: Precision,
     views: Literal[1, 2, 8] = 1,
+    projection: Projection = "interval",
 ) -> Tensor:
     """Predict the areas' pixels and project them onto the block means.
 
@@ -69,6 +77,7 @@ def restore(
         pixelated: (B, 1, H, W) float32, 0..255, H and W multiples of 8. blocks: where they are pixelated.
         precision: of the convolutions; the projection is always float32.
         views: how many turned views of the picture to average the predictions of.
+        projection: onto what (`Blocks.project`).
 
     Returns:
         (B, 1, H, W) float32, gray levels, neither clipped nor rounded; `pixelated` outside the areas.
@@ -77,7 +86,18 @@ def restore(
         predictions = [
             turn_back(network(turn(pixelated, view), blocks.turned(view)).float(), view) for view in VIEWS[:views]
         ]
-    return blocks.project(torch.stack(predictions).mean(dim=0), pixelated)
+    return blocks.project(torch.stack(predictions).mean(dim=0), pixelated, projection)
+
+
+class Averaged(nn.Module):
+    """Several networks as one, which predicts the mean of their predictions."""
+
+    def __init__(self, networks: Iterable[nn.Module]):
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        return torch.stack([network(pixelated, blocks) for network in self.networks]).mean(dim=0)
 
 
 def best_device() -> str:
@@ -97,10 +117,17 @@ def best_precision(device: str) -> Precision:
     return "float32"
 
 
+def model_path(model: str) -> Path:
+    """The weights that `--model` names: a pretrained model by its bare name, any other by its path."""
+    bare = Path(model).name == model and not Path(model).suffix
+    return PRETRAINED / f"{model}.safetensors" if bare else Path(model)
+
+
 class PredictSettings(Settings):
     """The section `predict` of params.yaml."""
 
     views: Literal[1, 2, 8] = Field(8, description="turned views of each picture whose predictions are averaged")
+    projection: Projection = Field("interval", description="what the means of the blocks are moved onto")
 
 
 class Restorer:
@@ -132,7 +159,7 @@ class Restorer:
             if not file.is_file():
                 raise DepixelError(
                     f"{file}: there is no such file. A model is two files, NAME.safetensors and NAME.json: train "
-                    f"one with `dvc repro`, fetch the project's with `dvc pull`, or name another with --model PATH"
+                    f"one with `dvc repro`, fetch the project's with `dvc pull`, or name another with --model"
                 )
         try:
             configuration = ModelConfiguration.model_validate(json.loads(described.read_text(encoding="utf-8")))
@@ -154,14 +181,45 @@ class Restorer:
             ) from error
         return cls(network, configuration, device)
 
+    @classmethod
+    def averaging(cls, models: Sequence["Restorer"]) -> "Restorer":
+        """One restorer that averages the predictions of several, with the configuration of the first."""
+        first = models[0]
+        return (
+            first if len(models) == 1 else cls(Averaged(m.network for m in models), first.configuration, first.device)
+        )
+
+    @classmethod
+    def pretrained(cls, network: str, width: int, folder: Path = PRETRAINED) -> "Restorer":
+        """The pretrained model of this network and width; on the CPU.
+
+        Raises:
+            DepixelError: there is none, or it cannot be loaded.
+        """
+        found = [cls.load(path, "cpu") for path in sorted(folder.glob("*.safetensors"))]
+        for model in found:
+            if (model.configuration.network, model.configuration.width) == (network, width):
+                return model
+        there = ", ".join(f"{m.configuration.network} of width {m.configuration.width}" for m in found)
+        raise DepixelError(
+            f"train.init = 'pretrained': {folder.as_posix()} holds no {network} of width {width}, but "
+            + (f"{there}; set train.network and train.width to one of them" if found else "no model: `dvc pull` it")
+        )
+
     def save(self, path: str | Path) -> None:
         """Write the weights to `path` as float16 (half the size; the RMSE does not change in its third decimal) and
         the configuration to the .json beside it."""
-        weights = {name: weight.half().cpu().contiguous() for name, weight in self.network.state_dict().items()}
         with replacing(path) as beside:
-            beside.write_bytes(serialized(weights))
+            beside.write_bytes(self._serialized())
         with replacing(Path(path).with_suffix(".json")) as beside:
             beside.write_text(self.configuration.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
+
+    def digest(self) -> str:
+        """The first half of the sha256 of the file of weights that `save` writes."""
+        return hashlib.sha256(self._serialized()).hexdigest()[:32]
+
+    def _serialized(self) -> bytes:
+        return serialized({name: w.half().cpu().contiguous() for name, w in self.network.state_dict().items()})
 
     def predict(
         self,
@@ -170,6 +228,7 @@ class Restorer:
         views: Literal[1, 2, 8] = 1,
         batch_size: int = 64,
         progress: Callable[[Iterable], Iterable] = iter,
+        projection: Projection = "interval",
     ) -> list[np.ndarray]:
         """Restore many pictures of one size, one area each.
 
@@ -179,6 +238,7 @@ class Restorer:
             views: how many turned views of each picture to average the predictions of: 8 lowers the RMSE most and takes
                 8 times as long.
             progress: wraps the iteration over batches, for a progress bar.
+            projection: onto what the means of the blocks are moved (`Blocks.project`).
 
         Returns:
             N flat uint8 arrays: the predicted pixels of each area in row-major order, clipped and rounded.
@@ -186,20 +246,30 @@ class Restorer:
         if areas.shape[1] == 4:
             sizes = infer_block_sizes(pixelated, areas, self.configuration.block_size)
             areas = np.concatenate([areas, sizes[:, None]], axis=1)
-        predictions = []
-        for start in progress(range(0, len(pixelated), batch_size)):
-            batch = slice(start, start + batch_size)
+        shapes = window_side(areas[:, 2:4])  # (N, 2), width and height
+        order = np.lexsort(shapes.T)  # windows of one shape come together
+        ends = np.flatnonzero(np.diff(shapes[order], axis=0).any(axis=1)) + 1
+        batches = [part[i : i + batch_size] for part in np.split(order, ends) for i in range(0, len(part), batch_size)]
+
+        def restored(batch: np.ndarray) -> list[np.ndarray]:
             images = torch.from_numpy(pixelated[batch]).float()[:, None]
-            predictions += self.predict_batch(images, torch.from_numpy(areas[batch].astype(np.int64)), views)
+            return self.predict_batch(images, torch.from_numpy(areas[batch].astype(np.int64)), views, projection)
+
+        predictions: list[np.ndarray] = [None] * len(pixelated)
+        cores = Cores(torch.get_num_threads() if self.device == "cpu" else 1)
+        for batch, found in zip(progress(batches), cores.map(restored, batches), strict=True):
+            for i, prediction in zip(batch, found, strict=True):
+                predictions[i] = prediction
         return predictions
 
-    def predict_batch(self, pixelated: Tensor, areas: Tensor, views: Literal[1, 2, 8] = 1) -> list[np.ndarray]:
+    def predict_batch(
+        self, pixelated: Tensor, areas: Tensor, views: Literal[1, 2, 8] = 1, projection: Projection = "interval"
+    ) -> list[np.ndarray]:
         """As `predict`, for one batch: pixelated (B, 1, H, W) float32, areas (B, 5) int64."""
         pixelated, areas = pixelated.to(self.device), areas.to(self.device)
-        trained = max(self.configuration.area_width[1], self.configuration.area_height[1])
-        windows, within = cut_windows(pixelated, areas, window_side(max(trained, int(areas[:, 2:4].max()))))
+        windows, within = cut_windows(pixelated, areas, *map(window_side, areas[:, 2:4].amax(dim=0).tolist()))
         blocks = Blocks(within, *windows.shape[2:])
         with torch.inference_mode():
-            restored = restore(self.network, windows, blocks, self.precision, views)
+            restored = restore(self.network, windows, blocks, self.precision, views, projection)
         values = restored.clamp(0, 255).round().to(torch.uint8)[blocks.unknown].cpu().numpy()
         return np.split(values, np.cumsum((areas[:, 2] * areas[:, 3]).cpu().numpy())[:-1])

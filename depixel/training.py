@@ -23,30 +23,36 @@ from depixel import networks
 from depixel.batches import Photos, fixed_batch, fixed_samples, training_batch
 from depixel.blocks import Blocks, cut_windows
 from depixel.checkpoints import Checkpoints
+from depixel.cores import Cores
 from depixel.environment import hardware, versions
 from depixel.errors import DepixelError
 from depixel.metrics import rmse_mean, rmse_pooled
+from depixel.optimizers import MuonAdamW
 from depixel.pixelation import PixelationSettings
 from depixel.restoration import ModelConfiguration, Restorer, best_device, best_precision, restore, window_side
 from depixel.settings import Settings
+
+TYPICAL_RMSE = 20.0
+"""Gray levels. Pooled squared error over twice this has about the slope of pooled RMSE, and is a sum over samples."""
 
 
 class TrainSettings(Settings):
     """The section `train` of params.yaml."""
 
     network: networks.Name = "unet"
-    width: int = Field(36, ge=1, le=1024, description="channels of the first level")
+    width: int = Field(32, ge=1, le=1024, description="channels of the first level")
+    init: Literal["random", "pretrained"] = Field("random", description="weights to start from")
     dropout: float = Field(0.0, ge=0, lt=1)
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(64, ge=1)
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    optimizer: Literal["muon", "adamw", "adam", "sgd"] = "muon"
     learning_rate: float = Field(2e-3, gt=0)
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "constant"] = "linear"
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the run in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0)
     gradient_clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 = none")
     weight_average: float = Field(0.998, ge=0, lt=1, description="decay a step of the average that is kept; 0 = none")
-    pooled_share: float = Field(0.5, ge=0, le=1, description="loss: this share of pooled RMSE, the rest mean RMSE")
+    pooled_share: float = Field(0.5, ge=0, le=1, description="loss: this share of pooled error, the rest mean RMSE")
     crop: float = Field(0.5, ge=0, le=1, description="share of samples that are random crops of the larger photo")
     flip: bool = True
     patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation; 0 = never")
@@ -76,6 +82,7 @@ class Run:
         checkpoints: the folder for the runs' checkpoints.
         checkpoint_every: seconds from one checkpoint to the next.
         check: called before each checkpoint; what it raises ends the run without one.
+        init: the model to start from, of the same network and width; None for random weights.
 
     Attributes:
         step: how many steps are done. steps: how many there are.
@@ -92,6 +99,7 @@ class Run:
         checkpoints: Path,
         checkpoint_every: float = 120,
         check: Callable[[], None] = lambda: None,
+        init: Restorer | None = None,
     ):
         if settings.overfit:
             training = validation = training.first(settings.overfit)
@@ -116,6 +124,7 @@ class Run:
             hardware=hardware(self.device),
             versions=versions(),
             sources=_digest_of_sources().hexdigest()[:16],
+            init=init.digest() if init else "",
         )
         self.window = window_side(max(pixelation.width[1], pixelation.height[1]))
         self.samples = fixed_samples(validation, pixelation, [f"validation {settings.seed}"])
@@ -128,8 +137,12 @@ class Run:
         torch.manual_seed(settings.seed)
         if self.device == "cpu":
             torch.set_num_threads(settings.threads)
+        # dropout draws from a generator that threads would race for
+        self.cores = Cores(settings.threads if self.device == "cpu" and not settings.dropout else 1)
         self.network = networks.build(settings.network, settings.width, settings.dropout)
         self.network.to(self.device, memory_format=torch.channels_last)
+        if init:
+            self.network.load_state_dict(init.network.state_dict())
         self.average = networks.build(settings.network, settings.width, settings.dropout)
         self.average.to(self.device, memory_format=torch.channels_last).load_state_dict(self.network.state_dict())
         self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
@@ -179,36 +192,53 @@ class Run:
         return Restorer(network, self.configuration, self.device)
 
     def _samples(self, chosen: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
-        if self.settings.overfit:
-            return fixed_batch(self.training, chosen, self.pixelation, f"validation {self.settings.seed}")
-        stream = f"train {self.settings.seed} {epoch}"
-        return training_batch(self.training, chosen, self.pixelation, stream, self.settings.crop, self.settings.flip)
+        def draw(chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+            if self.settings.overfit:
+                return fixed_batch(self.training, chosen, self.pixelation, f"validation {self.settings.seed}")
+            stream = f"train {self.settings.seed} {epoch}"
+            return training_batch(
+                self.training, chosen, self.pixelation, stream, self.settings.crop, self.settings.flip
+            )
+
+        parts = zip(*self.cores.map(draw, np.array_split(chosen, min(self.cores.count, len(chosen)))), strict=True)
+        return tuple(map(torch.cat, parts))
 
     def _train_step(self, images: Tensor, areas: Tensor) -> float:
         """One step of the optimizer; returns the batch's pooled RMSE."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step)
         self.network.train()
-        truth, within = cut_windows(images.to(self.device), areas.to(self.device), self.window)
-        blocks = Blocks(within, *truth.shape[2:])
-        error = restore(self.network, blocks.pixelate(truth), blocks, self.precision) - truth  # 0 outside the areas
-        squares = error.square().sum(dim=(1, 2, 3))
-        pixels = blocks.unknown.sum(dim=(1, 2, 3))
-        pooled = (squares.sum() / pixels.sum() + 1e-2).sqrt()
-        mean = (squares / pixels + 1e-2).sqrt().mean()
-        loss = self.settings.pooled_share * pooled + (1 - self.settings.pooled_share) * mean
-        if not math.isfinite(loss.item()):
+        pixels, count = areas[:, 2:4].prod(dim=1).sum().item(), len(areas)
+        parameters = list(self.network.parameters())
+
+        def share(images: Tensor, areas: Tensor) -> tuple[float, float, tuple[Tensor, ...]]:
+            """A part of the batch: of the loss, of the squared error, of the gradient."""
+            truth, within = cut_windows(images.to(self.device), areas.to(self.device), self.window, self.window)
+            blocks = Blocks(within, *truth.shape[2:])
+            error = restore(self.network, blocks.pixelate(truth), blocks, self.precision) - truth  # 0 outside the areas
+            squares = error.square().sum(dim=(1, 2, 3))
+            pooled = squares.sum() / pixels / (2 * TYPICAL_RMSE)
+            mean = (squares / blocks.unknown.sum(dim=(1, 2, 3)) + 1e-2).sqrt().sum() / count
+            loss = self.settings.pooled_share * pooled + (1 - self.settings.pooled_share) * mean
+            return loss.item(), squares.sum().item(), torch.autograd.grad(loss, parameters)
+
+        parts = self.cores.count
+        losses, squares, gradients = zip(
+            *self.cores.map(lambda part: share(*part), zip(images.chunk(parts), areas.chunk(parts), strict=True)),
+            strict=True,
+        )
+        if not math.isfinite(sum(losses)):
             raise DepixelError(
-                f"training diverged in step {self.step + 1}: the loss is {loss.item()}. What helps: a lower "
+                f"training diverged in step {self.step + 1}: the loss is {sum(losses)}. What helps: a lower "
                 f"train.learning_rate than {self.settings.learning_rate:g}, or train.gradient_clip: 1.0"
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        for parameter, *of_parts in zip(parameters, *gradients, strict=True):
+            parameter.grad = sum(of_parts)
         if self.settings.gradient_clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
+            nn.utils.clip_grad_norm_(parameters, self.settings.gradient_clip)
         self.optimizer.step()
         self._update_average()
-        return pooled.item()
+        return math.sqrt(sum(squares) / pixels)
 
     def _update_average(self) -> None:
         # early on the average follows quickly, or it would remember the random start
@@ -227,8 +257,10 @@ class Run:
         factor = {"cosine": 0.5 - 0.5 * math.cos(math.pi * left), "linear": left, "constant": 1.0}
         return self.settings.learning_rate * factor[self.settings.schedule]
 
-    def _optimizer(self) -> torch.optim.Optimizer:
+    def _optimizer(self) -> torch.optim.Optimizer | MuonAdamW:
         parameters, decay = self.network.parameters(), self.settings.weight_decay
+        if self.settings.optimizer == "muon":
+            return MuonAdamW(self.network, self.settings.learning_rate, decay)
         if self.settings.optimizer == "sgd":
             return torch.optim.SGD(parameters, lr=self.settings.learning_rate, momentum=0.9, weight_decay=decay)
         optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.settings.optimizer]
@@ -269,7 +301,7 @@ class Run:
         Not the machine: a checkpoint goes on elsewhere too, with the last digits of that machine's arithmetic.
         """
         digest = _digest_of_sources()
-        digest.update(f"{versions()} {self.device} {self.precision}".encode())
+        digest.update(f"{versions()} {self.device} {self.precision} {self.configuration.init}".encode())
         for part in (self.settings, self.pixelation):
             digest.update(part.model_dump_json().encode())
         for photos in (self.training, self.validation):

@@ -55,7 +55,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
     """
     settings = inputs.section("evaluate", evaluation.EvaluateSettings)
     pixelation = inputs.section("pixelation", PixelationSettings)
-    views = inputs.section("predict", PredictSettings).views
+    how = inputs.section("predict", PredictSettings)
     inputs.watch(model.with_suffix(".json"))
     restorer = Restorer.load(model)
     photos = Photos.load(prepared, splits, "test")
@@ -67,8 +67,9 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
         name: one.predict(
             samples.pixelated,
             samples.areas,
-            views if one is restorer else 1,  # the baselines are the same in every view
+            how.views if one is restorer else 1,  # the baselines are the same in every view
             progress=partial(progress, desc=name, unit="batch"),
+            projection=how.projection,
         )
         for name, one in restorers.items()
     }

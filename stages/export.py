@@ -54,7 +54,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
     settings = inputs.section("export", ExportSettings)
     pixelation = inputs.section("pixelation", PixelationSettings)
     seed = inputs.section("evaluate", evaluation.EvaluateSettings)
-    views = inputs.section("predict", PredictSettings).views
+    how = inputs.section("predict", PredictSettings)
     inputs.watch(model.with_suffix(".json"))
     restorer = Restorer.load(model)
     own = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, evaluation.test_streams(seed)[:1])
@@ -67,7 +67,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
         folder.mkdir()
         for name, (pixelated, where, truth) in parts.items():
             shown = partial(progress, desc=name, unit="batch")
-            predictions = restorer.predict(pixelated, where, views, progress=shown)
+            predictions = restorer.predict(pixelated, where, how.views, progress=shown, projection=how.projection)
             write_submission(folder / f"{name}.bin", predictions)
             for start in range(0, min(settings.pictures, len(predictions)), SHEET):
                 some = range(start, min(start + SHEET, settings.pictures, len(predictions)))

@@ -15,6 +15,7 @@ from depixel.command import params_option, progress
 from depixel.files import write_json
 from depixel.networks import parameter_count
 from depixel.pixelation import PixelationSettings
+from depixel.restoration import PRETRAINED, Restorer
 from depixel.stage import Inputs, stage
 from depixel.tables import write_table
 from depixel.training import Epoch, Run, TrainSettings
@@ -30,6 +31,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For training.json and training.csv.")
 @click.option("--log", default="logs/training.json", show_default=True, type=PATH, help="For speed and memory.")
 @click.option("--checkpoints", default="checkpoints", show_default=True, type=PATH, help="A folder; to go on from.")
+@click.option("--pretrained", default=PRETRAINED, show_default=True, type=PATH, help="Models for train.init.")
 @click.option(
     "--checkpoint-every",
     default=120.0,
@@ -47,6 +49,7 @@ def main(
     metrics: Path,
     log: Path,
     checkpoints: Path,
+    pretrained: Path,
     checkpoint_every: float,
 ) -> None:
     """Train a network to restore pixelated areas.
@@ -77,7 +80,10 @@ def main(
     pixelation = inputs.section("pixelation", PixelationSettings)
     training = Photos.load(prepared, splits, "train", larger=bool(settings.crop))
     validation = Photos.load(prepared, splits, "validation")
-    run = Run(settings, pixelation, training, validation, checkpoints, checkpoint_every, inputs.check)
+    init = None
+    if settings.init == "pretrained":
+        init = Restorer.pretrained(settings.network, settings.width, inputs.watch(pretrained))
+    run = Run(settings, pixelation, training, validation, checkpoints, checkpoint_every, inputs.check, init)
     click.echo(
         f"{settings.network} of width {settings.width}, {parameter_count(run.network) / 1e6:.2f} M parameters, "
         f"{len(run.training)} photos, {run.device}, {run.precision}"

@@ -117,6 +117,20 @@ def run(
     return done
 
 
+def tiny_model(seed: int = 0):
+    """An untrained model of the network and width that `SMALL` trains."""
+    import torch
+
+    from depixel import networks
+    from depixel.restoration import ModelConfiguration, Restorer
+
+    torch.manual_seed(seed)
+    configuration = ModelConfiguration(
+        network="unet", width=SMALL["width"], size=64, area_width=(4, 32), area_height=(4, 32), block_size=(4, 16)
+    )
+    return Restorer(networks.build("unet", SMALL["width"]), configuration, "cpu")
+
+
 def tracked() -> list[str]:
     return run("git", "ls-files", "-co", "--exclude-standard", cwd=REPOSITORY).stdout.splitlines()
 
@@ -135,9 +149,10 @@ def project(tmp_path_factory) -> Path:
     (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     write_sample(folder / "data/raw", contributors=3, photos=12, workers=1)
     write_test_set(folder / "data/test_set", *unseen_photos(seed=0, count=4))
+    tiny_model().save(folder / "models/pretrained/laptop.safetensors")
     (folder / "dvc.lock").unlink(missing_ok=True)
     run("git", "init", "--quiet", "--initial-branch=main", cwd=folder)
-    run("dvc", "add", "--quiet", "data/raw", "data/test_set", cwd=folder)
+    run("dvc", "add", "--quiet", "data/raw", "data/test_set", "models/pretrained", cwd=folder)
     run("git", "add", "--all", cwd=folder)
     run("git", "commit", "--quiet", "--message=start", cwd=folder)
     return folder

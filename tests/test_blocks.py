@@ -179,24 +179,24 @@ def test_features_by_hand():
 # Windows
 
 
-@given(batches(), st.sampled_from([24, 48]))
-def test_windows_show_the_area_and_what_is_around_it(batch, side):
+@given(batches(), *[st.sampled_from([24, 48])] * 2)
+def test_windows_show_the_area_and_what_is_around_it(batch, across, down):
     images, areas = batch
-    areas[:, 2:4] = areas[:, 2:4].clip(max=side)
-    windows, within = cut_windows(torch.from_numpy(images), torch.from_numpy(areas), side)
-    assert windows.shape == (len(images), 1, side, side)
+    areas[:, 2:4] = areas[:, 2:4].clip(max=[across, down])
+    windows, within = cut_windows(torch.from_numpy(images), torch.from_numpy(areas), across, down)
+    assert windows.shape == (len(images), 1, down, across)
     height, width = images.shape[2:]
     for image, area, window, (x, y, w, h, size) in zip(
         images[:, 0], areas, windows[:, 0], within.tolist(), strict=True
     ):
         assert (w, h, size) == tuple(area[2:])
-        assert 0 <= x <= side - w and 0 <= y <= side - h
+        assert 0 <= x <= across - w and 0 <= y <= down - h
         left, top = area[0] - x, area[1] - y
-        assert 0 <= left <= max(width - side, 0) and 0 <= top <= max(height - side, 0)
-        columns, rows = np.arange(left, left + side), np.arange(top, top + side)
+        assert 0 <= left <= max(width - across, 0) and 0 <= top <= max(height - down, 0)
+        columns, rows = np.arange(left, left + across), np.arange(top, top + down)
         expected = image[rows.clip(max=height - 1)][:, columns.clip(max=width - 1)]  # small images are continued
         np.testing.assert_array_equal(window.numpy(), expected)
-        for before, extent, start, length in ((x, w, left, width), (y, h, top, height)):
+        for before, extent, start, side, length in ((x, w, left, across, width), (y, h, top, down, height)):
             context = (side - extent) // 2
             assert before >= context or start == 0
             assert side - before - extent >= context or start + side >= length

@@ -132,31 +132,36 @@ def test_pixels_outside_the_window_say_nothing():
 
 
 @pytest.mark.parametrize("batch_size", [1, 10])
-def test_windows_are_those_of_the_training(batch_size):
-    """However small the areas of a batch are; or a prediction would depend on the others in its batch."""
-    seen = set()
+def test_windows_are_as_large_as_their_area_needs(batch_size):
+    """Whatever the other areas of a batch are; or a prediction would depend on them."""
+    seen = []
 
     class Watched(torch.nn.Module):
         def forward(self, pixelated, blocks):
-            seen.add(tuple(pixelated.shape[2:]))
+            shape = tuple(pixelated.shape[2:])
+            areas = blocks.unknown[:, 0]
+            for extents, side in zip((areas.any(2).sum(1), areas.any(1).sum(1)), shape, strict=True):
+                seen.extend((extent, side) for extent in extents.tolist())
             return pixelated
 
-    pixelated, areas = samples(10, 64, 64)
+    pixelated, areas = samples(10, 64, 64, largest=32)
     Restorer(Watched(), restorer(largest=32).configuration, "cpu").predict(pixelated, areas, batch_size=batch_size)
-    assert seen == {(48, 48)}
+    assert len(seen) == 20
+    assert all(side == window_side(extent) for extent, side in seen)
+    assert len({side for _, side in seen}) > 1
 
 
 def test_progress_wraps_the_batches():
     seen = []
 
     def progress(batches):
-        for start in batches:
-            seen.append(start)
-            yield start
+        for batch in batches:
+            seen.append(len(batch))
+            yield batch
 
-    pixelated, areas = samples(10)
+    pixelated, areas = samples(10, largest=8)  # windows of one shape
     assert len(restorer().predict(pixelated, areas, batch_size=4, progress=progress)) == 10
-    assert len(seen) == 3
+    assert seen == [4, 4, 2]
 
 
 def test_predictions_are_clipped_and_rounded():
@@ -346,7 +351,7 @@ def test_views_are_averaged(views):
             seen.append(pixelated.clone())
             return pixelated + blocks.features()[:, 1:2] * 8  # brighter to the right, which mirroring turns round
 
-    pixelated, areas = samples(6, 64, 64)
+    pixelated, areas = samples(6, 64, 64, largest=8)  # windows of one shape
     one = Restorer(Corner(), restorer(largest=32).configuration, "cpu")
     predictions = one.predict(pixelated, areas, views)
     assert len(seen) == views == len({tuple(image.flatten().tolist()) for image in seen})

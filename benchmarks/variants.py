@@ -1,0 +1,44 @@
+"""Networks that only the table of `quality.py` has: ours with one part off. Run as a script, it is `stages/train.py`
+with them."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the library beside this file, whatever is installed
+
+from depixel.networks import UNet, register
+
+
+@register("unet_without_contrast")
+class WithoutContrast(UNet):
+    """Brightness and contrast of the window are not taken out."""
+
+    def inputs(self, pixelated, blocks):
+        gray, base, _ = super().inputs(pixelated, blocks)
+        gray = torch.cat([pixelated - 128, base - 128, gray[:, 2:] * 64], dim=1) / 64
+        return gray, base, 64.0
+
+
+@register("unet_without_interpolation")
+class WithoutInterpolation(UNet):
+    """Corrects the blocks themselves, and is not shown the smooth interpolation."""
+
+    SMOOTHING = 0
+
+
+@register("unet_without_geometry")
+class WithoutGeometry(UNet):
+    """Is told which pixels are known, but neither where the blocks are nor where the area ends."""
+
+    def inputs(self, pixelated, blocks):
+        planes, base, contrast = super().inputs(pixelated, blocks)
+        planes[:, 3:] = 0
+        return planes, base, contrast
+
+
+if __name__ == "__main__":
+    from stages.train import main
+
+    main()

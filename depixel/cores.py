@@ -1,0 +1,29 @@
+"""Work shared out to the cores of a CPU, each computing its part alone.
+
+Two parts on one core each are done sooner than one after the other on both: small operations do not divide well.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+T, R = TypeVar("T"), TypeVar("R")
+
+
+class Cores:
+    """So many threads, whose PyTorch operations use one core each; with 1, the calling thread as it is."""
+
+    def __init__(self, count: int):
+        self.count = count
+        self._pool = ThreadPoolExecutor(count, initializer=_one_core) if count > 1 else None
+
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
+        """`function` of each item, in their order."""
+        return self._pool.map(function, items) if self._pool else map(function, items)
+
+
+def _one_core() -> None:
+    torch.get_num_threads()  # only when first asked does a thread take over the common number
+    torch.set_num_threads(1)  # and from then on it has its own
