@@ -3,11 +3,15 @@
 Two parts on one core each are done sooner than one after the other on both: small operations do not divide well.
 """
 
+import ctypes
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 import torch
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
 
 T, R = TypeVar("T"), TypeVar("R")
 
@@ -17,11 +21,20 @@ class Cores:
 
     def __init__(self, count: int):
         self.count = count
+        _keep_freed_memory()
         self._pool = ThreadPoolExecutor(count, initializer=_one_core) if count > 1 else None
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
         """`function` of each item, in their order."""
         return self._pool.map(function, items) if self._pool else map(function, items)
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep the memory of freed tensors for the next ones: the system would clear every page of it anew."""
+    with suppress(AttributeError, OSError, TypeError):  # not glibc
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, value in ((M_MMAP_THRESHOLD, 2**25), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**26)):
+            mallopt(parameter, value)
 
 
 def _one_core() -> None:

@@ -92,7 +92,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(self.drop(F.relu(self.first(x))))
+        return self.second(self.drop(F.relu_(self.first(x)))).add_(x)  # in place: quicker, in less memory
 
 
 @register("unet")
