@@ -4,11 +4,16 @@
     python benchmarks/quality.py train laptop --photos ../shared/photos --bench ../shared/bench
     python benchmarks/quality.py train mine --set train.width=64 --photos ../shared/photos --bench ../shared/bench
     python benchmarks/quality.py score laptop --views 8 --bench ../shared/bench
+    python benchmarks/quality.py ship laptop --sources ../shared/photos/SOURCES.md
 
 `train` runs the data stages and the training with params.yaml and the settings of that row, or with those of `--set`,
 in .scratch/quality, and goes on there if it was interrupted. Then it does what `score` does with a pretrained model:
 restore the test set of `--bench`, let the `score.py` that lies beside it score the submission, and write the row.
-Nothing is trained or tuned on that test set. Intervals are 95 %, over the choice of its photos.
+Nothing is trained or tuned on that test set. Intervals are 95 %, over the choice of its photos. `ship` puts a trained
+model into models/pretrained, and a card that quotes its rows beside that; `dvc add models/pretrained` is left to do.
+
+The table is of this code. How its network was found stands in benchmarks/search.csv: short trainings by earlier code on
+22 900 photos, cut off after `samples` of a schedule of `of`, scored on 2 400 validation photos, by one view.
 """
 
 import hashlib
@@ -29,6 +34,7 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]  # the library beside
 import variants  # noqa: E402, F401  networks that only this table has
 
 from depixel import evaluation  # noqa: E402
+from depixel.card import LIMITS, introduction  # noqa: E402
 from depixel.challenge import areas, read_targets, read_test_set, write_submission  # noqa: E402
 from depixel.environment import hardware  # noqa: E402
 from depixel.files import replacing  # noqa: E402
@@ -40,7 +46,7 @@ TABLE = PROJECT / "benchmarks/quality.csv"
 COLUMNS = [
     *["name", "group", "settings", "views", "projection", "network", "width", "parameters", "photos", "samples"],
     *["samples_per_second", "memory_gb", "images_per_second", "ratio_mean", "ratio_mean_low", "ratio_mean_high"],
-    *["ratio_pooled", "ratio_pooled_low", "ratio_pooled_high", "hardware", "note"],
+    *["ratio_pooled", "ratio_pooled_low", "ratio_pooled_high", "scored_samples", "hardware", "note"],
 ]
 DATA_STAGES = ("validate", "prepare", "split")
 PATH = click.Path(path_type=Path)
@@ -73,13 +79,14 @@ def read_table() -> pd.DataFrame:
 
 def write_row(row: dict) -> None:
     """Add a row to the table, or put it in the place of the one with its name, views and projection."""
-    table = read_table()
-    same = np.logical_and.reduce([table[key].astype(str) == str(row[key]) for key in ("name", "views", "projection")])
-    for key in ("group", "note"):
-        row[key] = row[key] or (table.loc[same, key].iloc[0] if same.any() else "")
-    table = pd.concat([table[~same], pd.DataFrame([row])[COLUMNS]])
+    rows = read_table().to_dict("records")
+    same = [[str(other[key]) == str(row[key]) for key in ("name", "views", "projection")] for other in rows]
+    for other, (named, *_) in zip(rows, same, strict=True):
+        row["group"] = row["group"] or (other["group"] if named else "")
+    place = next((i for i, equal in enumerate(same) if all(equal)), len(rows))
+    rows[place : place + 1] = [row]
     with replacing(TABLE) as beside:
-        table.to_csv(beside, index=False, lineterminator="\n")
+        pd.DataFrame(rows)[COLUMNS].to_csv(beside, index=False, lineterminator="\n")
 
 
 def python(*arguments: str | Path, cwd: Path) -> None:
@@ -160,6 +167,65 @@ def score(model: str, bench: Path, name: str | None, views: int, projection: str
     write_row({"name": name, **learned, **scored(model, bench, views, projection), **labels})
 
 
+CARD = """\
+## How good it is
+
+On {count} samples of photos in the challenge's format that it was neither trained nor chosen on. The ratio is to the
+identity, which leaves the blocks as they are; brackets are 95 % confidence intervals over photos. A view is the picture
+turned or mirrored; the predictions of all are averaged. Images a second on {hardware}.
+
+| views | projection onto | ratio_mean | ratio_pooled | images/s |
+|---|---|---|---|---|
+{scores}
+
+## What it was made from
+
+{samples} samples of {photos} photos, at {rate} samples/s. Settings that differ from params.yaml: `{settings}`.
+
+{sources}
+
+## How to make it again
+
+```
+python benchmarks/quality.py train {name} --photos PHOTOS --bench BENCH
+```
+
+The code that made it has sha256 {sources_hash}; environment: {versions}.
+
+"""
+
+
+@main.command()
+@click.argument("name")
+@click.option("--folder", type=PATH, default=PROJECT / ".scratch/quality", help="Where it was trained.")
+@click.option(
+    "--sources", type=click.Path(exists=True, path_type=Path), required=True, help="Whose photos, what terms."
+)
+def ship(name: str, folder: Path, sources: Path) -> None:
+    """Put a trained model among the pretrained ones."""
+    weights = PROJECT / model_path(name)
+    model = Restorer.load(folder / name / "models/depixel.safetensors", "cpu")
+    model.save(weights)
+    rows = evaluation.readable(read_table().query("name == @name"))
+    first = rows.iloc[0]
+    columns = ["views", "projection", "ratio_mean", "ratio_pooled", "images_per_second"]
+    text = introduction(weights, model) + CARD.format(
+        name=name,
+        count=first["scored_samples"],
+        hardware=first["hardware"],
+        scores="\n".join("| " + " | ".join(str(row[key]) for key in columns) + " |" for row in rows.to_dict("records")),
+        samples=f"{int(first['samples']):,}".replace(",", " "),
+        photos=first["photos"],
+        rate=first["samples_per_second"],
+        settings=first["settings"],
+        sources=sources.read_text(encoding="utf-8").split("\n", 1)[1].strip(),
+        sources_hash=model.configuration.sources,
+        versions=", ".join(f"{key} {version}" for key, version in model.configuration.versions.items()),
+    )
+    with replacing(PROJECT / f"models/{name}.md") as beside:
+        beside.write_text(text + LIMITS, encoding="utf-8", newline="\n")
+
+
 def scored(model: str | Path, bench: Path, views: int, projection: str) -> dict:
     """What the table says of a model that is there."""
     restorer = Restorer.averaging([Restorer.load(model_path(part)) for part in str(model).split("+")])
@@ -184,6 +250,7 @@ def scored(model: str | Path, bench: Path, views: int, projection: str) -> dict:
         "width": restorer.configuration.width,
         "parameters": parameter_count(restorer.network),
         "images_per_second": round(len(predictions) / seconds),
+        "scored_samples": len(predictions),
         "hardware": hardware(restorer.device),
         **{key: round(value, 4) for key, value in ratios.items()},
     }

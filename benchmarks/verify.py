@@ -50,8 +50,8 @@ def reproduce(folder: Path, one_process: bool) -> float:
         run("dvc", "cache", "dir", cwd=PROJECT).strip(),
         cwd=folder,
     )
-    photos = sorted(path.relative_to(folder).as_posix() for path in (folder / "data").glob("*.dvc"))
-    fetch = ["dvc", "pull", "--quiet", *photos]
+    inputs = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*.dvc"))
+    fetch = ["dvc", "pull", "--quiet", *inputs]
     if subprocess.run([*fetch, "--remote", "here"], cwd=folder, env=ENVIRONMENT, capture_output=True).returncode:
         run(*fetch, cwd=folder)
     start = time.perf_counter()

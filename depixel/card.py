@@ -14,7 +14,7 @@ from depixel.settings import Settings
 FEW_PHOTOS = 5000
 """With fewer to train on, the card says that they are few."""
 
-TEMPLATE = """\
+INTRODUCTION = """\
 # {name}
 
 A network that predicts the pixels of a pixelated rectangle in a grayscale photo, from the means of its blocks and from
@@ -26,6 +26,8 @@ what is around it.
 | trained for | areas {area_width} px wide and {area_height} px high, blocks of {block_size} px, photos of {size} px |
 | weights | `{name}.safetensors`, md5 {md5} |
 
+"""
+TEMPLATE = """\
 ## How good it is
 
 RMSE in gray levels on photos of the test side, which it was neither trained nor chosen on: as the mean over areas of
@@ -41,6 +43,7 @@ brackets are 95 % confidence intervals over photos.
 | photos | {valid} valid ones of {files} files from {contributors} contributors |
 | snapshot | {snapshot} |
 | split | by {split.by}, seed {split.seed}: {sides} |
+| start | {start} |
 | training | seed {train.seed}, best epoch {best_epoch} of {train.epochs}, {validation_rmse:.3f} in validation |
 
 All settings:
@@ -62,12 +65,14 @@ All settings:
 git log --oneline -S {md5} -- dvc.lock    # the last line is the commit that recorded this model
 git checkout COMMIT
 pip install -r requirements.lock
-dvc pull data/raw.dvc data/test_set.dvc
+dvc pull data/raw.dvc data/test_set.dvc models/pretrained.dvc
 dvc repro
 ```
 
 On the same kind of hardware the result is the same, byte for byte. On others the last digits of the weights differ.
 
+"""
+LIMITS = """\
 ## What it is not good for
 
 - *Finding out what was hidden.* It fills in what is likely. A face, a number plate or a text that it shows was never
@@ -103,23 +108,35 @@ def card(
     """
     configuration, split = model.configuration.model_dump(), counts["split"]
     sides = [f"{n['photos']} photos of {n['contributors']} contributors for {side}" for side, n in split.items()]
-    text = TEMPLATE.format(
-        **configuration | {key: _range(configuration[key]) for key in ("area_width", "area_height", "block_size")},
+    text = introduction(weights, model) + TEMPLATE.format(
         **counts["validation"] | counts["training"],
-        name=weights.stem,
-        parameters=parameter_count(model.network) / 1e6,
+        precision=configuration["precision"],
+        sources=configuration["sources"],
+        hardware=configuration["hardware"],
         md5=_md5(weights),
         scores=_table(comparison),
         snapshot=f"`data/raw` of md5 {snapshot} in DVC" if snapshot else "not known to DVC",
         split=sections["split"],
         sides=", ".join(sides),
         train=sections["train"],
+        start=f"weights of sha256 {configuration['init']}…" if configuration["init"] else "random weights",
         settings=yaml.safe_dump({name: s.model_dump(mode="json") for name, s in sections.items()}, sort_keys=False),
         version=metadata.version("depixel"),
         environment=", ".join(f"{name} {version}" for name, version in configuration["versions"].items()),
     )
     count = split["train"]["photos"]
-    return text + FEW.format(count=count) if count < FEW_PHOTOS else text
+    return text + LIMITS + (FEW.format(count=count) if count < FEW_PHOTOS else "")
+
+
+def introduction(weights: Path, model: Restorer) -> str:
+    """The head of a card, what the model is. `weights` is its safetensors file, `model` the same, loaded."""
+    configuration = model.configuration.model_dump()
+    return INTRODUCTION.format(
+        **configuration | {key: _range(configuration[key]) for key in ("area_width", "area_height", "block_size")},
+        name=weights.stem,
+        parameters=parameter_count(model.network) / 1e6,
+        md5=_md5(weights),
+    )
 
 
 def snapshot(lock: Path, manifest: Path, raw: str) -> str:

@@ -1,4 +1,4 @@
-"""The optimizers, by name."""
+"""The optimizer Muon, and AdamW for the parameters that it is not for, as one."""
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +9,11 @@ class MuonAdamW:
 
     Muon makes the update of a weight matrix orthogonal; a convolution (O, I, K, K) is the matrix (O, I K K). Steps are
     as long as AdamW's, so one learning rate does for both (Moonshot AI 2025, "match_rms_adamw"). First and last layer
-    and the biases are no such matrices. Of the interface
-    of a `torch.optim.Optimizer` it has what a training loop needs.
+    and the biases are no such matrices. Of the interface of a `torch.optim.Optimizer` it has what a training needs.
+
+    Args:
+        network: on its device and in channels_last already; the weights stay where they are.
+        learning_rate, weight_decay: of both.
     """
 
     def __init__(self, network: nn.Module, learning_rate: float, weight_decay: float):

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from depixel import challenge, networks
@@ -73,6 +74,35 @@ def test_predict_overwrites_when_told_to(folder, tmp_path):
     assert submission.read_bytes() == b"earlier"
     assert depixel(*command, "--force").exit_code == 0
     assert len(challenge.read_submission(submission)) == 3
+
+
+def test_predict_takes_a_name_or_several_models(folder, tmp_path, monkeypatch):
+    configuration = Restorer.load(folder / "model.safetensors").configuration
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        network = networks.build("unet", 8)
+        torch.nn.init.normal_(network.out.weight)
+        Restorer(network, configuration).save(tmp_path / f"models/pretrained/m{seed}.safetensors")
+    monkeypatch.chdir(tmp_path)
+    answers = []
+    for models in (["m0"], ["m1"], ["m0", "m1"], ["m0", "models/pretrained/m1.safetensors"]):
+        named = [part for model in models for part in ("--model", model)]
+        result = depixel("predict", folder / "test_set.pkl", "-o", "answer.bin", "--force", *named)
+        assert result.exit_code == 0, result.output
+        answers.append((tmp_path / "answer.bin").read_bytes())
+    assert len(set(answers)) == 3 and answers[2] == answers[3]
+    result = depixel("predict", folder / "test_set.pkl", "-o", "no.bin", "--model", "m2")
+    assert result.exit_code == 1 and "models/pretrained/m2.safetensors: there is no such file" in result.output
+
+
+@pytest.mark.parametrize("onto", ["interval", "center"])
+def test_predict_projects_as_told(folder, tmp_path, onto):
+    command = ["predict", folder / "test_set.pkl", "-o", tmp_path / "answer.bin", "--projection", onto]
+    assert depixel(*command, "--model", folder / "model.safetensors").exit_code == 0
+    model, samples = Restorer.load(folder / "model.safetensors"), challenge.read_test_set(folder / "test_set.pkl")
+    expected = model.predict(samples.pixelated, challenge.areas(samples.known), 8, projection=onto)
+    for one, other in zip(challenge.read_submission(tmp_path / "answer.bin"), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_the_pipeline_goes_on_when_there_is_space_again(reproduced, small_disk):
     """Each time the disk is full, whatever wrote to it then, another half megabyte is added."""
     wanted = contents(reproduced)
     folder = clone(reproduced, small_disk(200) / "clone")
-    run("dvc", "pull", "data/raw.dvc", "data/test_set.dvc", cwd=folder)
+    run("dvc", "pull", "data/raw.dvc", "data/test_set.dvc", "models/pretrained.dvc", cwd=folder)
     shutil.rmtree(folder / "data/store")
     used = shutil.disk_usage(folder).used
     failures = []

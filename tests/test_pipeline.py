@@ -148,7 +148,7 @@ def one_core() -> None:
 
 def test_a_clone_with_the_photos_alone_gets_the_same_result(reproduced, tmp_path):
     folder = clone(reproduced, tmp_path / "clone")
-    run("dvc", "pull", "data/raw.dvc", "data/test_set.dvc", cwd=folder)
+    run("dvc", "pull", "data/raw.dvc", "data/test_set.dvc", "models/pretrained.dvc", cwd=folder)
     done = run("dvc", "repro", cwd=folder, before=one_core)
     # git has the card, and what it depends on has come out the same
     assert re.findall(r"Running stage '(\w+)'", done.stdout) == [name for name in STAGES if name != "card"]
@@ -159,7 +159,7 @@ def test_a_clone_with_the_photos_alone_gets_the_same_result(reproduced, tmp_path
 def test_killed_in_training_and_run_again(reproduced, tmp_path, mode):
     """benchmarks/kills.py does it in every stage."""
     folder = clone(reproduced, tmp_path / "clone")
-    run("dvc", "pull", "data/raw.dvc", "data/test_set.dvc", cwd=folder)
+    run("dvc", "pull", "data/raw.dvc", "data/test_set.dvc", "models/pretrained.dvc", cwd=folder)
     run("dvc", "repro", "split", cwd=folder)
     assert kills.kill(folder, "train", mode, after=1.0)
     kills.repro(folder)

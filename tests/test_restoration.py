@@ -1,5 +1,7 @@
+import hashlib
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,15 @@ from depixel import networks
 from depixel.blocks import Blocks
 from depixel.errors import DepixelError
 from depixel.pixelation import PixelationSettings, draw_areas, infer_block_sizes, photo_ids, prepare_image, uniforms
-from depixel.restoration import ModelConfiguration, Restorer, best_device, best_precision, restore, window_side
+from depixel.restoration import (
+    ModelConfiguration,
+    Restorer,
+    best_device,
+    best_precision,
+    model_path,
+    restore,
+    window_side,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 every_network = pytest.mark.parametrize("name", networks.names())
@@ -358,3 +368,60 @@ def test_views_are_averaged(views):
     plain = [image[y : y + h, x : x + w].ravel() for image, (x, y, w, h, _) in zip(pixelated, areas, strict=True)]
     same = all((a == b).all() for a, b in zip(predictions, plain, strict=True))
     assert same == (views == 8)  # over all eight views, what depends on the direction cancels out
+
+
+# Several models, pretrained models
+
+
+def test_models_are_averaged():
+    pixelated, areas = samples(5)
+    models = [restorer(seed=seed) for seed in (0, 1)]
+    together = Restorer.averaging(models)
+    windows = torch.from_numpy(pixelated).float()[:, None], Blocks(torch.from_numpy(areas), 40, 40)
+    with torch.no_grad():
+        mean = sum(model.network(*windows) for model in models) / 2
+        torch.testing.assert_close(together.network(*windows), mean)
+    assert together.configuration == models[0].configuration
+    predictions = together.predict(pixelated, areas)
+    for model in models:
+        assert any((a != b).any() for a, b in zip(predictions, model.predict(pixelated, areas), strict=True))
+    assert Restorer.averaging(models[:1]) is models[0]
+
+
+def test_projected_onto_the_center_every_block_mean_is_it():
+    class Bright(torch.nn.Module):
+        def forward(self, pixelated, blocks):
+            return pixelated + 30
+
+    pixelated, areas = np.full((1, 16, 16), 100, np.uint8), np.array([[4, 4, 4, 4, 4]])
+    one = Restorer(Bright(), restorer().configuration, "cpu")
+    images, blocks = torch.from_numpy(pixelated).float()[:, None], Blocks(torch.from_numpy(areas), 16, 16)
+    inside = blocks.unknown
+    interval, center = (restore(one.network, images, blocks, "float32", 1, onto) for onto in ("interval", "center"))
+    torch.testing.assert_close(interval[inside], torch.full((16,), 100 + 15 / 16))
+    torch.testing.assert_close(center[inside], torch.full((16,), 100 + 15 / 32))
+
+
+@pytest.mark.parametrize(
+    ("named", "path"),
+    [
+        ("laptop", "models/pretrained/laptop.safetensors"),
+        ("models/laptop", "models/laptop"),
+        ("./laptop", "./laptop"),
+        ("laptop.safetensors", "laptop.safetensors"),
+    ],
+)
+def test_a_bare_name_is_that_of_a_pretrained_model(named, path):
+    assert model_path(named) == Path(path)
+
+
+def test_the_pretrained_model_is_that_of_the_network_and_width(tmp_path):
+    with pytest.raises(DepixelError, match=r"no model: `dvc pull`"):
+        Restorer.pretrained("unet", 8, tmp_path)
+    restorer("basic_cnn").save(tmp_path / "a.safetensors")
+    restorer("unet", seed=3).save(tmp_path / "b.safetensors")
+    found = Restorer.pretrained("unet", 8, tmp_path)
+    assert found.digest() == Restorer.load(tmp_path / "b.safetensors").digest()
+    assert hashlib.sha256((tmp_path / "b.safetensors").read_bytes()).hexdigest().startswith(found.digest())
+    with pytest.raises(DepixelError, match=r"no unet of width 9, but basic_cnn of width 8, unet of width 8"):
+        Restorer.pretrained("unet", 9, tmp_path)

@@ -16,7 +16,7 @@ from PIL import Image
 from depixel.prepared import Photo
 from depixel.splits import Assigned
 from depixel.tables import write_table
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, tiny_model
 
 PARAMS = {
     "pixelation": {"width": [4, 8], "height": [4, 8], "block_size": [3, 5]},
@@ -191,3 +191,13 @@ def test_a_full_disk_leaves_the_checkpoint_before(stopped, tmp_path):
     told = end(process, code=1)
     assert f"{path.relative_to(folder).as_posix()}: cannot be written (File too large)" in told
     assert path.read_bytes() == before and [file.name for file in path.parent.iterdir()] == ["last.pt"]
+
+
+def test_it_starts_from_a_pretrained_model(prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    settings(tmp_path, init="pretrained", epochs=1)
+    assert "models/pretrained holds no unet of width 4, but no model" in train(tmp_path, code=1)
+    tiny_model().save(tmp_path / "models/pretrained/tiny.safetensors")
+    train(tmp_path)
+    configuration = json.loads((tmp_path / "models/depixel.json").read_text(encoding="utf-8"))
+    assert configuration["init"] == tiny_model().digest()

@@ -114,6 +114,19 @@ def test_the_best_epoch_is_kept(run, monkeypatch):
     assert differing(dict(trained.restorer().network.state_dict()), averages[1]) == []
 
 
+def test_it_starts_from_the_model_it_is_given(run, tmp_path):
+    first = run(epochs=3)
+    list(first.epochs())
+    first.restorer().save(tmp_path / "first.safetensors")
+    given = Restorer.load(tmp_path / "first.safetensors", "cpu")
+    started = Run(first.settings, PIXELATION, photos(10), photos(5, side="validation"), tmp_path / "runs", init=given)
+    assert differing(dict(started.network.state_dict()), dict(given.network.state_dict())) == []
+    assert differing(dict(started.average.state_dict()), dict(given.network.state_dict())) == []
+    assert started.configuration.init == given.digest()
+    assert started.fingerprint != first.fingerprint
+    assert first.configuration.init == ""
+
+
 @pytest.mark.parametrize(("patience", "epochs"), [(0, 6), (2, 4), (1, 3)])
 def test_patience(run, monkeypatch, patience, epochs):
     scores = iter([5.0, 3.0, 4.0, 4.0, 2.0, 1.0])

@@ -1,0 +1,87 @@
+import copy
+
+import pytest
+import torch
+
+from depixel import networks
+from depixel.optimizers import MuonAdamW
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+every_network = pytest.mark.parametrize("name", networks.names())
+
+
+def network_with_gradients(name="unet", seed=0):
+    torch.manual_seed(seed)
+    network = networks.build(name, 8).to(memory_format=torch.channels_last)
+    for parameter in network.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    return network
+
+
+def steps(network, optimizer, count, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    for _ in range(count):
+        for parameter in network.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=random)
+        optimizer.step()
+
+
+@every_network
+def test_it_moves_every_parameter(name):
+    network = network_with_gradients(name)
+    before = copy.deepcopy(network.state_dict())
+    MuonAdamW(network, 1e-2, 0.0).step()
+    assert [key for key, value in network.state_dict().items() if torch.equal(value, before[key])] == []
+
+
+def test_the_update_of_an_inner_convolution_is_orthogonal():
+    network = network_with_gradients()
+    weight = network.stages[0][0].first.weight
+    before, rate = weight.detach().clone(), 1e-2
+    MuonAdamW(network, rate, 0.0).step()
+    update = (before - weight.detach()).permute(0, 2, 3, 1).flatten(1) / rate
+    singular = torch.linalg.svdvals(update / (0.2 * max(update.shape) ** 0.5))  # Moonshot AI 2025, equation 4
+    assert singular.min() > 0.6 and singular.max() < 1.3  # Newton-Schulz is not exact
+
+
+@pytest.mark.parametrize("layer", ["stem", "out"])
+def test_the_first_and_the_last_layer_are_for_adamw(layer):
+    network = network_with_gradients()
+    weight = getattr(network, layer).weight
+    before = weight.detach().clone()
+    MuonAdamW(network, 1e-2, 0.0).step()
+    torch.testing.assert_close((before - weight.detach()).abs(), torch.full_like(before, 1e-2))  # Adam's first step
+
+
+def test_weight_decay_shrinks_all():
+    network = network_with_gradients()
+    for parameter in network.parameters():
+        parameter.grad.zero_()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(1)
+    MuonAdamW(network, 0.1, 0.5).step()
+    assert all(torch.allclose(p, torch.full_like(p, 0.95)) for p in network.parameters())
+
+
+def test_the_learning_rate_can_be_set():
+    network = network_with_gradients()
+    optimizer = MuonAdamW(network, 1e-2, 0.0)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    before = copy.deepcopy(network.state_dict())
+    optimizer.step()
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_saved_and_loaded_it_goes_on_the_same():
+    one = network_with_gradients()
+    optimizer = MuonAdamW(one, 1e-2, 0.01)
+    steps(one, optimizer, 3)
+    other = copy.deepcopy(one)
+    resumed = MuonAdamW(other, 1.0, 0.0)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert [group["lr"] for group in resumed.param_groups] == [1e-2] * len(resumed.param_groups)
+    steps(one, optimizer, 2, seed=1)
+    steps(other, resumed, 2, seed=1)
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
