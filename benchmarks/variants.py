@@ -1,7 +1,8 @@
-"""Networks that only the table of `quality.py` has: ours with one part off. Run as a script, it is `stages/train.py`
-with them."""
+"""Networks that only the table of `quality.py` has: ours with one part off, and those of peers.py where their packages
+are. Run as a script, it is `stages/train.py` with them."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -9,6 +10,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the library beside this file, whatever is installed
 
 from depixel.networks import UNet, register
+
+with suppress(ImportError):  # those packages are not installed
+    import peers  # noqa: F401
 
 
 @register("unet_without_contrast")

@@ -247,6 +247,8 @@ class Run:
             decay = 0.0
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+            for average, buffer in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                average.copy_(buffer)  # the statistics of a normalisation are averages themselves
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step: linear warm-up, then the schedule down to 0 at the end of the run."""

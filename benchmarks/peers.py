@@ -1,0 +1,89 @@
+"""Published networks, for the table of `quality.py`: built as their authors did, but for the number of input planes.
+
+They see what the challenge gives, the pixelated picture and which pixels are known; the projection that follows is the
+same for all. They need packages that the project does not, in an environment of their own:
+
+    python -m venv peers
+    peers/bin/pip install -r requirements.lock -r benchmarks/requirements-peers.txt
+    peers/bin/python benchmarks/quality.py train nafnet --set train.network=nafnet --photos ... --bench ...
+"""
+
+import segmentation_models_pytorch as smp
+import torch
+from spandrel.architectures import DnCNN, DRUNet, NAFNet, SwinIR
+from torch import Tensor, nn
+
+from depixel.blocks import Blocks
+from depixel.networks import register
+
+PLANES = 2
+
+
+class Peer(nn.Module):
+    """A published network, `body`, from two planes to one or two, of which the first is the prediction / 255."""
+
+    def __init__(self, body: nn.Module):
+        super().__init__()
+        self.body = body
+
+    def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        return self.body(torch.cat([pixelated / 255, blocks.unknown.float()], dim=1))[:, :1].float() * 255
+
+
+@register("dncnn")
+class DnCNNPeer(Peer):
+    """DnCNN (Zhang et al. 2017): 17 convolutions of 64 channels; `width` 64."""
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__(DnCNN.DnCNN(in_nc=PLANES, out_nc=PLANES, nc=width, nb=17))
+
+
+@register("drunet")
+class DRUNetPeer(Peer):
+    """DRUNet (Zhang et al. 2021): a residual U-Net of four levels; the authors' `width` is 64."""
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__(DRUNet.DRUNet(in_nc=PLANES, out_nc=PLANES, nc=[width, 2 * width, 4 * width, 8 * width], nb=4))
+
+
+@register("nafnet")
+class NAFNetPeer(Peer):
+    """NAFNet (Chen et al. 2022), the authors' for denoising; their `width` is 32."""
+
+    def __init__(self, width: int, dropout: float):
+        blocks = {"enc_blk_nums": [2, 2, 4, 8], "middle_blk_num": 12, "dec_blk_nums": [2, 2, 2, 2]}
+        super().__init__(NAFNet.NAFNet(img_channel=PLANES, width=width, **blocks))
+
+
+@register("swinir")
+class SwinIRPeer(Peer):
+    """SwinIR (Liang et al. 2021), the authors' light one; their `width` is 60."""
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__(
+            SwinIR.SwinIR(
+                in_chans=PLANES, embed_dim=width, depths=[6] * 4, num_heads=[6] * 4, window_size=8, mlp_ratio=2
+            )
+        )
+
+
+@register("smp_unet")
+class UNetPeer(nn.Module):
+    """The plain U-Net of segmentation-models-pytorch with a ResNet-18 as encoder; it corrects the pixelated picture.
+
+    `width` is that of the decoder's last level, 16 in the package.
+    """
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        self.body = smp.Unet(
+            "resnet18",
+            encoder_depth=4,
+            encoder_weights=None,
+            decoder_channels=[16 * width, 8 * width, 4 * width, width],
+            in_channels=PLANES,
+        )
+        self.body.encoder.layer4 = nn.Identity()  # is not used
+
+    def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        return pixelated + self.body(torch.cat([pixelated / 255, blocks.unknown.float()], dim=1)).float() * 255
