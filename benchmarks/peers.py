@@ -3,9 +3,9 @@
 They see what the challenge gives, the pixelated picture and which pixels are known; the projection that follows is the
 same for all. They need packages that the project does not, in an environment of their own:
 
-    python -m venv peers
-    peers/bin/pip install -r requirements.lock -r benchmarks/requirements-peers.txt
-    peers/bin/python benchmarks/quality.py train nafnet --set train.network=nafnet --photos ... --bench ...
+    python -m venv .scratch/peers
+    .scratch/peers/bin/pip install -r requirements.lock -r benchmarks/requirements-peers.txt
+    .scratch/peers/bin/python benchmarks/quality.py train nafnet --set train.network=nafnet --photos ... --bench ...
 """
 
 import segmentation_models_pytorch as smp
@@ -53,6 +53,7 @@ class NAFNetPeer(Peer):
     def __init__(self, width: int, dropout: float):
         blocks = {"enc_blk_nums": [2, 2, 4, 8], "middle_blk_num": 12, "dec_blk_nums": [2, 2, 2, 2]}
         super().__init__(NAFNet.NAFNet(img_channel=PLANES, width=width, **blocks))
+        self.body.ending = self.body._modules.pop("ending")  # the last layer is defined last, as Muon takes it to be
 
 
 @register("swinir")

@@ -36,15 +36,29 @@ import variants  # noqa: E402, F401  networks that only this table has
 from depixel import evaluation  # noqa: E402
 from depixel.card import LIMITS, introduction  # noqa: E402
 from depixel.challenge import areas, read_targets, read_test_set, write_submission  # noqa: E402
+from depixel.command import run_stage, told_plainly  # noqa: E402
 from depixel.environment import hardware  # noqa: E402
+from depixel.errors import DepixelError  # noqa: E402
 from depixel.files import replacing  # noqa: E402
 from depixel.networks import parameter_count  # noqa: E402
 from depixel.pixelation import prepare_image  # noqa: E402
-from depixel.restoration import Restorer, model_path  # noqa: E402
+from depixel.restoration import PRETRAINED, Restorer, model_path  # noqa: E402
 
 TABLE = PROJECT / "benchmarks/quality.csv"
 COLUMNS = [
-    *["name", "group", "settings", "views", "projection", "network", "width", "parameters", "photos", "samples"],
+    *[
+        "name",
+        "group",
+        "settings",
+        "views",
+        "projection",
+        "network",
+        "width",
+        "parameters",
+        "weights",
+        "photos",
+        "samples",
+    ],
     *["samples_per_second", "memory_gb", "images_per_second", "ratio_mean", "ratio_mean_low", "ratio_mean_high"],
     *["ratio_pooled", "ratio_pooled_low", "ratio_pooled_high", "scored_samples", "hardware", "note"],
 ]
@@ -58,7 +72,13 @@ group_option = click.option("--group", default="", help="Which part of the table
 note_option = click.option("--note", default="")
 
 
-@click.group(help=__doc__, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class PlainGroup(click.Group):
+    invoke = told_plainly(click.Group.invoke)
+
+
+@click.group(
+    cls=PlainGroup, help=__doc__, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.pass_context
 def main(context: click.Context) -> None:
     if context.invoked_subcommand is None:
@@ -90,7 +110,7 @@ def write_row(row: dict) -> None:
 
 
 def python(*arguments: str | Path, cwd: Path) -> None:
-    if code := subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd).returncode:
+    if code := run_stage([sys.executable, *map(str, arguments)], cwd=cwd):
         sys.exit(code)
 
 
@@ -113,9 +133,11 @@ def train(
         changes = tuple(known["settings"].iloc[0].split())
     settings = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     for change in changes:
-        key, value = change.split("=")
-        section, key = key.split(".")
-        settings[section][key] = yaml.safe_load(value)
+        key, equals, value = change.partition("=")
+        section, _, name_of_key = key.partition(".")
+        if not equals or name_of_key not in settings.get(section, {}) or " " in value:
+            raise click.BadParameter(f"{change!r}: must be SECTION.KEY=VALUE, of params.yaml, without spaces")
+        settings[section][name_of_key] = yaml.safe_load(value)
     data, run = prepare(photos.resolve(), settings, folder), folder / name
     run.mkdir(parents=True, exist_ok=True)
     (run / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
@@ -132,14 +154,17 @@ def train(
             "samples": epochs * sides["train"]["photos"],
             "samples_per_second": round(log["samples_per_second"]),
             "memory_gb": round(log["memory_bytes"] / 1e9, 2),
-            **scored(run / "models/depixel.safetensors", bench, views, projection),
+            **scored([run / "models/depixel.safetensors"], bench, views, projection),
             **labels,
         }
     )
 
 
 def prepare(photos: Path, settings: dict, folder: Path) -> Path:
-    """Run the data stages unless they have been; returns the folder, one for each set of their settings."""
+    """Run the data stages unless they have been; returns the folder, one for each set of their settings.
+
+    Photos that changed in the same place are not noticed: then delete that folder.
+    """
     described = json.dumps([str(photos), settings["prepare"], settings["split"]])
     data = folder / f"data_{hashlib.sha256(described.encode()).hexdigest()[:8]}"
     if not (data / "metrics/split.json").is_file():
@@ -164,7 +189,8 @@ def score(model: str, bench: Path, name: str | None, views: int, projection: str
     known = read_table().query("name == @name")
     trained = ["settings", "photos", "samples", "samples_per_second", "memory_gb"]
     learned = {key: known[key].iloc[0] if len(known) else "" for key in trained}
-    write_row({"name": name, **learned, **scored(model, bench, views, projection), **labels})
+    paths = [PROJECT / path if path.parent == PRETRAINED else path for path in map(model_path, model.split("+"))]
+    write_row({"name": name, **learned, **scored(paths, bench, views, projection), **labels})
 
 
 CARD = """\
@@ -205,9 +231,12 @@ def ship(name: str, folder: Path, sources: Path) -> None:
     """Put a trained model among the pretrained ones."""
     weights = PROJECT / model_path(name)
     model = Restorer.load(folder / name / "models/depixel.safetensors", "cpu")
-    model.save(weights)
-    rows = evaluation.readable(read_table().query("name == @name"))
+    rows = evaluation.readable(read_table().query("name == @name and weights == @model.digest()"))
+    if not len(rows):
+        raise DepixelError(f"{name}: no row of {TABLE.name} is of this model. Score it first: `train {name}`")
     first = rows.iloc[0]
+    _, _, terms = sources.read_text(encoding="utf-8").partition("\n")  # without its title
+    model.save(weights)
     columns = ["views", "projection", "ratio_mean", "ratio_pooled", "images_per_second"]
     text = introduction(weights, model) + CARD.format(
         name=name,
@@ -218,7 +247,7 @@ def ship(name: str, folder: Path, sources: Path) -> None:
         photos=first["photos"],
         rate=first["samples_per_second"],
         settings=first["settings"],
-        sources=sources.read_text(encoding="utf-8").split("\n", 1)[1].strip(),
+        sources=terms.strip(),
         sources_hash=model.configuration.sources,
         versions=", ".join(f"{key} {version}" for key, version in model.configuration.versions.items()),
     )
@@ -226,9 +255,9 @@ def ship(name: str, folder: Path, sources: Path) -> None:
         beside.write_text(text + LIMITS, encoding="utf-8", newline="\n")
 
 
-def scored(model: str | Path, bench: Path, views: int, projection: str) -> dict:
-    """What the table says of a model that is there."""
-    restorer = Restorer.averaging([Restorer.load(model_path(part)) for part in str(model).split("+")])
+def scored(models: list[Path], bench: Path, views: int, projection: str) -> dict:
+    """What the table says of models whose predictions are averaged, or of one."""
+    restorer = Restorer.averaging([Restorer.load(path) for path in models])
     samples = read_test_set(bench / "test_set.pkl")
     where = areas(samples.known)
     start = time.perf_counter()
@@ -236,19 +265,22 @@ def scored(model: str | Path, bench: Path, views: int, projection: str) -> dict:
     seconds = time.perf_counter() - start
     submission = PROJECT / ".scratch/submission.bin"
     write_submission(submission, predictions)
-    score = subprocess.run([sys.executable, bench / "score.py", submission], capture_output=True, text=True, check=True)
+    score = subprocess.run([sys.executable, bench / "score.py", submission], stdout=subprocess.PIPE, text=True)
+    if score.returncode:
+        sys.exit(score.returncode)
     official = json.loads(score.stdout)
     ratios = intervals(predictions, *read_targets(bench))
     for ratio in evaluation.RATIOS:
         if abs(official[ratio] - ratios[ratio]) > 1e-4:
             sys.exit(f"score.py says {ratio} {official[ratio]}, depixel {ratios[ratio]}")
-    click.echo(json.dumps({"model": str(model), "views": views, "projection": projection, **official}))
+    click.echo(json.dumps({"views": views, "projection": projection, **official}))
     return {
         "views": views,
         "projection": projection,
         "network": restorer.configuration.network,
         "width": restorer.configuration.width,
         "parameters": parameter_count(restorer.network),
+        "weights": restorer.digest(),
         "images_per_second": round(len(predictions) / seconds),
         "scored_samples": len(predictions),
         "hardware": hardware(restorer.device),

@@ -2,7 +2,7 @@
 are. Run as a script, it is `stages/train.py` with them."""
 
 import sys
-from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the library besi
 
 from depixel.networks import UNet, register
 
-with suppress(ImportError):  # those packages are not installed
+if find_spec("spandrel") and find_spec("segmentation_models_pytorch"):
     import peers  # noqa: F401
 
 

@@ -1,6 +1,8 @@
 """What every command of the project shares: the way errors are told, progress bars, the --params option."""
 
 import functools
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterable
 
@@ -36,6 +38,29 @@ def told_plainly(function: Callable) -> Callable:
             sys.exit(130)
 
     return wrapped
+
+
+def run_stage(command: list[str], **options) -> int:
+    """Run a stage in a process of its own, to its end; returns its exit code.
+
+    Told to end itself, it passes that on and waits: the stage is to save its state first. `options` are those of
+    `subprocess.Popen`.
+
+    Raises:
+        KeyboardInterrupt: the stage was told to stop.
+    """
+    with subprocess.Popen(command, **options) as process:  # noqa: S603
+        # Ctrl-C in a terminal reaches it by itself
+        handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: process.terminate()}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            code = process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM):
+        raise KeyboardInterrupt
+    return code
 
 
 def progress(items: Iterable | None = None, **options) -> tqdm:

@@ -4,7 +4,7 @@ Two parts on one core each are done sooner than one after the other on both: sma
 """
 
 import ctypes
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
@@ -17,16 +17,28 @@ T, R = TypeVar("T"), TypeVar("R")
 
 
 class Cores:
-    """So many threads, whose PyTorch operations use one core each; with 1, the calling thread as it is."""
+    """So many threads, whose PyTorch operations use one core each; with 1, the calling thread as it is.
+
+    More than 1 also tell the process to keep the memory that it frees.
+    """
 
     def __init__(self, count: int):
         self.count = count
-        _keep_freed_memory()
-        self._pool = ThreadPoolExecutor(count, initializer=_one_core) if count > 1 else None
+        self._pool = None
+        if count > 1:
+            _keep_freed_memory()
+            self._pool = ThreadPoolExecutor(count, initializer=_one_core)
 
-    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """`function` of each item, in their order."""
-        return self._pool.map(function, items) if self._pool else map(function, items)
+        if not self._pool:
+            yield from map(function, items)
+            return
+        threads = torch.get_num_threads()
+        try:
+            yield from self._pool.map(function, items)
+        finally:
+            torch.set_num_threads(threads)  # what `_one_core` says would be true of all threads that begin later
 
 
 def _keep_freed_memory() -> None:

@@ -8,12 +8,16 @@ class MuonAdamW:
     """Muon (Jordan et al. 2024, PyTorch's) for the convolutions inside a network, AdamW for all else.
 
     Muon makes the update of a weight matrix orthogonal; a convolution (O, I, K, K) is the matrix (O, I K K). Steps are
-    as long as AdamW's, so one learning rate does for both (Moonshot AI 2025, "match_rms_adamw"). First and last layer
-    and the biases are no such matrices. Of the interface of a `torch.optim.Optimizer` it has what a training needs.
+    as long as AdamW's, so one learning rate does for both (Moonshot AI 2025, "match_rms_adamw"). The first and the last
+    convolution, in the order in which a network defines them, and the biases are no such matrices. PyTorch's Muon
+    computes in bfloat16 on every machine. Of the interface of a `torch.optim.Optimizer` it has what a training needs.
 
     Args:
         network: on its device and in channels_last already; the weights stay where they are.
         learning_rate, weight_decay: of both.
+
+    Raises:
+        ValueError: a weight is not in channels_last.
     """
 
     def __init__(self, network: nn.Module, learning_rate: float, weight_decay: float):
@@ -22,6 +26,9 @@ class MuonAdamW:
         chosen = set(map(id, self._weights))
         others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
         self._matrices = [nn.Parameter(_matrix(weight.detach())) for weight in self._weights]  # share their memory
+        for matrix, weight in zip(self._matrices, self._weights, strict=True):
+            if matrix.data_ptr() != weight.data_ptr():
+                raise ValueError(f"a weight of shape {tuple(weight.shape)} is not in channels_last")
         self._parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, learning_rate, weight_decay=weight_decay)]
         if self._matrices:
             self._parts.append(

@@ -23,7 +23,7 @@ from depixel.pixelation import infer_block_sizes
 from depixel.settings import Range, Settings
 
 CONTEXT = 16
-"""How many pixels a window is wider than the largest area: at least half of it on each side, unless the image ends."""
+"""How many pixels a window is wider than its area: at least half of it on each side, unless the image ends."""
 
 STEP = 8
 """Window sides are multiples of it, as the networks need."""
@@ -130,6 +130,19 @@ class PredictSettings(Settings):
     projection: Projection = Field("interval", description="what the means of the blocks are moved onto")
 
 
+def _configuration(path: Path) -> ModelConfiguration:
+    """Read a model's .json. Raises `DepixelError` if it cannot be, or is something else."""
+    try:
+        return ModelConfiguration.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise DepixelError(f"{path}: {key}: {first['msg']}; this is not a configuration of depixel") from error
+    except ValueError as error:
+        weights = path.with_suffix(".safetensors")
+        raise DepixelError(f"{path}: not JSON ({error}); it must be the configuration of {weights}") from error
+
+
 class Restorer:
     """A trained network with all that is needed to restore pictures with it.
 
@@ -161,14 +174,7 @@ class Restorer:
                     f"{file}: there is no such file. A model is two files, NAME.safetensors and NAME.json: train "
                     f"one with `dvc repro`, fetch the project's with `dvc pull`, or name another with --model"
                 )
-        try:
-            configuration = ModelConfiguration.model_validate(json.loads(described.read_text(encoding="utf-8")))
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            raise DepixelError(f"{described}: {key}: {first['msg']}; this is not a configuration of depixel") from error
-        except ValueError as error:
-            raise DepixelError(f"{described}: not JSON ({error}); it must be the configuration of {path}") from error
+        configuration = _configuration(described)
         network = networks.build(configuration.network, configuration.width, configuration.dropout)
         try:
             network.load_state_dict({name: weight.float() for name, weight in load_file(path).items()})
@@ -183,7 +189,7 @@ class Restorer:
 
     @classmethod
     def averaging(cls, models: Sequence["Restorer"]) -> "Restorer":
-        """One restorer that averages the predictions of several, with the configuration of the first."""
+        """One restorer, not to be saved, that averages the predictions of several; configured as the first."""
         first = models[0]
         return (
             first if len(models) == 1 else cls(Averaged(m.network for m in models), first.configuration, first.device)
@@ -196,14 +202,15 @@ class Restorer:
         Raises:
             DepixelError: there is none, or it cannot be loaded.
         """
-        found = [cls.load(path, "cpu") for path in sorted(folder.glob("*.safetensors"))]
-        for model in found:
-            if (model.configuration.network, model.configuration.width) == (network, width):
-                return model
-        there = ", ".join(f"{m.configuration.network} of width {m.configuration.width}" for m in found)
+        described = {path: _configuration(path) for path in sorted(folder.glob("*.json"))}
+        fitting = [path for path, c in described.items() if (c.network, c.width) == (network, width)]
+        if len(fitting) == 1:
+            return cls.load(fitting[0].with_suffix(".safetensors"), "cpu")
+        there = ", ".join(f"{path.stem}, {c.network} of width {c.width}" for path, c in described.items())
+        problem = "more than one model is" if fitting else "no model is"
         raise DepixelError(
-            f"train.init = 'pretrained': {folder.as_posix()} holds no {network} of width {width}, but "
-            + (f"{there}; set train.network and train.width to one of them" if found else "no model: `dvc pull` it")
+            f"train.init = 'pretrained': {problem} a {network} of width {width} in {folder.as_posix()}. "
+            + (f"It holds {there}; set train.network and train.width" if there else "It is empty: `dvc pull` fills it")
         )
 
     def save(self, path: str | Path) -> None:
@@ -256,7 +263,7 @@ class Restorer:
             return self.predict_batch(images, torch.from_numpy(areas[batch].astype(np.int64)), views, projection)
 
         predictions: list[np.ndarray] = [None] * len(pixelated)
-        cores = Cores(torch.get_num_threads() if self.device == "cpu" else 1)
+        cores = Cores(min(torch.get_num_threads(), len(batches)) if self.device == "cpu" else 1)
         for batch, found in zip(progress(batches), cores.map(restored, batches), strict=True):
             for i, prediction in zip(batch, found, strict=True):
                 predictions[i] = prediction

@@ -1,8 +1,6 @@
 """How much the scores differ from one seed of the training to the next."""
 
 import json
-import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +9,7 @@ import pandas as pd
 import yaml
 from scipy import stats
 
+from depixel.command import run_stage
 from depixel.errors import DepixelError
 from depixel.evaluation import LEVEL
 from depixel.files import replacing
@@ -85,18 +84,7 @@ def _score(seed: int, settings: dict) -> dict[str, float]:
 def _run(seed: int, stage: str, options: dict[str, str]) -> None:
     """Run a stage of the project; what it says goes to the standard error. `options` are paths in the seed's folder."""
     arguments = [f"--{name}={FOLDER / f'seed_{seed}' / path}" for name, path in options.items()]
-    with subprocess.Popen([sys.executable, "-m", f"stages.{stage}", *arguments], stdout=2) as process:  # noqa: S603
-        # the stage is to save its state first; Ctrl-C in a terminal reaches it by itself
-        handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: process.terminate()}
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        try:
-            code = process.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM):
-        raise KeyboardInterrupt
-    if code:
+    if code := run_stage([sys.executable, "-m", f"stages.{stage}", *arguments], stdout=2):
         raise DepixelError(
             f"seed {seed}: stages/{stage}.py failed (exit code {code}); what it said stands above. Mend that and run "
             "the same command again: what is finished is not trained again"

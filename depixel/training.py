@@ -6,6 +6,7 @@ so a run that was interrupted goes on from its last checkpoint exactly as if it 
 
 import ast
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -112,6 +113,14 @@ class Run:
             torch.use_deterministic_algorithms(True, warn_only=True)
             torch.backends.cudnn.benchmark = False
         self.precision = best_precision(self.device) if settings.precision == "auto" else settings.precision
+        torch.manual_seed(settings.seed)
+        if self.device == "cpu":
+            torch.set_num_threads(settings.threads)
+        self.network = networks.build(settings.network, settings.width, settings.dropout)
+        self.network.to(self.device, memory_format=torch.channels_last)
+        # threads would race for the generator that dropout draws from, and for the statistics of a normalisation
+        alone = self.device != "cpu" or settings.dropout or any(True for _ in self.network.buffers())
+        self.cores = Cores(1 if alone else settings.threads)
         self.configuration = ModelConfiguration(
             network=settings.network,
             width=settings.width,
@@ -123,7 +132,7 @@ class Run:
             precision=self.precision,
             hardware=hardware(self.device),
             versions=versions(),
-            sources=_digest_of_sources().hexdigest()[:16],
+            sources=self._digest_of_sources().hexdigest()[:16],
             init=init.digest() if init else "",
         )
         self.window = window_side(max(pixelation.width[1], pixelation.height[1]))
@@ -134,13 +143,6 @@ class Run:
         self.checkpoint_every, self.check = checkpoint_every, check
         self._saved = time.monotonic()
 
-        torch.manual_seed(settings.seed)
-        if self.device == "cpu":
-            torch.set_num_threads(settings.threads)
-        # dropout draws from a generator that threads would race for
-        self.cores = Cores(settings.threads if self.device == "cpu" and not settings.dropout else 1)
-        self.network = networks.build(settings.network, settings.width, settings.dropout)
-        self.network.to(self.device, memory_format=torch.channels_last)
         if init:
             self.network.load_state_dict(init.network.state_dict())
         self.average = networks.build(settings.network, settings.width, settings.dropout)
@@ -302,7 +304,7 @@ class Run:
 
         Not the machine: a checkpoint goes on elsewhere too, with the last digits of that machine's arithmetic.
         """
-        digest = _digest_of_sources()
+        digest = self._digest_of_sources()
         digest.update(f"{versions()} {self.device} {self.precision} {self.configuration.init}".encode())
         for part in (self.settings, self.pixelation):
             digest.update(part.model_dump_json().encode())
@@ -313,6 +315,13 @@ class Run:
                 for row in photos.rows if len(images) else ():  # one by one: they may not fit in memory
                     digest.update(images[row])
         return digest.hexdigest()
+
+    def _digest_of_sources(self):
+        digest = hashlib.sha256()
+        # the network may be another's, registered from elsewhere
+        for source in dict.fromkeys([*sources(), Path(inspect.getfile(type(self.network)))]):
+            digest.update(source.read_bytes())
+        return digest
 
     def _checkpoint(self) -> bool:
         """Save the run's state if it is time to; returns whether the run is to stop."""
@@ -376,10 +385,3 @@ def sources() -> list[Path]:
                 elif isinstance(node, ast.ImportFrom) and node.module.startswith("depixel."):
                     todo.append(node.module.removeprefix("depixel."))
     return sorted(found)
-
-
-def _digest_of_sources():
-    digest = hashlib.sha256()
-    for source in sources():
-        digest.update(source.read_bytes())
-    return digest

@@ -25,6 +25,15 @@ def test_each_thread_uses_one_core_and_the_caller_as_many_as_before():
     assert torch.get_num_threads() == before
 
 
+def test_threads_that_begin_later_have_the_number_of_the_caller():
+    before, found = torch.get_num_threads(), []
+    list(Cores(2).map(lambda n: n, range(4)))
+    later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert found == [before]
+
+
 def test_one_core_is_the_calling_thread():
     assert list(Cores(1).map(lambda _: threading.get_ident(), [0])) == [threading.get_ident()]
 

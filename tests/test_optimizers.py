@@ -85,3 +85,8 @@ def test_saved_and_loaded_it_goes_on_the_same():
     steps(one, optimizer, 2, seed=1)
     steps(other, resumed, 2, seed=1)
     assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
+
+
+def test_weights_that_it_would_not_reach_are_refused():
+    with pytest.raises(ValueError, match="not in channels_last"):
+        MuonAdamW(networks.build("unet", 8), 1e-2, 0.0)

@@ -36,7 +36,7 @@ def test_a_model_is_trained_scored_and_shipped(shared, reproduced, tmp_path):
     bench = shutil.copytree(folder / "data/test_set", tmp_path / "bench")
     shutil.copy(shared / "bench/score.py", bench)
     command = [*QUALITY, "train", "tiny", "--photos", str(folder / "data/raw"), "--bench", str(bench)]
-    before = pd.read_csv(folder / "benchmarks/quality.csv", keep_default_na=False)
+    before = pd.read_csv(folder / "benchmarks/quality.csv", dtype=str, keep_default_na=False)
     run(*command, "--set", "train.epochs=3", "--group", "tests", cwd=folder)
     run(*command, cwd=folder)  # what is trained already is not trained again, and stands in the table once
     sources = tmp_path / "sources.md"
@@ -44,9 +44,9 @@ def test_a_model_is_trained_scored_and_shipped(shared, reproduced, tmp_path):
     run(*QUALITY, "ship", "tiny", "--sources", str(sources), cwd=folder)
     run(*QUALITY, "score", "tiny", "--views", "2", "--bench", str(bench), cwd=folder)
     run(*QUALITY, "score", "tiny+laptop", "--name", "both", "--bench", str(bench), "--group", "tests", cwd=folder)
-    after = pd.read_csv(folder / "benchmarks/quality.csv", keep_default_na=False)
+    after = pd.read_csv(folder / "benchmarks/quality.csv", dtype=str, keep_default_na=False)
     rows = after[after["group"] == "tests"]
-    assert list(zip(rows["name"], rows["views"], strict=True)) == [("tiny", 1), ("tiny", 2), ("both", 1)]
+    assert list(zip(rows["name"], rows["views"], strict=True)) == [("tiny", "1"), ("tiny", "2"), ("both", "1")]
     assert list(rows["settings"]) == ["train.epochs=3", "train.epochs=3", ""]
     np.testing.assert_array_equal(after[: len(before)].to_numpy(), before.to_numpy())  # other rows stay as they are
     card = (folder / "models/tiny.md").read_text(encoding="utf-8")

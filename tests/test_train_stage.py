@@ -196,7 +196,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(stopped, tmp_path):
 def test_it_starts_from_a_pretrained_model(prepared, tmp_path):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     settings(tmp_path, init="pretrained", epochs=1)
-    assert "models/pretrained holds no unet of width 4, but no model" in train(tmp_path, code=1)
+    assert "models/pretrained. It is empty: `dvc pull`" in train(tmp_path, code=1)
     tiny_model().save(tmp_path / "models/pretrained/tiny.safetensors")
     train(tmp_path)
     configuration = json.loads((tmp_path / "models/depixel.json").read_text(encoding="utf-8"))
