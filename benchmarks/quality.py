@@ -36,7 +36,7 @@ import variants  # noqa: E402, F401  networks that only this table has
 from depixel import evaluation  # noqa: E402
 from depixel.card import LIMITS, introduction  # noqa: E402
 from depixel.challenge import areas, read_targets, read_test_set, write_submission  # noqa: E402
-from depixel.command import run_stage, told_plainly  # noqa: E402
+from depixel.command import PlainGroup, run_stage  # noqa: E402
 from depixel.environment import hardware  # noqa: E402
 from depixel.errors import DepixelError  # noqa: E402
 from depixel.files import replacing  # noqa: E402
@@ -46,21 +46,29 @@ from depixel.restoration import PRETRAINED, Restorer, model_path  # noqa: E402
 
 TABLE = PROJECT / "benchmarks/quality.csv"
 COLUMNS = [
-    *[
-        "name",
-        "group",
-        "settings",
-        "views",
-        "projection",
-        "network",
-        "width",
-        "parameters",
-        "weights",
-        "photos",
-        "samples",
-    ],
-    *["samples_per_second", "memory_gb", "images_per_second", "ratio_mean", "ratio_mean_low", "ratio_mean_high"],
-    *["ratio_pooled", "ratio_pooled_low", "ratio_pooled_high", "scored_samples", "hardware", "note"],
+    "name",
+    "group",
+    "settings",
+    "views",
+    "projection",
+    "network",
+    "width",
+    "parameters",
+    "weights",
+    "photos",
+    "samples",
+    "samples_per_second",
+    "memory_gb",
+    "images_per_second",
+    "ratio_mean",
+    "ratio_mean_low",
+    "ratio_mean_high",
+    "ratio_pooled",
+    "ratio_pooled_low",
+    "ratio_pooled_high",
+    "scored_samples",
+    "hardware",
+    "note",
 ]
 DATA_STAGES = ("validate", "prepare", "split")
 PATH = click.Path(path_type=Path)
@@ -70,10 +78,6 @@ views_option = click.option("--views", type=click.Choice([1, 2, 8]), default=1, 
 projection_option = click.option("--projection", type=click.Choice(["interval", "center"]), default="interval")
 group_option = click.option("--group", default="", help="Which part of the table the row belongs to.")
 note_option = click.option("--note", default="")
-
-
-class PlainGroup(click.Group):
-    invoke = told_plainly(click.Group.invoke)
 
 
 @click.group(
@@ -90,7 +94,7 @@ def show() -> None:
     for group, rows in read_table().groupby("group", sort=False):
         rows = evaluation.readable(rows)
         shown = ["name", "settings", "views", "parameters", "samples", "samples_per_second", *evaluation.RATIOS, "note"]
-        click.echo(f"\n{group}\n" + rows[shown].fillna("").to_string(index=False, justify="left"))
+        click.echo(f"\n{group}\n" + rows[shown].to_string(index=False, justify="left"))
 
 
 def read_table() -> pd.DataFrame:

@@ -2,10 +2,9 @@
 
     python benchmarks/training.py --photos ../shared/photos
 
-Prints, for `unet` at its default width: samples a second of whole training steps in bfloat16 and in float32, with a
-part of the batch on each core; in the faster of them and in float32 with every operation on all cores, which is
-PyTorch's way; the share of a step that drawing and pixelating the batch takes, and what the per-sample way, a loop of
-`prepare_image`, would take; images a second of prediction; and the memory of the process.
+Prints, for `unet` at its default width: samples a second of whole training steps in bfloat16 and in float32; the share
+of a step that drawing and pixelating the batch takes, and what the per-sample way, a loop of `prepare_image`, would
+take; images a second of prediction; and the memory of the process.
 """
 
 import subprocess
@@ -23,7 +22,6 @@ import torch
 
 from depixel.batches import Photos, fixed_samples, training_batch
 from depixel.blocks import Blocks, cut_windows
-from depixel.cores import Cores
 from depixel.networks import parameter_count
 from depixel.pixelation import PixelationSettings, draw_areas, prepare_image, uniforms
 from depixel.restoration import best_precision
@@ -44,11 +42,9 @@ def seconds(work: Callable[[], object], times: int = STEPS) -> float:
     return median(found)
 
 
-def train_step(photos: Photos, validation: Photos, settings: TrainSettings, parts: bool = True) -> float:
-    """Seconds of one whole training step, drawing included; `parts`: each core computes a part of the batch."""
+def train_step(photos: Photos, validation: Photos, settings: TrainSettings) -> float:
+    """Seconds of one whole training step, drawing included."""
     run = Run(settings, PixelationSettings(), photos, validation, Path("unused"))
-    if not parts:
-        run.cores = Cores(1)
     chosen = np.arange(settings.batch_size)
     return seconds(lambda: run._train_step(*run._samples(chosen, 0)))
 
@@ -87,14 +83,7 @@ def measure(folder: Path, width: int, threads: int) -> None:
         settings = base.model_copy(update={"precision": precision})
         steps[precision] = train_step(photos, validation, settings)
         print(f"training, {precision}: {64 / steps[precision]:.0f} samples/s")
-    best = min(steps, key=steps.get)
-    whole = train_step(photos, validation, base.model_copy(update={"precision": best}), parts=False)
-    print(f"training, {best}, every operation on all cores: {64 / whole:.0f} samples/s")
-    print(f"a part of the batch on each core against that: {whole / steps[best]:.2f} times as fast")
-    plain = train_step(photos, validation, base.model_copy(update={"precision": "float32"}), parts=False)
-    print(f"training, float32, every operation on all cores: {64 / plain:.0f} samples/s")
-    print(f"ours against that: {plain / steps[best]:.2f} times as fast")
-    best = steps[best]
+    best = min(steps.values())
 
     def draw() -> None:
         images, areas = training_batch(photos, chosen, pixelation, "draw", 0.5, True)

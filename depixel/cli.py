@@ -6,14 +6,8 @@ from pathlib import Path
 
 import click
 
-from depixel.command import progress, told_plainly
+from depixel.command import PlainGroup, progress
 from depixel.errors import DepixelError
-
-
-class PlainGroup(click.Group):
-    """A group of commands which all tell their errors plainly."""
-
-    invoke = told_plainly(click.Group.invoke)
 
 
 def _path(**options) -> click.Path:

@@ -40,6 +40,12 @@ def told_plainly(function: Callable) -> Callable:
     return wrapped
 
 
+class PlainGroup(click.Group):
+    """A group of commands which all tell their errors plainly."""
+
+    invoke = told_plainly(click.Group.invoke)
+
+
 def run_stage(command: list[str], **options) -> int:
     """Run a stage in a process of its own, to its end; returns its exit code.
 

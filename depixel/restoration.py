@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from depixel import networks
 from depixel.blocks import MIRROR_X, MIRROR_Y, Blocks, cut_windows, turn, turn_back
-from depixel.cores import Cores
 from depixel.errors import DepixelError
 from depixel.files import replacing
+from depixel.memory import keep_freed_memory
 from depixel.pixelation import infer_block_sizes
 from depixel.settings import Range, Settings
 
@@ -154,6 +154,8 @@ class Restorer:
 
     def __init__(self, network: nn.Module, configuration: ModelConfiguration, device: str | None = None):
         self.device = device or best_device()
+        if self.device == "cpu":
+            keep_freed_memory()
         self.configuration = configuration
         native = best_precision(self.device) == "bfloat16"
         self.precision: Precision = configuration.precision if native else "float32"
@@ -258,13 +260,10 @@ class Restorer:
         ends = np.flatnonzero(np.diff(shapes[order], axis=0).any(axis=1)) + 1
         batches = [part[i : i + batch_size] for part in np.split(order, ends) for i in range(0, len(part), batch_size)]
 
-        def restored(batch: np.ndarray) -> list[np.ndarray]:
-            images = torch.from_numpy(pixelated[batch]).float()[:, None]
-            return self.predict_batch(images, torch.from_numpy(areas[batch].astype(np.int64)), views, projection)
-
         predictions: list[np.ndarray] = [None] * len(pixelated)
-        cores = Cores(min(torch.get_num_threads(), len(batches)) if self.device == "cpu" else 1)
-        for batch, found in zip(progress(batches), cores.map(restored, batches), strict=True):
+        for batch in progress(batches):
+            images = torch.from_numpy(pixelated[batch]).float()[:, None]
+            found = self.predict_batch(images, torch.from_numpy(areas[batch].astype(np.int64)), views, projection)
             for i, prediction in zip(batch, found, strict=True):
                 predictions[i] = prediction
         return predictions

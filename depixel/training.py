@@ -24,9 +24,9 @@ from depixel import networks
 from depixel.batches import Photos, fixed_batch, fixed_samples, training_batch
 from depixel.blocks import Blocks, cut_windows
 from depixel.checkpoints import Checkpoints
-from depixel.cores import Cores
 from depixel.environment import hardware, versions
 from depixel.errors import DepixelError
+from depixel.memory import keep_freed_memory
 from depixel.metrics import rmse_mean, rmse_pooled
 from depixel.optimizers import MuonAdamW
 from depixel.pixelation import PixelationSettings
@@ -34,7 +34,7 @@ from depixel.restoration import ModelConfiguration, Restorer, best_device, best_
 from depixel.settings import Settings
 
 TYPICAL_RMSE = 20.0
-"""Gray levels. Pooled squared error over twice this has about the slope of pooled RMSE, and is a sum over samples."""
+"""Gray levels. Pooled squared error over twice this has about the slope of pooled RMSE, whatever the batch."""
 
 
 class TrainSettings(Settings):
@@ -116,11 +116,9 @@ class Run:
         torch.manual_seed(settings.seed)
         if self.device == "cpu":
             torch.set_num_threads(settings.threads)
+            keep_freed_memory()
         self.network = networks.build(settings.network, settings.width, settings.dropout)
         self.network.to(self.device, memory_format=torch.channels_last)
-        # threads would race for the generator that dropout draws from, and for the statistics of a normalisation
-        alone = self.device != "cpu" or settings.dropout or any(True for _ in self.network.buffers())
-        self.cores = Cores(1 if alone else settings.threads)
         self.configuration = ModelConfiguration(
             network=settings.network,
             width=settings.width,
@@ -194,53 +192,37 @@ class Run:
         return Restorer(network, self.configuration, self.device)
 
     def _samples(self, chosen: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
-        def draw(chosen: np.ndarray) -> tuple[Tensor, Tensor]:
-            if self.settings.overfit:
-                return fixed_batch(self.training, chosen, self.pixelation, f"validation {self.settings.seed}")
-            stream = f"train {self.settings.seed} {epoch}"
-            return training_batch(
-                self.training, chosen, self.pixelation, stream, self.settings.crop, self.settings.flip
-            )
-
-        parts = zip(*self.cores.map(draw, np.array_split(chosen, min(self.cores.count, len(chosen)))), strict=True)
-        return tuple(map(torch.cat, parts))
+        if self.settings.overfit:
+            return fixed_batch(self.training, chosen, self.pixelation, f"validation {self.settings.seed}")
+        stream = f"train {self.settings.seed} {epoch}"
+        return training_batch(self.training, chosen, self.pixelation, stream, self.settings.crop, self.settings.flip)
 
     def _train_step(self, images: Tensor, areas: Tensor) -> float:
         """One step of the optimizer; returns the batch's pooled RMSE."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step)
         self.network.train()
-        pixels, count = areas[:, 2:4].prod(dim=1).sum().item(), len(areas)
-        parameters = list(self.network.parameters())
-
-        def share(images: Tensor, areas: Tensor) -> tuple[float, float, tuple[Tensor, ...]]:
-            """A part of the batch: of the loss, of the squared error, of the gradient."""
-            truth, within = cut_windows(images.to(self.device), areas.to(self.device), self.window, self.window)
-            blocks = Blocks(within, *truth.shape[2:])
-            error = restore(self.network, blocks.pixelate(truth), blocks, self.precision) - truth  # 0 outside the areas
-            squares = error.square().sum(dim=(1, 2, 3))
-            pooled = squares.sum() / pixels / (2 * TYPICAL_RMSE)
-            mean = (squares / blocks.unknown.sum(dim=(1, 2, 3)) + 1e-2).sqrt().sum() / count
-            loss = self.settings.pooled_share * pooled + (1 - self.settings.pooled_share) * mean
-            return loss.item(), squares.sum().item(), torch.autograd.grad(loss, parameters)
-
-        parts = self.cores.count
-        losses, squares, gradients = zip(
-            *self.cores.map(lambda part: share(*part), zip(images.chunk(parts), areas.chunk(parts), strict=True)),
-            strict=True,
-        )
-        if not math.isfinite(sum(losses)):
+        truth, within = cut_windows(images.to(self.device), areas.to(self.device), self.window, self.window)
+        blocks = Blocks(within, *truth.shape[2:])
+        error = restore(self.network, blocks.pixelate(truth), blocks, self.precision) - truth  # 0 outside the areas
+        squares = error.square().sum(dim=(1, 2, 3))
+        pixels = blocks.unknown.sum(dim=(1, 2, 3))
+        pooled = squares.sum() / pixels.sum()
+        mean = (squares / pixels + 1e-2).sqrt().mean()
+        share = self.settings.pooled_share
+        loss = share * pooled / (2 * TYPICAL_RMSE) + (1 - share) * mean
+        if not math.isfinite(loss.item()):
             raise DepixelError(
-                f"training diverged in step {self.step + 1}: the loss is {sum(losses)}. What helps: a lower "
+                f"training diverged in step {self.step + 1}: the loss is {loss.item()}. What helps: a lower "
                 f"train.learning_rate than {self.settings.learning_rate:g}, or train.gradient_clip: 1.0"
             )
-        for parameter, *of_parts in zip(parameters, *gradients, strict=True):
-            parameter.grad = sum(of_parts)
+        self.network.zero_grad(set_to_none=True)
+        loss.backward()
         if self.settings.gradient_clip:
-            nn.utils.clip_grad_norm_(parameters, self.settings.gradient_clip)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
         self.optimizer.step()
         self._update_average()
-        return math.sqrt(sum(squares) / pixels)
+        return math.sqrt(pooled.item())
 
     def _update_average(self) -> None:
         # early on the average follows quickly, or it would remember the random start

@@ -127,32 +127,14 @@ def test_it_starts_from_the_model_it_is_given(run, tmp_path):
     assert first.configuration.init == ""
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 7])
-def test_cores_share_a_batch(run, batch_size):
-    """Ten photos in batches of 7 end with one of 3, of which two cores have unequal parts."""
-    settings = {"epochs": 2, "batch_size": batch_size, "threads": 2, "optimizer": "sgd", "learning_rate": 1e-3}
+def test_threads_change_the_last_digits_at_most(run):
+    settings = {"threads": 2, "optimizer": "sgd", "learning_rate": 1e-3}
     once, again, alone = run(**settings), run(**settings), run(**settings | {"threads": 1})
-    assert (once.cores.count, alone.cores.count) == (2, 1)
-    tables = [list(one.epochs()) for one in (once, again, alone)]
-    assert tables[0] == tables[1]
+    assert list(once.epochs()) == list(again.epochs())
     assert differing(state(once), state(again)) == []
+    list(alone.epochs())
     for one, other in zip(once.network.parameters(), alone.network.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("reason", ["dropout", "statistics"])
-def test_what_threads_would_race_for_is_left_to_one(run, monkeypatch, reason):
-    build = networks.build
-
-    def with_statistics(*arguments):
-        network = build(*arguments)
-        network.register_buffer("mean", torch.zeros(1))
-        return network
-
-    if reason == "statistics":
-        monkeypatch.setattr(networks, "build", with_statistics)
-    made = run(threads=2, dropout=0.1 if reason == "dropout" else 0.0)
-    assert made.cores.count == 1
 
 
 def test_statistics_of_a_normalisation_are_kept(run, monkeypatch):
