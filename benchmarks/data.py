@@ -3,7 +3,8 @@
     python benchmarks/data.py --photos ../shared/photos
 
 Runs validate, prepare and split as a person does, on a quarter, a half and all of the photos and on four times as
-many, and prints seconds and the peak memory of all processes together, by stage. Then enlarges some of the photos to
+many, and prints seconds and the peak memory of all processes together, by stage. Then adds 1 % of photos and runs them
+again, and from nothing, and compares what they wrote, byte for byte. Then enlarges some of the photos to
 about 200 kB each, at several numbers of pixels (a camera's photo of 200 kB has about a million), and compares validate
 + prepare with the time that all cores need just to decode every file once with Pillow.
 """
@@ -26,29 +27,52 @@ import psutil
 from PIL import Image
 
 from depixel import sources, workers
+from depixel.reuse import sha256
 from depixel.validation import MOST_BYTES
 
 STAGES = Path(__file__).resolve().parents[1] / "stages"
 LARGE_BYTES = 200_000
 
 
-def run(raw: Path, stages: Sequence[str]) -> tuple[list[float], list[float]]:
-    """Run stages on the photos in `raw`: for each its seconds, and the peak memory of all its processes in MB."""
+def run(raw: Path, stages: Sequence[str], folder: Path) -> tuple[list[float], list[float]]:
+    """Run stages in `folder` on the photos in `raw`: for each its seconds, and the peak memory of its processes in MB."""
     seconds, peaks = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "params.yaml").write_text("split: {by: photo}", encoding="utf-8")  # however few contributors
-        for stage in stages:
-            start, peak = time.perf_counter(), 0
-            command = [sys.executable, str(STAGES / f"{stage}.py"), *(["--raw", str(raw)] if stage != "split" else [])]
-            process = psutil.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-            while process.poll() is None:
-                peak = max(peak, sum(map(memory, [process, *process.children(recursive=True)])))
-                time.sleep(0.05)
-            if process.returncode:
-                sys.exit(f"{stage} failed")
-            seconds.append(time.perf_counter() - start)
-            peaks.append(peak / 1e6)
+    folder.mkdir(exist_ok=True)
+    (folder / "params.yaml").write_text("split: {by: photo}", encoding="utf-8")  # however few contributors
+    for stage in stages:
+        start, peak = time.perf_counter(), 0
+        command = [sys.executable, str(STAGES / f"{stage}.py"), *(["--raw", str(raw)] if stage != "split" else [])]
+        process = psutil.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+        while process.poll() is None:
+            peak = max(peak, sum(map(memory, [process, *process.children(recursive=True)])))
+            time.sleep(0.05)
+        if process.returncode:
+            sys.exit(f"{stage} failed")
+        seconds.append(time.perf_counter() - start)
+        peaks.append(peak / 1e6)
     return seconds, peaks
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def add_photos(archives: list[Path], stages: Sequence[str]) -> None:
+    """Run the stages, add 1 % of photos, run them again; compare with a run from nothing."""
+    with tempfile.TemporaryDirectory() as place:
+        raw, here, new = (Path(place) / name for name in ("raw", "here", "new"))
+        raw.mkdir()
+        for archive in archives:
+            copy(archive, raw, 0)
+        run(raw, stages, here)
+        for archive in archives[::100]:
+            copy(archive, raw, 1)
+        again, whole = (sum(run(raw, stages, folder)[0]) for folder in (here, new))
+        same = "the same bytes" if hashes(here) == hashes(new) else "OTHER BYTES"
+    click.echo(
+        f"  {len(archives[::100])} of {len(archives)} archives added: {again:.1f} s; from nothing {whole:.1f} s, "
+        f"{again / whole:.0%}; {same}"
+    )
 
 
 def memory(process: psutil.Process) -> int:
@@ -107,19 +131,25 @@ def main(photos: Path, large: int) -> None:
     peaks = {}
     for chosen, copies in ((archives[::4], 1), (archives[::2], 1), (archives, 1), (archives, 4)):
         with tempfile.TemporaryDirectory() as folder:
+            raw, here = Path(folder) / "raw", Path(folder) / "here"
+            raw.mkdir()
             for archive, number in itertools.product(chosen, range(copies)):
-                copy(archive, Path(folder), number)
-            seconds, peaks[copies] = run(Path(folder), stages)
+                copy(archive, raw, number)
+            seconds, peaks[copies] = run(raw, stages, here)
         spent = " + ".join(f"{s:.1f}" for s in seconds)
         taken = ", ".join(f"{peak:.0f}" for peak in peaks[copies])
         click.echo(f"  {copies * len(chosen):4}: {spent} = {sum(seconds):.1f} s; {taken} MB")
     growth = ", ".join(f"{peak / peak_of_one:.2f}" for peak_of_one, peak in zip(peaks[1], peaks[4], strict=True))
     click.echo(f"  four times the photos take {growth} times the memory")
 
+    add_photos(archives, stages)
+
     entries = [entry for entry in sources.Entries(photos) if entry.path.lower().endswith((".jpg", ".jpeg"))]
     for megapixels in (0.7, 1, 2):
         with tempfile.TemporaryDirectory() as folder:
-            paths = [Path(folder) / f"{i}.jpg" for i in range(large)]
+            raw = Path(folder) / "raw"
+            raw.mkdir()
+            paths = [raw / f"{i}.jpg" for i in range(large)]
             work = partial(enlarge, round(megapixels * 1e6))
             list(workers.each(work, list(zip(entries[:: len(entries) // large], paths, strict=False))))
             size = sum(path.stat().st_size for path in paths) / large
@@ -127,7 +157,7 @@ def main(photos: Path, large: int) -> None:
             with ProcessPoolExecutor() as pool:
                 list(pool.map(decode, paths, chunksize=16))
             least = time.perf_counter() - start
-            (validate, prepare), peaks = run(Path(folder), ["validate", "prepare"])
+            (validate, prepare), peaks = run(raw, ["validate", "prepare"], Path(folder) / "here")
         click.echo(
             f"{large} photos of {megapixels} megapixels, {size / 1000:.0f} kB: decoded once {least:.1f} s; "
             f"{validate:.1f} + {prepare:.1f} s = {(validate + prepare) / least:.2f} times as long, {max(peaks):.0f} MB"

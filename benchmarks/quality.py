@@ -2,15 +2,16 @@
 
     python benchmarks/quality.py                                  print the table, benchmarks/quality.csv
     python benchmarks/quality.py train laptop --photos ../shared/photos --bench ../shared/bench
-    python benchmarks/quality.py train mine --set train.width=64 --photos ../shared/photos --bench ../shared/bench
-    python benchmarks/quality.py score laptop --views 8 --bench ../shared/bench
+    python benchmarks/quality.py train ablations --photos ../shared/photos --bench ../shared/bench
+    python benchmarks/quality.py score laptop --bench ../shared/bench
     python benchmarks/quality.py ship laptop --sources ../shared/photos/SOURCES.md
 
-`train` runs the data stages and the training with params.yaml and the settings of that row, or with those of `--set`,
-in .scratch/quality, and goes on there if it was interrupted. Then it does what `score` does with a pretrained model:
-restore the test set of `--bench`, let the `score.py` that lies beside it score the submission, and write the row.
-Nothing is trained or tuned on that test set. Intervals are 95 %, over the choice of its photos. `ship` puts a trained
-model into models/pretrained, and a card that quotes its rows beside that; `dvc add models/pretrained` is left to do.
+What rows there are, in which groups, and in what each differs from params.yaml stands in benchmarks/quality.yaml.
+`train` runs the data stages and the training of a row, or of all rows of a group, in .scratch/quality; what is trained
+already is not trained again, and what was interrupted goes on. Then it does what `score` does: restore the test set of
+`--bench`, let the `score.py` that lies beside it score the submission, and write the row. Nothing is trained or tuned
+on that test set. Intervals are 95 %, over the choice of its photos. `ship` puts a trained model into models/pretrained,
+and a card that quotes its rows beside that; `dvc add models/pretrained` is left to do.
 
 The table is of this code. How its network was found stands in benchmarks/search.csv: short trainings by earlier code on
 22 900 photos, cut off after `samples` of a schedule of `of`, scored on 2 400 validation photos, by one view.
@@ -18,10 +19,12 @@ The table is of this code. How its network was found stands in benchmarks/search
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import numpy as np
@@ -31,9 +34,11 @@ import yaml
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]  # the library beside this file, whatever is installed
 
+import training  # noqa: E402
 import variants  # noqa: E402, F401  networks that only this table has
 
 from depixel import evaluation  # noqa: E402
+from depixel.batches import Photos  # noqa: E402
 from depixel.card import LIMITS, introduction  # noqa: E402
 from depixel.challenge import areas, read_targets, read_test_set, write_submission  # noqa: E402
 from depixel.command import PlainGroup, run_stage  # noqa: E402
@@ -42,42 +47,77 @@ from depixel.errors import DepixelError  # noqa: E402
 from depixel.files import replacing  # noqa: E402
 from depixel.networks import parameter_count  # noqa: E402
 from depixel.pixelation import prepare_image  # noqa: E402
-from depixel.restoration import PRETRAINED, Restorer, model_path  # noqa: E402
+from depixel.restoration import Restorer, model_path  # noqa: E402
+from depixel.training import TrainSettings  # noqa: E402
 
+PLAN = PROJECT / "benchmarks/quality.yaml"
 TABLE = PROJECT / "benchmarks/quality.csv"
+LEARNED = ["photos", "samples", "samples_per_second", "memory_gb"]
+ENDS = [ratio + end for ratio in evaluation.RATIOS for end in ("", "_low", "_high")]
 COLUMNS = [
-    "name",
-    "group",
-    "settings",
-    "views",
-    "projection",
-    "network",
-    "width",
-    "parameters",
-    "weights",
-    "photos",
-    "samples",
-    "samples_per_second",
-    "memory_gb",
-    "images_per_second",
-    "ratio_mean",
-    "ratio_mean_low",
-    "ratio_mean_high",
-    "ratio_pooled",
-    "ratio_pooled_low",
-    "ratio_pooled_high",
-    "scored_samples",
-    "hardware",
-    "note",
+    *("name", "group", "settings", "views", "projection", "network", "width", "parameters", "weights"),
+    *LEARNED,
+    *("images_per_second", *ENDS, *(f"difference_{end}" for end in ENDS), "scored_samples", "hardware"),
 ]
-DATA_STAGES = ("validate", "prepare", "split")
-PATH = click.Path(path_type=Path)
-photos_option = click.option("--photos", type=click.Path(exists=True, path_type=Path), required=True)
-bench_option = click.option("--bench", type=click.Path(exists=True, path_type=Path), required=True)
-views_option = click.option("--views", type=click.Choice([1, 2, 8]), default=1, show_default=True)
-projection_option = click.option("--projection", type=click.Choice(["interval", "center"]), default="interval")
-group_option = click.option("--group", default="", help="Which part of the table the row belongs to.")
-note_option = click.option("--note", default="")
+folder_option = click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=PROJECT / ".scratch/quality",
+    help="For what is made on the way.",
+)
+EXISTING = click.Path(exists=True, path_type=Path)
+photos_option = click.option("--photos", type=EXISTING, required=True)
+bench_option = click.option("--bench", type=EXISTING, required=True)
+names_argument = click.argument("names", nargs=-1, required=True, metavar="ROW_OR_GROUP...")
+
+
+class Row(NamedTuple):
+    """A row of the plan. settings: by SECTION.KEY. The other fields are explained in quality.yaml."""
+
+    name: str
+    group: str
+    settings: dict
+    start: str | None
+    minutes: float | None
+    models: list[str]
+    views: list[tuple[int, str]]
+    reference: str | None
+
+    def described(self) -> str:
+        """The settings as the table tells them."""
+        start = {"start": self.start} if self.start else {}
+        return " ".join(f"{key}={value}" for key, value in (start | self.settings).items())
+
+
+def plan() -> dict[str, Row]:
+    """All rows, by name."""
+    rows = {}
+    for group, content in yaml.safe_load(PLAN.read_text(encoding="utf-8")).items():
+        views = [tuple(pair) for pair in content.get("views", [[1, "interval"]])]
+        for name, own in content["rows"].items():
+            given = content.get("settings", {}) | own if "models" not in own else own
+            settings = {key: value for key, value in given.items() if "." in key}
+            own = {key: given.get(key) for key in ("start", "minutes")}
+            rows[name] = Row(
+                name,
+                group,
+                settings,
+                **own,
+                models=given.get("models", []),
+                views=views,
+                reference=content.get("reference"),
+            )
+    return rows
+
+
+def chosen(names: tuple[str, ...]) -> list[Row]:
+    """The rows of these names or groups."""
+    rows = plan()
+    found = [row for name in names for row in rows.values() if name in (row.name, row.group)]
+    for name in names:
+        if not any(name in (row.name, row.group) for row in found):
+            raise click.BadParameter(f"{name!r}: {PLAN.name} has the rows {', '.join(rows)}", param_hint="ROW_OR_GROUP")
+    return found
 
 
 @click.group(
@@ -92,25 +132,38 @@ def main(context: click.Context) -> None:
 def show() -> None:
     """Print the table, a part for each group."""
     for group, rows in read_table().groupby("group", sort=False):
-        rows = evaluation.readable(rows)
-        shown = ["name", "settings", "views", "parameters", "samples", "samples_per_second", *evaluation.RATIOS, "note"]
-        click.echo(f"\n{group}\n" + rows[shown].to_string(index=False, justify="left"))
+        rows["minutes"] = (rows["samples"] / rows["samples_per_second"] / 60).round().astype("Int64")
+        ratios = ["ratio_mean", "ratio_pooled"]
+        if rows["difference_ratio_mean"].notna().any():
+            for ratio in tuple(ratios):
+                ratios.append(f"difference_{ratio}")
+                rows[ratios[-1]] = [
+                    f"{value:+.4f} [{low:+.4f}, {high:+.4f}]" if value == value else ""
+                    for value, low, high in rows[
+                        [f"difference_{ratio}{end}" for end in ("", "_low", "_high")]
+                    ].to_numpy()
+                ]
+        facts = ["settings", "views", "projection", "parameters", "photos", "samples", "minutes", *LEARNED[2:]]
+        shown = [fact for fact in facts if rows[fact].nunique() > 1]  # what all have in common is in quality.yaml
+        printed = evaluation.readable(rows)[["name", *shown, *ratios]]
+        click.echo(f"\n{group}\n" + printed.to_string(index=False, justify="left", na_rep=""))
 
 
 def read_table() -> pd.DataFrame:
-    return pd.read_csv(TABLE, keep_default_na=False) if TABLE.is_file() else pd.DataFrame(columns=COLUMNS)
+    whole = ["parameters", "photos", "samples", "samples_per_second", "images_per_second", "scored_samples"]
+    return pd.read_csv(TABLE, dtype=dict.fromkeys(whole, "Int64")) if TABLE.is_file() else pd.DataFrame(columns=COLUMNS)
 
 
 def write_row(row: dict) -> None:
     """Add a row to the table, or put it in the place of the one with its name, views and projection."""
-    rows = read_table().to_dict("records")
-    same = [[str(other[key]) == str(row[key]) for key in ("name", "views", "projection")] for other in rows]
-    for other, (named, *_) in zip(rows, same, strict=True):
-        row["group"] = row["group"] or (other["group"] if named else "")
-    place = next((i for i, equal in enumerate(same) if all(equal)), len(rows))
-    rows[place : place + 1] = [row]
+    key = ["name", "views", "projection"]
+    others = read_table()
+    others = others[(others[key] != [row[column] for column in key]).any(axis=1)]
+    table = pd.concat([others, pd.DataFrame([row])], ignore_index=True)[COLUMNS]
+    places = {name: i for i, name in enumerate(plan())}
+    table = table.sort_values("name", key=lambda names: names.map(places), kind="stable")
     with replacing(TABLE) as beside:
-        pd.DataFrame(rows)[COLUMNS].to_csv(beside, index=False, lineterminator="\n")
+        table.to_csv(beside, index=False, lineterminator="\n")
 
 
 def python(*arguments: str | Path, cwd: Path) -> None:
@@ -119,82 +172,163 @@ def python(*arguments: str | Path, cwd: Path) -> None:
 
 
 @main.command()
-@click.argument("name")
+@names_argument
 @photos_option
 @bench_option
-@click.option("--set", "changes", multiple=True, metavar="SECTION.KEY=VALUE", help="Differs from params.yaml.")
-@click.option("--folder", type=PATH, default=PROJECT / ".scratch/quality", help="For what is made on the way.")
-@views_option
-@projection_option
-@group_option
-@note_option
-def train(
-    name: str, photos: Path, bench: Path, changes: tuple[str, ...], folder: Path, views: int, projection: str, **labels
-) -> None:
-    """Train the model of a row and score it."""
-    known = read_table().query("name == @name")
-    if not changes and len(known):
-        changes = tuple(known["settings"].iloc[0].split())
+@folder_option
+def train(names: tuple[str, ...], photos: Path, bench: Path, folder: Path) -> None:
+    """Train the models of rows and score them."""
+    for row in chosen(names):
+        click.echo(f"{row.name}: {row.described() or 'as params.yaml says'}")
+        make(row, photos.resolve(), folder.resolve())
+        write_rows(row, bench, folder)
+
+
+def make(row: Row, photos: Path, folder: Path) -> None:
+    """Train the model of a row; and first those it needs that are not there."""
+    for needed in filter(None, [*row.models, row.start]):
+        if not model_file(needed, folder).is_file():
+            make(plan()[needed], photos, folder)
+    if row.models:
+        return
+    run = folder / row.name
     settings = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
-    for change in changes:
-        key, equals, value = change.partition("=")
-        section, _, name_of_key = key.partition(".")
-        if not equals or name_of_key not in settings.get(section, {}) or " " in value:
-            raise click.BadParameter(f"{change!r}: must be SECTION.KEY=VALUE, of params.yaml, without spaces")
-        settings[section][name_of_key] = yaml.safe_load(value)
-    data, run = prepare(photos.resolve(), settings, folder), folder / name
+    for change, value in row.settings.items():
+        section, _, key = change.partition(".")
+        if key not in settings.get(section, {}):
+            raise DepixelError(f"{PLAN.name}: {row.name}: {change} is not in params.yaml")
+        settings[section][key] = value
+    if row.start:
+        settings["train"]["init"] = "pretrained"
+        (run / "pretrained").mkdir(parents=True, exist_ok=True)
+        for suffix in (".safetensors", ".json"):
+            shutil.copy(model_file(row.start, folder).with_suffix(suffix), run / f"pretrained/{row.start}{suffix}")
     run.mkdir(parents=True, exist_ok=True)
     (run / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    inputs = ["--prepared", data / "data/prepared", "--split", data / "data/split.csv"]
-    python(PROJECT / "benchmarks/variants.py", *inputs, "--pretrained", PROJECT / "models/pretrained", cwd=run)
-    log = json.loads((run / "logs/training.json").read_text(encoding="utf-8"))
-    sides = json.loads((data / "metrics/split.json").read_text(encoding="utf-8"))
-    epochs = len(pd.read_csv(run / "metrics/training.csv"))
-    write_row(
-        {
-            "name": name,
-            "settings": " ".join(changes),
-            "photos": sides["train"]["photos"],
-            "samples": epochs * sides["train"]["photos"],
-            "samples_per_second": round(log["samples_per_second"]),
-            "memory_gb": round(log["memory_bytes"] / 1e9, 2),
-            **scored([run / "models/depixel.safetensors"], bench, views, projection),
-            **labels,
-        }
-    )
+    prepared = prepare(photos, settings, folder)
+    python(PROJECT / "stages/split.py", "--index", prepared / "index.csv", cwd=run)
+    if row.minutes:
+        settings["train"]["epochs"] = epochs_in(row.minutes, settings, prepared, run)
+        (run / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    inputs = ["--prepared", prepared, "--pretrained", run / "pretrained"]
+    python(PROJECT / "benchmarks/variants.py", *inputs, cwd=run)
 
 
 def prepare(photos: Path, settings: dict, folder: Path) -> Path:
-    """Run the data stages unless they have been; returns the folder, one for each set of their settings.
+    """Validate and prepare unless it has been done; returns the prepared photos, a folder for each set of settings.
 
     Photos that changed in the same place are not noticed: then delete that folder.
     """
-    described = json.dumps([str(photos), settings["prepare"], settings["split"]])
+    described = json.dumps([str(photos), settings["prepare"]])
     data = folder / f"data_{hashlib.sha256(described.encode()).hexdigest()[:8]}"
-    if not (data / "metrics/split.json").is_file():
+    if not (data / "metrics/done").is_file():
         data.mkdir(parents=True, exist_ok=True)
         (data / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-        for stage in DATA_STAGES:
-            python(PROJECT / f"stages/{stage}.py", *(["--raw", photos] if stage != "split" else []), cwd=data)
-    return data.resolve()
+        for stage in ("validate", "prepare"):
+            python(PROJECT / f"stages/{stage}.py", "--raw", photos, cwd=data)
+        (data / "metrics/done").touch()
+    return data / "data/prepared"
+
+
+def epochs_in(minutes: float, settings: dict, prepared: Path, run: Path) -> float:
+    """How many epochs can be trained in so many minutes; measured once for a run, or it could not be gone on with."""
+    noted = run / "epochs.json"
+    if not noted.is_file():
+        sides = [Photos.load(prepared, run / "data/split.csv", name, larger=True) for name in ("train", "validation")]
+        step = training.train_step(sides[0], sides[1].first(64), TrainSettings(**settings["train"]))
+        epochs = minutes * 60 / step * settings["train"]["batch_size"] / len(sides[0])
+        noted.write_text(json.dumps(round(epochs, 3)), encoding="utf-8")
+    return json.loads(noted.read_text(encoding="utf-8"))
 
 
 @main.command()
-@click.argument("model")
+@names_argument
 @bench_option
-@click.option("--name", help="Of the row; that of the model if not given.")
-@views_option
-@projection_option
-@group_option
-@note_option
-def score(model: str, bench: Path, name: str | None, views: int, projection: str, **labels) -> None:
-    """Score a model: a pretrained one by its name, or any other by its path; `+` averages several."""
-    name = name or Path(model).stem
-    known = read_table().query("name == @name")
-    trained = ["settings", "photos", "samples", "samples_per_second", "memory_gb"]
-    learned = {key: known[key].iloc[0] if len(known) else "" for key in trained}
-    paths = [PROJECT / path if path.parent == PRETRAINED else path for path in map(model_path, model.split("+"))]
-    write_row({"name": name, **learned, **scored(paths, bench, views, projection), **labels})
+@folder_option
+def score(names: tuple[str, ...], bench: Path, folder: Path) -> None:
+    """Score the models of rows, those that were trained here or else the pretrained ones."""
+    for row in chosen(names):
+        write_rows(row, bench, folder)
+
+
+def write_rows(row: Row, bench: Path, folder: Path) -> None:
+    """Score the model of a row in each way that its group asks for, and write that into the table."""
+    learned = trained(row, folder)
+    for views, projection in row.views:
+        found, samples = scored(row, bench, folder, views, projection)
+        if row.reference and row.name != row.reference:
+            _, others = scored(plan()[row.reference], bench, folder, views, projection)
+            models = {"model": samples, "reference": others}
+            difference = evaluation.intervals(models, ("model", "reference")).iloc[-1]
+            found |= {f"difference_{end}": round(difference[end], 4) for end in ENDS}
+        write_row({"name": row.name, "group": row.group, "settings": row.described(), **learned, **found})
+
+
+def trained(row: Row, folder: Path) -> dict:
+    """The columns `LEARNED`: as the training here left them, or as the table knows them; of averaged models, none."""
+    run, known = folder / row.name, read_table().query("name == @row.name")
+    if not (run / "models/depixel.safetensors").is_file():
+        return known[LEARNED].iloc[0].to_dict() if len(known) and not row.models else {}
+    log = json.loads((run / "logs/training.json").read_text(encoding="utf-8"))
+    photos = json.loads((run / "metrics/split.json").read_text(encoding="utf-8"))["train"]["photos"]
+    settings = TrainSettings(**yaml.safe_load((run / "params.yaml").read_text(encoding="utf-8"))["train"])
+    before = trained(plan()[row.start], folder)["samples"] if row.start else 0
+    return {
+        "photos": photos,
+        "samples": before + round(settings.epochs * photos),
+        "samples_per_second": round(log["samples_per_second"]),
+        "memory_gb": round(log["memory_bytes"] / 1e9, 2),
+    }
+
+
+def model_file(name: str, folder: Path) -> Path:
+    """Where the model of a row is: as trained here, or else the pretrained one, if there is one."""
+    here = folder / name / "models/depixel.safetensors"
+    return here if here.is_file() else PROJECT / model_path(name)
+
+
+def scored(row: Row, bench: Path, folder: Path, views: int, projection: str) -> tuple[dict, pd.DataFrame]:
+    """What the table says of a row's model, and its `sample_table`."""
+    restorer = Restorer.averaging([Restorer.load(model_file(name, folder)) for name in row.models or [row.name]])
+    samples = read_test_set(bench / "test_set.pkl")
+    where = areas(samples.known)
+    start = time.perf_counter()
+    predictions = restorer.predict(samples.pixelated, where, views, projection=projection)
+    seconds = time.perf_counter() - start
+    submission = folder / "submission.bin"
+    write_submission(submission, predictions)
+    score = subprocess.run([sys.executable, bench / "score.py", submission], stdout=subprocess.PIPE, text=True)
+    if score.returncode:
+        sys.exit(score.returncode)
+    official = json.loads(score.stdout)
+    table, identity = sample_tables(predictions, *read_targets(bench))
+    ratios = evaluation.intervals({"model": table, "identity": identity}, ("model", "identity")).iloc[0]
+    for ratio in evaluation.RATIOS:
+        if abs(official[ratio] - ratios[ratio]) > 1e-4:
+            sys.exit(f"score.py says {ratio} {official[ratio]}, depixel {ratios[ratio]}")
+    click.echo(f"{row.name}: " + json.dumps({"views": views, "projection": projection, **official}))
+    return {
+        "views": views,
+        "projection": projection,
+        "network": restorer.configuration.network,
+        "width": restorer.configuration.width,
+        "parameters": parameter_count(restorer.network),
+        "weights": restorer.digest(),
+        "images_per_second": round(len(predictions) / seconds),
+        "scored_samples": len(predictions),
+        "hardware": hardware(restorer.device),
+        **{end: round(ratios[end], 4) for end in ENDS},
+    }, table
+
+
+def sample_tables(predictions: list[np.ndarray], photos: np.ndarray, areas: np.ndarray) -> list[pd.DataFrame]:
+    """`evaluation.sample_table` of the predictions and of the identity."""
+    pairs = [prepare_image(photos[None, i % len(photos)], *area) for i, area in enumerate(areas.tolist())]
+    targets, identities = [target for *_, target in pairs], [shown[~known] for shown, known, _ in pairs]
+    errors = [evaluation.squared_errors(p, targets) for p in (predictions, identities)]
+    names = [("bench", str(i)) for i in range(len(photos))]
+    table = evaluation.sample_table(names, areas, *errors)
+    return [table, table.assign(squared_error=errors[1])]
 
 
 CARD = """\
@@ -227,10 +361,8 @@ The code that made it has sha256 {sources_hash}; environment: {versions}.
 
 @main.command()
 @click.argument("name")
-@click.option("--folder", type=PATH, default=PROJECT / ".scratch/quality", help="Where it was trained.")
-@click.option(
-    "--sources", type=click.Path(exists=True, path_type=Path), required=True, help="Whose photos, what terms."
-)
+@folder_option
+@click.option("--sources", type=EXISTING, required=True, help="Whose photos, what terms.")
 def ship(name: str, folder: Path, sources: Path) -> None:
     """Put a trained model among the pretrained ones."""
     weights = PROJECT / model_path(name)
@@ -257,52 +389,6 @@ def ship(name: str, folder: Path, sources: Path) -> None:
     )
     with replacing(PROJECT / f"models/{name}.md") as beside:
         beside.write_text(text + LIMITS, encoding="utf-8", newline="\n")
-
-
-def scored(models: list[Path], bench: Path, views: int, projection: str) -> dict:
-    """What the table says of models whose predictions are averaged, or of one."""
-    restorer = Restorer.averaging([Restorer.load(path) for path in models])
-    samples = read_test_set(bench / "test_set.pkl")
-    where = areas(samples.known)
-    start = time.perf_counter()
-    predictions = restorer.predict(samples.pixelated, where, views, projection=projection)
-    seconds = time.perf_counter() - start
-    submission = PROJECT / ".scratch/submission.bin"
-    write_submission(submission, predictions)
-    score = subprocess.run([sys.executable, bench / "score.py", submission], stdout=subprocess.PIPE, text=True)
-    if score.returncode:
-        sys.exit(score.returncode)
-    official = json.loads(score.stdout)
-    ratios = intervals(predictions, *read_targets(bench))
-    for ratio in evaluation.RATIOS:
-        if abs(official[ratio] - ratios[ratio]) > 1e-4:
-            sys.exit(f"score.py says {ratio} {official[ratio]}, depixel {ratios[ratio]}")
-    click.echo(json.dumps({"views": views, "projection": projection, **official}))
-    return {
-        "views": views,
-        "projection": projection,
-        "network": restorer.configuration.network,
-        "width": restorer.configuration.width,
-        "parameters": parameter_count(restorer.network),
-        "weights": restorer.digest(),
-        "images_per_second": round(len(predictions) / seconds),
-        "scored_samples": len(predictions),
-        "hardware": hardware(restorer.device),
-        **{key: round(value, 4) for key, value in ratios.items()},
-    }
-
-
-def intervals(predictions: list[np.ndarray], photos: np.ndarray, areas: np.ndarray) -> dict[str, float]:
-    """The ratios and the ends of their intervals."""
-    pairs = [prepare_image(photos[None, i % len(photos)], *area) for i, area in enumerate(areas.tolist())]
-    targets, identities = [target for *_, target in pairs], [shown[~known] for shown, known, _ in pairs]
-    errors = [evaluation.squared_errors(p, targets) for p in (predictions, identities)]
-    names = [("bench", str(i)) for i in range(len(photos))]
-    table = evaluation.sample_table(names, areas, *errors)
-    row = evaluation.intervals(
-        {"model": table, "identity": table.assign(squared_error=errors[1])}, ("model", "identity")
-    )
-    return row.drop(columns="model").iloc[0].to_dict()
 
 
 if __name__ == "__main__":

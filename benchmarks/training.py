@@ -45,7 +45,7 @@ def seconds(work: Callable[[], object], times: int = STEPS) -> float:
 def train_step(photos: Photos, validation: Photos, settings: TrainSettings) -> float:
     """Seconds of one whole training step, drawing included."""
     run = Run(settings, PixelationSettings(), photos, validation, Path("unused"))
-    chosen = np.arange(settings.batch_size)
+    chosen = np.arange(settings.batch_size) % len(photos)
     return seconds(lambda: run._train_step(*run._samples(chosen, 0)))
 
 

@@ -44,7 +44,7 @@ brackets are 95 % confidence intervals over photos.
 | snapshot | {snapshot} |
 | split | by {split.by}, seed {split.seed}: {sides} |
 | start | {start} |
-| training | seed {train.seed}, best epoch {best_epoch} of {train.epochs}, {validation_rmse:.3f} in validation |
+| training | seed {train.seed}, best epoch {best_epoch} of {train.epochs:g}, {validation_rmse:.3f} in validation |
 
 All settings:
 

@@ -1,5 +1,6 @@
 """The prepared photos at rest: packed arrays of square gray images, and one index."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,12 @@ class Photo(NamedTuple):
 
 def load_index(path: str | Path) -> list[Photo]:
     """Read the index: N rows, those of the arrays. Raises `DepixelError` if it is not there or no index."""
-    return list(read_table(path, Photo, MADE_BY))
+    return list(read_index(path))
+
+
+def read_index(path: str | Path) -> Iterator[Photo]:
+    """The same, row by row."""
+    return read_table(path, Photo, MADE_BY)
 
 
 def load_images(path: str | Path, count: int) -> np.ndarray:

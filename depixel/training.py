@@ -4,7 +4,6 @@ A run is a function of its settings, the photos and the code. Its position (epoc
 so a run that was interrupted goes on from its last checkpoint exactly as if it had not been.
 """
 
-import ast
 import hashlib
 import inspect
 import json
@@ -24,7 +23,7 @@ from depixel import networks
 from depixel.batches import Photos, fixed_batch, fixed_samples, training_batch
 from depixel.blocks import Blocks, cut_windows
 from depixel.checkpoints import Checkpoints
-from depixel.environment import hardware, versions
+from depixel.environment import hardware, sources_of, versions
 from depixel.errors import DepixelError
 from depixel.memory import keep_freed_memory
 from depixel.metrics import rmse_mean, rmse_pooled
@@ -44,7 +43,7 @@ class TrainSettings(Settings):
     width: int = Field(32, ge=1, le=1024, description="channels of the first level")
     init: Literal["random", "pretrained"] = Field("random", description="weights to start from")
     dropout: float = Field(0.0, ge=0, lt=1)
-    epochs: int = Field(20, ge=1)
+    epochs: float = Field(20, gt=0, description="how often each photo is shown; may be a fraction")
     batch_size: int = Field(64, ge=1)
     optimizer: Literal["muon", "adamw", "adam", "sgd"] = "muon"
     learning_rate: float = Field(2e-3, gt=0)
@@ -147,7 +146,7 @@ class Run:
         self.average.to(self.device, memory_format=torch.channels_last).load_state_dict(self.network.state_dict())
         self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
         self.optimizer = self._optimizer()
-        self.steps = settings.epochs * self.steps_per_epoch
+        self.steps = math.ceil(settings.epochs * self.steps_per_epoch)
         self.step = 0
         self.stop = False
         self.table: list[Epoch] = []
@@ -156,7 +155,7 @@ class Run:
     # -- the loop ----------------------------------------------------------------------------------------------------
 
     def epochs(self, on_step: Callable[[int, float], None] = lambda step, rmse: None) -> Iterator[Epoch]:
-        """Train from where the run stands; yield the table's row after each epoch.
+        """Train from where the run stands; yield the table's row after each epoch, the last of which may be cut short.
 
         Args:
             on_step: called after each step with the number of steps done and the RMSE of its batch.
@@ -166,13 +165,14 @@ class Run:
         """
         while not self.finished:
             epoch = self.step // self.steps_per_epoch
+            steps = min(self.steps_per_epoch, self.steps - epoch * self.steps_per_epoch)
             order = self.training.order(f"order {self.settings.seed} {epoch}")
-            for i in range(self.step % self.steps_per_epoch, self.steps_per_epoch):
+            for i in range(self.step % self.steps_per_epoch, steps):
                 chosen = order[i * self.settings.batch_size : (i + 1) * self.settings.batch_size]
                 self.train_errors.append(self._train_step(*self._samples(chosen, epoch)))
                 self.step += 1
                 on_step(self.step, self.train_errors[-1])
-                if i + 1 < self.steps_per_epoch and self._checkpoint():
+                if i + 1 < steps and self._checkpoint():
                     return
             row = self._finish_epoch(epoch)
             stopped = self._checkpoint()
@@ -301,7 +301,7 @@ class Run:
     def _digest_of_sources(self):
         digest = hashlib.sha256()
         # the network may be another's, registered from elsewhere
-        for source in dict.fromkeys([*sources(), Path(inspect.getfile(type(self.network)))]):
+        for source in dict.fromkeys([*sources_of(__file__), Path(inspect.getfile(type(self.network)))]):
             digest.update(source.read_bytes())
         return digest
 
@@ -352,18 +352,3 @@ class Run:
     def _generators(self) -> list:
         """The modules of torch that hold the random generators in use."""
         return [torch.random] if self.device == "cpu" else [torch.random, getattr(torch, self.device)]
-
-
-def sources() -> list[Path]:
-    """The files of this module and of all modules of `depixel` that it imports, themselves or through others."""
-    folder, found, todo = Path(__file__).parent, set(), ["__init__", Path(__file__).stem]
-    while todo:
-        path = folder / f"{todo.pop()}.py"
-        if path not in found and path.is_file():
-            found.add(path)
-            for node in ast.walk(ast.parse(path.read_bytes())):
-                if isinstance(node, ast.ImportFrom) and node.module == "depixel":
-                    todo += [alias.name for alias in node.names]
-                elif isinstance(node, ast.ImportFrom) and node.module.startswith("depixel."):
-                    todo.append(node.module.removeprefix("depixel."))
-    return sorted(found)

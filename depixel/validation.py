@@ -4,13 +4,14 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
-from depixel import photos, sources
+from depixel import photos, reuse, sources
 from depixel.errors import DepixelError
 from depixel.files import replacing
 from depixel.photos import UnreadableError
@@ -50,15 +51,20 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
-def validate(entries: Iterable[Entry], workers: int | None = None) -> Iterator[Verdict]:
+def validate(entries: Iterable[Entry], workers: int | None = None, known: Iterable[Verdict] = ()) -> Iterator[Verdict]:
     """Yield the verdict on each entry, in order; the same whatever the number of `workers` (None: all cores).
+
+    Args:
+        known: verdicts of an earlier validation by this code, in order, see `known_verdicts`. A file that has the
+            content it had then is not looked at again.
 
     The rules, in the order in which they are checked: (1) the name ends in .jpg, .JPG, .jpeg or .JPEG; (2) at most
     250 000 bytes; (3) Pillow can decode it; (4) RGB or grayscale, both sides at least 100 pixels; (5) the values are
     not all the same; (6) not the same bytes as an earlier valid file.
     """
     valid = _Valid()
-    for verdict in each(judge, entries, workers, _crashed):
+    tasks = reuse.matched(entries, known, lambda file: path_of(file.contributor, file.name))
+    for verdict in each(_judge_unless_known, tasks, workers, _crashed):
         if verdict.code == 0 and (earlier := valid.add(verdict)):
             verdict = verdict._replace(code=6, reason=f"the same bytes as {earlier}")
         yield verdict
@@ -107,7 +113,17 @@ def judge(entry: Entry) -> Verdict:
     return verdict
 
 
-def _crashed(entry: Entry, fault: str) -> Verdict:
+def _judge_unless_known(task: tuple[Entry, Verdict | None]) -> Verdict:
+    entry, known = task
+    if known and known.sha256 and known.bytes == entry.size:
+        with suppress(UnreadableError):
+            if hashlib.sha256(sources.read(entry, MOST_BYTES)).hexdigest() == known.sha256:
+                return known._replace(code=0, reason="") if known.code == 6 else known
+    return judge(entry)
+
+
+def _crashed(task: tuple[Entry, Verdict | None], fault: str) -> Verdict:
+    entry, _ = task
     return Verdict(entry.contributor, entry.name, entry.size, code=3, reason=f"its decoding crashed ({fault})")
 
 
@@ -119,7 +135,8 @@ def _flat(image: Image.Image) -> bool:
 def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | Path) -> dict:
     """Write manifest.csv and invalid.log, row by row, to a `folder` that replaces an earlier one as a whole.
 
-    The log is the classic one: `contributor/name,CODE` and a newline for each invalid file.
+    The log is the classic one: `contributor/name,CODE` and a newline for each invalid file. The record that
+    `known_verdicts` trusts is written beside them.
 
     Returns:
         The numbers of files, of valid ones, of their contributors, of the invalid ones by rule, and of the archives
@@ -130,7 +147,7 @@ def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | 
     """
     folder = Path(folder)
     names = {path.name for path in folder.glob("[!.]*")}
-    if not folder.name or not names <= {"manifest.csv", "invalid.log"}:
+    if not folder.name or not names <= {"manifest.csv", "invalid.log", reuse.RECORD}:
         raise DepixelError(f"{folder}: is replaced as a whole; name a folder that has no other files in it")
     codes, reasons, contributors, archives = Counter(), Counter(), set(), 0
     with replacing(folder) as beside:
@@ -156,6 +173,7 @@ def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | 
                 f"{MOST_BYTES} bytes, RGB or grayscale, {LEAST_SIDE} pixels or more on each side; contributors' ZIPs "
                 f"or folders of such go there. To try the pipeline: `depixel sample {root}`"
             )
+        reuse.write_record(beside, reuse.maker(__file__), {"manifest.csv": reuse.sha256(beside / "manifest.csv")})
     return {
         "files": codes.total(),
         "valid": codes[0],
@@ -163,6 +181,12 @@ def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | 
         "invalid": {f"{code} {rule}": codes[code] for code, rule in RULES.items()},
         "unreadable_archives": archives,
     }
+
+
+def known_verdicts(folder: str | Path) -> Iterator[Verdict]:
+    """The verdicts that an earlier validation by this code left in `folder`; none if they are not just that."""
+    if reuse.reusable(Path(folder), reuse.maker(__file__), ["manifest.csv"]):
+        yield from load_manifest(Path(folder) / "manifest.csv")
 
 
 def load_manifest(path: str | Path) -> Iterator[Verdict]:

@@ -141,7 +141,7 @@ def resume(run: Run) -> None:
 def position(run: Run) -> str:
     """Which step was the last."""
     epoch = -(-run.step // run.steps_per_epoch)
-    return f"step {run.step} of {run.steps} (epoch {epoch} of {run.settings.epochs})"
+    return f"step {run.step} of {run.steps} (epoch {epoch} of {run.settings.epochs:g})"
 
 
 @contextmanager

@@ -40,6 +40,7 @@ def main(
     Writes
       data/validated/manifest.csv   one row for each file: its verdict (code 0 = valid) and what is known of it
       data/validated/invalid.log    contributor/name,CODE for each invalid file
+      data/validated/made_by.json   by which code, so that the next run looks only at files that are new or changed
       metrics/validation.json       counts
 
     \b
@@ -50,7 +51,12 @@ def main(
     if copy_to:
         validation.check_copies(copy_to, name_format)
     entries = sources.Entries(raw)
-    verdicts = progress(validation.validate(entries, workers), total=len(entries), desc="validate", unit=" files")
+    verdicts = progress(
+        validation.validate(entries, workers, validation.known_verdicts(out)),
+        total=len(entries),
+        desc="validate",
+        unit=" files",
+    )
     counts = validation.write_verdicts(verdicts, out, raw)
     write_json(metrics, counts)
     if copy_to:

@@ -30,27 +30,54 @@ def test_the_table_is_printed(table):
         assert name in printed
 
 
-def test_a_model_is_trained_scored_and_shipped(shared, reproduced, tmp_path):
+PLAN = """
+tests:
+  reference: tiny
+  views: [[1, interval], [2, center]]
+  rows:
+    tiny: {train.epochs: 3}
+    further: {start: tiny, train.epochs: 1.5}
+    timed: {minutes: 0.05}
+    mean: {models: [tiny, laptop]}
+"""
+
+
+def test_models_are_trained_scored_and_shipped(shared, reproduced, tmp_path):
     folder = clone(reproduced, tmp_path / "clone")
     run("dvc", "pull", "data/raw.dvc", "data/test_set.dvc", "models/pretrained.dvc", cwd=folder)
     bench = shutil.copytree(folder / "data/test_set", tmp_path / "bench")
     shutil.copy(shared / "bench/score.py", bench)
-    command = [*QUALITY, "train", "tiny", "--photos", str(folder / "data/raw"), "--bench", str(bench)]
+    with (folder / "benchmarks/quality.yaml").open("a", encoding="utf-8") as file:
+        file.write(PLAN)
     before = pd.read_csv(folder / "benchmarks/quality.csv", dtype=str, keep_default_na=False)
-    run(*command, "--set", "train.epochs=3", "--group", "tests", cwd=folder)
-    run(*command, cwd=folder)  # what is trained already is not trained again, and stands in the table once
+    command = [*QUALITY, "train", "tests", "--photos", str(folder / "data/raw"), "--bench", str(bench)]
+    assert "tiny" in run(*QUALITY, "train", "tinny", *command[3:], cwd=folder, code=2).stderr
     sources = tmp_path / "sources.md"
     sources.write_text("# Where\nfrom nowhere\n", encoding="utf-8")
+    run(*command, cwd=folder)
     run(*QUALITY, "ship", "tiny", "--sources", str(sources), cwd=folder)
-    run(*QUALITY, "score", "tiny", "--views", "2", "--bench", str(bench), cwd=folder)
-    run(*QUALITY, "score", "tiny+laptop", "--name", "both", "--bench", str(bench), "--group", "tests", cwd=folder)
     after = pd.read_csv(folder / "benchmarks/quality.csv", dtype=str, keep_default_na=False)
-    rows = after[after["group"] == "tests"]
-    assert list(zip(rows["name"], rows["views"], strict=True)) == [("tiny", "1"), ("tiny", "2"), ("both", "1")]
-    assert list(rows["settings"]) == ["train.epochs=3", "train.epochs=3", ""]
-    np.testing.assert_array_equal(after[: len(before)].to_numpy(), before.to_numpy())  # other rows stay as they are
+    rows = after[after["group"] == "tests"].set_index(["name", "views"])
+    assert list(rows.index) == [(name, views) for name in ("tiny", "further", "timed", "mean") for views in ("1", "2")]
+    assert list(rows["settings"][::2]) == ["train.epochs=3", "start=tiny train.epochs=1.5", "", ""]
+    photos = int(rows["photos"]["tiny", "1"])
+    assert [rows["samples"][name, "1"] for name in ("tiny", "further")] == [str(3 * photos), str(round(4.5 * photos))]
+    assert int(rows["samples"]["timed", "1"]) > 0 and rows["samples"]["mean", "1"] == ""
+    assert (rows["difference_ratio_mean"] == "").tolist() == [True, True] + [False] * 6
+    others = after[after["group"] != "tests"]
+    np.testing.assert_array_equal(others.to_numpy(), before.to_numpy())  # they stay as they are
     card = (folder / "models/tiny.md").read_text(encoding="utf-8")
     assert "from nowhere" in card and "train.epochs=3" in card and "not good for" in card
+    assert "timed" in run(*QUALITY, cwd=folder).stdout
+    # what is trained already is not trained again, and stands in the table once
+    assert "is finished already" in run(*QUALITY, "train", "further", *command[3:], cwd=folder).stdout
+    assert len(pd.read_csv(folder / "benchmarks/quality.csv")) == len(after)
+
+
+def test_the_law(tmp_path):
+    """Of the rows that are there; a curve where they are enough."""
+    printed = run("python", "benchmarks/law.py", "--picture", str(tmp_path / "law.png"), cwd=REPOSITORY).stdout
+    assert "samples" in printed and (tmp_path / "law.png").stat().st_size > 10_000
 
 
 def test_a_variant_is_trained(reproduced, tmp_path):

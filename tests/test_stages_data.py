@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from depixel import preparation, reuse, sources, validation
 from tests.conftest import REPOSITORY
 
 PARAMS = "prepare: {size: 32, train_size: 64}\nsplit: {by: contributor, seed: 0, validation: 0.3, test: 0.3}\n"
@@ -70,11 +72,13 @@ def test_three_stages_from_photos_to_a_split(project):
     assert sorted(set(files(project)) - {"params.yaml"} - {f"data/raw/k{c:08}.zip" for c in range(10)}) == [
         "data/prepared/images.npy",
         "data/prepared/index.csv",
+        "data/prepared/made_by.json",
         "data/prepared/train_images.npy",
         "data/raw/loose/deep/photo.jpeg",
         "data/raw/loose/notes.txt",
         "data/split.csv",
         "data/validated/invalid.log",
+        "data/validated/made_by.json",
         "data/validated/manifest.csv",
         "metrics/split.json",
         "metrics/validation.json",
@@ -106,6 +110,98 @@ def test_the_number_of_workers_changes_no_byte(project):
     assert made[0] == made[1]
 
 
+# What is known of unchanged photos is used again
+
+
+def both(cwd: Path) -> dict[str, bytes]:
+    for stage in ("validate", "prepare"):
+        succeed(stage, cwd=cwd)
+    return {name: content for name, content in files(cwd).items() if not name.startswith("data/raw")}
+
+
+def from_nothing(cwd: Path) -> dict[str, bytes]:
+    for folder in ("data/validated", "data/prepared", "metrics"):
+        shutil.rmtree(cwd / folder)
+    return both(cwd)
+
+
+def change_photos(raw: Path) -> None:
+    """One ZIP gone, one renamed, one more, a photo of one replaced by a copy of another, one no photo any more."""
+    first, second, third, *_ = sorted(raw.glob("*.zip"))
+    first.unlink()
+    second.rename(raw / "zz.zip")
+    with zipfile.ZipFile(third) as archive:
+        members = [(member, archive.read(member)) for member in archive.namelist()]
+    with zipfile.ZipFile(raw / "new.zip", "w") as archive:
+        for i, (_, content) in enumerate(members):
+            archive.writestr(f"{i}.jpg", content[:2] + b"\xff\xfe\x00\x03n" + content[2:])
+    with zipfile.ZipFile(third, "w") as archive:
+        for i, (name, content) in enumerate(members):
+            archive.writestr(name, members[1][1] if i == 0 else content)
+    loose = raw / "loose/deep/photo.jpeg"
+    loose.write_bytes(b"x" * loose.stat().st_size)
+
+
+def test_a_change_gives_byte_for_byte_what_a_run_from_nothing_gives(project):
+    first = both(project)
+    change_photos(project / "data/raw")
+    changed = both(project)
+    assert changed["data/prepared/images.npy"] != first["data/prepared/images.npy"]
+    assert from_nothing(project) == changed
+
+
+def test_only_what_is_new_is_decoded(project, monkeypatch):
+    both(project)
+    decoded = []
+    for module in (validation.photos, preparation):
+        name = "opened" if module is validation.photos else "decode"
+        true = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda data, true=true: decoded.append(data) or true(data))
+    monkeypatch.setattr(validation, "each", lambda work, items, *_: map(work, items))
+    monkeypatch.setattr(preparation, "each", lambda work, items, *_: map(work, items))
+    data = project / "data"
+
+    def again():
+        decoded.clear()
+        entries = sources.Entries(data / "raw")
+        verdicts = list(validation.validate(entries, None, validation.known_verdicts(data / "validated")))
+        photos = list(validation.valid_entries(entries, verdicts))
+        preparation.prepare(photos, len(photos), data / "prepared", preparation.PrepareSettings(size=32, train_size=64))
+        return len(decoded)
+
+    assert again() == 0
+    (data / "raw/loose/copy.jpg").write_bytes((data / "raw/loose/deep/photo.jpeg").read_bytes() + b"more")
+    assert again() == 3  # validated; prepared, which opens it too
+    assert again() == 1  # validated, as no manifest was written here
+
+
+@pytest.mark.parametrize("name", ["validated/manifest.csv", "prepared/images.npy", "prepared/index.csv"])
+def test_what_was_damaged_is_made_anew(project, name):
+    whole = both(project)
+    path = project / "data" / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    assert both(project) == whole
+
+
+@pytest.mark.parametrize("name", ["validated", "prepared"])
+def test_what_others_made_is_made_anew(project, name):
+    """As if by other code, with values that this code would not have found."""
+    whole = both(project)
+    folder = project / "data" / name
+    table = folder / ("manifest.csv" if name == "validated" else "index.csv")
+    table.write_text(table.read_text(encoding="utf-8").replace(",RGB,", ",L,"), encoding="utf-8")
+    reuse.write_record(folder, "others", {path.name: reuse.sha256(path) for path in folder.iterdir()})
+    assert both(project) == whole
+
+
+def test_another_size_is_prepared_anew(project):
+    both(project)
+    (project / "params.yaml").write_text(PARAMS.replace("size: 32", "size: 40"), encoding="utf-8")
+    changed = both(project)
+    assert from_nothing(project) == changed
+
+
 def test_messy_inputs_get_the_expected_verdicts(shared, tmp_path):
     messy = shared / "messy"
     expected = list(csv.DictReader((messy / "expected.csv").read_text(encoding="utf-8").splitlines()))
@@ -114,6 +210,7 @@ def test_messy_inputs_get_the_expected_verdicts(shared, tmp_path):
     succeed("validate", "--raw", messy, cwd=home)
     assert sorted(files(tmp_path)) == [
         "a/b/data/validated/invalid.log",
+        "a/b/data/validated/made_by.json",
         "a/b/data/validated/manifest.csv",
         "a/b/metrics/validation.json",
     ]
@@ -214,6 +311,7 @@ def test_a_photo_that_crashes_the_decoder_is_unreadable_and_the_others_are_read(
     size = expected[row].split(",")[2]
     expected[row] = f"k00000001,3.jpg,{size},,,,,,3,its decoding crashed (SIGSEGV)"
     for workers in (1, 2):
+        shutil.rmtree(project / "data/validated")  # or what is known would be taken
         line = [sys.executable, "-c", CRASHING, REPOSITORY, "--workers", str(workers)]
         subprocess.run(line, cwd=project, check=True, capture_output=True, timeout=120)
         assert (project / "data/validated/manifest.csv").read_text(encoding="utf-8").splitlines() == expected

@@ -1,0 +1,75 @@
+"""How the ratios fall with samples seen, parameters and photos: table, fit and picture, from benchmarks/quality.csv.
+
+    python benchmarks/law.py
+
+The rows are those of the groups `law of ...` in benchmarks/quality.yaml, scored with one view. Fitted is
+floor + scale x^-exponent, the form of the scaling laws of Kaplan et al. 2020 and Hoffmann et al. 2022. Intervals of the
+floor are 95 %, by the fit's covariance: they tell how well the form is determined, not whether it goes on like that.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+import matplotlib
+import numpy as np
+import yaml
+from scipy.optimize import curve_fit
+
+matplotlib.use("agg")
+from matplotlib import pyplot
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
+
+from quality import PLAN, read_table  # noqa: E402
+
+from depixel.evaluation import RATIOS  # noqa: E402
+from depixel.files import replacing  # noqa: E402
+
+VARIABLES = ("samples", "parameters", "photos")
+LEAST = 4
+"""Points for a curve of three unknowns."""
+
+
+def curve(x: np.ndarray, floor: float, scale: float, exponent: float) -> np.ndarray:
+    return floor + scale * x**-exponent
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--picture", type=click.Path(path_type=Path), default=PROJECT / "docs/law.png")
+def main(picture: Path) -> None:
+    groups = yaml.safe_load(PLAN.read_text(encoding="utf-8"))
+    table = read_table().query("views == 1 and projection == 'interval'").set_index("name")
+    figure, axes = pyplot.subplots(1, len(VARIABLES), figsize=(12, 3.8), sharey=True, layout="constrained")
+    for variable, axis in zip(VARIABLES, axes, strict=True):
+        group = groups[f"law of {variable}"]
+        points = table.loc[table.index.intersection([*group["with"], *group["rows"]])].sort_values(variable)
+        click.echo("\n" + points[[variable, *RATIOS]].to_string(float_format="%.4f"))
+        x = points[variable].to_numpy(float)
+        for ratio, color in zip(RATIOS, ("tab:blue", "tab:orange"), strict=True):
+            y = points[ratio].to_numpy(float)
+            low, high = (points[f"{ratio}_{end}"].to_numpy(float) for end in ("low", "high"))
+            axis.errorbar(x, y, [y - low, high - y], fmt="o", color=color, label=ratio, capsize=2)
+            if len(x) < LEAST:
+                click.echo(f"{ratio}: no fit, it needs {LEAST} points")
+                continue
+            relative = x / x[0]  # to the smallest, so that the numbers are of one size
+            start, bounds = (y.min() - 0.05, y[0] - y.min() + 0.05, 0.3), ([0, 0, 0.01], [1, 10, 3])
+            fit, covariance = curve_fit(curve, relative, y, start, bounds=bounds)
+            ahead = np.geomspace(1, 10 * relative[-1], 100)
+            axis.plot(ahead * x[0], curve(ahead, *fit), color=color, linewidth=1)
+            click.echo(
+                f"{ratio} = {fit[0]:.3f} + {fit[1]:.3f} ({variable} / {x[0]:.0f})^-{fit[2]:.2f}; floor {fit[0]:.3f} "
+                f"+- {1.96 * covariance[0, 0] ** 0.5:.3f}; at ten times the largest: {curve(ahead, *fit)[-1]:.3f}"
+            )
+        axis.set(xscale="log", xlabel=variable)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("ratio to the identity, one view")
+    axes[0].legend()
+    with replacing(picture) as beside:
+        figure.savefig(beside, dpi=110, format="png", metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""What an earlier run of a stage left, so that only what is new has to be worked on.
+
+Beside its outputs a stage keeps a record: a hash of what made them (code, packages, settings) and the hash of each. The
+outputs are used again only if both are as recorded; otherwise all is made from nothing. So a cache cannot be stale,
+foreign or damaged without being noticed, and as the record is an output too, it travels with the data.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from depixel.environment import sources_of, versions
+from depixel.files import write_json
+from depixel.settings import Settings
+
+RECORD = "made_by.json"
+
+New = TypeVar("New")
+Old = TypeVar("Old")
+
+
+def maker(module: str, settings: Settings | None = None) -> str:
+    """A hash of what decides the outputs of a module, beside its inputs: sources, versions of packages, settings.
+
+    Args:
+        module: the file of the module, `__file__`.
+    """
+    digest = hashlib.sha256(json.dumps(versions()).encode())
+    for source in sources_of(module):
+        digest.update(source.read_bytes())
+    digest.update(settings.model_dump_json().encode() if settings else b"")
+    return digest.hexdigest()
+
+
+def write_record(folder: Path, made_by: str, hashes: dict[str, str]) -> None:
+    """Write the record of outputs to `folder`: their sha256 by name."""
+    write_json(folder / RECORD, {"made_by": made_by, "sha256": hashes})
+
+
+def reusable(folder: Path, made_by: str, names: Iterable[str]) -> bool:
+    """Whether the outputs of these names in `folder` are, whole, what `made_by` made there."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        hashes = record["sha256"] if record["made_by"] == made_by else {}
+        return all(name in hashes and sha256(folder / name) == hashes[name] for name in names)
+    except (OSError, ValueError, KeyError, TypeError):  # none, damaged, or something else
+        return False
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+class Hashing:
+    """A binary file to write to that knows the hash of what was written."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._digest = file, hashlib.sha256()
+
+    def write(self, data) -> int:
+        self._digest.update(data)
+        return self._file.write(data)
+
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+def matched(
+    new: Iterable[New], old: Iterable[Old], key: Callable[[New | Old], tuple | str]
+) -> Iterator[tuple[New, Old | None]]:
+    """Pair each of `new` with the one of `old` that has the same key; None where there is none.
+
+    Both ascend by their keys, and are read once, in step, so neither has to fit in memory. Of several with the same
+    key the first are paired, then the second.
+    """
+    old = iter(old)
+    candidate = next(old, None)
+    for item in new:
+        here = key(item)
+        while candidate is not None and key(candidate) < here:
+            candidate = next(old, None)
+        if candidate is not None and key(candidate) == here:
+            yield item, candidate
+            candidate = next(old, None)
+        else:
+            yield item, None
