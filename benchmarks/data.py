@@ -35,7 +35,7 @@ LARGE_BYTES = 200_000
 
 
 def run(raw: Path, stages: Sequence[str], folder: Path) -> tuple[list[float], list[float]]:
-    """Run stages in `folder` on the photos in `raw`: for each its seconds, and the peak memory of its processes in MB."""
+    """Run stages in `folder` on the photos in `raw`: for each its seconds, and its processes' peak memory in MB."""
     seconds, peaks = [], []
     folder.mkdir(exist_ok=True)
     (folder / "params.yaml").write_text("split: {by: photo}", encoding="utf-8")  # however few contributors

@@ -206,7 +206,7 @@ def make(row: Row, photos: Path, folder: Path) -> None:
     run.mkdir(parents=True, exist_ok=True)
     (run / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     prepared = prepare(photos, settings, folder)
-    python(PROJECT / "stages/split.py", "--index", prepared / "index.csv", cwd=run)
+    python(PROJECT / "stages/split.py", "--prepared", prepared, cwd=run)
     if row.minutes:
         settings["train"]["epochs"] = epochs_in(row.minutes, settings, prepared, run)
         (run / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")

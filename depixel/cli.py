@@ -29,6 +29,9 @@ def main() -> None:
       depixel score answer.bin targets.npz           its error, where the true pixels are known
       depixel compare main                           is the model here better than that of main?
       depixel seeds 5                                how much do scores differ from seed to seed?
+      depixel snapshots                              which named states of the photos there are
+      depixel snapshot use v1                        make one of them the photos here; or publish a new one
+      depixel diff v1 v2                             which photos came, went, were replaced
       depixel mend                                   DVC was killed and says that its files are corrupted
 
     `depixel COMMAND --help` says more about each.
@@ -228,6 +231,149 @@ def seeds(count: int, as_json: bool) -> None:
         click.echo(json.dumps(table.to_dict("index")))
         return
     click.echo(table.to_string(float_format="{:.4f}".format))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the table.")
+def snapshots(as_json: bool) -> None:
+    """List the named states of the photos.
+
+    They stand in data/snapshots.csv. `*` marks the one that data/raw.dvc names now.
+
+    \b
+    Example:
+      depixel snapshots
+    """
+    from depixel import snapshots
+
+    rows = snapshots.read_snapshots()
+    if as_json:
+        click.echo(json.dumps([row._asdict() for row in rows]))
+        return
+    now = snapshots.current() if snapshots.POINTER.is_file() else ""
+    columns = ("name", "contributors", "photos", "valid", "date", "note")
+    cells = [("", *columns), *(("*" if row.md5 == now else "", *(getattr(row, c) for c in columns)) for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    for row in cells:
+        click.echo("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    if now not in (row.md5 for row in rows):
+        click.echo("The photos that data/raw.dvc names now are in no snapshot: `depixel snapshot publish NAME`")
+
+
+@main.group()
+def snapshot() -> None:
+    """Change to a named state of the photos, or name the present one.
+
+    \b
+    Example:
+      depixel snapshot use v1                 data/raw as it was
+      depixel snapshot publish v3             the photos that are in data/raw now
+    """
+
+
+@snapshot.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Even if data/raw has files that no snapshot holds, which are lost.")
+def use(name: str, force: bool) -> None:
+    """Make the photos those of a snapshot.
+
+    NAME is a snapshot or a git revision. Fetches what is not here from the remote, and changes data/raw and
+    data/raw.dvc. `dvc repro` then trains on these photos; what they gave once before is taken from DVC's cache.
+
+    \b
+    Example:
+      depixel snapshot use v1
+    """
+    from depixel import snapshots
+
+    snapshots.use(name, force)
+    click.echo(f"data/raw and data/raw.dvc are those of {name}. `dvc repro` trains on them.")
+
+
+@snapshot.command()
+@click.argument("name")
+@click.option("-m", "--note", default="", help="What is new in it.")
+@click.option(
+    "--positions",
+    type=click.Choice(["strip", "keep"]),
+    help="What to do with GPS positions in photos: take them out first (no pixel changes), or publish them too.",
+)
+def publish(name: str, note: str, positions: str | None) -> None:
+    """Name the photos that are in data/raw now, and push them.
+
+    Adds them to DVC, pushes them to its remote, and writes the name into data/snapshots.csv. A name can be used once.
+    Where photos carry GPS positions you are warned, and nothing is done until you say what to do with them: whoever
+    pulls the photos learns where they were taken.
+
+    \b
+    Example:
+      depixel snapshot publish v3 --note "two more contributors"
+    """
+    from depixel import snapshots, sources, validation
+    from depixel.positions import located, strip
+
+    entries = sources.Entries(snapshots.RAW)
+    if positions != "keep":
+        found = list(progress(located(entries), desc="look for GPS positions", unit=" photos"))
+        if found and not positions:
+            raise DepixelError(
+                f"{len(found)} photos carry GPS positions, such as {found[0].path}: whoever pulls them learns where "
+                "they were taken. Nothing is published yet. Take the positions out: --positions strip; or not: "
+                "--positions keep"
+            )
+        for path in dict.fromkeys(entry.source for entry in found):
+            strip(Path(path))
+        if found:
+            click.echo(f"Took the GPS positions out of {len(found)} photos.")
+            entries = sources.Entries(snapshots.RAW)
+    known = validation.known_verdicts("data/validated")
+    verdicts = progress(validation.validate(entries, None, known), total=len(entries), desc="validate", unit=" files")
+    made = snapshots.publish(name, note, verdicts)
+    click.echo(f"{name}: {made.valid} valid of {made.photos} photos from {made.contributors} contributors, pushed.")
+    click.echo(f'For the others: git add data && git commit -m "Photos {name}" && git push')
+
+
+@main.command()
+@click.argument("before")
+@click.argument("after", default="workspace")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+@click.option("--sheet", type=_path(dir_okay=False), help="Also draw the photos, before and after, as a PNG.")
+def diff(before: str, after: str, as_json: bool, sheet: Path | None) -> None:
+    """Say which photos came, went or were replaced.
+
+    BEFORE and AFTER are each a snapshot or a git revision; `workspace`, and AFTER if it is not given, is data/raw as it
+    is now. `valid` says how many of the changed files keep the rules, before and after; `side` where the split of
+    params.yaml has them.
+
+    \b
+    Example:
+      depixel diff v1 v2 --sheet changes.png
+      depixel diff v2                         what has changed here since
+    """
+    from depixel import changes, snapshots, sources, splits, validation
+    from depixel.files import replacing
+    from depixel.settings import read_section
+
+    settings = read_section("params.yaml", "split", splits.SplitSettings)
+    with snapshots.opened(before) as first, snapshots.opened(after) as second:
+        entries = [sources.Entries(root) for root in (first, second)]
+        verdicts = []
+        for name, files in zip((before, after), entries, strict=True):
+            found = validation.validate(files, None, validation.known_verdicts("data/validated"))
+            verdicts.append(list(progress(found, total=len(files), desc=name, unit=" files")))
+        found = list(changes.changes(*verdicts, settings))
+        if sheet:
+            with replacing(sheet) as beside:
+                changes.sheet(found, *entries).save(beside, format="PNG")
+    valid = [sum(not verdict.code for verdict in of) for of in verdicts]
+    if as_json:
+        click.echo(json.dumps({"valid": valid, "changes": [change._asdict() for change in found]}))
+        return
+    if found:
+        click.echo(changes.by_contributor(found, *verdicts).to_string(index=False))
+    click.echo(f"{len(found)} files differ; valid photos: {valid[0]} in {before}, {valid[1]} in {after}")
+    if sheet:
+        click.echo(f"Pictures: {sheet}")
 
 
 @main.command()

@@ -34,8 +34,12 @@ def contact_sheet(
         across: samples beside each other. scale: screen pixels per pixel.
 
     Returns:
-        A grayscale picture.
+        A grayscale picture; one that says so where there are no samples.
     """
+    if not samples:
+        empty = Image.new("L", (240, LINE + 2 * GAP), 255)
+        ImageDraw.Draw(empty).text((GAP, GAP), "none", fill=0, font=ImageFont.load_default(size=12))
+        return empty
     side = samples[0][0].shape[0] * scale
     group = len(titles) * (side + 2) + GAP
     rows = -(-len(samples) // across)

@@ -12,10 +12,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from depixel import reuse, sources
+from depixel.copies import HASHES, hashes, load_hashes
 from depixel.errors import DepixelError
 from depixel.files import replacing
 from depixel.photos import UnreadableError, decode, square
-from depixel.prepared import Photo, load_images, read_index
+from depixel.prepared import ARRAYS, Photo, load_images, read_index
 from depixel.settings import Settings
 from depixel.sources import Entry
 from depixel.tables import new_table, path_of
@@ -46,10 +47,12 @@ def prepare(
     workers: int | None = None,
     on_done: Callable[[], object] = lambda: None,
 ) -> None:
-    """Write images.npy (N, size, size), train_images.npy (N, train_size, train_size) or (0, 0, 0), and index.csv.
+    """Write the prepared photos: arrays whose rows are in the order of `photos`, and the index of these.
 
-    The arrays are uint8, their rows in the order of `photos`. Memory does not grow with N. Images of photos that an
-    earlier run with the same code and settings left in `folder` are taken from there, see `depixel.reuse`.
+    images.npy: (N, size, size) uint8. train_images.npy: (N, train_size, train_size) uint8, or (0, 0, 0). hashes.npy:
+    (N, HASHES) uint64, see `depixel.copies`. index.csv: a `Photo` for each row. Memory does not grow with N. What an
+    earlier run with the same code and settings left in `folder` of unchanged photos is taken from there, see
+    `depixel.reuse`.
 
     Args:
         photos: as `valid_entries` gives them.
@@ -61,27 +64,34 @@ def prepare(
         DepixelError: a photo is not the one that was validated, or the outputs cannot be written.
     """
     folder = Path(folder)
-    sides = {"images.npy": settings.size, "train_images.npy": settings.train_size}
+    shapes = {
+        "images.npy": ("|u1", settings.size, settings.size),
+        "hashes.npy": ("<u8", HASHES),
+        "train_images.npy": ("|u1", settings.train_size, settings.train_size),
+    }
+    if not settings.train_size:
+        shapes.popitem()
     made_by = reuse.maker(__file__, settings)
-    known, arrays = _known(folder, made_by, sides)
+    known, arrays = _known(folder, made_by, shapes)
     tasks, listed = tee(reuse.matched(photos, known, _key))
     with ExitStack() as stack:
-        besides = [stack.enter_context(replacing(folder / name)) for name in (*sides, "index.csv")]
-        files = [reuse.Hashing(stack.enter_context(beside.open("wb"))) for beside in besides[:-1]]
-        for file, side in zip(files, sides.values(), strict=True):
-            shape = (count, side, side) if side else (0, 0, 0)
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        index = stack.enter_context(new_table(besides[-1], Photo))
-        work = partial(_squares, settings)
-        for images, ((entry, sha256), row) in zip(each(work, tasks, workers, _crashed), listed, strict=True):
-            images = images or [array[row.number] for array in arrays if len(array)]
-            for file, image in zip(files, images, strict=False):  # no second image where train_size is 0
-                file.write(image)
+        besides = {name: stack.enter_context(replacing(folder / name)) for name in (*ARRAYS, "index.csv")}
+        files = {name: reuse.Hashing(stack.enter_context(besides[name].open("wb"))) for name in ARRAYS}
+        for name, file in files.items():
+            kind, *shape = shapes.get(name, ("|u1", 0, 0))
+            header = {"descr": kind, "fortran_order": False, "shape": (count if name in shapes else 0, *shape)}
+            np.lib.format.write_array_header_1_0(file, header)
+        index = stack.enter_context(new_table(besides["index.csv"], Photo))
+        work = partial(_prepared, settings)
+        for rows, ((entry, sha256), row) in zip(each(work, tasks, workers, _crashed), listed, strict=True):
+            for name, content in zip(shapes, rows or [array[row.number] for array in arrays], strict=True):
+                files[name].write(content)
             index.writerow(Photo(entry.contributor, entry.name, sha256))
             on_done()
-        arrays = images = None  # Windows replaces no file that is mapped
-    hashes = {name: file.sha256() for name, file in zip(sides, files, strict=True)}
-    reuse.write_record(folder, made_by, hashes | {"index.csv": reuse.sha256(folder / "index.csv")})
+        arrays = rows = content = None  # Windows replaces no file that is mapped
+    record = {name: file.sha256() for name, file in files.items()}
+    record |= {"index.csv": reuse.sha256(folder / "index.csv")}
+    reuse.write_record(folder / reuse.RECORD, made_by, record)
 
 
 class _Row(NamedTuple):
@@ -92,24 +102,25 @@ class _Row(NamedTuple):
     number: int
 
 
-def _known(folder: Path, made_by: str, sides: Iterable[str]) -> tuple[Iterable[_Row], list[np.ndarray]]:
+def _known(folder: Path, made_by: str, names: Iterable[str]) -> tuple[Iterable[_Row], list[np.ndarray]]:
     """The photos that an earlier run with these settings left in `folder`, and their arrays."""
-    if not reuse.reusable(folder, made_by, (*sides, "index.csv")):
+    if not reuse.reusable(folder / reuse.RECORD, made_by, (*ARRAYS, "index.csv")):
         return [], []
     count = sum(1 for _ in read_index(folder / "index.csv"))
     rows = (
         _Row(path_of(photo.contributor, photo.name), photo.sha256, number)
         for number, photo in enumerate(read_index(folder / "index.csv"))
     )
-    return rows, [load_images(folder / name, count) for name in sides]
+    load = {"hashes.npy": load_hashes}
+    return rows, [load.get(name, load_images)(folder / name, count) for name in names]
 
 
 def _key(photo: tuple[Entry, str] | _Row) -> str:
     return photo.path if isinstance(photo, _Row) else photo[0].path
 
 
-def _squares(settings: PrepareSettings, task: tuple[tuple[Entry, str], _Row | None]) -> list[np.ndarray]:
-    """The images of a photo, after a look at whether it is the one that was validated; none if they are known."""
+def _prepared(settings: PrepareSettings, task: tuple[tuple[Entry, str], _Row | None]) -> list[np.ndarray]:
+    """A photo's rows of the arrays, after a check that it is the one that was validated; none if known."""
     (entry, sha256), known = task
     try:
         data = sources.read(entry, MOST_BYTES)
@@ -119,7 +130,8 @@ def _squares(settings: PrepareSettings, task: tuple[tuple[Entry, str], _Row | No
             return []
         image = decode(data)
         larger = [square(image, settings.train_size, REDUCING_GAP)] if settings.train_size else []
-        return [square(image, settings.size), *larger]
+        smaller = square(image, settings.size)
+        return [smaller, hashes(smaller), *larger]
     except UnreadableError as error:
         raise DepixelError(f"{entry.path}: {error}") from error
 

@@ -9,6 +9,7 @@ import numpy as np
 from depixel.errors import DepixelError
 from depixel.tables import read_table
 
+ARRAYS = ("images.npy", "hashes.npy", "train_images.npy")
 MADE_BY = "python stages/prepare.py"
 
 
@@ -42,12 +43,7 @@ def load_images(path: str | Path, count: int) -> np.ndarray:
     Raises:
         DepixelError: the file is not there, or not such an array.
     """
-    try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise DepixelError(f"{path}: no such file. Make it with `{MADE_BY}`") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise DepixelError(f"{path}: not an array ({error}). Make it anew with `{MADE_BY}`") from error
+    images = open_array(path)
     side = images.shape[-1] if images.ndim else 0
     if images.dtype != np.uint8 or images.shape not in ((count, side, side), (0, 0, 0)):
         raise DepixelError(
@@ -55,3 +51,13 @@ def load_images(path: str | Path, count: int) -> np.ndarray:
             f"Make it anew with `{MADE_BY}`"
         )
     return images
+
+
+def open_array(path: str | Path) -> np.ndarray:
+    """Open an array of the prepared photos, memory-mapped and read-only. Raises `DepixelError` if it is none."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise DepixelError(f"{path}: no such file. Make it with `{MADE_BY}`") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise DepixelError(f"{path}: not an array ({error}). Make it anew with `{MADE_BY}`") from error

@@ -34,19 +34,27 @@ def maker(module: str, settings: Settings | None = None) -> str:
     return digest.hexdigest()
 
 
-def write_record(folder: Path, made_by: str, hashes: dict[str, str]) -> None:
-    """Write the record of outputs to `folder`: their sha256 by name."""
-    write_json(folder / RECORD, {"made_by": made_by, "sha256": hashes})
+def write_record(record: Path, made_by: str, hashes: dict[str, str]) -> None:
+    """Write the record of outputs beside them: their sha256 by name."""
+    write_json(record, {"made_by": made_by, "sha256": hashes})
 
 
-def reusable(folder: Path, made_by: str, names: Iterable[str]) -> bool:
-    """Whether the outputs of these names in `folder` are, whole, what `made_by` made there."""
+def reusable(record: Path, made_by: str, names: Iterable[str]) -> bool:
+    """Whether the outputs of these names beside `record` are, whole, what `made_by` made there."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        hashes = record["sha256"] if record["made_by"] == made_by else {}
-        return all(name in hashes and sha256(folder / name) == hashes[name] for name in names)
+        content = json.loads(record.read_text(encoding="utf-8"))
+        hashes = content["sha256"] if content["made_by"] == made_by else {}
+        return all(name in hashes and sha256(record.with_name(name)) == hashes[name] for name in names)
     except (OSError, ValueError, KeyError, TypeError):  # none, damaged, or something else
         return False
+
+
+def made_by(record: Path) -> str:
+    """What a record says its outputs were made by; nothing where there is none."""
+    try:
+        return str(json.loads(record.read_text(encoding="utf-8"))["made_by"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def sha256(path: Path) -> str:

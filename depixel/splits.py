@@ -16,6 +16,9 @@ from depixel.settings import Settings
 from depixel.tables import new_table, path_of, read_table
 
 SIDES = ("train", "validation", "test")
+COPY = "copy"
+"""Stands for the side of a photo that is for training by its name, but shows the same as one on another side."""
+
 MADE_BY = "python stages/split.py"
 
 
@@ -42,10 +45,11 @@ class SplitSettings(Settings):
 
 
 class Assigned(NamedTuple):
-    """A row of the table of splits: a photo and its side."""
+    """A row of the table of splits: a photo, and its side or `COPY`."""
 
     contributor: str
     name: str
+    sha256: str
     split: str
 
 
@@ -78,7 +82,7 @@ def split(photos: Iterable[Photo], settings: SplitSettings) -> Iterator[Assigned
             keys[found] += 1
             if whole:
                 sides[key] = found
-        yield Assigned(photo.contributor, photo.name, found)
+        yield Assigned(*photo, found)
     if empty := [name for name in SIDES if not keys[name]]:
         raise DepixelError(
             f"no {settings.by} of {keys.total()} is for {' or '.join(empty)}. What helps, in params.yaml: "
@@ -88,27 +92,28 @@ def split(photos: Iterable[Photo], settings: SplitSettings) -> Iterator[Assigned
 
 
 def write_splits(rows: Iterable[Assigned], path: str | Path) -> dict:
-    """Write the table of splits, row by row; returns how many photos and contributors are on each side."""
+    """Write the table of splits; returns how many photos and contributors are on each side, and how many copies."""
+    names = (*SIDES, COPY)
     photos = Counter()
-    contributors = {name: set() for name in SIDES}
+    contributors = {name: set() for name in names}
     with replacing(path) as beside, new_table(beside, Assigned) as table:
         for row in rows:
             table.writerow(row)
             photos[row.split] += 1
             contributors[row.split].add(row.contributor)
-    return {name: {"photos": photos[name], "contributors": len(contributors[name])} for name in SIDES}
+    return {name: {"photos": photos[name], "contributors": len(contributors[name])} for name in names}
 
 
 def load_splits(path: str | Path, photos: Sequence[Photo]) -> np.ndarray:
     """Read the table of splits of `photos`.
 
     Returns:
-        (N,) text: "train", "validation" or "test" for each photo, in their order.
+        (N,) text: "train", "validation", "test" or "copy" for each photo, in their order.
 
     Raises:
         DepixelError: the table is not there, or not of these photos.
     """
     rows = list(read_table(path, Assigned, MADE_BY))
-    if [row[:2] for row in rows] != [photo[:2] for photo in photos] or not {row.split for row in rows} <= set(SIDES):
+    if [row[:3] for row in rows] != list(photos) or not {row.split for row in rows} <= {*SIDES, COPY}:
         raise DepixelError(f"{path}: not a split of the prepared photos. Make it anew with `{MADE_BY}`")
     return np.array([row.split for row in rows])

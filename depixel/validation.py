@@ -173,7 +173,9 @@ def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | 
                 f"{MOST_BYTES} bytes, RGB or grayscale, {LEAST_SIDE} pixels or more on each side; contributors' ZIPs "
                 f"or folders of such go there. To try the pipeline: `depixel sample {root}`"
             )
-        reuse.write_record(beside, reuse.maker(__file__), {"manifest.csv": reuse.sha256(beside / "manifest.csv")})
+        reuse.write_record(
+            beside / reuse.RECORD, reuse.maker(__file__), {"manifest.csv": reuse.sha256(beside / "manifest.csv")}
+        )
     return {
         "files": codes.total(),
         "valid": codes[0],
@@ -185,7 +187,7 @@ def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | 
 
 def known_verdicts(folder: str | Path) -> Iterator[Verdict]:
     """The verdicts that an earlier validation by this code left in `folder`; none if they are not just that."""
-    if reuse.reusable(Path(folder), reuse.maker(__file__), ["manifest.csv"]):
+    if reuse.reusable(Path(folder) / reuse.RECORD, reuse.maker(__file__), ["manifest.csv"]):
         yield from load_manifest(Path(folder) / "manifest.csv")
 
 

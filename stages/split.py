@@ -3,46 +3,79 @@
 from pathlib import Path
 
 import click
+import numpy as np
 
-from depixel import prepared, splits
+from depixel import copies, prepared, reuse, splits
 from depixel.command import params_option
-from depixel.files import write_json
+from depixel.copies import Copy
+from depixel.files import replacing, write_json
+from depixel.pictures import contact_sheet
+from depixel.splits import Assigned
 from depixel.stage import Inputs, stage
-from depixel.tables import read_table
+from depixel.tables import path_of, read_table, write_table
 
 PATH = click.Path(path_type=Path)
+SHOWN = 48
+"""Pairs on the sheet, the least similar ones: if those are copies, so are the others."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@click.option("--index", default="data/prepared/index.csv", show_default=True, type=PATH, help="The prepared photos.")
+@click.option("--prepared", "folder", default="data/prepared", show_default=True, type=PATH, help="Prepared photos.")
 @click.option("--out", default="data/split.csv", show_default=True, type=PATH, help="For the table.")
-@click.option("--metrics", default="metrics/split.json", show_default=True, type=PATH, help="For the counts.")
-@stage("index")
-def main(inputs: Inputs, index: Path, out: Path, metrics: Path) -> None:
+@click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For split.json and copies.png.")
+@stage("folder")
+def main(inputs: Inputs, folder: Path, out: Path, metrics: Path) -> None:
     """Decide which photos are for training, validation, test.
 
     By contributor (`split.by: contributor`), so that no camera, place or scene is on two sides; or each photo by itself
     (`split.by: photo`). The side follows from the name and `split.seed` alone: adding or removing photos never moves
     another one. `split.validation` and `split.test` are the fractions to expect. All four are in params.yaml.
 
+    A photo for training that shows the same picture as one on another side is left out, as a model could learn it by
+    heart: encoded again, resized to half up to double, turned by 90 degrees, mirrored, or cropped by up to 10 %.
+
     \b
     Reads
-      data/prepared/index.csv   the prepared photos, from stages/prepare.py
+      data/prepared            the prepared photos, from stages/prepare.py
     Writes
-      data/split.csv            contributor,name,split for each photo
-      metrics/split.json        counts
+      data/split.csv           contributor,name,sha256,split for each photo; split: train, validation, test or copy
+      data/copies.csv          which photo shows the same as which, and how similar they are (1 = the same)
+      data/split.made_by.json  by which code and settings, so that the next run looks only for copies of new photos
+      metrics/split.json       counts
+      metrics/copies.png       the pairs, to look at
 
     \b
     Example
       python stages/split.py
     """
-    photos = read_table(index, prepared.Photo, prepared.MADE_BY)
-    rows = splits.split(photos, inputs.section("split", splits.SplitSettings))
-    counts = splits.write_splits(rows, out)
-    write_json(metrics, counts)
+    settings = inputs.section("split", splits.SplitSettings)
+    photos = prepared.load_index(folder / "index.csv")
+    images = prepared.load_images(folder / "images.npy", len(photos))
+    codes = copies.load_hashes(folder / "hashes.npy", len(photos))
+    rows = list(splits.split(photos, settings))
+
+    table, record = out.with_name("copies.csv"), out.with_suffix(f".{reuse.RECORD}")
+    made_by = reuse.maker(copies.__file__, settings) + reuse.made_by(folder / reuse.RECORD)
+    earlier, known = [], []
+    if reuse.reusable(record, made_by, (out.name, table.name)):
+        earlier, known = (list(read_table(path, row, splits.MADE_BY)) for path, row in ((out, Assigned), (table, Copy)))
+    found = copies.between_sides(rows, images, np.asarray(codes), earlier, known)
+
+    counts = splits.write_splits(copies.left_out(rows, found), out)
+    write_table(table, Copy, found)
+    reuse.write_record(record, made_by, {path.name: reuse.sha256(path) for path in (out, table)})
+    write_json(metrics / "split.json", counts)
+    numbers = {photo[:2]: number for number, photo in enumerate(photos)}
+    shown = sorted(found, key=lambda copy: float(copy.similarity))[:SHOWN]
+    panels = [[images[numbers[copy[:2]]], images[numbers[copy[3:5]]]] for copy in shown]
+    captions = [f"{copy.similarity} {copy.split} {path_of(*copy[:2])}"[:40] for copy in shown]
+    with replacing(metrics / "copies.png") as beside:
+        contact_sheet(panels, ["photo", "shows the same"], captions, across=4).save(beside, format="PNG")
     for side, count in counts.items():
         click.echo(f"{side}: {count['photos']} photos of {count['contributors']} contributors")
+    if found:
+        click.echo(f"Copies are left out of training: {table.as_posix()}, {(metrics / 'copies.png').as_posix()}.")
 
 
 if __name__ == "__main__":

@@ -43,27 +43,27 @@ def test_hashing(tmp_path):
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "a.csv").write_text("a", encoding="utf-8")
-    reuse.write_record(tmp_path, "us", {"a.csv": reuse.sha256(tmp_path / "a.csv")})
-    assert reuse.reusable(tmp_path, "us", ["a.csv"])
+    reuse.write_record(tmp_path / reuse.RECORD, "us", {"a.csv": reuse.sha256(tmp_path / "a.csv")})
+    assert reuse.reusable(tmp_path / reuse.RECORD, "us", ["a.csv"])
     return tmp_path
 
 
 def test_another_maker_or_output(folder):
-    assert not reuse.reusable(folder, "others", ["a.csv"])
-    assert not reuse.reusable(folder, "us", ["a.csv", "b.csv"])
+    assert not reuse.reusable(folder / reuse.RECORD, "others", ["a.csv"])
+    assert not reuse.reusable(folder / reuse.RECORD, "us", ["a.csv", "b.csv"])
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "1", "{}", '{"made_by": "us"}', '{"made_by": "us", "sha256": 1}'])
 def test_a_damaged_record(folder, content):
     (folder / reuse.RECORD).write_text(content, encoding="utf-8")
-    assert not reuse.reusable(folder, "us", ["a.csv"])
+    assert not reuse.reusable(folder / reuse.RECORD, "us", ["a.csv"])
 
 
 def test_a_changed_or_missing_output(folder):
     (folder / "a.csv").write_text("b", encoding="utf-8")
-    assert not reuse.reusable(folder, "us", ["a.csv"])
+    assert not reuse.reusable(folder / reuse.RECORD, "us", ["a.csv"])
     (folder / "a.csv").unlink()
-    assert not reuse.reusable(folder, "us", ["a.csv"])
+    assert not reuse.reusable(folder / reuse.RECORD, "us", ["a.csv"])
 
 
 def test_a_record_is_the_same_everywhere(folder):

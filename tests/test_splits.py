@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from depixel.errors import DepixelError
 from depixel.prepared import Photo
 from depixel.settings import read_section
-from depixel.splits import SIDES, Assigned, SplitSettings, load_splits, side, split, write_splits
+from depixel.splits import COPY, SIDES, Assigned, SplitSettings, load_splits, side, split, write_splits
 from depixel.tables import write_table
 
 SAMPLE = [f"k{10_000_000 + i}" for i in range(1, 13)]
@@ -24,6 +24,7 @@ def test_the_default_splits_the_sample_into_8_2_2(tmp_path):
         "train": {"photos": 24, "contributors": 8},
         "validation": {"photos": 6, "contributors": 2},
         "test": {"photos": 6, "contributors": 2},
+        "copy": {"photos": 0, "contributors": 0},
     }
 
 
@@ -85,10 +86,11 @@ def test_settings_are_checked(tmp_path, text):
 def test_a_table_is_read_as_it_was_written(tmp_path):
     photos = photos_of(SAMPLE)
     rows = list(split(photos, SplitSettings()))
+    rows[0] = rows[0]._replace(split=COPY)
     write_splits(rows, tmp_path / "split.csv")
     sides = load_splits(tmp_path / "split.csv", photos)
     assert sides.tolist() == [row.split for row in rows]
-    assert set(sides) == set(SIDES)
+    assert set(sides) == {*SIDES, COPY}
 
 
 def test_a_table_of_other_photos_is_refused(tmp_path):
@@ -96,7 +98,8 @@ def test_a_table_of_other_photos_is_refused(tmp_path):
     with pytest.raises(DepixelError, match=r"no such file.*stages/split.py"):
         load_splits(tmp_path / "split.csv", photos)
     rows = list(split(photos, SplitSettings()))
-    for other in (rows[1:], rows[::-1], [rows[0]._replace(split="holiday"), *rows[1:]]):
+    replaced = [[rows[0]._replace(**change), *rows[1:]] for change in ({"split": "holiday"}, {"sha256": "other"})]
+    for other in (rows[1:], rows[::-1], *replaced):
         write_table(tmp_path / "split.csv", Assigned, other)
         with pytest.raises(DepixelError, match=r"split.csv: .*stages/split.py"):
             load_splits(tmp_path / "split.csv", photos)

@@ -70,6 +70,8 @@ def test_three_stages_from_photos_to_a_split(project):
     assert succeed("prepare", cwd=project) == "61 photos are prepared in data/prepared.\n"
     assert succeed("split", cwd=project).startswith("train: ")
     assert sorted(set(files(project)) - {"params.yaml"} - {f"data/raw/k{c:08}.zip" for c in range(10)}) == [
+        "data/copies.csv",
+        "data/prepared/hashes.npy",
         "data/prepared/images.npy",
         "data/prepared/index.csv",
         "data/prepared/made_by.json",
@@ -77,9 +79,11 @@ def test_three_stages_from_photos_to_a_split(project):
         "data/raw/loose/deep/photo.jpeg",
         "data/raw/loose/notes.txt",
         "data/split.csv",
+        "data/split.made_by.json",
         "data/validated/invalid.log",
         "data/validated/made_by.json",
         "data/validated/manifest.csv",
+        "metrics/copies.png",
         "metrics/split.json",
         "metrics/validation.json",
     ]
@@ -92,7 +96,7 @@ def test_three_stages_from_photos_to_a_split(project):
     )
     assert made["validated/invalid.log"] == ["loose/notes.txt,1"]
     assert made["prepared/index.csv"][0] == "contributor,name,sha256"
-    assert made["split.csv"][0] == "contributor,name,split"
+    assert made["split.csv"][0] == "contributor,name,sha256,split"
     assert [len(lines) for lines in made.values()] == [63, 1, 62, 62]
     assert np.load(project / "data/prepared/images.npy").shape == (61, 32, 32)
     assert np.load(project / "data/prepared/train_images.npy").shape == (61, 64, 64)
@@ -113,8 +117,8 @@ def test_the_number_of_workers_changes_no_byte(project):
 # What is known of unchanged photos is used again
 
 
-def both(cwd: Path) -> dict[str, bytes]:
-    for stage in ("validate", "prepare"):
+def stages(cwd: Path) -> dict[str, bytes]:
+    for stage in ("validate", "prepare", "split"):
         succeed(stage, cwd=cwd)
     return {name: content for name, content in files(cwd).items() if not name.startswith("data/raw")}
 
@@ -122,7 +126,9 @@ def both(cwd: Path) -> dict[str, bytes]:
 def from_nothing(cwd: Path) -> dict[str, bytes]:
     for folder in ("data/validated", "data/prepared", "metrics"):
         shutil.rmtree(cwd / folder)
-    return both(cwd)
+    for path in cwd.glob("data/*.*"):
+        path.unlink()
+    return stages(cwd)
 
 
 def change_photos(raw: Path) -> None:
@@ -143,15 +149,15 @@ def change_photos(raw: Path) -> None:
 
 
 def test_a_change_gives_byte_for_byte_what_a_run_from_nothing_gives(project):
-    first = both(project)
+    first = stages(project)
     change_photos(project / "data/raw")
-    changed = both(project)
+    changed = stages(project)
     assert changed["data/prepared/images.npy"] != first["data/prepared/images.npy"]
     assert from_nothing(project) == changed
 
 
 def test_only_what_is_new_is_decoded(project, monkeypatch):
-    both(project)
+    stages(project)
     decoded = []
     for module in (validation.photos, preparation):
         name = "opened" if module is validation.photos else "decode"
@@ -175,30 +181,33 @@ def test_only_what_is_new_is_decoded(project, monkeypatch):
     assert again() == 1  # validated, as no manifest was written here
 
 
-@pytest.mark.parametrize("name", ["validated/manifest.csv", "prepared/images.npy", "prepared/index.csv"])
+@pytest.mark.parametrize(
+    "name",
+    ["validated/manifest.csv", "prepared/images.npy", "prepared/hashes.npy", "prepared/index.csv", "copies.csv"],
+)
 def test_what_was_damaged_is_made_anew(project, name):
-    whole = both(project)
+    whole = stages(project)
     path = project / "data" / name
     content = path.read_bytes()
     path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
-    assert both(project) == whole
+    assert stages(project) == whole
 
 
 @pytest.mark.parametrize("name", ["validated", "prepared"])
 def test_what_others_made_is_made_anew(project, name):
     """As if by other code, with values that this code would not have found."""
-    whole = both(project)
+    whole = stages(project)
     folder = project / "data" / name
     table = folder / ("manifest.csv" if name == "validated" else "index.csv")
     table.write_text(table.read_text(encoding="utf-8").replace(",RGB,", ",L,"), encoding="utf-8")
-    reuse.write_record(folder, "others", {path.name: reuse.sha256(path) for path in folder.iterdir()})
-    assert both(project) == whole
+    reuse.write_record(folder / reuse.RECORD, "others", {path.name: reuse.sha256(path) for path in folder.iterdir()})
+    assert stages(project) == whole
 
 
 def test_another_size_is_prepared_anew(project):
-    both(project)
+    stages(project)
     (project / "params.yaml").write_text(PARAMS.replace("size: 32", "size: 40"), encoding="utf-8")
-    changed = both(project)
+    changed = stages(project)
     assert from_nothing(project) == changed
 
 
@@ -342,7 +351,7 @@ def test_want_of_memory_is_no_verdict_and_no_result(project, large):
         limits = (limited(megabytes) for megabytes in range(120, 4000, 40))
         return next(few for few in limits if not run(stage, *options, cwd=project, **few).returncode)
 
-    few = enough("validate", "--workers", 2)
+    few, few_to_prepare = enough("validate", "--workers", 2), enough("prepare")
     (project / "data/raw/large.jpg").write_bytes(large)
     before = files(project)
     for workers in (1, 2):
@@ -350,7 +359,7 @@ def test_want_of_memory_is_no_verdict_and_no_result(project, large):
         assert files(project) == before
     assert succeed("validate", cwd=project).startswith("62 of 63 files")
     before = files(project)
-    assert "out of memory. What helps: --workers 1" in fail("prepare", cwd=project, **few)
+    assert "out of memory. What helps: --workers 1" in fail("prepare", cwd=project, **few_to_prepare)
     assert files(project) == before
     succeed("prepare", cwd=project)
 

@@ -1,0 +1,285 @@
+"""Snapshots: named states of data/raw, which anybody can pull, compare and train on.
+
+A snapshot is a hash of DVC, that of data/raw.dvc. The names stand in data/snapshots.csv, which git tracks, because tags
+get lost in forks and mirrors; a git revision works wherever a name does.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from depixel.errors import DepixelError
+from depixel.files import replacing
+from depixel.tables import read_table, write_table
+from depixel.validation import Verdict
+
+RAW = Path("data/raw")
+POINTER = Path("data/raw.dvc")
+TABLE = Path("data/snapshots.csv")
+WORKSPACE = "workspace"
+EMBEDDED_LIMIT = 32_000_000
+"""Bytes of data that a git repository may hold: everybody who clones it gets all of them, for ever."""
+
+
+class Snapshot(NamedTuple):
+    """A row of the table of names; text.
+
+    Attributes:
+        md5: DVC's hash of the folder, which ends in .dir.
+        contributors, photos, valid: how many there are; photos are all files, valid those that keep the rules.
+        date: when it was published, UTC, YYYY-MM-DD.
+    """
+
+    name: str
+    md5: str
+    contributors: str
+    photos: str
+    valid: str
+    date: str
+    note: str
+
+
+def read_snapshots() -> list[Snapshot]:
+    """The named snapshots, the oldest first. Raises `DepixelError` if the table is damaged."""
+    return list(read_table(TABLE, Snapshot, "git checkout data/snapshots.csv")) if TABLE.is_file() else []
+
+
+def current() -> str:
+    """The hash that data/raw.dvc names.
+
+    Raises:
+        DepixelError: it is not there, or no such file.
+    """
+    try:
+        return _hash_in(POINTER.read_bytes(), str(POINTER))
+    except OSError as error:
+        raise DepixelError(
+            f"{POINTER}: cannot be read ({error.strerror}). Run from the project's folder; where photos are in {RAW}, "
+            f"`dvc add {RAW.as_posix()}` makes it"
+        ) from error
+
+
+def resolve(name: str) -> str:
+    """The hash of a snapshot, by its name, or by a git revision in which data/raw.dvc names it.
+
+    Raises:
+        DepixelError: there is neither; says what there is.
+    """
+    named = {snapshot.name: snapshot.md5 for snapshot in read_snapshots()}
+    if name in named:
+        return named[name]
+    shown = _git("show", f"{name}:./{POINTER.as_posix()}") if not name.startswith("-") else None
+    if shown is None or shown.returncode:
+        known = ", ".join(named) or "none so far; `depixel snapshot publish NAME` makes one"
+        raise DepixelError(
+            f"{name}: neither a snapshot nor a git revision with a {POINTER.as_posix()}. Snapshots: {known}. New ones "
+            "of others come with `git pull`"
+        )
+    return _hash_in(shown.stdout, f"{POINTER.as_posix()} of {name}")
+
+
+def _hash_in(content: bytes, name: str) -> str:
+    try:
+        md5 = yaml.safe_load(content)["outs"][0]["md5"]
+        if re.fullmatch(r"[0-9a-f]{32}\.dir", md5):
+            return md5
+    except (yaml.YAMLError, KeyError, IndexError, TypeError):
+        pass
+    conflict = ". Two people changed the photos: README, section on conflicts" if b"<<<<<<<" in content else ""
+    raise DepixelError(f"{name}: does not name a folder of photos that DVC knows{conflict}")
+
+
+def objects(md5: str) -> dict[str, Path]:
+    """Where the files of a snapshot lie in DVC's cache, by their path below data/raw; fetched if they were not there.
+
+    Raises:
+        DepixelError: they are not in the remote either, or it cannot be reached, or the cache is damaged.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree, TreeError
+    from dvc_objects.errors import ObjectFormatError
+
+    folder = HashInfo("md5", md5)
+    try:
+        with Repo() as repo:
+            cache = repo.cache.local
+            if not Path(cache.oid_to_path(md5)).is_file():
+                repo.cloud.pull([folder])
+            tree = {"/".join(key): info for key, _, info in Tree.load(cache, folder, hash_name="md5")}
+            paths = {name: Path(cache.oid_to_path(info.value)) for name, info in tree.items()}
+            if missing := [tree[name] for name, path in paths.items() if not path.is_file()]:
+                repo.cloud.pull(missing)
+    except (DvcException, TreeError, ObjectFormatError, OSError) as error:
+        raise DepixelError(_cannot_fetch(md5, str(error) or type(error).__name__)) from error
+    if gone := [name for name, path in paths.items() if not path.is_file()]:
+        raise DepixelError(_cannot_fetch(md5, f"{len(gone)} of {len(paths)} files are in no store, such as {gone[0]}"))
+    return paths
+
+
+def _cannot_fetch(md5: str, reason: str) -> str:
+    return (
+        f"the photos of {md5} cannot be fetched ({reason}). `dvc remote list` names the remote, `dvc pull "
+        f"{POINTER.as_posix()}` says more; who published them has them still, and can `dvc push` them again"
+    )
+
+
+@contextmanager
+def opened(name: str) -> Iterator[Path]:
+    """A folder with the photos of a snapshot, to read; of `workspace`, data/raw itself. Raises as `objects`."""
+    if name == WORKSPACE:
+        yield RAW
+        return
+    files = objects(resolve(name))
+    with tempfile.TemporaryDirectory(dir=".dvc/tmp", prefix="snapshot-") as folder:
+        for path, place in files.items():
+            target = Path(folder) / path
+            if not target.resolve().is_relative_to(Path(folder).resolve()):
+                raise DepixelError(f"{name}: names a file outside of its folder: {path}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(place, target)  # the cache is on this file system, mostly
+            except OSError:
+                shutil.copy(place, target)
+        yield Path(folder)
+
+
+def use(name: str, force: bool = False) -> None:
+    """Make data/raw and data/raw.dvc those of a snapshot.
+
+    Args:
+        force: even if data/raw holds what no snapshot has.
+
+    Raises:
+        DepixelError: there is no such snapshot, or data/raw has changes that would be lost; then all is as it was.
+    """
+    md5 = resolve(name)
+    files = objects(md5)
+    before = POINTER.read_bytes() if POINTER.is_file() else None
+    _write_pointer(md5, files)
+    done = _dvc("checkout", POINTER.as_posix(), *(["--force"] if force else []))
+    if done.returncode:
+        if before is not None:
+            POINTER.write_bytes(before)
+        if "unsaved" in done.stderr:
+            raise DepixelError(
+                f"{RAW.as_posix()} has files that no snapshot holds. Keep them: `depixel snapshot publish NAME`; or "
+                f"lose them: `depixel snapshot use {name} --force`"
+            )
+        raise DepixelError(f"{RAW.as_posix()} cannot be changed to {name}: {_last_line(done)}")
+
+
+def _write_pointer(md5: str, files: dict[str, Path]) -> None:
+    """data/raw.dvc as `dvc add` writes it."""
+    size = sum(path.stat().st_size for path in files.values())
+    out = {"md5": md5, "size": size, "nfiles": len(files), "hash": "md5", "path": RAW.name}
+    with replacing(POINTER) as beside:
+        beside.write_text(yaml.safe_dump({"outs": [out]}, sort_keys=False), encoding="utf-8", newline="\n")
+
+
+def publish(name: str, note: str, verdicts: Iterable[Verdict]) -> Snapshot:
+    """Name the photos that are in data/raw now, and push them to the remote.
+
+    The name is written last: a push that broke off is repeated by the same call.
+
+    Args:
+        verdicts: on the files in data/raw.
+
+    Raises:
+        DepixelError: the name is taken or no name; the embedded store would become too large; DVC cannot add or push.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name == WORKSPACE:
+        raise DepixelError(f"{name!r}: a name has letters, digits, dots, _ and -, and is not {WORKSPACE}")
+    known = read_snapshots()
+    if name in (snapshot.name for snapshot in known):
+        raise DepixelError(f"{name}: is the name of a snapshot already; names are for ever. `depixel snapshots`")
+    if not (revision := _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")).returncode:
+        commit = revision.stdout.decode()[:10]
+        raise DepixelError(f"{name}: is a git branch, tag or commit ({commit}), so it would have two meanings")
+    verdicts = list(verdicts)
+    before = POINTER.read_bytes() if POINTER.is_file() else None
+    if (done := _dvc("add", RAW.as_posix())).returncode:
+        raise DepixelError(f"`dvc add {RAW.as_posix()}`: {_last_line(done)}")
+    md5 = current()
+    try:
+        _check_room(objects(md5))
+    except DepixelError:
+        if before is not None:
+            POINTER.write_bytes(before)
+        raise
+    if (done := _dvc("push", POINTER.as_posix())).returncode:
+        raise DepixelError(
+            f"the photos are added here, but not pushed: {_last_line(done)}. Once that is mended, the same command "
+            "goes on"
+        )
+    snapshot = Snapshot(
+        name,
+        md5,
+        contributors=str(len({v.contributor for v in verdicts if not v.code})),
+        photos=str(len(verdicts)),
+        valid=str(sum(not v.code for v in verdicts)),
+        date=datetime.now(timezone.utc).date().isoformat(),
+        note=" ".join(note.split()),
+    )
+    write_table(TABLE, Snapshot, [*known, snapshot])
+    return snapshot
+
+
+def _check_room(files: dict[str, Path]) -> None:
+    """Raise `DepixelError` if the default remote is within the project, in git, and would become too large."""
+    store = embedded_store()
+    if store is None:
+        return
+    has = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+    new = {path for path in files.values() if not (store / "files/md5" / path.parent.name / path.name).is_file()}
+    size = sum(path.stat().st_size for path in new)
+    if has + size > EMBEDDED_LIMIT:
+        raise DepixelError(
+            f"{size / 1e6:.1f} MB are new, and the store in this repository has {has / 1e6:.1f} of at most "
+            f"{EMBEDDED_LIMIT / 1e6:.0f} MB: everybody who clones it gets all of it, for ever. Add a remote elsewhere "
+            "first, a folder, a server or a bucket, and publish again:\n"
+            "  dvc remote add --default photos /path/to/folder      (or s3://bucket/folder, ssh://...)"
+        )
+
+
+def embedded_store() -> Path | None:
+    """The folder of the default remote if it is within the project."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            remote = repo.cloud.get_remote()
+            path = Path(remote.path) if remote.fs.protocol == "local" else None
+            return path if path and path.is_relative_to(repo.root_dir) else None
+    except DvcException as error:
+        raise DepixelError(f"DVC has no remote to push to ({error}). `dvc remote add --default NAME URL`") from error
+
+
+def _dvc(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "dvc", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess:
+    git = shutil.which("git")
+    if git is None:
+        raise DepixelError("git is not installed, or not on the PATH")
+    return subprocess.run([git, *arguments], capture_output=True)  # noqa: S603
+
+
+def _last_line(done: subprocess.CompletedProcess) -> str:
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return lines[-1].removeprefix("ERROR: ") if lines else f"exit code {done.returncode}"
