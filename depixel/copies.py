@@ -17,7 +17,6 @@ from typing import NamedTuple
 import imagehash
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from depixel.errors import DepixelError
 from depixel.prepared import MADE_BY, open_array
@@ -205,6 +204,8 @@ def _signs(codes: np.ndarray) -> np.ndarray:
 
 def _band(images: np.ndarray, row: int) -> np.ndarray:
     """(64, 64) float32: what is between noise and light and shade."""
+    from scipy import ndimage  # a third of a second, and much memory, that stage prepare does not need
+
     image = Image.fromarray(images[row])
     pixels = np.asarray(image if image.width == 64 else image.resize((64, 64), Image.Resampling.BOX), np.float32)
     fine, coarse = (ndimage.gaussian_filter(pixels, sigma) for sigma in BAND)
