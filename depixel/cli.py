@@ -24,6 +24,8 @@ def main() -> None:
 
     \b
       depixel sample data/raw                        make photos to try everything out with
+      depixel datasets                               public collections of photos
+      depixel fetch imagenette                       bring one of them into data/raw
       depixel predict test_set.pkl -o answer.bin     restore a test set: the submission for it
       depixel check answer.bin test_set.pkl          would a server take the submission?
       depixel score answer.bin targets.npz           its error, where the true pixels are known
@@ -64,6 +66,60 @@ def sample(folder: Path, seed: int, contributors: int, photos: int, test_set: Pa
     if test_set:
         challenge.write_test_set(test_set, *unseen_photos(seed, count=40))
         click.echo(f"{test_set}: 40 samples of other photos")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the list.")
+def datasets(as_json: bool) -> None:
+    """List public collections of photos that `depixel fetch` knows.
+
+    With size, number of photos, terms, source and checksum. Read the terms at the source before you use or publish one.
+
+    \b
+    Example:
+      depixel datasets
+    """
+    from depixel.datasets import DATASETS
+
+    if as_json:
+        click.echo(json.dumps([dataset._asdict() for dataset in DATASETS]))
+        return
+    for dataset in DATASETS:
+        size = f"{dataset.size / 1e6:.0f} MB" if dataset.size else "size not known"
+        click.echo(f"{dataset.name}: {dataset.content}; {dataset.photos} photos, {size}")
+        click.echo(f"  terms: {dataset.licence}\n  source: {dataset.source}\n  checksum: {dataset.checksum}")
+
+
+@main.command()
+@click.argument("name", metavar="NAME|URL")
+@click.option("--sha256", help="Of the file at URL, as its publisher names it.")
+@click.option("--to", "raw", type=_path(file_okay=False), default="data/raw", show_default=True, help="The folder.")
+def fetch(name: str, sha256: str | None, raw: Path) -> None:
+    """Bring a public collection of photos into data/raw.
+
+    Downloads the archive, which is read in place, goes on where an earlier download broke off, checks the checksum, and
+    notes the origin in data/origins.csv. URL is that of any other .zip, .tar, .tar.gz or .tgz of photos.
+
+    \b
+    Example:
+      depixel fetch imagenette
+      depixel fetch https://example.org/photos.zip --sha256 2c26b46b...
+    """
+    from depixel import datasets, sources
+
+    if "://" in name:
+        if not sha256:
+            raise DepixelError(f"{name}: name its checksum, so that what arrives is what was meant: --sha256 HASH")
+        dataset = datasets.other(name, sha256.lower())
+    else:
+        dataset = datasets.known(name)
+    path = datasets.fetch(dataset, raw, partial(progress, desc=dataset.name))
+    count = len(sources.Entries(raw))
+    click.echo(f"{path.as_posix()}: whole, and its checksum is right. {raw.as_posix()} has {count} files now.")
+    click.echo(
+        "It is one contributor: with few others set `split.by: photo` in params.yaml. Its origin is noted in "
+        f"{datasets.ORIGINS.as_posix()}. Next: `depixel snapshot publish NAME`, or `dvc add data/raw` and `dvc repro`"
+    )
 
 
 @main.command()

@@ -1,14 +1,17 @@
-"""Where photos come from: folders and ZIP archives, in one order, through one interface, never unpacked to disk."""
+"""Where photos come from: folders, ZIP and tar archives, in one order, by one interface, never unpacked to disk."""
 
 import os
 import re
+import tarfile
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from heapq import merge
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
+
+from indexed_gzip import IndexedGzipFile
 
 from depixel.errors import DepixelError
 from depixel.photos import UnreadableError
@@ -17,6 +20,10 @@ from depixel.tables import path_of
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others inflate more than they are asked for
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control, line ends, not in UTF-8
 _ENCRYPTED = 0x1
+_GZIPPED = (".tar.gz", ".tgz")
+_ARCHIVES = (".zip", ".tar", *_GZIPPED)
+_SPACING = 1 << 18  # bytes between two places from which a .tar.gz can be read; each takes 32 kB of memory
+_MOST_INFLATED = 20  # times its size; photos are compressed already, so what inflates to more is no archive of photos
 
 
 class Entry(NamedTuple):
@@ -28,7 +35,7 @@ class Entry(NamedTuple):
             read. Control characters in both are escaped.
         size: bytes, as declared.
         source: the path of the file or of the archive.
-        member: the index in the archive, None for a file.
+        member: the index in a ZIP, where the content begins in a tar, None for a file.
         problem: why it cannot be read, "" if nothing is known against it.
     """
 
@@ -46,10 +53,10 @@ class Entry(NamedTuple):
 
 
 class Entries:
-    """Every file below `root`, those in ZIP archives included, in ascending order of `Entry.path`.
+    """Every file below `root`, those in archives included, in ascending order of `Entry.path`.
 
-    Archives and folders may be nested in folders, not archives in archives. Links to files are followed, links to
-    folders are not. What cannot be read is there with its problem.
+    Archives are .zip, .tar, .tar.gz and .tgz files. They and folders may be nested in folders, not archives in
+    archives. Links to files are followed, links to folders are not. What cannot be read is there with its problem.
 
     May be iterated as often as needed. Folders and archives are read anew each time: memory holds only the names of
     archives, of contributors' folders and of the files that are in neither, and the entries of one contributor.
@@ -75,7 +82,7 @@ class Entries:
                 members = _members(path, size)
                 self._count += len(members) - 1
                 self._odd += [entry for entry in members if not entry.name]
-                self._contributors[_printable(path.stem)].append(partial(_members, path, size))
+                self._contributors[_contributor(path)].append(partial(_members, path, size))
             elif rest:
                 folders.add(first)
             else:
@@ -117,8 +124,14 @@ def read(entry: Entry, limit: int) -> bytes:
             with Path(entry.source).open("rb") as file:
                 return file.read(limit + 1)
         archive = _archive(entry.source)
-        with archive.open(archive.infolist()[entry.member]) as file:
-            return file.read(limit + 1)
+        if isinstance(archive, zipfile.ZipFile):
+            with archive.open(archive.infolist()[entry.member]) as file:
+                return file.read(limit + 1)
+        archive.seek(entry.member)
+        data = archive.read(min(entry.size, limit + 1))
+        if len(data) < min(entry.size, limit + 1):
+            raise EOFError("cut off")
+        return data
     except MemoryError:  # says nothing about the entry
         raise
     except Exception as error:  # zipfile raises nearly anything on a damaged archive
@@ -146,7 +159,13 @@ def _files(root: Path) -> Iterator[tuple[Path, int, str]]:
 
 
 def _is_archive(path: Path) -> bool:
-    return path.suffix.lower() == ".zip"
+    return path.name.lower().endswith(_ARCHIVES)
+
+
+def _contributor(archive: Path) -> str:
+    """The name without what makes it an archive."""
+    end = next(end for end in _ARCHIVES if archive.name.lower().endswith(end))
+    return _printable(archive.name[: -len(end)])
 
 
 def _order(entry: Entry) -> tuple:
@@ -170,26 +189,54 @@ def _of_folder(folder: Path, contributor: str, names: list[str]) -> Iterator[Ent
 
 def _members(archive: Path, size: int) -> list[Entry]:
     """The files in an archive, in order; where it cannot be read, one entry without a name."""
-    contributor = _printable(archive.stem)
+    contributor = _contributor(archive)
+    members = _zipped if archive.suffix.lower() == ".zip" else _tarred
     try:
-        with zipfile.ZipFile(archive) as opened:
-            members = opened.infolist()
+        found = [
+            Entry(contributor, _printable(name), length, str(archive), member, problem)
+            for name, length, member, problem in members(archive, size)
+        ]
     except MemoryError:
         raise
     except Exception as error:  # as above
-        return [Entry(contributor, "", size, str(archive), None, f"no ZIP: {_one_line(error)}")]
-    found = []
-    for index, member in enumerate(members):
-        name = member.filename.replace("\\", "/")  # as some tools on Windows write it
-        if not name.endswith("/"):
-            entry = Entry(contributor, _printable(name), member.file_size, str(archive), index, _problem(member, name))
-            found.append(entry)
+        kind = "ZIP" if members is _zipped else "tar"
+        return [Entry(contributor, "", size, str(archive), None, f"no {kind}: {_one_line(error)}")]
     return sorted(found, key=_order)
 
 
+def _zipped(archive: Path, size: int) -> Iterator[tuple[str, int, int, str]]:
+    """Name, bytes, index and problem of each file in a ZIP."""
+    with zipfile.ZipFile(archive) as opened:
+        members = opened.infolist()
+    for index, member in enumerate(members):
+        name = member.filename.replace("\\", "/")  # as some tools on Windows write it
+        if not name.endswith("/"):
+            yield name, member.file_size, index, _problem(member, name)
+
+
+def _tarred(archive: Path, size: int) -> Iterator[tuple[str, int, int, str]]:
+    """Name, bytes, place and problem of each file in a tar."""
+    most = _MOST_INFLATED * size + 10_000_000
+    with _opened_tar(str(archive)) as file, tarfile.open(fileobj=file, mode="r:") as opened:
+        for member in opened:
+            if member.offset_data + member.size > most:
+                raise ValueError(f"inflates to more than {_MOST_INFLATED} times its size")
+            if member.isdir():
+                continue
+            problem = "" if _is_within(member.name) else _ELSEWHERE
+            if not member.isreg() or member.issparse():
+                problem = "a link or a special file, which is not followed"
+            yield member.name, member.size, member.offset_data, problem
+            opened.members.clear()  # or it keeps all
+
+
+def _opened_tar(path: str) -> BinaryIO:
+    return IndexedGzipFile(path, spacing=_SPACING) if path.lower().endswith(_GZIPPED) else Path(path).open("rb")
+
+
 def _problem(member: zipfile.ZipInfo, name: str) -> str:
-    if not name or name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
-        return "not a name within the archive"
+    if not _is_within(name):
+        return _ELSEWHERE
     if member.flag_bits & _ENCRYPTED:
         return "encrypted"
     if member.compress_type not in _METHODS:
@@ -197,9 +244,16 @@ def _problem(member: zipfile.ZipInfo, name: str) -> str:
     return ""
 
 
+_ELSEWHERE = "not a name within the archive"
+
+
+def _is_within(name: str) -> bool:
+    return bool(name) and not (name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/"))
+
+
 @lru_cache(maxsize=1)
-def _archive(path: str) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)
+def _archive(path: str) -> zipfile.ZipFile | BinaryIO:
+    return zipfile.ZipFile(path) if path.lower().endswith(".zip") else _opened_tar(path)
 
 
 if hasattr(os, "register_at_fork"):  # a file that the parent has opened has one position for all processes

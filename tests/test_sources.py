@@ -1,4 +1,7 @@
+import io
 import os
+import random
+import tarfile
 import zipfile
 
 import pytest
@@ -199,3 +202,89 @@ def test_processes_do_not_share_a_file_position(tmp_path, write_zip):
     found = Entries(tmp_path)
     assert read(next(iter(found)), 100) == names["000.jpg"]  # open in this process from here on
     assert list(each(content, found, 4)) == list(names.values())
+
+
+# Tar archives
+
+
+def write_tar(path, members, **fields):
+    """Write `members`, name -> content, in their order; `fields` are set in each member's header."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz" if path.name.lower().endswith("gz") else "w") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            for field, value in fields.items():
+                setattr(info, field, value)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+TARS = ["k1.tar", "k1.tar.gz", "k1.TGZ", "deep/er/k1.tgz"]
+
+
+@pytest.mark.parametrize("name", TARS)
+def test_tars_are_read_in_place(tmp_path, name):
+    members = {f"{i:03}/{i}.jpg": random.Random(i).randbytes(20_000) for i in (3, 1, 2, *range(4, 60))}
+    write_tar(tmp_path / name, members)
+    found = entries(tmp_path)
+    assert [entry.path for entry in found] == sorted(f"k1/{name}" for name in members)
+    assert {entry.size for entry in found} == {20_000}
+    for entry in (*reversed(found), *found):  # whatever the order
+        assert read(entry, 250_000) == members[entry.name]
+    assert len(read(found[0], 5)) == 6
+    assert list(each(size_of, found, 2)) == [20_000] * len(found)
+    assert list(tmp_path.rglob("*.jpg")) == []
+
+
+def size_of(entry):
+    return len(read(entry, 250_000))
+
+
+def test_folders_in_a_tar_are_no_files_and_links_are_not_followed(tmp_path):
+    with tarfile.open(tmp_path / "k1.tar", "w") as archive:
+        for name, kind in (("d", tarfile.DIRTYPE), ("l.jpg", tarfile.SYMTYPE), ("h.jpg", tarfile.LNKTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+    found = entries(tmp_path)
+    assert [entry.name for entry in found] == ["h.jpg", "l.jpg"]
+    for entry in found:
+        with pytest.raises(UnreadableError, match="a link or a special file"):
+            read(entry, 10)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd.jpg", "../a.jpg", "a/../../b.jpg", "C:/a.jpg"])
+def test_names_that_leave_a_tar_are_not_read(tmp_path, name):
+    write_tar(tmp_path / "k1.tar", {name: b"1", "fine.jpg": b"2"})
+    found = {entry.name: entry for entry in entries(tmp_path)}
+    assert read(found["fine.jpg"], 10) == b"2"
+    (other,) = (entry for entry in found.values() if entry.name != "fine.jpg")
+    with pytest.raises(UnreadableError, match="not a name within the archive"):
+        read(other, 10)
+
+
+@pytest.mark.parametrize("name", ["k1.tar", "k1.tgz"])
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b broken", b"x" * 2000])
+def test_a_tar_that_cannot_be_read_is_one_entry(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    (entry,) = entries(tmp_path)
+    assert (entry.contributor, entry.name) == ("k1", "") and entry.problem.startswith("no tar: ")
+
+
+@pytest.mark.parametrize("name", ["k1.tar", "k1.tgz"])
+def test_a_tar_that_is_cut_off(tmp_path, name):
+    path = write_tar(tmp_path / name, {f"{i}.jpg": random.Random(i).randbytes(100_000) for i in range(5)})
+    path.write_bytes(path.read_bytes()[:250_000])
+    for entry in entries(tmp_path):
+        if not entry.problem:
+            try:
+                assert len(read(entry, 250_000)) == 100_000
+            except UnreadableError as error:
+                assert "cannot be read" in str(error)
+
+
+def test_a_tar_that_inflates_without_limit(tmp_path):
+    write_tar(tmp_path / "k1.tgz", {"a.jpg": bytes(30_000_000)})
+    (entry,) = entries(tmp_path)
+    assert "inflates to more than" in entry.problem
