@@ -34,6 +34,7 @@ def main() -> None:
       depixel snapshots                              which named states of the photos there are
       depixel snapshot use v1                        make one of them the photos here; or publish a new one
       depixel diff v1 v2                             which photos came, went, were replaced
+      depixel doctor                                 is everything in order, and if not, what mends it?
       depixel mend                                   DVC was killed and says that its files are corrupted
 
     `depixel COMMAND --help` says more about each.
@@ -430,6 +431,35 @@ def diff(before: str, after: str, as_json: bool, sheet: Path | None) -> None:
     click.echo(f"{len(found)} files differ; valid photos: {valid[0]} in {before}, {valid[1]} in {after}")
     if sheet:
         click.echo(f"Pictures: {sheet}")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the page.")
+def doctor(as_json: bool) -> None:
+    """Say whether everything is in order, and if not, what mends it.
+
+    Looks at the environment, the project's files, the photos, the remote, the cache, the results and the disk; changes
+    nothing. Exit code 0 if all is in order, 1 if not.
+
+    \b
+    Example:
+      depixel doctor
+    """
+    from depixel.doctor import examine
+
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            click.echo(f"{'  ' if not finding.mend else '! '}{finding.subject:12} {finding.found}")
+            if finding.mend:
+                click.echo(f"{'':14} -> {finding.mend}")
+    if as_json:
+        click.echo(json.dumps([finding._asdict() for finding in findings]))
+    elif all(not finding.mend for finding in findings):
+        click.echo("All is in order.")
+    if any(finding.mend for finding in findings):
+        raise SystemExit(1)
 
 
 @main.command()

@@ -232,14 +232,15 @@ def _wrong(path: Path, dataset: Dataset) -> str:
     if kind == "commit":
         found = _commit(path)
         noted = [origin.sha256 for origin in _origins() if origin.url == dataset.url]
-        if found == expected and noted and noted[0] != (hash_ := _hash(path, "sha256")):
+        if found == expected and noted and noted[0] != (hash_ := hash_of(path, "sha256")):
             return f"its sha256 is {hash_}, and was {noted[0]} when it was fetched first"
     else:
-        found = _hash(path, kind)
+        found = hash_of(path, kind)
     return "" if found == expected else f"its {kind} is {found}, and should be {expected}"
 
 
-def _hash(path: Path, kind: str) -> str:
+def hash_of(path: Path, kind: str) -> str:
+    """The hash of a file: md5, sha256 or another of hashlib, in hexadecimal digits."""
     digest = hashlib.new(kind)
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
@@ -263,7 +264,7 @@ def _origins() -> list[Origin]:
 def _note(dataset: Dataset, path: Path) -> None:
     """Write the origin of a file into the table, unless it stands there."""
     rows = {origin.file: origin for origin in _origins()}
-    sha256 = _hash(path, "sha256")
+    sha256 = hash_of(path, "sha256")
     if path.name in rows and rows[path.name][1:4] == (dataset.url, str(path.stat().st_size), sha256):
         return
     today = datetime.now(timezone.utc).date().isoformat()

@@ -36,10 +36,16 @@ def mend(project: Path) -> list[str]:
         dvc.close()
 
 
+def broken(project: Path) -> list[str]:
+    """Which of `dvc.lock` and `.dvc/tmp/rwlock` are there and cut off."""
+    whole = {"dvc.lock": _is_lock, ".dvc/tmp/rwlock": _is_json}
+    return [name for name, check in whole.items() if (project / name).is_file() and not check(project / name)]
+
+
 def _mend(project: Path) -> list[str]:
-    done = []
-    lock = project / "dvc.lock"
-    if lock.is_file() and not _is_lock(lock):
+    done, found = [], broken(project)
+    if "dvc.lock" in found:
+        lock = project / "dvc.lock"
         committed = _committed(lock)
         if committed is None:
             lock.unlink()
@@ -48,9 +54,8 @@ def _mend(project: Path) -> list[str]:
                 beside.write_bytes(committed)
         now = "removed" if committed is None else "it is that of the last commit again"
         done.append(f"dvc.lock was cut off: {now}.")
-    busy = project / ".dvc/tmp/rwlock"
-    if busy.is_file() and not _is_json(busy):
-        busy.unlink()
+    if ".dvc/tmp/rwlock" in found:
+        (project / ".dvc/tmp/rwlock").unlink()
         done.append(".dvc/tmp/rwlock was cut off: removed.")
     return done
 

@@ -1,0 +1,170 @@
+"""Is everything in order? Environment, photos, remote, cache, results; and for each that is not, what mends it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from depixel import snapshots
+from depixel.environment import check_locked
+from depixel.errors import DepixelError
+
+CACHE = Path(".dvc/cache")
+ROOM = 2_000_000_000
+"""Free bytes below which a run may end with a full disk: prepared photos, caches, checkpoints."""
+
+
+class Finding(NamedTuple):
+    """What was looked at, what was found, and what mends it: a command or a sentence, nothing if it is in order."""
+
+    subject: str
+    found: str
+    mend: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Yield a finding for each subject, in the order in which they are to be mended."""
+    for subject, look in SUBJECTS.items():
+        try:
+            found, mend = look()
+        except DepixelError as error:
+            found, mend = str(error), "as it says"
+        yield Finding(subject, found, mend)
+
+
+def _environment() -> tuple[str, str]:
+    try:
+        check_locked(Path("requirements.lock"))
+    except DepixelError as error:
+        return str(error).split(",")[0], "pip install -r requirements.lock"
+    return f"Python {sys.version.split()[0]}, packages as in requirements.lock", ""
+
+
+def _project() -> tuple[str, str]:
+    for path in (Path("dvc.lock"), snapshots.POINTER, Path("params.yaml"), Path("dvc.yaml"), snapshots.TABLE):
+        if path.is_file() and b"<<<<<<<" in path.read_bytes():
+            return f"{path.as_posix()} has both sides of a conflict", "README, section on conflicts"
+    if not Path(".dvc").is_dir():
+        return f"{Path.cwd()} is no DVC project", "run from the project's folder"
+    from depixel.mend import broken
+
+    if found := broken(Path()):
+        return f"{', '.join(found)} cut off", "depixel mend"
+    return "dvc.lock and DVC's own files are whole", ""
+
+
+def _photos() -> tuple[str, str]:
+    named = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
+    md5 = snapshots.current()
+    name = f"snapshot {named[md5]}" if md5 in named else f"{md5}, which has no name"
+    if not snapshots.RAW.is_dir():
+        return f"{snapshots.RAW.as_posix()} is not here", f"dvc pull {snapshots.POINTER.as_posix()}"
+    status = _json("data", "status", "--json", snapshots.RAW.as_posix())
+    if status.get("uncommitted"):
+        return f"not those of {name}: changed", "depixel diff HEAD; then depixel snapshot publish NAME, or use NAME"
+    return name, ""
+
+
+def _remote() -> tuple[str, str]:
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            remote = repo.cloud.get_remote()
+            place = remote.fs.unstrip_protocol(remote.path)
+            store = repo.cloud.get_remote_odb()
+            there = store.exists(snapshots.current())
+    except (DvcException, OSError) as error:
+        return f"cannot be reached: {' '.join(str(error).split())}", "dvc remote list; dvc remote modify --help"
+    except Exception as error:  # each kind of remote raises its own
+        return f"cannot be reached: {type(error).__name__}: {' '.join(str(error).split())}", "dvc remote list"
+    if not there:
+        return f"{place} does not have the photos of data/raw.dvc", "dvc push"
+    size = ""
+    if embedded := snapshots.embedded_store():
+        size = f", {_bytes(embedded) / 1e6:.1f} of at most {snapshots.EMBEDDED_LIMIT / 1e6:.0f} MB"
+    return f"{place}{size}", ""
+
+
+def _cache() -> tuple[str, str]:
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        kinds = repo.cache.local.cache_types
+        place = Path(repo.cache.local.path)
+    if not place.is_dir():
+        return "empty", ""
+    damaged = [path for path in place.rglob("*") if path.is_file() and _is_damaged(path)]
+    if damaged:
+        return f"{len(damaged)} damaged objects, such as {damaged[0]}", "delete them, then dvc pull"
+    link = _link_of_photos()
+    return f"{_bytes(place) / 1e6:.1f} MB, allowed links {', '.join(kinds)}; photos are {link}", ""
+
+
+def _is_damaged(path: Path) -> bool:
+    from depixel.datasets import hash_of
+
+    expected = (path.parent.name + path.name).removesuffix(".dir")
+    return len(expected) == len("d41d8cd98f00b204e9800998ecf8427e") and hash_of(path, "md5") != expected
+
+
+def _link_of_photos() -> str:
+    """How the photos in data/raw and those in the cache share their bytes."""
+    for path in snapshots.RAW.rglob("*"):
+        if path.is_symlink():
+            return "links to the cache"
+        if path.is_file():
+            return (
+                "hard links to the cache"
+                if path.stat().st_nlink > 1
+                else "copies, or clones where this file system can"
+            )
+    return "not here"
+
+
+def _results() -> tuple[str, str]:
+    status = _json("status", "--json")
+    changed = [stage for stage in status if not stage.endswith(".dvc")]
+    if changed:
+        return f"not up to date: {', '.join(changed)}", "dvc repro"
+    return "of this code, these settings and photos", ""
+
+
+def _disk() -> tuple[str, str]:
+    free = shutil.disk_usage(".").free
+    mend = "dvc gc --workspace removes from the cache what no file here needs" if free < ROOM else ""
+    return f"{free / 1e9:.1f} GB free", mend
+
+
+SUBJECTS: dict[str, Callable[[], tuple[str, str]]] = {
+    "environment": _environment,
+    "project": _project,
+    "photos": _photos,
+    "remote": _remote,
+    "cache": _cache,
+    "results": _results,
+    "disk": _disk,
+}
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _json(*arguments: str) -> dict:
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "dvc", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "DVC_NO_ANALYTICS": "1"},
+    )
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise DepixelError(f"`dvc {' '.join(arguments)}` fails: {lines[-1] if lines else done.returncode}") from None
