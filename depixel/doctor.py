@@ -70,7 +70,6 @@ def _photos() -> tuple[str, str]:
 
 
 def _remote() -> tuple[str, str]:
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
@@ -79,10 +78,10 @@ def _remote() -> tuple[str, str]:
             place = remote.fs.unstrip_protocol(remote.path)
             store = repo.cloud.get_remote_odb()
             there = store.exists(snapshots.current())
-    except (DvcException, OSError) as error:
-        return f"cannot be reached: {' '.join(str(error).split())}", "dvc remote list; dvc remote modify --help"
+    except DepixelError:
+        raise
     except Exception as error:  # each kind of remote raises its own
-        return f"cannot be reached: {type(error).__name__}: {' '.join(str(error).split())}", "dvc remote list"
+        return f"cannot be reached: {' '.join(str(error).split())}", "dvc remote list; dvc remote modify --help"
     if not there:
         return f"{place} does not have the photos of data/raw.dvc", "dvc push"
     size = ""
@@ -166,5 +165,6 @@ def _json(*arguments: str) -> dict:
     try:
         return json.loads(done.stdout)
     except ValueError:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise DepixelError(f"`dvc {' '.join(arguments)}` fails: {lines[-1] if lines else done.returncode}") from None
+        lines = [" ".join(line.split()) for line in done.stderr.splitlines() if line.strip()]
+        told = next((line for line in lines if line.startswith("ERROR")), f"exit code {done.returncode}")
+        raise DepixelError(f"`dvc {' '.join(arguments)}` fails: {told}") from None

@@ -4,7 +4,9 @@ A JPEG is a row of segments before its pixels (ITU-T T.81, B.1.1). A position is
 its own in a TIFF structure (CIPA DC-008, 4.6.6), or in the XMP segment, as text.
 """
 
+import io
 import struct
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,15 +100,22 @@ def located(entries: Entries) -> Iterator[Entry]:
 
 
 def strip(path: Path) -> None:
-    """Take the positions out of a photo, or of all photos in a ZIP, whose members keep names, times and order.
+    """Take the positions out of a photo, or of all photos in an archive, whose members keep names, times and order.
 
     Raises:
         DepixelError: it cannot be written; then it is as it was.
     """
+    sources.close()
     with replacing(path) as beside:
-        if not zipfile.is_zipfile(path):
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as old, zipfile.ZipFile(beside, "w") as new:
+                for member in old.infolist():
+                    new.writestr(member, without_position(old.read(member)), member.compress_type)
+        elif tarfile.is_tarfile(path):
+            with tarfile.open(path) as old, tarfile.open(beside, "w:gz" if path.suffix != ".tar" else "w") as new:
+                for member in old:
+                    data = without_position(old.extractfile(member).read()) if member.isreg() else b""
+                    member.size = len(data)
+                    new.addfile(member, io.BytesIO(data))
+        else:
             beside.write_bytes(without_position(path.read_bytes()))
-            return
-        with zipfile.ZipFile(path) as old, zipfile.ZipFile(beside, "w") as new:
-            for member in old.infolist():
-                new.writestr(member, without_position(old.read(member)), member.compress_type)

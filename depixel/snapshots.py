@@ -51,7 +51,11 @@ class Snapshot(NamedTuple):
 
 def read_snapshots() -> list[Snapshot]:
     """The named snapshots, the oldest first. Raises `DepixelError` if the table is damaged."""
-    return list(read_table(TABLE, Snapshot, "git checkout data/snapshots.csv")) if TABLE.is_file() else []
+    if not TABLE.is_file():
+        return []
+    if b"<<<<<<<" in TABLE.read_bytes():
+        raise DepixelError(f"{TABLE.as_posix()}: two people added names{_CONFLICT}")
+    return list(read_table(TABLE, Snapshot, "git checkout data/snapshots.csv"))
 
 
 def current() -> str:
@@ -95,8 +99,11 @@ def _hash_in(content: bytes, name: str) -> str:
             return md5
     except (yaml.YAMLError, KeyError, IndexError, TypeError):
         pass
-    conflict = ". Two people changed the photos: README, section on conflicts" if b"<<<<<<<" in content else ""
+    conflict = f": two people changed it{_CONFLICT}" if b"<<<<<<<" in content else ""
     raise DepixelError(f"{name}: does not name a folder of photos that DVC knows{conflict}")
+
+
+_CONFLICT = ". How to go on stands in README.md, in the section on conflicts"
 
 
 def objects(md5: str) -> dict[str, Path]:
@@ -105,11 +112,9 @@ def objects(md5: str) -> dict[str, Path]:
     Raises:
         DepixelError: they are not in the remote either, or it cannot be reached, or the cache is damaged.
     """
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree, TreeError
-    from dvc_objects.errors import ObjectFormatError
+    from dvc_data.hashfile.tree import Tree
 
     folder = HashInfo("md5", md5)
     try:
@@ -121,8 +126,10 @@ def objects(md5: str) -> dict[str, Path]:
             paths = {name: Path(cache.oid_to_path(info.value)) for name, info in tree.items()}
             if missing := [tree[name] for name, path in paths.items() if not path.is_file()]:
                 repo.cloud.pull(missing)
-    except (DvcException, TreeError, ObjectFormatError, OSError) as error:
-        raise DepixelError(_cannot_fetch(md5, str(error) or type(error).__name__)) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # each kind of remote raises its own
+        raise DepixelError(_cannot_fetch(md5, " ".join(str(error).split()) or type(error).__name__)) from error
     if gone := [name for name, path in paths.items() if not path.is_file()]:
         raise DepixelError(_cannot_fetch(md5, f"{len(gone)} of {len(paths)} files are in no store, such as {gone[0]}"))
     return paths
@@ -255,7 +262,6 @@ def _check_room(files: dict[str, Path]) -> None:
 
 def embedded_store() -> Path | None:
     """The folder of the default remote if it is within the project."""
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
@@ -263,8 +269,10 @@ def embedded_store() -> Path | None:
             remote = repo.cloud.get_remote()
             path = Path(remote.path) if remote.fs.protocol == "local" else None
             return path if path and path.is_relative_to(repo.root_dir) else None
-    except DvcException as error:
-        raise DepixelError(f"DVC has no remote to push to ({error}). `dvc remote add --default NAME URL`") from error
+    except Exception as error:  # each kind of remote raises its own
+        raise DepixelError(
+            f"DVC has no remote to push to ({' '.join(str(error).split())}). `dvc remote add --default NAME URL`"
+        ) from error
 
 
 def _dvc(*arguments: str) -> subprocess.CompletedProcess:

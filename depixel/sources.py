@@ -256,6 +256,11 @@ def _archive(path: str) -> zipfile.ZipFile | BinaryIO:
     return zipfile.ZipFile(path) if path.lower().endswith(".zip") else _opened_tar(path)
 
 
+def close() -> None:
+    """Close the archive that was read last, before it is replaced."""
+    _archive.cache_clear()
+
+
 if hasattr(os, "register_at_fork"):  # a file that the parent has opened has one position for all processes
     os.register_at_fork(after_in_child=_archive.cache_clear)
 

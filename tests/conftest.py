@@ -140,7 +140,7 @@ def project(tmp_path_factory) -> Path:
     """A copy of the project with a tiny sample and a tiny training, committed, not yet run."""
     folder = tmp_path_factory.mktemp("project") / "depixel"
     for name in tracked():
-        if not name.startswith("data/store/") and (REPOSITORY / name).is_file():
+        if not name.startswith(("data/store/", "data/snapshots.csv")) and (REPOSITORY / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)
     settings = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
@@ -160,12 +160,32 @@ def project(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def reproduced(project) -> Path:
-    """The same after `dvc repro`, pushed to its embedded remote and committed."""
+    """The same after `dvc repro`, pushed to its embedded remote and committed; with the snapshots v1, it, and v2."""
     run("dvc", "repro", cwd=project)
     run("dvc", "push", "--quiet", cwd=project)
+    run("depixel", "snapshot", "publish", "v1", cwd=project)
+    change_photos(project / "data/raw")
+    run("depixel", "snapshot", "publish", "v2", cwd=project)
+    run("depixel", "snapshot", "use", "v1", cwd=project)
     run("git", "add", "--all", cwd=project)
     run("git", "commit", "--quiet", "--message=results", cwd=project)
     return project
+
+
+def change_photos(raw: Path) -> None:
+    """One contributor less, one more, one with a photo replaced."""
+    first, _, third = sorted(raw.glob("*.zip"))
+    with zipfile.ZipFile(third) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    first.unlink()
+    third.unlink()
+    replaced = next(name for name in members if name.lower().endswith("jpg"))
+    with zipfile.ZipFile(third, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content[:2] + b"\xff\xfe\0\3." + content[2:] if name == replaced else content)
+    (raw / "new").mkdir()
+    for i in range(3):
+        Image.effect_noise((120, 120), 20 + i).save(raw / f"new/{i}.jpg")
 
 
 def clone(project: Path, folder: Path) -> Path:

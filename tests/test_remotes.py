@@ -1,0 +1,178 @@
+"""Other remotes than the embedded one: S3, a folder, read-only HTTP; and other projects that take the photos."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import boto3
+import pytest
+import requests
+
+from tests.conftest import clone, run
+
+POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+SET_UP = 4  # requests without credentials, to make the bucket and the user
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory):
+    """A server that speaks S3, with a bucket `photos`: its address, an access key and its secret."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("s3") / "log"
+    environment = {**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(SET_UP)}
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        server = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                requests.get(f"{url}/moto-api/", timeout=1)
+                break
+            except requests.RequestException:
+                time.sleep(0.1)
+        options = {"endpoint_url": url, "region_name": "us-east-1"}
+        options |= {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
+        boto3.client("s3", **options).create_bucket(Bucket="photos")
+        iam = boto3.client("iam", **options)
+        iam.create_user(UserName="us")
+        iam.put_user_policy(UserName="us", PolicyName="all", PolicyDocument=POLICY)
+        key = iam.create_access_key(UserName="us")["AccessKey"]
+        yield url, key["AccessKeyId"], key["SecretAccessKey"]
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def here(reproduced, tmp_path):
+    folder = clone(reproduced, tmp_path / "here")
+    run("dvc", "pull", "data/raw.dvc", cwd=folder)
+    return folder
+
+
+def add_s3(folder, url, key, secret):
+    run("dvc", "remote", "add", "--force", "--default", "bucket", "s3://photos/depixel", cwd=folder)
+    run("dvc", "remote", "modify", "bucket", "endpointurl", url, cwd=folder)
+    run("dvc", "remote", "modify", "bucket", "region", "us-east-1", cwd=folder)
+    run("dvc", "remote", "modify", "--local", "bucket", "access_key_id", key, cwd=folder)
+    run("dvc", "remote", "modify", "--local", "bucket", "secret_access_key", secret, cwd=folder)
+
+
+def test_s3(here, tmp_path, s3):
+    url, key, secret = s3
+    add_s3(here, url, key, secret)
+    (here / "data/raw/more.txt").write_text("not in the embedded store", encoding="utf-8")
+    run("depixel", "snapshot", "publish", "in_bucket", cwd=here)
+    run("git", "add", "--all", cwd=here)
+    run("git", "commit", "--quiet", "--message=photos", cwd=here)
+    assert secret not in run("git", "show", "HEAD", cwd=here).stdout
+
+    there = clone(here, tmp_path / "there")
+    told = run("depixel", "snapshot", "use", "in_bucket", cwd=there, code=1).stderr  # nobody gave it the key
+    assert "cannot be fetched" in told
+    add_s3(there, url, key, secret)
+    run("depixel", "snapshot", "use", "in_bucket", cwd=there)
+    assert (there / "data/raw/more.txt").is_file()
+    assert "s3://photos/depixel" in run("depixel", "doctor", cwd=there, code=None).stdout
+
+
+def test_wrong_credentials_are_told(here, s3):
+    url, key, _ = s3
+    add_s3(here, url, key, "wrong")
+    (here / "data/raw/more.txt").write_text("other", encoding="utf-8")
+    told = run("depixel", "snapshot", "publish", "never", cwd=here, code=1).stderr
+    assert "not pushed" in told and ("orbidden" in told or "denied" in told or "credentials" in told), told
+    found = run("depixel", "doctor", cwd=here, code=1).stdout
+    assert "cannot be reached" in found or "does not have" in found
+    assert not (here / "data/snapshots.csv").is_file() or "never" not in (here / "data/snapshots.csv").read_text()
+
+
+def test_missing_objects_are_told(here, tmp_path, s3):
+    """The bucket has nothing of this snapshot."""
+    url, key, secret = s3
+    add_s3(here, url, key, secret)
+    (here / "data/raw/unpushed.txt").write_text("only here", encoding="utf-8")
+    run("dvc", "add", "data/raw", cwd=here)
+    run("git", "commit", "--quiet", "--all", "--message=not pushed", cwd=here)
+    there = clone(here, tmp_path / "there")
+    add_s3(there, url, key, secret)
+    told = run("depixel", "snapshot", "use", "HEAD", cwd=there, code=1).stderr
+    assert "cannot be fetched" in told and "who published them" in told
+
+
+def test_a_folder(here, tmp_path):
+    run("dvc", "remote", "add", "--default", "share", str(tmp_path / "share"), cwd=here)
+    run("depixel", "snapshot", "publish", "shared", cwd=here)
+    run("git", "add", "--all", cwd=here)
+    run("git", "commit", "--quiet", "--message=photos", cwd=here)
+    there = clone(here, tmp_path / "there")
+    run("dvc", "pull", "data/raw.dvc", cwd=there)
+    assert sorted(path.name for path in (there / "data/raw").iterdir()) == sorted(
+        path.name for path in (here / "data/raw").iterdir()
+    )
+
+
+@pytest.fixture
+def web(reproduced):
+    """The address of a web server that serves the embedded store, and can only be read."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = partial(Quiet, directory=str(reproduced / "data/store"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_read_only_http(reproduced, tmp_path, web):
+    there = clone(reproduced, tmp_path / "there")
+    run("dvc", "remote", "add", "--default", "web", web, cwd=there)
+    run("dvc", "pull", "data/raw.dvc", cwd=there)
+    assert len(list((there / "data/raw").glob("*.zip"))) == 3
+    (there / "data/raw/more.txt").write_text("x", encoding="utf-8")
+    assert "not pushed" in run("depixel", "snapshot", "publish", "never", cwd=there, code=1).stderr
+
+
+def project(folder):
+    """Another DVC project."""
+    folder.mkdir()
+    run("git", "init", "--quiet", cwd=folder)
+    run("dvc", "init", "--quiet", cwd=folder)
+    return folder
+
+
+def test_others_get_and_import_the_photos(reproduced, tmp_path, web):
+    here = clone(reproduced, tmp_path / "here")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    run("dvc", "get", str(here), "data/raw", cwd=empty)
+    assert len(list((empty / "raw").glob("*.zip"))) == 3
+
+    other = project(tmp_path / "other")
+    run("dvc", "import", str(here), "data/raw", cwd=other)
+    run("dvc", "pull", "data/raw.dvc", cwd=here)
+    (here / "data/raw/more.txt").write_text("x", encoding="utf-8")
+    run("depixel", "snapshot", "publish", "more", cwd=here)
+    run("git", "add", "--all", cwd=here)
+    run("git", "commit", "--quiet", "--message=more", cwd=here)
+    run("dvc", "update", "raw.dvc", cwd=other)
+    assert (other / "raw/more.txt").is_file()
+
+    # a git URL does not reach a remote that lies within the repository, but its address can be given
+    git = reproduced.resolve().as_uri()
+    assert "ERROR" in run("dvc", "get", git, "data/raw", "-o", "no", cwd=empty, code=None).stderr
+    run("dvc", "get", git, "data/raw", "-o", "yes", "--remote-config", f"url={web}", cwd=empty)
+    assert len(list((empty / "yes").glob("*.zip"))) == 3
