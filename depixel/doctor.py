@@ -1,9 +1,7 @@
 """Is everything in order? Environment, photos, remote, cache, results; and for each that is not, what mends it."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,15 +154,8 @@ def _bytes(folder: Path) -> int:
 
 
 def _json(*arguments: str) -> dict:
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "dvc", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "DVC_NO_ANALYTICS": "1"},
-    )
+    done = snapshots.run_dvc(*arguments)
     try:
         return json.loads(done.stdout)
     except ValueError:
-        lines = [" ".join(line.split()) for line in done.stderr.splitlines() if line.strip()]
-        told = next((line for line in lines if line.startswith("ERROR")), f"exit code {done.returncode}")
-        raise DepixelError(f"`dvc {' '.join(arguments)}` fails: {told}") from None
+        raise DepixelError(f"`dvc {' '.join(arguments)}` fails: {snapshots.reason(done)}") from None

@@ -175,7 +175,7 @@ def use(name: str, force: bool = False) -> None:
     files = objects(md5)
     before = POINTER.read_bytes() if POINTER.is_file() else None
     _write_pointer(md5, files)
-    done = _dvc("checkout", POINTER.as_posix(), *(["--force"] if force else []))
+    done = run_dvc("checkout", POINTER.as_posix(), *(["--force"] if force else []))
     if done.returncode:
         if before is not None:
             POINTER.write_bytes(before)
@@ -184,7 +184,7 @@ def use(name: str, force: bool = False) -> None:
                 f"{RAW.as_posix()} has files that no snapshot holds. Keep them: `depixel snapshot publish NAME`; or "
                 f"lose them: `depixel snapshot use {name} --force`"
             )
-        raise DepixelError(f"{RAW.as_posix()} cannot be changed to {name}: {_last_line(done)}")
+        raise DepixelError(f"{RAW.as_posix()} cannot be changed to {name}: {reason(done)}")
 
 
 def _write_pointer(md5: str, files: dict[str, Path]) -> None:
@@ -216,8 +216,8 @@ def publish(name: str, note: str, verdicts: Iterable[Verdict]) -> Snapshot:
         raise DepixelError(f"{name}: is a git branch, tag or commit ({commit}), so it would have two meanings")
     verdicts = list(verdicts)
     before = POINTER.read_bytes() if POINTER.is_file() else None
-    if (done := _dvc("add", RAW.as_posix())).returncode:
-        raise DepixelError(f"`dvc add {RAW.as_posix()}`: {_last_line(done)}")
+    if (done := run_dvc("add", RAW.as_posix())).returncode:
+        raise DepixelError(f"`dvc add {RAW.as_posix()}`: {reason(done)}")
     md5 = current()
     try:
         _check_room(objects(md5))
@@ -225,10 +225,9 @@ def publish(name: str, note: str, verdicts: Iterable[Verdict]) -> Snapshot:
         if before is not None:
             POINTER.write_bytes(before)
         raise
-    if (done := _dvc("push", POINTER.as_posix())).returncode:
+    if (done := run_dvc("push", POINTER.as_posix())).returncode:
         raise DepixelError(
-            f"the photos are added here, but not pushed: {_last_line(done)}. Once that is mended, the same command "
-            "goes on"
+            f"the photos are added here, but not pushed: {reason(done)}. Once that is mended, the same command goes on"
         )
     snapshot = Snapshot(
         name,
@@ -275,7 +274,8 @@ def embedded_store() -> Path | None:
         ) from error
 
 
-def _dvc(*arguments: str) -> subprocess.CompletedProcess:
+def run_dvc(*arguments: str) -> subprocess.CompletedProcess:
+    """Run a command of DVC, which is not to ask anything; what it says is in the result."""
     return subprocess.run(  # noqa: S603
         [sys.executable, "-m", "dvc", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
@@ -288,6 +288,8 @@ def _git(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([git, *arguments], capture_output=True)  # noqa: S603
 
 
-def _last_line(done: subprocess.CompletedProcess) -> str:
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return lines[-1].removeprefix("ERROR: ") if lines else f"exit code {done.returncode}"
+def reason(done: subprocess.CompletedProcess) -> str:
+    """Why a command of DVC failed, on one line."""
+    lines = [" ".join(line.split()) for line in done.stderr.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return "; ".join(errors or lines[-1:]) or f"exit code {done.returncode}"

@@ -174,5 +174,5 @@ def test_others_get_and_import_the_photos(reproduced, tmp_path, web):
     # a git URL does not reach a remote that lies within the repository, but its address can be given
     git = reproduced.resolve().as_uri()
     assert "ERROR" in run("dvc", "get", git, "data/raw", "-o", "no", cwd=empty, code=None).stderr
-    run("dvc", "get", git, "data/raw", "-o", "yes", "--remote-config", f"url={web}", cwd=empty)
+    run("dvc", "get", git, "data/raw", "-o", "yes", "--remote", "web", "--remote-config", f"url={web}", cwd=empty)
     assert len(list((empty / "yes").glob("*.zip"))) == 3
