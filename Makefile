@@ -40,11 +40,13 @@ verify: .venv/installed
 PHOTOS ?= ../shared/photos
 bench: .venv/installed
 	python benchmarks/data.py --photos $(PHOTOS)
+	python benchmarks/copies.py --photos $(PHOTOS)
 	python benchmarks/training.py --photos $(PHOTOS)
 	python benchmarks/repro.py
 	python benchmarks/hardware.py
 	python benchmarks/kills.py
 	python benchmarks/quality.py
+	python benchmarks/law.py
 
 # Exact versions of everything, for every platform; without what only a CUDA build of torch needs.
 COMPILE = uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --upgrade pyproject.toml

@@ -83,7 +83,7 @@ def measure(raw: Path, folder: Path, count: int) -> None:
     planted, their_codes, ways = zip(*workers.each(plant, tasks), strict=True)
     for number in chosen.tolist():
         side = "test" if rows[number].split == "train" else "train"
-        rows.append(Assigned(PLANTED, str(number), "", side))
+        rows.append(Assigned(PLANTED, str(number), f"{PLANTED} {number}", side))
     found = copies.between_sides(rows, np.concatenate([images, planted]), np.concatenate([codes, their_codes]), [], [])
     pairs = {
         (copy.name, copy.of_contributor, copy.of_name) if copy.contributor == PLANTED

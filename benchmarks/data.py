@@ -27,7 +27,7 @@ import psutil
 from PIL import Image
 
 from depixel import sources, workers
-from depixel.reuse import sha256
+from depixel.files import hash_of
 from depixel.validation import MOST_BYTES
 
 STAGES = Path(__file__).resolve().parents[1] / "stages"
@@ -54,7 +54,9 @@ def run(raw: Path, stages: Sequence[str], folder: Path) -> tuple[list[float], li
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): hash_of(path, "sha256") for path in folder.rglob("*") if path.is_file()
+    }
 
 
 def add_photos(archives: list[Path], stages: Sequence[str]) -> None:

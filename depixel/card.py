@@ -10,6 +10,7 @@ import yaml
 from depixel.networks import parameter_count
 from depixel.restoration import Restorer
 from depixel.settings import Settings
+from depixel.splits import COPY, SIDES
 
 FEW_PHOTOS = 5000
 """With fewer to train on, the card says that they are few."""
@@ -107,7 +108,10 @@ def card(
         snapshot: DVC's hash of the photos, "" if unknown.
     """
     configuration, split = model.configuration.model_dump(), counts["split"]
-    sides = [f"{n['photos']} photos of {n['contributors']} contributors for {side}" for side, n in split.items()]
+    sides = [
+        f"{split[side]['photos']} photos of {split[side]['contributors']} contributors for {side}" for side in SIDES
+    ]
+    sides.append(f"{split[COPY]['photos']} left out of training, as copies of photos on the other sides")
     text = introduction(weights, model) + TEMPLATE.format(
         **counts["validation"] | counts["training"],
         precision=configuration["precision"],

@@ -335,7 +335,7 @@ def use(name: str, force: bool) -> None:
     """Make the photos those of a snapshot.
 
     NAME is a snapshot or a git revision. Fetches what is not here from the remote, and changes data/raw and
-    data/raw.dvc. `dvc repro` then trains on these photos; what they gave once before is taken from DVC's cache.
+    data/raw.dvc. `dvc repro` then trains on these photos, or takes the training from its checkpoint if it still has it.
 
     \b
     Example:
@@ -359,7 +359,7 @@ def publish(name: str, note: str, positions: str | None) -> None:
     """Name the photos that are in data/raw now, and push them.
 
     Adds them to DVC, pushes them to its remote, and writes the name into data/snapshots.csv. A name can be used once.
-    Where photos carry GPS positions you are warned, and nothing is done until you say what to do with them: whoever
+    Where JPEGs carry GPS positions you are warned, and nothing is done until you say what to do with them: whoever
     pulls the photos learns where they were taken.
 
     \b
@@ -369,6 +369,7 @@ def publish(name: str, note: str, positions: str | None) -> None:
     from depixel import snapshots, sources, validation
     from depixel.positions import located, strip
 
+    snapshots.check_name(name)
     entries = sources.Entries(snapshots.RAW)
     if positions != "keep":
         found = list(progress(located(entries), desc="look for GPS positions", unit=" photos"))

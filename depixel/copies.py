@@ -47,9 +47,11 @@ class Copy(NamedTuple):
 
     contributor: str
     name: str
+    sha256: str
     split: str
     of_contributor: str
     of_name: str
+    of_sha256: str
     of_split: str
     similarity: str
 
@@ -130,11 +132,11 @@ def between_sides(
     """
     pairs = matched(rows, earlier, lambda row: path_of(row.contributor, row.name))
     old = np.array([other is not None and other.sha256 == row.sha256 for row, other in pairs])
-    numbers = {(row.contributor, row.name): number for number, row in enumerate(rows) if old[number]}
+    numbers = {row.sha256: number for number, row in enumerate(rows) if old[number]}  # names may be there twice
     found = [
-        Pair(numbers[copy[:2]], numbers[copy[3:5]], float(copy.similarity))
+        Pair(numbers[copy.sha256], numbers[copy.of_sha256], float(copy.similarity))
         for copy in known
-        if copy[:2] in numbers and copy[3:5] in numbers
+        if copy.sha256 in numbers and copy.of_sha256 in numbers
     ]
     sides = np.array([row.split for row in rows])
     for first, second in combinations(SIDES, 2):
@@ -142,7 +144,7 @@ def between_sides(
         found += find(images, codes, a[~old[a]], b)
         found += find(images, codes, a[old[a]], b[~old[b]])
     return [
-        Copy(a.contributor, a.name, a.split, b.contributor, b.name, b.split, f"{similarity:.4f}")
+        Copy(*a, *b, f"{similarity:.4f}")
         for a, b, similarity in ((rows[first], rows[second], similarity) for first, second, similarity in sorted(found))
     ]
 
@@ -153,8 +155,8 @@ def left_out(rows: Iterable[Assigned], found: Iterable[Copy]) -> list[Assigned]:
     Raises:
         DepixelError: nothing is left to train on.
     """
-    copied = {(copy.contributor, copy.name) for copy in found if copy.split == "train"}
-    rows = [row._replace(split=COPY) if (row.contributor, row.name) in copied else row for row in rows]
+    copied = {copy.sha256 for copy in found if copy.split == "train"}
+    rows = [row._replace(split=COPY) if row.sha256 in copied else row for row in rows]
     if not any(row.split == "train" for row in rows):
         raise DepixelError(
             "every photo for training shows the same picture as one for validation or test. More different photos are "

@@ -1,8 +1,10 @@
 """Public photo collections: what there is, and how one gets into data/raw: whole, checked, its origin noted."""
 
-import hashlib
+import gzip
 import re
+import shutil
 import tarfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -12,10 +14,11 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from depixel.errors import DepixelError
-from depixel.files import read_json, told_of, write_json
+from depixel.files import hash_of, read_json, replacing, told_of, write_json
 from depixel.tables import read_table, write_table
 
 ORIGINS = Path("data/origins.csv")
@@ -25,7 +28,7 @@ ATTEMPTS = 5
 """How often a download goes on by itself after the connection broke."""
 
 _WAIT = (10, 60)  # seconds: to connect, and between two pieces
-_PIECE = 1 << 13  # what has not arrived whole is lost when the connection breaks
+_PIECE = 1 << 16
 
 
 class Dataset(NamedTuple):
@@ -149,14 +152,15 @@ def fetch(dataset: Dataset, raw: Path, progress: Callable) -> Path:
             raise DepixelError(f"{path.as_posix()}: another file of this name is there ({wrong}). Move it away first")
         _note(dataset, path)
         return path
+    if not PARTIAL.parents[1].is_dir():
+        raise DepixelError(f"{Path.cwd()}: no DVC project. Run from the project's folder")
     with told_of(part):
         part.parent.mkdir(parents=True, exist_ok=True)
-        raw.mkdir(parents=True, exist_ok=True)
     for attempt in range(ATTEMPTS):
         try:
             _download(dataset, part, progress)
             break
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:
             if attempt + 1 == ATTEMPTS or not isinstance(error, _BROKEN):
                 there = part.stat().st_size if part.exists() else 0
                 raise DepixelError(
@@ -169,13 +173,13 @@ def fetch(dataset: Dataset, raw: Path, progress: Callable) -> Path:
             f"{dataset.url}: what arrived is not what was meant ({wrong}), and was thrown away. Try once more; if it "
             f"is wrong again, the file was changed by its publisher: see {dataset.source}"
         )
-    with told_of(path):
-        part.replace(path)
+    with replacing(path) as beside:  # it may be on another file system
+        shutil.move(part, beside)
     _note(dataset, path)
     return path
 
 
-_BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+_BROKEN = (requests.ConnectionError, requests.Timeout, HTTPError)
 
 
 def _download(dataset: Dataset, part: Path, progress: Callable) -> None:
@@ -205,7 +209,7 @@ def _download(dataset: Dataset, part: Path, progress: Callable) -> None:
             with told_of(part):
                 file = part.open("ab" if goes_on else "wb")
             with file, progress(total=there + length or None, initial=there, unit="B", unit_scale=True) as bar:
-                for piece in response.iter_content(_PIECE):
+                for piece in response.raw.stream(_PIECE, decode_content=False):  # the file as it is
                     with told_of(part):
                         file.write(piece)
                     bar.update(len(piece))
@@ -216,8 +220,8 @@ def _download(dataset: Dataset, part: Path, progress: Callable) -> None:
         raise requests.ConnectionError("the connection ended early")
 
 
-def _reason(error: requests.RequestException) -> str:
-    if error.response is not None:
+def _reason(error: requests.RequestException | HTTPError) -> str:
+    if getattr(error, "response", None) is not None:
         return f"the server says {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):
         return "the server does not answer"
@@ -239,21 +243,18 @@ def _wrong(path: Path, dataset: Dataset) -> str:
     return "" if found == expected else f"its {kind} is {found}, and should be {expected}"
 
 
-def hash_of(path: Path, kind: str) -> str:
-    """The hash of a file: md5, sha256 or another of hashlib, in hexadecimal digits."""
-    digest = hashlib.new(kind)
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def _commit(path: Path) -> str:
-    """The commit that `git archive` wrote at the head of a .tar.gz, whose bytes differ with the version of git."""
+    """The commit that `git archive` wrote at the head of a .tar.gz, whose bytes differ with the version of git.
+
+    All of it is read, so that gzip's checksum and length are checked.
+    """
     try:
+        with gzip.open(path) as file:
+            while file.read(1 << 20):
+                pass
         with tarfile.open(path, "r:gz") as archive:
             return str(archive.pax_headers.get("comment", "none"))
-    except (tarfile.TarError, OSError, EOFError, ValueError):
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error):
         return "none"
 
 

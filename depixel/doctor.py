@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from depixel import snapshots
 from depixel.environment import check_locked
 from depixel.errors import DepixelError
 
-CACHE = Path(".dvc/cache")
 ROOM = 2_000_000_000
 """Free bytes below which a run may end with a full disk: prepared photos, caches, checkpoints."""
 
@@ -29,8 +27,10 @@ def examine() -> Iterator[Finding]:
     for subject, look in SUBJECTS.items():
         try:
             found, mend = look()
-        except DepixelError as error:
-            found, mend = str(error), "as it says"
+        except ImportError as error:
+            found, mend = f"cannot be looked at: {error}", "pip install -r requirements.lock"
+        except Exception as error:  # the doctor is called when anything may be wrong
+            found, mend = " ".join(str(error).split()) or type(error).__name__, "as it says"
         yield Finding(subject, found, mend)
 
 
@@ -43,6 +43,8 @@ def _environment() -> tuple[str, str]:
 
 
 def _project() -> tuple[str, str]:
+    from depixel import snapshots
+
     for path in (Path("dvc.lock"), snapshots.POINTER, Path("params.yaml"), Path("dvc.yaml"), snapshots.TABLE):
         if path.is_file() and b"<<<<<<<" in path.read_bytes():
             return f"{path.as_posix()} has both sides of a conflict", "README, section on conflicts"
@@ -56,6 +58,8 @@ def _project() -> tuple[str, str]:
 
 
 def _photos() -> tuple[str, str]:
+    from depixel import snapshots
+
     named = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
     md5 = snapshots.current()
     name = f"snapshot {named[md5]}" if md5 in named else f"{md5}, which has no name"
@@ -70,14 +74,14 @@ def _photos() -> tuple[str, str]:
 def _remote() -> tuple[str, str]:
     from dvc.repo import Repo
 
+    from depixel import snapshots
+
     try:
         with Repo() as repo:
             remote = repo.cloud.get_remote()
             place = remote.fs.unstrip_protocol(remote.path)
             store = repo.cloud.get_remote_odb()
             there = store.exists(snapshots.current())
-    except DepixelError:
-        raise
     except Exception as error:  # each kind of remote raises its own
         return f"cannot be reached: {' '.join(str(error).split())}", "dvc remote list; dvc remote modify --help"
     if not there:
@@ -89,6 +93,7 @@ def _remote() -> tuple[str, str]:
 
 
 def _cache() -> tuple[str, str]:
+
     from dvc.repo import Repo
 
     with Repo() as repo:
@@ -98,13 +103,13 @@ def _cache() -> tuple[str, str]:
         return "empty", ""
     damaged = [path for path in place.rglob("*") if path.is_file() and _is_damaged(path)]
     if damaged:
-        return f"{len(damaged)} damaged objects, such as {damaged[0]}", "delete them, then dvc pull"
+        return f"{len(damaged)} damaged objects: {', '.join(map(str, damaged))}", "delete them, then dvc pull"
     link = _link_of_photos()
     return f"{_bytes(place) / 1e6:.1f} MB, allowed links {', '.join(kinds)}; photos are {link}", ""
 
 
 def _is_damaged(path: Path) -> bool:
-    from depixel.datasets import hash_of
+    from depixel.files import hash_of
 
     expected = (path.parent.name + path.name).removesuffix(".dir")
     return len(expected) == len("d41d8cd98f00b204e9800998ecf8427e") and hash_of(path, "md5") != expected
@@ -112,6 +117,8 @@ def _is_damaged(path: Path) -> bool:
 
 def _link_of_photos() -> str:
     """How the photos in data/raw and those in the cache share their bytes."""
+    from depixel import snapshots
+
     for path in snapshots.RAW.rglob("*"):
         if path.is_symlink():
             return "links to the cache"
@@ -154,6 +161,8 @@ def _bytes(folder: Path) -> int:
 
 
 def _json(*arguments: str) -> dict:
+    from depixel import snapshots
+
     done = snapshots.run_dvc(*arguments)
     try:
         return json.loads(done.stdout)

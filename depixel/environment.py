@@ -69,10 +69,19 @@ def check_locked(lock: Path) -> None:
             continue
         if requirement.marker is None or requirement.marker.evaluate():
             locked[requirement.name.lower()] = requirement.specifier
-    found = {name: metadata.version(name) for name in DECIDING if name in locked}
-    if wrong := [name for name, version in found.items() if not locked[name].contains(version, prereleases=True)]:
-        listed = ", ".join(f"{name} {found[name]} ({lock} has {name}{locked[name]})" for name in wrong)
+    found = {name: _installed(name) for name in DECIDING if name in locked}
+    if wrong := [
+        name for name, version in found.items() if not (version and locked[name].contains(version, prereleases=True))
+    ]:
+        listed = ", ".join(f"{name} {found[name] or 'not at all'} ({lock} has {name}{locked[name]})" for name in wrong)
         raise DepixelError(
             f"installed is {listed}, and results would be recorded as made with the latter. Install that: `pip install "
             f"-r {lock}`; or keep what is installed and record it: `pip freeze --exclude-editable > {lock}`"
         )
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,5 +1,6 @@
 """Outputs appear whole or not at all: written beside their place, then renamed onto it."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -88,3 +89,12 @@ def read_json(path: str | Path) -> dict:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DepixelError(f"{path}: cannot be read ({error}). Make it with `dvc repro`") from error
+
+
+def hash_of(path: Path, kind: str) -> str:
+    """The hash of a file: md5, sha256 or another of hashlib, in hexadecimal digits."""
+    digest = hashlib.new(kind, usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -8,10 +8,12 @@ import io
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from depixel import sources
+from depixel.errors import DepixelError
 from depixel.files import replacing
 from depixel.photos import UnreadableError
 from depixel.sources import Entries, Entry
@@ -22,14 +24,14 @@ MOST_BYTES = 1 << 28
 _APP1, _SCAN = 0xE1, 0xDA
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/"
 _GPS_DIRECTORY = 0x8825
-_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # of a value, by TIFF type
+_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}  # by TIFF type
 
 
 def without_position(data: bytes) -> bytes:
     """The same photo without its GPS position; `data` itself if there is none, or if it is no JPEG.
 
     In the Exif segment the entries of the GPS directory and their values become zeros, so that everything else stays
-    where it is. An XMP segment that names GPS is left out, and so is an Exif segment whose directories are broken.
+    where it is. An XMP segment that names GPS is left out, and so is an Exif segment whose GPS directory is broken.
     """
     kept, end, changed = [data[:2]], 2, False
     for start, end, marker in _segments(data):
@@ -50,6 +52,9 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Start, end and marker of each segment before the first scan of a JPEG; none of anything else."""
     position = 2
     while data[:2] == b"\xff\xd8" and position + 4 <= len(data) and data[position] == 0xFF:
+        if data[position + 1] == 0xFF:  # bytes 0xFF may fill the room before a marker
+            position += 1
+            continue
         marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
         end = position + 2 + length
         if marker == _SCAN or length < 2 or end > len(data):
@@ -59,13 +64,14 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _without_directory(tiff: bytes) -> bytes:
-    """A TIFF structure with its GPS directory emptied; nothing where the structure is broken."""
-    found = bytearray(tiff)
+    """A TIFF structure with its GPS directory emptied; nothing where that is broken."""
+    found, position = bytearray(tiff), False
     try:
         order = {b"II": "<", b"MM": ">"}[tiff[:2]]
         (first,) = struct.unpack_from(f"{order}I", tiff, 4)
         for tag, _, _, place in _entries(tiff, order, first):
             if tag == _GPS_DIRECTORY:
+                position = True
                 (directory,) = struct.unpack_from(f"{order}I", tiff, place)
                 for _, type_, count, value in _entries(tiff, order, directory):
                     size = _BYTES[type_] * count
@@ -77,7 +83,7 @@ def _without_directory(tiff: bytes) -> bytes:
                 (count,) = struct.unpack_from(f"{order}H", tiff, directory)
                 found[directory : directory + 2 + 12 * count] = bytes(2 + 12 * count)
     except (struct.error, KeyError):
-        return b""
+        return b"" if position else tiff
     return bytes(found)
 
 
@@ -103,19 +109,33 @@ def strip(path: Path) -> None:
     """Take the positions out of a photo, or of all photos in an archive, whose members keep names, times and order.
 
     Raises:
-        DepixelError: it cannot be written; then it is as it was.
+        DepixelError: a member cannot be read, or the file cannot be written; then it is as it was.
     """
     sources.close()
-    with replacing(path) as beside:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as old, zipfile.ZipFile(beside, "w") as new:
-                for member in old.infolist():
-                    new.writestr(member, without_position(old.read(member)), member.compress_type)
-        elif tarfile.is_tarfile(path):
-            with tarfile.open(path) as old, tarfile.open(beside, "w:gz" if path.suffix != ".tar" else "w") as new:
-                for member in old:
-                    data = without_position(old.extractfile(member).read()) if member.isreg() else b""
-                    member.size = len(data)
-                    new.addfile(member, io.BytesIO(data))
-        else:
-            beside.write_bytes(without_position(path.read_bytes()))
+    name = path.name.lower()
+    try:
+        with replacing(path) as beside:
+            if name.endswith(".zip"):
+                with zipfile.ZipFile(path) as old, zipfile.ZipFile(beside, "w") as new:
+                    for member in old.infolist():
+                        new.writestr(member, without_position(old.read(_small(member))), member.compress_type)
+            elif name.endswith(sources.ARCHIVES):
+                with tarfile.open(path) as old, tarfile.open(beside, "w" if name.endswith(".tar") else "w:gz") as new:
+                    for member in old:
+                        data = without_position(old.extractfile(_small(member)).read()) if member.isreg() else b""
+                        member.size = len(data)
+                        new.addfile(member, io.BytesIO(data))
+            else:
+                beside.write_bytes(without_position(path.read_bytes()))
+    except (zipfile.BadZipFile, tarfile.TarError, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
+        raise DepixelError(
+            f"{path.as_posix()}: cannot be written anew without positions ({error}). Take the damaged or encrypted "
+            "files out of it, or the archive out of the photos"
+        ) from error
+
+
+def _small(member: zipfile.ZipInfo | tarfile.TarInfo) -> zipfile.ZipInfo | tarfile.TarInfo:
+    size = member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
+    if size > MOST_BYTES:
+        raise RuntimeError(f"a member has {size} bytes, at most {MOST_BYTES} are read")
+    return member

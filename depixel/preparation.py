@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from depixel import reuse, sources
 from depixel.copies import HASHES, hashes, load_hashes
 from depixel.errors import DepixelError
-from depixel.files import replacing
+from depixel.files import hash_of, replacing
 from depixel.photos import UnreadableError, decode, square
 from depixel.prepared import ARRAYS, Photo, load_images, read_index
 from depixel.settings import Settings
@@ -90,7 +90,7 @@ def prepare(
             on_done()
         arrays = rows = content = None  # Windows replaces no file that is mapped
     record = {name: file.sha256() for name, file in files.items()}
-    record |= {"index.csv": reuse.sha256(folder / "index.csv")}
+    record |= {"index.csv": hash_of(folder / "index.csv", "sha256")}
     reuse.write_record(folder / reuse.RECORD, made_by, record)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from depixel.environment import sources_of, versions
-from depixel.files import write_json
+from depixel.files import hash_of, write_json
 from depixel.settings import Settings
 
 RECORD = "made_by.json"
@@ -44,7 +44,7 @@ def reusable(record: Path, made_by: str, names: Iterable[str]) -> bool:
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
         hashes = content["sha256"] if content["made_by"] == made_by else {}
-        return all(name in hashes and sha256(record.with_name(name)) == hashes[name] for name in names)
+        return all(name in hashes and hash_of(record.with_name(name), "sha256") == hashes[name] for name in names)
     except (OSError, ValueError, KeyError, TypeError):  # none, damaged, or something else
         return False
 
@@ -55,14 +55,6 @@ def made_by(record: Path) -> str:
         return str(json.loads(record.read_text(encoding="utf-8"))["made_by"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-
-
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 class Hashing:

@@ -95,7 +95,7 @@ def resolve(name: str) -> str:
 def _hash_in(content: bytes, name: str) -> str:
     try:
         md5 = yaml.safe_load(content)["outs"][0]["md5"]
-        if re.fullmatch(r"[0-9a-f]{32}\.dir", md5):
+        if re.fullmatch(_FOLDER, md5):
             return md5
     except (yaml.YAMLError, KeyError, IndexError, TypeError):
         pass
@@ -103,6 +103,7 @@ def _hash_in(content: bytes, name: str) -> str:
     raise DepixelError(f"{name}: does not name a folder of photos that DVC knows{conflict}")
 
 
+_FOLDER = r"[0-9a-f]{32}\.dir"
 _CONFLICT = ". How to go on stands in README.md, in the section on conflicts"
 
 
@@ -110,12 +111,15 @@ def objects(md5: str) -> dict[str, Path]:
     """Where the files of a snapshot lie in DVC's cache, by their path below data/raw; fetched if they were not there.
 
     Raises:
-        DepixelError: they are not in the remote either, or it cannot be reached, or the cache is damaged.
+        DepixelError: they are not in the remote either, or it cannot be reached, or the cache is damaged; or one of
+            them would lie outside of data/raw.
     """
     from dvc.repo import Repo
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 
+    if not re.fullmatch(_FOLDER, md5):
+        raise DepixelError(f"{md5}: no hash of a folder; {TABLE.as_posix()} is damaged")
     folder = HashInfo("md5", md5)
     try:
         with Repo() as repo:
@@ -130,6 +134,8 @@ def objects(md5: str) -> dict[str, Path]:
         raise
     except Exception as error:  # each kind of remote raises its own
         raise DepixelError(_cannot_fetch(md5, " ".join(str(error).split()) or type(error).__name__)) from error
+    if outside := [name for name in paths if ".." in name.split("/") or name.startswith("/") or ":" in name]:
+        raise DepixelError(f"{md5}: names a file outside of its folder: {outside[0]}. Nothing was changed")
     if gone := [name for name, path in paths.items() if not path.is_file()]:
         raise DepixelError(_cannot_fetch(md5, f"{len(gone)} of {len(paths)} files are in no store, such as {gone[0]}"))
     return paths
@@ -152,8 +158,6 @@ def opened(name: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=".dvc/tmp", prefix="snapshot-") as folder:
         for path, place in files.items():
             target = Path(folder) / path
-            if not target.resolve().is_relative_to(Path(folder).resolve()):
-                raise DepixelError(f"{name}: names a file outside of its folder: {path}")
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.link(place, target)  # the cache is on this file system, mostly
@@ -195,6 +199,19 @@ def _write_pointer(md5: str, files: dict[str, Path]) -> None:
         beside.write_text(yaml.safe_dump({"outs": [out]}, sort_keys=False), encoding="utf-8", newline="\n")
 
 
+def check_name(name: str) -> list[Snapshot]:
+    """The snapshots so far, after a check that another may be called so. Raises `DepixelError` if not."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name == WORKSPACE:
+        raise DepixelError(f"{name!r}: a name has letters, digits, dots, _ and -, and is not {WORKSPACE}")
+    known = read_snapshots()
+    if name in (snapshot.name for snapshot in known):
+        raise DepixelError(f"{name}: is the name of a snapshot already; names are for ever. `depixel snapshots`")
+    if not (revision := _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")).returncode:
+        commit = revision.stdout.decode()[:10]
+        raise DepixelError(f"{name}: is a git branch, tag or commit ({commit}), so it would have two meanings")
+    return known
+
+
 def publish(name: str, note: str, verdicts: Iterable[Verdict]) -> Snapshot:
     """Name the photos that are in data/raw now, and push them to the remote.
 
@@ -204,16 +221,9 @@ def publish(name: str, note: str, verdicts: Iterable[Verdict]) -> Snapshot:
         verdicts: on the files in data/raw.
 
     Raises:
-        DepixelError: the name is taken or no name; the embedded store would become too large; DVC cannot add or push.
+        DepixelError: the name is taken or no name, see `check_name`; the embedded store would become too large; DVC cannot add or push.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name == WORKSPACE:
-        raise DepixelError(f"{name!r}: a name has letters, digits, dots, _ and -, and is not {WORKSPACE}")
-    known = read_snapshots()
-    if name in (snapshot.name for snapshot in known):
-        raise DepixelError(f"{name}: is the name of a snapshot already; names are for ever. `depixel snapshots`")
-    if not (revision := _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")).returncode:
-        commit = revision.stdout.decode()[:10]
-        raise DepixelError(f"{name}: is a git branch, tag or commit ({commit}), so it would have two meanings")
+    known = check_name(name)
     verdicts = list(verdicts)
     before = POINTER.read_bytes() if POINTER.is_file() else None
     if (done := run_dvc("add", RAW.as_posix())).returncode:

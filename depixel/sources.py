@@ -21,8 +21,11 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others inflate more
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control, line ends, not in UTF-8
 _ENCRYPTED = 0x1
 _GZIPPED = (".tar.gz", ".tgz")
-_ARCHIVES = (".zip", ".tar", *_GZIPPED)
-_SPACING = 1 << 18  # bytes between two places from which a .tar.gz can be read; each takes 32 kB of memory
+ARCHIVES = (".zip", ".tar", *_GZIPPED)
+"""How the names of archives end, in small letters."""
+_PLACES = 256  # from which a .tar.gz can be read; each takes 32 kB of memory
+_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, b"X")
+_MOST_HEADER = 1_000_000  # bytes of a name or of other fields in a tar
 _MOST_INFLATED = 20  # times its size; photos are compressed already, so what inflates to more is no archive of photos
 
 
@@ -159,12 +162,12 @@ def _files(root: Path) -> Iterator[tuple[Path, int, str]]:
 
 
 def _is_archive(path: Path) -> bool:
-    return path.name.lower().endswith(_ARCHIVES)
+    return path.name.lower().endswith(ARCHIVES)
 
 
 def _contributor(archive: Path) -> str:
     """The name without what makes it an archive."""
-    end = next(end for end in _ARCHIVES if archive.name.lower().endswith(end))
+    end = next(end for end in ARCHIVES if archive.name.lower().endswith(end))
     return _printable(archive.name[: -len(end)])
 
 
@@ -214,24 +217,44 @@ def _zipped(archive: Path, size: int) -> Iterator[tuple[str, int, int, str]]:
             yield name, member.file_size, index, _problem(member, name)
 
 
-def _tarred(archive: Path, size: int) -> Iterator[tuple[str, int, int, str]]:
-    """Name, bytes, place and problem of each file in a tar."""
+def _tarred(archive: Path, size: int) -> Iterator[tuple[str, int, int | None, str]]:
+    """Name, bytes, place and problem of each file in a tar; at the end of a damaged one, what is wrong with it."""
     most = _MOST_INFLATED * size + 10_000_000
-    with _opened_tar(str(archive)) as file, tarfile.open(fileobj=file, mode="r:") as opened:
-        for member in opened:
-            if member.offset_data + member.size > most:
-                raise ValueError(f"inflates to more than {_MOST_INFLATED} times its size")
-            if member.isdir():
-                continue
-            problem = "" if _is_within(member.name) else _ELSEWHERE
-            if not member.isreg() or member.issparse():
-                problem = "a link or a special file, which is not followed"
-            yield member.name, member.size, member.offset_data, problem
-            opened.members.clear()  # or it keeps all
+    with _opened_tar(str(archive)) as file, tarfile.open(fileobj=file, mode="r:", tarinfo=_Member) as opened:
+        damage = ""
+        try:
+            for member in opened:
+                if member.offset_data + member.size > most:
+                    raise ValueError(f"inflates to more than {_MOST_INFLATED} times its size")
+                opened.members.clear()  # or it keeps all
+                if member.isdir():
+                    continue
+                problem = "" if _is_within(member.name) else _ELSEWHERE
+                if not member.isreg() or member.issparse():
+                    problem = "a link or a special file, which is not followed"
+                yield member.name, member.size, member.offset_data, problem
+            file.seek(opened.offset)
+            if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a damaged header for the end
+                damage = "a damaged header"
+        except (tarfile.TarError, ValueError) as error:
+            damage = str(error)
+        if damage:
+            yield "", size, None, f"damaged: what comes after the files that were found is lost ({damage})"
 
 
 def _opened_tar(path: str) -> BinaryIO:
-    return IndexedGzipFile(path, spacing=_SPACING) if path.lower().endswith(_GZIPPED) else Path(path).open("rb")
+    if not path.lower().endswith(_GZIPPED):
+        return Path(path).open("rb")
+    return IndexedGzipFile(path, spacing=max(1 << 18, Path(path).stat().st_size // _PLACES))
+
+
+class _Member(tarfile.TarInfo):
+    """A header that neither asks for much memory nor leads back to itself, as tarfile lets one do."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.size < 0 or (self.type in _HEADERS and self.size > _MOST_HEADER):
+            raise ValueError("a damaged header")
+        return super()._proc_member(archive)
 
 
 def _problem(member: zipfile.ZipInfo, name: str) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from depixel import photos, reuse, sources
 from depixel.errors import DepixelError
-from depixel.files import replacing
+from depixel.files import hash_of, replacing
 from depixel.photos import UnreadableError
 from depixel.sources import Entry
 from depixel.tables import new_table, path_of, read_table
@@ -174,7 +174,7 @@ def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | 
                 f"or folders of such go there. To try the pipeline: `depixel sample {root}`"
             )
         reuse.write_record(
-            beside / reuse.RECORD, reuse.maker(__file__), {"manifest.csv": reuse.sha256(beside / "manifest.csv")}
+            beside / reuse.RECORD, reuse.maker(__file__), {"manifest.csv": hash_of(beside / "manifest.csv", "sha256")}
         )
     return {
         "files": codes.total(),

@@ -8,7 +8,7 @@ import numpy as np
 from depixel import copies, prepared, reuse, splits
 from depixel.command import params_option
 from depixel.copies import Copy
-from depixel.files import replacing, write_json
+from depixel.files import hash_of, replacing, write_json
 from depixel.pictures import contact_sheet
 from depixel.splits import Assigned
 from depixel.stage import Inputs, stage
@@ -56,19 +56,20 @@ def main(inputs: Inputs, folder: Path, out: Path, metrics: Path) -> None:
     rows = list(splits.split(photos, settings))
 
     table, record = out.with_name("copies.csv"), out.with_suffix(f".{reuse.RECORD}")
-    made_by = reuse.maker(copies.__file__, settings) + reuse.made_by(folder / reuse.RECORD)
+    images_by = reuse.made_by(folder / reuse.RECORD)
+    made_by = reuse.maker(copies.__file__, settings) + images_by
     earlier, known = [], []
-    if reuse.reusable(record, made_by, (out.name, table.name)):
+    if images_by and reuse.reusable(record, made_by, (out.name, table.name)):
         earlier, known = (list(read_table(path, row, splits.MADE_BY)) for path, row in ((out, Assigned), (table, Copy)))
     found = copies.between_sides(rows, images, np.asarray(codes), earlier, known)
 
     counts = splits.write_splits(copies.left_out(rows, found), out)
     write_table(table, Copy, found)
-    reuse.write_record(record, made_by, {path.name: reuse.sha256(path) for path in (out, table)})
+    reuse.write_record(record, made_by, {path.name: hash_of(path, "sha256") for path in (out, table)})
     write_json(metrics / "split.json", counts)
-    numbers = {photo[:2]: number for number, photo in enumerate(photos)}
+    numbers = {photo.sha256: number for number, photo in enumerate(photos)}
     shown = sorted(found, key=lambda copy: float(copy.similarity))[:SHOWN]
-    panels = [[images[numbers[copy[:2]]], images[numbers[copy[3:5]]]] for copy in shown]
+    panels = [[images[numbers[copy.sha256]], images[numbers[copy.of_sha256]]] for copy in shown]
     captions = [f"{copy.similarity} {copy.split} {path_of(*copy[:2])}"[:40] for copy in shown]
     with replacing(metrics / "copies.png") as beside:
         contact_sheet(panels, ["photo", "shows the same"], captions, across=4).save(beside, format="PNG")

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from depixel import reuse, validation
+from depixel.files import hash_of
 from depixel.preparation import PrepareSettings
 
 
@@ -37,13 +38,13 @@ def test_hashing(tmp_path):
         hashing = reuse.Hashing(file)
         hashing.write(b"some")
         hashing.write(b"thing")
-    assert path.read_bytes() == b"something" and hashing.sha256() == reuse.sha256(path)
+    assert path.read_bytes() == b"something" and hashing.sha256() == hash_of(path, "sha256")
 
 
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "a.csv").write_text("a", encoding="utf-8")
-    reuse.write_record(tmp_path / reuse.RECORD, "us", {"a.csv": reuse.sha256(tmp_path / "a.csv")})
+    reuse.write_record(tmp_path / reuse.RECORD, "us", {"a.csv": hash_of(tmp_path / "a.csv", "sha256")})
     assert reuse.reusable(tmp_path / reuse.RECORD, "us", ["a.csv"])
     return tmp_path
 

@@ -288,3 +288,32 @@ def test_a_tar_that_inflates_without_limit(tmp_path):
     write_tar(tmp_path / "k1.tgz", {"a.jpg": bytes(30_000_000)})
     (entry,) = entries(tmp_path)
     assert "inflates to more than" in entry.problem
+
+
+def test_a_damaged_header_does_not_hide_that_files_are_lost(tmp_path):
+    path = write_tar(tmp_path / "k1.tar", {f"{i}.jpg": b"x" * 100 for i in range(5)})
+    content = bytearray(path.read_bytes())
+    content[2 * 1024 + 5] ^= 1  # the third header
+    path.write_bytes(content)
+    found = entries(tmp_path)
+    assert [entry.name for entry in found] == ["", "0.jpg", "1.jpg"] and "damaged header" in found[0].problem
+
+
+def test_a_header_that_leads_back_to_itself(tmp_path):
+    path = write_tar(tmp_path / "k1.tar", {"a.jpg": b"1", "b.jpg": b"2"})
+    content = bytearray(path.read_bytes())
+    header = tarfile.TarInfo("b.jpg").tobuf(tarfile.GNU_FORMAT)
+    header = bytearray(header)
+    header[124:136] = b"\xff" * 10 + b"\xfc\x00"  # -1024 bytes
+    header[148:156] = b"        "
+    header[148:156] = b"%06o\0 " % sum(header[:512])
+    content[1024:1536] = header[:512]
+    path.write_bytes(content)
+    found = entries(tmp_path)
+    assert [entry.name for entry in found] == ["", "a.jpg"] and "damaged" in found[0].problem
+
+
+def test_a_header_that_asks_for_much_memory(tmp_path):
+    write_tar(tmp_path / "k1.tgz", {"n" * 2_000_000: b"1"})
+    (entry,) = entries(tmp_path)
+    assert "damaged header" in entry.problem

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from depixel import preparation, reuse, sources, validation
+from depixel.files import hash_of
 from tests.conftest import REPOSITORY
 
 PARAMS = "prepare: {size: 32, train_size: 64}\nsplit: {by: contributor, seed: 0, validation: 0.3, test: 0.3}\n"
@@ -200,7 +201,9 @@ def test_what_others_made_is_made_anew(project, name):
     folder = project / "data" / name
     table = folder / ("manifest.csv" if name == "validated" else "index.csv")
     table.write_text(table.read_text(encoding="utf-8").replace(",RGB,", ",L,"), encoding="utf-8")
-    reuse.write_record(folder / reuse.RECORD, "others", {path.name: reuse.sha256(path) for path in folder.iterdir()})
+    reuse.write_record(
+        folder / reuse.RECORD, "others", {path.name: hash_of(path, "sha256") for path in folder.iterdir()}
+    )
     assert stages(project) == whole
 
 
