@@ -99,13 +99,10 @@ def sheet(found: Sequence[Change], before: Iterable[Entry], after: Iterable[Entr
     """
     seen = [change for change in found if change.valid_before or change.valid_after]
     chosen = [seen[int(i)] for i in np.unique(np.linspace(0, len(seen) - 1, most).round()) if seen]
-    valid = [
-        {path_of(c.contributor, c.name) for c in chosen if getattr(c, state)}
-        for state in ("valid_before", "valid_after")
-    ]
-    panels = [
-        {e.path: _panel(e) for e in state if e.path in some} for state, some in zip((before, after), valid, strict=True)
-    ]
+    panels = []
+    for entries, valid in ((before, "valid_before"), (after, "valid_after")):
+        paths = {path_of(change.contributor, change.name) for change in chosen if getattr(change, valid)}
+        panels.append({entry.path: _panel(entry) for entry in entries if entry.path in paths})
     samples = [[state.get(path_of(c.contributor, c.name), _EMPTY) for state in panels] for c in chosen]
     captions = [f"{change.kind}: {path_of(change.contributor, change.name)}"[-34:] for change in chosen]
     return contact_sheet(samples, ["before", "after"], captions, across=6, scale=1)

@@ -221,7 +221,8 @@ def publish(name: str, note: str, verdicts: Iterable[Verdict]) -> Snapshot:
         verdicts: on the files in data/raw.
 
     Raises:
-        DepixelError: the name is taken or no name, see `check_name`; the embedded store would become too large; DVC cannot add or push.
+        DepixelError: the name is taken or no name, see `check_name`; the embedded store would become too large; DVC
+            cannot add or push.
     """
     known = check_name(name)
     verdicts = list(verdicts)
