@@ -42,9 +42,7 @@ def write(folder, sides):
     """Prepared photos with these sides of the split."""
     index = [Photo(f"k{i}", "a.jpg", "0") for i in range(len(sides))]
     write_table(folder / "index.csv", Photo, index)
-    write_table(
-        folder / "split.csv", Assigned, [Assigned(*photo[:2], s) for photo, s in zip(index, sides, strict=True)]
-    )
+    write_table(folder / "split.csv", Assigned, [Assigned(*photo, s) for photo, s in zip(index, sides, strict=True)])
     for name, side in (("images.npy", 8), ("train_images.npy", 12)):
         np.save(folder / name, np.arange(len(sides), dtype=np.uint8)[:, None, None].repeat(side, 1).repeat(side, 2))
 

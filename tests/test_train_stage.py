@@ -44,7 +44,11 @@ def prepared(tmp_path_factory) -> Path:
     names = [f"{i}.jpg" for i in range(15)]
     write_table(folder / "data/prepared/index.csv", Photo, [Photo("me", name, "-") for name in names])
     sides = ["train"] * 10 + ["validation"] * 5
-    write_table(folder / "data/split.csv", Assigned, [Assigned("me", *row) for row in zip(names, sides, strict=True)])
+    write_table(
+        folder / "data/split.csv",
+        Assigned,
+        [Assigned("me", name, "-", side) for name, side in zip(names, sides, strict=True)],
+    )
     settings(folder)
     return folder
 
