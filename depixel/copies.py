@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import imagehash
 import numpy as np
+import scipy.fftpack  # noqa: F401  imagehash needs it to hash: it is loaded once, before processes are forked
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
