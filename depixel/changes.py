@@ -1,6 +1,6 @@
 """What differs between two states of the photos: added, removed, replaced."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,13 +35,12 @@ class Change(NamedTuple):
     side: str
 
 
-def changes(before: Iterable[Verdict], after: Iterable[Verdict], settings: SplitSettings) -> Iterator[Change]:
+def changes(before: Sequence[Verdict], after: Sequence[Verdict], settings: SplitSettings) -> list[Change]:
     """The files whose content or validity differs, in the order of their paths.
 
     Args:
         before, after: verdicts on both states, in order.
     """
-    before, after = list(before), list(after)
     there = list(matched(after, before, _path))
     gone = [verdict for verdict, other in matched(before, after, _path) if other is None]
     found = [_change("removed", verdict, None, settings) for verdict in gone]
@@ -50,7 +49,7 @@ def changes(before: Iterable[Verdict], after: Iterable[Verdict], settings: Split
             found.append(_change("added", None, new, settings))
         elif (old.sha256, old.bytes, old.code) != (new.sha256, new.bytes, new.code):
             found.append(_change("replaced", old, new, settings))
-    yield from sorted(found, key=lambda change: path_of(change.contributor, change.name))
+    return sorted(found, key=lambda change: path_of(change.contributor, change.name))
 
 
 def _path(verdict: Verdict) -> str:
@@ -65,7 +64,7 @@ def _change(kind: str, old: Verdict | None, new: Verdict | None, settings: Split
     )
 
 
-def by_contributor(found: Sequence[Change], before: Iterable[Verdict], after: Iterable[Verdict]) -> pd.DataFrame:
+def by_contributor(found: Sequence[Change], before: Sequence[Verdict], after: Sequence[Verdict]) -> pd.DataFrame:
     """A row for each contributor with changes.
 
     Columns: contributor; side; is: added, removed (all files) or changed; how many files are of each kind; how many of

@@ -419,7 +419,7 @@ def diff(before: str, after: str, as_json: bool, sheet: Path | None) -> None:
         for name, files in zip((before, after), entries, strict=True):
             found = validation.validate(files, None, validation.known_verdicts("data/validated"))
             verdicts.append(list(progress(found, total=len(files), desc=name, unit=" files")))
-        found = list(changes.changes(*verdicts, settings))
+        found = changes.changes(*verdicts, settings)
         if sheet:
             with replacing(sheet) as beside:
                 changes.sheet(found, *entries).save(beside, format="PNG")

@@ -34,6 +34,7 @@ def main(inputs: Inputs, raw: Path, manifest: Path, out: Path, workers: int | No
     Writes
       data/prepared/images.npy        all images in one NumPy array (N, size, size), uint8
       data/prepared/train_images.npy  (N, train_size, train_size), uint8
+      data/prepared/hashes.npy        perceptual hashes of each image, by which stages/split.py finds copies
       data/prepared/index.csv         which photo each row of the arrays is
       data/prepared/made_by.json      by which code and settings, so that the next run prepares only new photos
 
