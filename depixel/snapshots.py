@@ -4,6 +4,7 @@ A snapshot is a hash of DVC, that of data/raw.dvc. The names stand in data/snaps
 get lost in forks and mirrors; a git revision works wherever a name does.
 """
 
+import logging
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
@@ -22,6 +23,10 @@ from depixel.errors import DepixelError
 from depixel.files import replacing
 from depixel.tables import read_table, write_table
 from depixel.validation import Verdict
+
+if TYPE_CHECKING:  # DVC takes half a second to load
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
 
 RAW = Path("data/raw")
 POINTER = Path("data/raw.dvc")
@@ -124,12 +129,10 @@ def objects(md5: str) -> dict[str, Path]:
     try:
         with Repo() as repo:
             cache = repo.cache.local
-            if not Path(cache.oid_to_path(md5)).is_file():
-                repo.cloud.pull([folder])
+            _pull(repo, [folder])
             tree = {"/".join(key): info for key, _, info in Tree.load(cache, folder, hash_name="md5")}
             paths = {name: Path(cache.oid_to_path(info.value)) for name, info in tree.items()}
-            if missing := [tree[name] for name, path in paths.items() if not path.is_file()]:
-                repo.cloud.pull(missing)
+            _pull(repo, list(tree.values()))
     except MemoryError:
         raise
     except Exception as error:  # each kind of remote raises its own
@@ -139,6 +142,23 @@ def objects(md5: str) -> dict[str, Path]:
     if gone := [name for name, path in paths.items() if not path.is_file()]:
         raise DepixelError(_cannot_fetch(md5, f"{len(gone)} of {len(paths)} files are in no store, such as {gone[0]}"))
     return paths
+
+
+def _pull(repo: "Repo", hashes: list["HashInfo"]) -> None:
+    """Bring into the cache what is not there, from the default remote or else from the others: older snapshots may be
+    where photos were pushed before. Raises what the last remote raised if something is still missing."""
+    failure = None
+    logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of what only the next remote has
+    for remote in (None, *repo.config["remote"]):
+        missing = [info for info in hashes if not Path(repo.cache.local.oid_to_path(info.value)).is_file()]
+        if not missing:
+            return
+        try:
+            repo.cloud.pull(missing, remote=remote)
+        except Exception as error:  # each kind of remote raises its own
+            failure = error
+    if failure and not all(Path(repo.cache.local.oid_to_path(info.value)).is_file() for info in hashes):
+        raise failure
 
 
 def _cannot_fetch(md5: str, reason: str) -> str:

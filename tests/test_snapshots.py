@@ -132,6 +132,7 @@ def test_the_embedded_store_does_not_become_too_large(here, monkeypatch):
     assert (here / "data/raw.dvc").read_bytes() == before and (here / "data/raw/large.bin").exists()
     run("dvc", "remote", "add", "--default", "elsewhere", str(here.parent / "elsewhere"), cwd=here)
     run("depixel", "snapshot", "publish", "v3", cwd=here)
+    run("depixel", "snapshot", "use", "v1", cwd=here)  # it is where it was
 
 
 def test_a_push_that_breaks_off_is_repeated(here, tmp_path):
