@@ -58,6 +58,23 @@ def parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def grow(network: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Give a network what one of the same kind and of at most its width has learnt (Chen et al. 2016, "Net2Net").
+
+    Its first channels get the others' weights; its further channels keep their random ones, but nothing that is known
+    listens to them yet, so that it predicts what the narrower one does.
+
+    Args:
+        network: changed in place. weights: the `state_dict` of the other.
+    """
+    state = network.state_dict()
+    for name, known in weights.items():
+        here = state[name]  # a view of the weights
+        if here.dim() == 4:  # outputs, inputs, height, width
+            here[: known.shape[0], known.shape[1] :] = 0
+        here[tuple(map(slice, known.shape))] = known
+
+
 @register("basic_cnn")
 class BasicCNN(nn.Module):
     """The challenge's reference: 5 convolutions of kernel size 3; pixelated and known as channels; ReLU between them.

@@ -199,19 +199,20 @@ class Restorer:
 
     @classmethod
     def pretrained(cls, network: str, width: int, folder: Path = PRETRAINED) -> "Restorer":
-        """The pretrained model of this network and width; on the CPU.
+        """The pretrained model of this network and width, or else the widest narrower one; on the CPU.
 
         Raises:
             DepixelError: there is none, or it cannot be loaded.
         """
         described = {path: _configuration(path) for path in sorted(folder.glob("*.json"))}
-        fitting = [path for path, c in described.items() if (c.network, c.width) == (network, width)]
+        widest = max((c.width for c in described.values() if c.network == network and c.width <= width), default=0)
+        fitting = [path for path, c in described.items() if (c.network, c.width) == (network, widest)]
         if len(fitting) == 1:
             return cls.load(fitting[0].with_suffix(".safetensors"), "cpu")
         there = ", ".join(f"{path.stem}, {c.network} of width {c.width}" for path, c in described.items())
         problem = "more than one model is" if fitting else "no model is"
         raise DepixelError(
-            f"train.init = 'pretrained': {problem} a {network} of width {width} in {folder.as_posix()}. "
+            f"train.init = 'pretrained': {problem} a {network} of width {widest or width} in {folder.as_posix()}. "
             + (f"It holds {there}; set train.network and train.width" if there else "It is empty: `dvc pull` fills it")
         )
 

@@ -82,7 +82,7 @@ class Run:
         checkpoints: the folder for the runs' checkpoints.
         checkpoint_every: seconds from one checkpoint to the next.
         check: called before each checkpoint; what it raises ends the run without one.
-        init: the model to start from, of the same network and width; None for random weights.
+        init: the model to start from, of the same network and of its width or narrower; None for random weights.
 
     Attributes:
         step: how many steps are done. steps: how many there are.
@@ -141,7 +141,7 @@ class Run:
         self._saved = time.monotonic()
 
         if init:
-            self.network.load_state_dict(init.network.state_dict())
+            networks.grow(self.network, init.network.state_dict())
         self.average = networks.build(settings.network, settings.width, settings.dropout)
         self.average.to(self.device, memory_format=torch.channels_last).load_state_dict(self.network.state_dict())
         self.best = {name: value.clone() for name, value in self.average.state_dict().items()}

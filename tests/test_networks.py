@@ -65,6 +65,25 @@ def test_the_gradient_reaches_every_parameter(name):
 
 
 @every_network
+@pytest.mark.parametrize("wider", [4, 5, 8])
+def test_a_wider_network_goes_on_where_a_narrower_one_ended(name, wider):
+    torch.manual_seed(0)
+    narrow = networks.build(name, 4)
+    train(narrow, 3)
+    wide = networks.build(name, wider)
+    networks.grow(wide, narrow.state_dict())
+    _, pixelated, blocks = batch(seed=1)
+    torch.testing.assert_close(wide(pixelated, blocks), narrow(pixelated, blocks), rtol=1e-4, atol=1e-2)
+    before = {key: value.clone() for key, value in wide.state_dict().items()}
+    gradients = train(wide, 3)
+    new = {key: gradients[key][tuple(map(slice, narrow.state_dict()[key].shape))] for key in before}
+    assert all(gradient.any() for gradient in new.values())
+    if wider > 4:  # the new channels learn too
+        changed = [key for key, value in wide.state_dict().items() if value.shape != narrow.state_dict()[key].shape]
+        assert changed and all((wide.state_dict()[key] != before[key]).any() for key in changed)
+
+
+@every_network
 def test_samples_of_a_batch_do_not_meet(name):
     torch.manual_seed(0)
     network = networks.build(name, 8).eval()

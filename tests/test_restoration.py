@@ -415,7 +415,7 @@ def test_a_bare_name_is_that_of_a_pretrained_model(named, path):
     assert model_path(named) == Path(path)
 
 
-def test_the_pretrained_model_is_that_of_the_network_and_width(tmp_path):
+def test_the_pretrained_model_is_that_of_the_network_and_width_or_the_next_narrower(tmp_path):
     with pytest.raises(DepixelError, match=r"It is empty: `dvc pull` fills it"):
         Restorer.pretrained("unet", 8, tmp_path)
     restorer("basic_cnn").save(tmp_path / "a.safetensors")
@@ -424,9 +424,10 @@ def test_the_pretrained_model_is_that_of_the_network_and_width(tmp_path):
     assert found.digest() == Restorer.load(tmp_path / "b.safetensors").digest()
     assert hashlib.sha256((tmp_path / "b.safetensors").read_bytes()).hexdigest().startswith(found.digest())
     with pytest.raises(
-        DepixelError, match=r"no model is a unet of width 9 in .* It holds a, basic_cnn of width 8, b, unet of width 8"
+        DepixelError, match=r"no model is a unet of width 7 in .* It holds a, basic_cnn of width 8, b, unet of width 8"
     ):
-        Restorer.pretrained("unet", 9, tmp_path)
+        Restorer.pretrained("unet", 7, tmp_path)
+    assert Restorer.pretrained("unet", 9, tmp_path).digest() == found.digest()  # to be grown
     restorer("unet").save(tmp_path / "c.safetensors")
     with pytest.raises(DepixelError, match=r"more than one model is a unet of width 8"):
         Restorer.pretrained("unet", 8, tmp_path)
