@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from depixel.environment import check_locked
 from depixel.errors import DepixelError
+from depixel.repository import reason, run_dvc
 
 ROOM = 2_000_000_000
 """Free bytes below which a run may end with a full disk: prepared photos, caches, checkpoints."""
@@ -161,10 +162,9 @@ def _bytes(folder: Path) -> int:
 
 
 def _json(*arguments: str) -> dict:
-    from depixel import snapshots
 
-    done = snapshots.run_dvc(*arguments)
+    done = run_dvc(*arguments)
     try:
         return json.loads(done.stdout)
     except ValueError:
-        raise DepixelError(f"`dvc {' '.join(arguments)}` fails: {snapshots.reason(done)}") from None
+        raise DepixelError(f"`dvc {' '.join(arguments)}` fails: {reason(done)}") from None

@@ -1,7 +1,8 @@
 """Making the prepared photos: every valid photo upright, square and gray, once in each size."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from itertools import tee
@@ -23,6 +24,7 @@ from depixel.tables import new_table, path_of
 from depixel.validation import CHANGED, MOST_BYTES
 from depixel.workers import each
 
+MOST_ROWS = 256  # copied at a time
 REDUCING_GAP = 1.5  # of the larger images, which are only cut up for training
 
 
@@ -74,6 +76,7 @@ def prepare(
     made_by = reuse.maker(__file__, settings)
     known, arrays = _known(folder, made_by, shapes)
     tasks, listed = tee(reuse.matched(photos, known, _key))
+    new = (None if _same(photo, row) else photo for photo, row in tasks)
     with ExitStack() as stack:
         besides = {name: stack.enter_context(replacing(folder / name)) for name in (*ARRAYS, "index.csv")}
         files = {name: reuse.Hashing(stack.enter_context(besides[name].open("wb"))) for name in ARRAYS}
@@ -82,13 +85,21 @@ def prepare(
             header = {"descr": kind, "fortran_order": False, "shape": (count if name in shapes else 0, *shape)}
             np.lib.format.write_array_header_1_0(file, header)
         index = stack.enter_context(new_table(besides["index.csv"], Photo))
-        work = partial(_prepared, settings)
-        for rows, ((entry, sha256), row) in zip(each(work, tasks, workers, _crashed), listed, strict=True):
-            for name, content in zip(shapes, rows or [array[row.number] for array in arrays], strict=True):
-                files[name].write(content)
+        write = stack.enter_context(_Writer(files)).write
+        first = last = 0  # of the known rows that are to be copied next
+        done = each(partial(_prepared, settings), new, workers, _crashed)
+        for rows, ((entry, sha256), row) in zip(done, listed, strict=True):
+            if rows or row.number != last or last - first == MOST_ROWS:
+                write(shapes, [array[first:last] for array in arrays])
+                first = last = row.number if row else 0
+            if rows:
+                write(shapes, rows)
+            else:
+                last += 1
             index.writerow(Photo(entry.contributor, entry.name, sha256))
             on_done()
-        arrays = rows = content = None  # Windows replaces no file that is mapped
+        write(shapes, [array[first:last] for array in arrays])
+        arrays = None  # Windows replaces no file that is mapped
     record = {name: file.sha256() for name, file in files.items()}
     record |= {"index.csv": hash_of(folder / "index.csv", "sha256")}
     reuse.write_record(folder / reuse.RECORD, made_by, record)
@@ -119,15 +130,43 @@ def _key(photo: tuple[Entry, str] | _Row) -> str:
     return photo.path if isinstance(photo, _Row) else photo[0].path
 
 
-def _prepared(settings: PrepareSettings, task: tuple[tuple[Entry, str], _Row | None]) -> list[np.ndarray]:
-    """A photo's rows of the arrays, after a check that it is the one that was validated; none if known."""
-    (entry, sha256), known = task
+def _same(photo: tuple[Entry, str], row: _Row | None) -> bool:
+    return row is not None and row.sha256 == photo[1]
+
+
+class _Writer:
+    """Writes to files in the background, in order: hashing and writing known rows take as long as all else."""
+
+    def __init__(self, files: dict[str, reuse.Hashing]):
+        self._files, self._thread, self._last = files, ThreadPoolExecutor(1), Future()
+        self._last.set_result(None)
+
+    def write(self, names: Iterable[str], contents: Sequence[np.ndarray]) -> None:
+        """Append to each file of these names; raises what went wrong the time before."""
+        self._last.result()
+        self._last = self._thread.submit(self._write, list(names), list(contents))
+
+    def _write(self, names: list[str], contents: list[np.ndarray]) -> None:
+        for name, content in zip(names, contents, strict=False):
+            self._files[name].write(content)
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown()
+        self._last.result()
+
+
+def _prepared(settings: PrepareSettings, photo: tuple[Entry, str] | None) -> list[np.ndarray]:
+    """A photo's rows of the arrays, after a check that it is the one that was validated; none of one that is known."""
+    if photo is None:
+        return []
+    entry, sha256 = photo
     try:
         data = sources.read(entry, MOST_BYTES)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise UnreadableError(CHANGED)
-        if known and known.sha256 == sha256:
-            return []
         image = decode(data)
         larger = [square(image, settings.train_size, REDUCING_GAP)] if settings.train_size else []
         smaller = square(image, settings.size)
@@ -136,8 +175,8 @@ def _prepared(settings: PrepareSettings, task: tuple[tuple[Entry, str], _Row | N
         raise DepixelError(f"{entry.path}: {error}") from error
 
 
-def _crashed(task: tuple[tuple[Entry, str], _Row | None], fault: str) -> DepixelError:
-    (entry, _), _ = task
+def _crashed(photo: tuple[Entry, str], fault: str) -> DepixelError:
+    entry, _ = photo
     return DepixelError(
         f"{entry.path}: its decoding crashed ({fault}). Take it out of the photos, then run `dvc repro`"
     )

@@ -8,8 +8,6 @@ import logging
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ import yaml
 
 from depixel.errors import DepixelError
 from depixel.files import replacing
+from depixel.repository import git, reason, run_dvc
 from depixel.tables import read_table, write_table
 from depixel.validation import Verdict
 
@@ -87,7 +86,7 @@ def resolve(name: str) -> str:
     named = {snapshot.name: snapshot.md5 for snapshot in read_snapshots()}
     if name in named:
         return named[name]
-    shown = _git("show", f"{name}:./{POINTER.as_posix()}") if not name.startswith("-") else None
+    shown = git("show", f"{name}:./{POINTER.as_posix()}") if not name.startswith("-") else None
     if shown is None or shown.returncode:
         known = ", ".join(named) or "none so far; `depixel snapshot publish NAME` makes one"
         raise DepixelError(
@@ -226,7 +225,7 @@ def check_name(name: str) -> list[Snapshot]:
     known = read_snapshots()
     if name in (snapshot.name for snapshot in known):
         raise DepixelError(f"{name}: is the name of a snapshot already; names are for ever. `depixel snapshots`")
-    if not (revision := _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")).returncode:
+    if not (revision := git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")).returncode:
         commit = revision.stdout.decode()[:10]
         raise DepixelError(f"{name}: is a git branch, tag or commit ({commit}), so it would have two meanings")
     return known
@@ -303,24 +302,3 @@ def embedded_store() -> Path | None:
         raise DepixelError(
             f"DVC has no remote to push to ({' '.join(str(error).split())}). `dvc remote add --default NAME URL`"
         ) from error
-
-
-def run_dvc(*arguments: str) -> subprocess.CompletedProcess:
-    """Run a command of DVC, which is not to ask anything; what it says is in the result."""
-    return subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "dvc", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
-
-
-def _git(*arguments: str) -> subprocess.CompletedProcess:
-    git = shutil.which("git")
-    if git is None:
-        raise DepixelError("git is not installed, or not on the PATH")
-    return subprocess.run([git, *arguments], capture_output=True)  # noqa: S603
-
-
-def reason(done: subprocess.CompletedProcess) -> str:
-    """Why a command of DVC failed, on one line."""
-    lines = [" ".join(line.split()) for line in done.stderr.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return "; ".join(errors or lines[-1:]) or f"exit code {done.returncode}"

@@ -43,9 +43,8 @@ def main(inputs: Inputs, raw: Path, manifest: Path, out: Path, workers: int | No
       python stages/prepare.py
     """
     settings = inputs.section("prepare", preparation.PrepareSettings)
-    entries = sources.Entries(raw)
-    count = sum(1 for _ in validation.valid_entries(entries, validation.load_manifest(manifest)))
-    photos = validation.valid_entries(entries, validation.load_manifest(manifest))
+    count = sum(verdict.code == 0 for verdict in validation.load_manifest(manifest))
+    photos = validation.valid_entries(sources.Entries(raw), validation.load_manifest(manifest))
     with progress(total=count, desc="prepare", unit=" photos") as bar:
         preparation.prepare(photos, count, out, settings, workers, on_done=bar.update)
     click.echo(f"{count} photos are prepared in {out.as_posix()}.")

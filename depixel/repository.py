@@ -1,0 +1,29 @@
+"""git and DVC as commands: what the library asks of them."""
+
+import shutil
+import subprocess
+import sys
+
+from depixel.errors import DepixelError
+
+
+def run_dvc(*arguments: str) -> subprocess.CompletedProcess:
+    """Run a command of DVC, which is not to ask anything; what it says is in the result."""
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "dvc", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+
+
+def git(*arguments: str) -> subprocess.CompletedProcess:
+    """Run a command of git; what it says, in bytes, is in the result. Raises `DepixelError` where git is missing."""
+    command = shutil.which("git")
+    if command is None:
+        raise DepixelError("git is not installed, or not on the PATH")
+    return subprocess.run([command, *arguments], capture_output=True)  # noqa: S603
+
+
+def reason(done: subprocess.CompletedProcess) -> str:
+    """Why a command of DVC failed, on one line."""
+    lines = [" ".join(line.split()) for line in done.stderr.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return "; ".join(errors or lines[-1:]) or f"exit code {done.returncode}"
