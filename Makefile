@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: repro test verify bench lock clean
+.PHONY: repro report test verify bench lock clean
 
 repro: .venv/installed
 	depixel mend
@@ -19,6 +19,10 @@ repro: .venv/installed
 	@echo
 	@echo "Submission file: predictions/submission.bin    Model: models/depixel.safetensors"
 	@echo "Pictures: metrics/contact_sheet.png, predictions/*.png    Curves: dvc plots show"
+
+# One page for people: what the run reached, beside earlier ones.
+report: .venv/installed
+	depixel report
 
 test: .venv/installed
 	ruff check .

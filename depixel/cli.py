@@ -31,6 +31,7 @@ def main() -> None:
       depixel score answer.bin targets.npz           its error, where the true pixels are known
       depixel compare main                           is the model here better than that of main?
       depixel seeds 5                                how much do scores differ from seed to seed?
+      depixel report                                 what the last run reached, as a page for people
       depixel snapshots                              which named states of the photos there are
       depixel snapshot use v1                        make one of them the photos here; or publish a new one
       depixel diff v1 v2                             which photos came, went, were replaced
@@ -315,6 +316,28 @@ def snapshots(as_json: bool) -> None:
         click.echo("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
     if now not in (row.md5 for row in rows):
         click.echo("The photos that data/raw.dvc names now are in no snapshot: `depixel snapshot publish NAME`")
+
+
+@main.command()
+@click.option("-o", "--out", default="report.html", show_default=True, type=_path(dir_okay=False), help="The page.")
+def report(out: Path) -> None:
+    """Write what the last run reached as one HTML page.
+
+    Scores beside the baselines and earlier runs, what changed since the last tagged run, errors by class, restorations,
+    curves, photos, how to make it again. The page needs no network and no other file; it can be mailed and printed.
+
+    \b
+    Example:
+      depixel report -o report.html
+    """
+    from depixel.files import replacing
+    from depixel.report import report as written
+
+    with progress(total=None, bar_format="{desc}") as bar:
+        page = written(bar.set_description_str)
+    with replacing(out) as beside:
+        beside.write_text(page, encoding="utf-8", newline="\n")
+    click.echo(f"{out.as_posix()}: open it in a browser")
 
 
 @main.group()

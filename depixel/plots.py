@@ -1,0 +1,172 @@
+"""Plots as SVG, to stand within a page: text stays text, colors are the page's own, light or dark."""
+
+import io
+import re
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLORS = {"ink": "#0b0b01", "muted": "#0b0b02", "grid": "#0b0b03", "first": "#0b0b11", "second": "#0b0b12"}
+"""Names of the page's colors (CSS variables --ink, ...), and what stands for them while a plot is drawn."""
+
+_STYLE = {
+    "font.size": 10,
+    "svg.fonttype": "none",
+    "axes.edgecolor": COLORS["grid"],
+    "axes.labelcolor": COLORS["muted"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": COLORS["grid"],
+    "grid.linewidth": 0.6,
+    "text.color": COLORS["ink"],
+    "xtick.color": COLORS["muted"],
+    "ytick.color": COLORS["muted"],
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+}
+
+
+def _svg(figure: Figure, name: str) -> str:
+    """The figure as an <svg> element; `name` makes the ids within it differ from those of other plots of the page."""
+    file = io.StringIO()
+    with mpl.rc_context(_STYLE | {"svg.hashsalt": name}):
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)
+    svg = re.sub(r"font: (\d+)px [^;\"]*", r"font-size: \1px", svg)  # the page's font
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)  # as wide as the page lets it be
+    for key, color in COLORS.items():
+        svg = svg.replace(color, f"var(--{key})")
+    return svg
+
+
+def _figure(width: float = 6.4, height: float = 3.2) -> tuple[Figure, Axes]:
+    figure = Figure((width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _drawn(function):
+    """Draw in the page's style."""
+
+    def wrapped(*args, **kwargs):
+        with mpl.rc_context(_STYLE):
+            return function(*args, **kwargs)
+
+    wrapped.__doc__ = function.__doc__
+    return wrapped
+
+
+@_drawn
+def ranges(labels: Sequence[str], values: pd.DataFrame, key: str, name: str, marked: Sequence[bool] = ()) -> str:
+    """Values with their intervals, one line each, from top to bottom.
+
+    Args:
+        values: columns `key`, `key`_low and `key`_high, a row a label. marked: which rows stand out.
+    """
+    figure, axes = _figure(height=0.7 + 0.3 * len(labels))
+    places = np.arange(len(labels))[::-1]
+    marked = np.array(marked, bool) if len(marked) else np.zeros(len(labels), bool)
+    middle, low, high = (values[column].to_numpy(float) for column in (key, f"{key}_low", f"{key}_high"))
+    for chosen, color in ((~marked, COLORS["second"]), (marked, COLORS["first"])):
+        axes.hlines(places[chosen], low[chosen], high[chosen], color, linewidth=2.5, alpha=0.45)
+        axes.plot(middle[chosen], places[chosen], "o", color=color, markersize=6)
+    for place, value, end in zip(places, middle, np.fmax(middle, high), strict=True):
+        axes.annotate(f"{value:.3f}", (end, place), (6, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.set_yticks(places, labels)
+    axes.set_ylim(-0.6, len(labels) - 0.4)
+    axes.margins(x=0.12)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(f"{key}: 0 is perfect, 1 leaves the blocks as they are")
+    return _svg(figure, name)
+
+
+@_drawn
+def by_class(table: pd.DataFrame, key: str, label: str, name: str) -> str:
+    """RMSE of the model and of the identity by class, with the intervals of both.
+
+    Args:
+        table: columns `key` (text or number), rmse_mean, rmse_mean_low, rmse_mean_high, identity.
+    """
+    figure, axes = _figure()
+    places = np.arange(len(table))
+    axes.plot(places, table["identity"], "o--", color=COLORS["second"], markersize=4, linewidth=1, label="identity")
+    error = np.abs(table[["rmse_mean_low", "rmse_mean_high"]].to_numpy(float).T - table["rmse_mean"].to_numpy(float))
+    axes.errorbar(
+        places, table["rmse_mean"], error, fmt="o-", color=COLORS["first"], elinewidth=2, linewidth=1.5, label="model"
+    )
+    axes.set_xticks(places, table[key].astype(str))
+    axes.set_xlabel(label)
+    axes.set_ylabel("rmse_mean, gray levels")
+    axes.set_ylim(0)
+    axes.legend(loc="best")
+    return _svg(figure, name)
+
+
+@_drawn
+def spread(values: pd.DataFrame, label: str, name: str) -> str:
+    """Every class a dot, in ascending order, with its interval: how far they lie apart.
+
+    Args:
+        values: columns ratio_mean, ratio_mean_low, ratio_mean_high.
+    """
+    figure, axes = _figure(height=2.6)
+    values = values.sort_values("ratio_mean", ignore_index=True)
+    axes.vlines(values.index, values["ratio_mean_low"], values["ratio_mean_high"], COLORS["first"], alpha=0.4)
+    axes.plot(values.index, values["ratio_mean"], "o", color=COLORS["first"], markersize=4)
+    axes.set_xticks([])
+    axes.set_xlabel(label)
+    axes.set_ylabel("ratio_mean")
+    return _svg(figure, name)
+
+
+@_drawn
+def heat(table: pd.DataFrame, label: str, name: str) -> str:
+    """A value for each cell of a picture, darker where it is higher.
+
+    Args:
+        table: columns row, column (0, 1, ...), value, samples.
+    """
+    figure, axes = _figure(height=3.6)
+    low, high = table["value"].min(), table["value"].max()
+    for row, column, value, samples in table[["row", "column", "value", "samples"]].itertuples(index=False):
+        strength = 0.1 + 0.6 * (value - low) / max(high - low, 1e-9)
+        axes.add_patch(mpl.patches.Rectangle((column, row), 0.96, 0.96, color=COLORS["first"], alpha=strength, lw=0))
+        axes.text(column + 0.48, row + 0.42, f"{value:.2f}", ha="center", va="center", fontsize=10)
+        axes.text(column + 0.48, row + 0.74, f"{samples:.0f}", ha="center", va="center", fontsize=7)
+    axes.set_xlim(0, table["column"].max() + 1)
+    axes.set_ylim(table["row"].max() + 1, 0)
+    axes.set_aspect("equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_title(label, fontsize=10, color=COLORS["muted"])
+    return _svg(figure, name)
+
+
+@_drawn
+def curves(table: pd.DataFrame, lines: dict[str, str], name: str) -> str:
+    """RMSE by epoch.
+
+    Args:
+        table: a column epoch, and those of `lines`: column -> label, at most three.
+    """
+    figure, axes = _figure()
+    styles = [(COLORS["second"], "--"), (COLORS["first"], ":"), (COLORS["first"], "-")]
+    for (column, label), (color, style) in zip(lines.items(), styles, strict=False):
+        axes.plot(table["epoch"], table[column], style, color=color, linewidth=1.6, label=label)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("RMSE, gray levels")
+    axes.legend(loc="best")
+    return _svg(figure, name)

@@ -1,0 +1,421 @@
+"""The report: one HTML file that shows what a run did, to somebody who was not there. It needs nothing but itself."""
+
+import base64
+import io
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from markupsafe import Markup
+from PIL import Image
+
+from depixel import evaluation, plots, snapshots
+from depixel.batches import Photos
+from depixel.blocks import Blocks
+from depixel.comparison import WORKSPACE, compare, read_samples
+from depixel.environment import versions
+from depixel.errors import DepixelError
+from depixel.files import read_json
+from depixel.networks import parameter_count
+from depixel.pictures import fill
+from depixel.prepared import load_images, load_index
+from depixel.repository import git
+from depixel.restoration import PredictSettings, Restorer
+from depixel.settings import read_section
+from depixel.tables import path_of
+
+METRICS = Path("metrics")
+COMPARISON = METRICS / "comparison.csv"
+MODEL = Path("models/depixel.safetensors")
+PREPARED = Path("data/prepared")
+SPLIT = Path("data/split.csv")
+LOG = Path("logs/training.json")
+
+SHOWN = 3  # restorations of each kind
+PHOTOS = 24  # of the training side, to see what the data looks like
+RUNS = 12  # earlier ones
+CONTRIBUTORS = 80  # in the plot of these
+CELLS = 4  # of the map of positions, along each side
+
+
+def report(progress: Callable[[str], object] = lambda part: None) -> str:
+    """The report on the run whose results lie in the current folder, as HTML.
+
+    Args:
+        progress: called with the name of each part before it is made.
+
+    Raises:
+        DepixelError: results are missing, or do not belong together.
+    """
+    samples = read_samples(WORKSPACE)
+    comparison = _table(COMPARISON)
+    page = {}
+    parts = {
+        "head": lambda: _head(samples, comparison),
+        "score": lambda: _score(comparison),
+        "runs": lambda: _runs(comparison),
+        "changes": lambda: _changes(samples),
+        "classes": lambda: _classes(samples),
+        "restorations": lambda: _restorations(samples),
+        "training": _training,
+        "data": _data,
+        "again": _again,
+    }
+    for name, make in parts.items():
+        progress(name)
+        page[name] = make()
+    template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(page)
+
+
+def _table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DepixelError(f"{path.as_posix()}: cannot be read ({error}). Make it with `dvc repro`") from error
+
+
+def _head(samples: pd.DataFrame, comparison: pd.DataFrame) -> dict:
+    model = _row(comparison, "model")
+    return {
+        "ratio_mean": _told(model, "ratio_mean"),
+        "ratio_pooled": _told(model, "ratio_pooled"),
+        "rmse_mean": f"{model['rmse_mean']:.2f}",
+        "rmse_pooled": f"{model['rmse_pooled']:.2f}",
+        "samples": len(samples),
+        "photos": len(samples[evaluation.PHOTO].drop_duplicates()),
+        "revision": _revision(),
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+    }
+
+
+def _row(comparison: pd.DataFrame, model: str) -> pd.Series:
+    found = comparison[comparison["model"] == model]
+    if found.empty:
+        raise DepixelError(f"{COMPARISON.as_posix()}: has no row {model!r}. Make it anew with `dvc repro evaluate`")
+    return found.iloc[0]
+
+
+def _told(row: pd.Series, ratio: str) -> dict:
+    return {"value": f"{row[ratio]:.3f}", "low": f"{row[f'{ratio}_low']:.3f}", "high": f"{row[f'{ratio}_high']:.3f}"}
+
+
+def _revision() -> dict:
+    """The commit, and whether files differ from it."""
+    shown = git("log", "-1", "--format=%h %cs %s")
+    if shown.returncode:
+        return {"commit": "", "changed": []}
+    changed = git("status", "--porcelain", "--untracked-files=no").stdout.decode(errors="replace")
+    return {
+        "commit": shown.stdout.decode(errors="replace").strip(),
+        "changed": [line[3:] for line in changed.splitlines()],
+    }
+
+
+# -- scores ------------------------------------------------------------------------------------------------------------
+
+
+def _score(comparison: pd.DataFrame) -> dict:
+    marked = (comparison["model"] == "model").tolist()
+    return {
+        "plots": [
+            Markup(plots.ranges(comparison["model"].tolist(), comparison, ratio, ratio, marked))  # noqa: S704
+            for ratio in ("ratio_mean", "ratio_pooled")
+        ],
+        "table": evaluation.readable(comparison.round(3)).to_dict("records"),
+    }
+
+
+def _runs(comparison: pd.DataFrame) -> dict:
+    """Earlier runs in this branch's history that were scored on the same pixels, and the present one."""
+    now = _row(comparison, "model")
+    runs = [{"label": "this run", "commit": "", "date": "", "subject": "", **now}]
+    for commit, date, subject, table in _history():
+        same = np.allclose(
+            _row(table, "identity")[["rmse_pooled", "rmse_mean"]].astype(float),
+            _row(comparison, "identity")[["rmse_pooled", "rmse_mean"]].astype(float),
+            rtol=1e-12,
+        )
+        row = _row(table, "model")
+        if same and row["rmse_mean"] != runs[-1]["rmse_mean"]:
+            runs.append({"label": f"{commit} {date}", "commit": commit, "date": date, "subject": subject, **row})
+    runs = runs[:RUNS]
+    table = pd.DataFrame(runs)
+    return {
+        "plot": Markup(  # noqa: S704
+            plots.ranges(table["label"].tolist(), table, "ratio_mean", "runs", [True] + [False] * (len(table) - 1))
+        ),
+        "table": [run | {key: f"{run[key]:.3f}" for key in evaluation.RATIOS} for run in runs],
+    }
+
+
+def _history() -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    """Commits that changed the scores, the latest first: hash, date, subject, and the table of scores."""
+    log = git("log", "-n", "60", "--format=%h%x09%cs%x09%s", "--", COMPARISON.as_posix())
+    for line in log.stdout.decode(errors="replace").splitlines():
+        commit, date, subject = line.split("\t", 2)
+        shown = git("show", f"{commit}:./{COMPARISON.as_posix()}")
+        try:
+            table = pd.read_csv(io.BytesIO(shown.stdout))
+            if {"model", "identity"} <= set(table["model"]) and f"{evaluation.RATIOS[0]}_low" in table:
+                yield commit, date, subject, table
+        except (ValueError, KeyError):  # deleted there, or of another form
+            continue
+
+
+def _changes(samples: pd.DataFrame) -> dict | None:
+    """What differs from the last tagged run, or, without tags, from the last commit with other scores."""
+    base, kind = _base()
+    if not base:
+        return None
+    before, after = _flat(_at(base, "params.yaml")), _flat(Path("params.yaml").read_bytes())
+    settings = [
+        {"key": key, "before": before.get(key, ""), "after": after.get(key, "")}
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+    pointers = [_hash(_at(base, snapshots.POINTER.as_posix())), _hash(snapshots.POINTER.read_bytes())]
+    names = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
+    photos = [names.get(md5, md5[:8]) for md5 in pointers] if pointers[0] != pointers[1] else []
+    diff = git("diff", "--shortstat", base, "--", "depixel", "stages", "requirements.lock", "dvc.yaml").stdout
+    scores = json.loads(_at(base, "metrics/evaluation.json"))
+    here = read_json(METRICS / "evaluation.json")
+    try:
+        comparison = compare(read_samples(base), samples)
+        verdict = comparison.verdict()
+        last = comparison.ratios.iloc[-1]
+        difference = {
+            ratio: f"{last[ratio]:+.4f} [{last[f'{ratio}_low']:+.4f}, {last[f'{ratio}_high']:+.4f}]"
+            for ratio in evaluation.RATIOS
+        }
+    except DepixelError:  # other test photos, or not in the cache
+        verdict, difference = "", {}
+    return {
+        "base": base,
+        "kind": kind,
+        "settings": settings,
+        "photos": photos,
+        "code": diff.decode(errors="replace").strip(),
+        "scores": [
+            {"key": key, "before": f"{scores[key]:.4f}", "after": f"{here[key]:.4f}"}
+            for key in here
+            if key in scores and scores[key] != here[key]
+        ],
+        "verdict": verdict,
+        "difference": difference,
+    }
+
+
+def _base() -> tuple[str, str]:
+    tag = git("describe", "--tags", "--abbrev=0")
+    if not tag.returncode:
+        name = tag.stdout.decode().strip()
+        if _at(name, "metrics/evaluation.json"):
+            return name, "the last tagged run"
+    now = json.dumps(read_json(METRICS / "evaluation.json"))
+    for commit, *_ in _history():
+        content = _at(commit, "metrics/evaluation.json")
+        if content and json.dumps(json.loads(content)) != now:
+            return commit, "the last commit with other scores, as no run is tagged"
+    return "", ""
+
+
+def _at(revision: str, path: str) -> bytes:
+    return git("show", f"{revision}:./{path}").stdout
+
+
+def _hash(content: bytes) -> str:
+    try:
+        return str(yaml.safe_load(content)["outs"][0]["md5"])
+    except (yaml.YAMLError, KeyError, IndexError, TypeError):
+        return ""
+
+
+def _flat(content: bytes) -> dict[str, str]:
+    try:
+        sections = yaml.safe_load(content) or {}
+    except yaml.YAMLError:
+        return {}
+    return {
+        f"{section}.{key}": str(value)
+        for section, values in sections.items()
+        if isinstance(values, dict)
+        for key, value in values.items()
+    }
+
+
+# -- errors by class ---------------------------------------------------------------------------------------------------
+
+
+def _classes(samples: pd.DataFrame) -> dict:
+    areas = samples[["x", "y", "width", "height"]].to_numpy()
+    ends = evaluation.area_class(areas)
+    names = {end: f"to {end}" for end in evaluation.AREA_BINS} | {evaluation.AREA_BINS[-1] + 1: "more"}
+    side = int((areas[:, :2] + areas[:, 2:]).max())
+    cells = ((areas[:, :2] + areas[:, 2:] / 2) / side * CELLS).astype(int).clip(max=CELLS - 1)
+    places = pd.DataFrame(
+        {"row": row, "column": column, "value": evaluation.score(members)["ratio_mean"], "samples": len(members)}
+        for (column, row), members in samples.groupby([cells[:, 0], cells[:, 1]])
+    )
+    contributors = _with_intervals(samples, samples["contributor"])
+    if len(contributors) > CONTRIBUTORS:
+        contributors = contributors.nlargest(CONTRIBUTORS, "samples")
+    worst = contributors.sort_values("ratio_mean", ascending=False).head(5)
+    drawn = {
+        "block_size": plots.by_class(
+            _with_intervals(samples, samples["block_size"]), "class", "block size, pixels", "block_size"
+        ),
+        "area": plots.by_class(
+            _with_intervals(samples, pd.Series(ends, samples.index)).assign(class_=lambda t: t["class"].map(names)),
+            "class_",
+            "area, pixels",
+            "area",
+        ),
+        "position": plots.heat(places, "where the middle of the area lies: ratio_mean, samples", "position"),
+        "contributor": plots.spread(contributors, f"{len(contributors)} contributors of the test side", "contributor"),
+    }
+    return {name: Markup(svg) for name, svg in drawn.items()} | {  # noqa: S704
+        "worst": [{"name": row["class"] or ".", "ratio": f"{row.ratio_mean:.3f}"} for _, row in worst.iterrows()]
+        if len(contributors) > 1
+        else []
+    }
+
+
+def _with_intervals(samples: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
+    """Columns class, samples, rmse_mean with its interval (that of the ratio, in gray levels), identity, ratio_mean."""
+    rows = []
+    for value, members in samples.groupby(classes):
+        found = evaluation.score(members)
+        pixels = members["width"] * members["height"]
+        identity = float(np.sqrt(members["identity_squared_error"] / pixels).mean())
+        try:
+            ratio = evaluation.intervals({"model": members}, ("model", "model")).iloc[0]
+        except DepixelError:  # nothing to restore in this class
+            continue
+        ends = {end: ratio[f"ratio_mean{end}"] for end in ("", "_low", "_high")}
+        rows.append(
+            {"class": value, "samples": len(members), "identity": identity}
+            | {f"ratio_mean{end}": ratio_end for end, ratio_end in ends.items()}
+            | {f"rmse_mean{end}": ratio_end * identity for end, ratio_end in ends.items()}
+            | {"rmse_mean": found["rmse_mean"]}
+        )
+    return pd.DataFrame(rows)
+
+
+# -- pictures ----------------------------------------------------------------------------------------------------------
+
+
+def _restorations(samples: pd.DataFrame) -> list[dict]:
+    """The best, the median and the worst test samples by their ratio, restored anew: of those with much to restore."""
+    index = load_index(PREPARED / "index.csv")
+    images = load_images(PREPARED / "images.npy", len(index))
+    rows = {path_of(photo.contributor, photo.name): number for number, photo in enumerate(index)}
+    pixels = (samples["width"] * samples["height"]).to_numpy()
+    rmse, left = (
+        np.sqrt(samples[column].to_numpy() / pixels) for column in ("squared_error", "identity_squared_error")
+    )
+    hard = np.flatnonzero((left >= np.median(left)) & (left > 0))
+    order = hard[np.argsort(rmse[hard] / left[hard], kind="stable")]
+    middle = max(len(order) // 2 - SHOWN // 2, 0)
+    kinds = {"best": order[:SHOWN], "median": order[middle : middle + SHOWN], "worst": order[::-1][:SHOWN]}
+    chosen = [(kind, number) for kind, numbers in kinds.items() for number in numbers]
+    table = samples.iloc[[number for _, number in chosen]]
+    areas = table[["x", "y", "width", "height", "block_size"]].to_numpy(np.int64)
+    try:
+        truths = np.stack([images[rows[path_of(*photo)]] for photo in table[evaluation.PHOTO].to_numpy()])
+    except (KeyError, ValueError):
+        raise DepixelError(f"{PREPARED.as_posix()}: not the photos that were scored. Run `dvc repro`") from None
+    blocks = Blocks(torch.from_numpy(areas), *truths.shape[1:])
+    pixelated = blocks.pixelate(torch.from_numpy(truths).float()[:, None])[:, 0].byte().numpy()
+    how = read_section("params.yaml", "predict", PredictSettings)
+    predictions = Restorer.load(MODEL).predict(pixelated, areas, how.views, projection=how.projection)
+    targets = [truth[unknown] for truth, unknown in zip(truths, blocks.unknown[:, 0].numpy(), strict=True)]
+    errors = evaluation.squared_errors(predictions, targets)
+    # another machine's arithmetic may move single pixels by a gray level
+    if (np.abs(errors - table["squared_error"]) > 0.05 * table["squared_error"] + areas[:, 2] * areas[:, 3]).any():
+        raise DepixelError(f"{METRICS.as_posix()}/samples.csv: not of {MODEL.as_posix()}. Run `dvc repro`")
+    return [
+        {
+            "kind": kind,
+            "panels": [
+                _png(panel) for panel in (pixelated[i], fill(pixelated[i], areas[i], predictions[i]), truths[i])
+            ],
+            "box": [f"{100 * length / truths.shape[1]:.2f}%" for length in areas[i, :4]],
+            "block_size": int(areas[i, 4]),
+            "rmse": f"{rmse[number]:.1f}",
+            "identity": f"{left[number]:.1f}",
+        }
+        for i, (kind, number) in enumerate(chosen)
+    ]
+
+
+def _png(image: np.ndarray) -> str:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _file(path: Path) -> str:
+    """A PNG file as an address within the page; nothing where there is none."""
+    try:
+        return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    except OSError:
+        return ""
+
+
+# -- training, data, how to make it again ------------------------------------------------------------------------------
+
+
+def _training() -> dict:
+    table = _table(METRICS / "training.csv")
+    best = read_json(METRICS / "training.json")
+    lines = {
+        "train_rmse": "training, pooled",
+        "validation_rmse_pooled": "validation, pooled",
+        "validation_rmse_mean": "validation, mean",
+    }
+    model = Restorer.load(MODEL, "cpu")
+    log = json.loads(LOG.read_text(encoding="utf-8")) if LOG.is_file() else {}
+    configuration = model.configuration
+    facts = {
+        "network": f"{configuration.network} of width {configuration.width}, "
+        f"{parameter_count(model.network) / 1e6:.2f} M parameters",
+        "best epoch": f"{best['best_epoch']} of {len(table)}, RMSE {best['validation_rmse']:.3f} in validation",
+        "trained on": f"{configuration.hardware}, {configuration.precision}",
+    }
+    if log:
+        facts["speed here"] = f"{log['samples_per_second']:.0f} samples/s, {log['memory_bytes'] / 1e9:.2f} GB"
+    return {"plot": Markup(plots.curves(table, lines, "training")), "facts": facts}  # noqa: S704
+
+
+def _data() -> dict:
+    counts, sides = read_json(METRICS / "validation.json"), read_json(METRICS / "split.json")
+    training = Photos.load(PREPARED, SPLIT, "train")
+    chosen = training.rows[np.unique(np.linspace(0, len(training) - 1, PHOTOS).astype(int))]
+    analysis = METRICS / "analysis.json"
+    try:
+        named = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
+        snapshot = named.get(snapshots.current(), snapshots.current()[:8])
+    except DepixelError:  # photos that DVC does not know
+        snapshot = ""
+    return {
+        "counts": counts,
+        "sides": sides,
+        "snapshot": snapshot,
+        "photos": [_png(np.asarray(training.images[row])) for row in chosen],
+        "copies": _file(METRICS / "copies.png") if sides.get("copy", {}).get("photos") else "",
+        "findings": read_json(analysis).get("findings", []) if analysis.is_file() else [],
+    }
+
+
+def _again() -> dict:
+    revision = git("rev-parse", "HEAD").stdout.decode().strip()
+    settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    return {"commit": revision, "versions": versions(), "settings": yaml.safe_dump(settings, sort_keys=False)}
