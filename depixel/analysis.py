@@ -46,18 +46,18 @@ class AnalyzeSettings(Settings):
     Attributes:
         clusters: into how many the photos are sorted.
         dark, bright: brightness below and above which a photo is. blank: contrast below which it is.
-        blurred: focus below which it is. quality: JPEG quality below which it is compressed too much.
+        blurred: blur above which it is. quality: JPEG quality below which it is compressed too much.
     """
 
     clusters: int = Field(12, ge=2, le=100)
     dark: float = Field(40, ge=0, le=255)
     bright: float = Field(215, ge=0, le=255)
     blank: float = Field(12, ge=0, le=128)
-    blurred: float = Field(0.25, ge=0, le=4)
+    blurred: float = Field(0.6, ge=0, le=1)
     quality: int = Field(50, ge=0, le=100)
 
 
-BLOCKY = 1.6
+BLOCKY = 2.0
 """Blockiness from which the blocks of an earlier, stronger JPEG compression can be seen."""
 
 LONG = 2.0
@@ -69,7 +69,7 @@ KINDS: dict[str, Callable[[pd.DataFrame, AnalyzeSettings, int], pd.Series]] = {
     "blank": lambda t, s, _: t.contrast < s.blank,
     "dark": lambda t, s, _: t.brightness < s.dark,
     "bright": lambda t, s, _: t.brightness > s.bright,
-    "blurred": lambda t, s, _: (t.focus < s.blurred) & (t.contrast >= s.blank),
+    "blurred": lambda t, s, _: (t.blur > s.blurred) & (t.contrast >= s.blank),
     "compressed": lambda t, s, _: (t.quality < s.quality) | (t.blockiness > BLOCKY),
     "enlarged": lambda t, s, size: t[["width", "height"]].min(axis=1) < size,
     "long": lambda t, s, _: t.aspect > LONG,
@@ -92,7 +92,7 @@ MEASURES = {
     "brightness": Measure("brightness", lambda v: v, 4),
     "contrast": Measure("contrast", lambda v: v, 3),
     "detail": Measure("detail", np.log, 0.08),
-    "focus": Measure("focus", np.log, 0.08),
+    "blur": Measure("blur", lambda v: v, 0.02),
     "clipped": Measure("clipped share", lambda v: v, 0.01),
     "blockiness": Measure("blockiness", np.log, 0.05),
     "quality": Measure("JPEG quality", lambda v: v, 2),
@@ -204,7 +204,10 @@ def between_sides(photos: pd.DataFrame, table: Iterable[Copy]) -> list[Pair]:
     """The rows of the pairs that `split` has found."""
     rows = {path: row for row, path in enumerate(photos.path)}
     return [
-        Pair(*sorted((rows[path_of(*copy[:2])], rows[path_of(copy.of_contributor, copy.of_name)])), float(copy.similarity))
+        Pair(
+            *sorted((rows[path_of(*copy[:2])], rows[path_of(copy.of_contributor, copy.of_name)])),
+            float(copy.similarity),
+        )
         for copy in table
     ]
 
@@ -212,18 +215,17 @@ def between_sides(photos: pd.DataFrame, table: Iterable[Copy]) -> list[Pair]:
 # Clusters
 
 
-def clusters(photos: pd.DataFrame, images: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sort the photos into clusters of similar ones: k-means of light, contrast, focus, and what is where.
+def clusters(images: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sort the photos into clusters of similar ones: k-means of what they show, coarsely.
 
     Returns:
         (N,) int: the cluster of each, the largest is 0. (N,) float: its distance from the centre.
     """
     with threadpool_limits(1):
-        shapes = features.descriptors(images)
-        shapes = PCA(min(_COMPONENTS, *shapes.shape), svd_solver="covariance_eigh").fit_transform(shapes)
-        light = np.column_stack([_standard(np.log(photos.contrast + 1)), _standard(photos.brightness)])
-        # light weighs as much as the two strongest directions of the shapes
-        points = np.column_stack([shapes, light * shapes[:, :2].std(axis=0).mean()])
+        # each of the three descriptions weighs the same
+        parts = [part - part.mean(axis=0) for part in features.descriptors(images)]
+        points = np.concatenate([part / np.sqrt(part.var(axis=0).sum() + 1e-9) for part in parts], axis=1)
+        points = PCA(min(_COMPONENTS, *points.shape), svd_solver="covariance_eigh").fit_transform(points)
         fitted = KMeans(min(count, len(points)), n_init=4, random_state=SEED).fit(points)
     order = np.argsort(-np.bincount(fitted.labels_), kind="stable")
     number = np.argsort(order)[fitted.labels_]
@@ -238,7 +240,7 @@ _WORDS = {
     "brightness": ("dark", "bright"),
     "contrast": ("dull", "contrasty"),
     "detail": ("smooth", "textured"),
-    "focus": ("soft", "crisp"),
+    "blur": ("crisp", "soft"),
 }
 
 
@@ -411,7 +413,9 @@ def told_apart(photos: pd.DataFrame) -> dict[str, float]:
     names, numbers = np.unique(chosen.contributor.to_numpy(str), return_inverse=True)
     if len(names) < 2:
         return {}
-    points = np.column_stack([_standard(measure.scale(chosen[name].astype(float))) for name, measure in MEASURES.items()])
+    points = np.column_stack(
+        [_standard(measure.scale(chosen[name].astype(float))) for name, measure in MEASURES.items()]
+    )
     points = points[:, points.std(axis=0) > 0]
     parts = StratifiedKFold(3, shuffle=True, random_state=SEED)
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.01, priors=np.full(len(names), 1 / len(names)))
@@ -464,7 +468,7 @@ def analyze(
     sides = photos.side.replace(copies.COPY, "train").to_numpy(str)
     found = sorted(pairs(images, codes, sides, workers) + between_sides(photos, known))
     first = first_copies(len(photos), found)
-    cluster, distance = clusters(photos, images, settings.clusters)
+    cluster, distance = clusters(images, settings.clusters)
     photos = photos.assign(
         cluster=cluster,
         distance=distance.round(4),
