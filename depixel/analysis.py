@@ -4,35 +4,37 @@ The table of all photos comes first, a column for each measure of `depixel.featu
 one thread and with fixed seeds, so that the same photos give the same bytes.
 """
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 from scipy import sparse, stats
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from threadpoolctl import threadpool_limits
 
-from depixel import copies, features, sources
+from depixel import copies, features, sources, validation
 from depixel.copies import Copy, Pair
 from depixel.errors import DepixelError
 from depixel.features import OfFile
 from depixel.photos import UnreadableError
-from depixel.prepared import Photo
+from depixel.preparation import PrepareSettings, prepare
+from depixel.prepared import Photo, load_images, load_index
 from depixel.settings import Settings
 from depixel.sources import Entry
-from depixel.splits import SIDES
+from depixel.splits import MADE_BY, SIDES
 from depixel.tables import path_of
 from depixel.validation import MOST_BYTES, Verdict
 from depixel.workers import each
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SEED = 0
+ALL = "all"
+"""Stands for the side of photos that are on none."""
+
 SIGNIFICANT = 0.05  # family-wise: the chance of one false alarm among all tests of a kind
 SHUFFLES = 999
 _BLOCK = 512  # photos that are compared to all others at a time
@@ -56,6 +58,9 @@ class AnalyzeSettings(Settings):
     blurred: float = Field(0.6, ge=0, le=1)
     quality: int = Field(50, ge=0, le=100)
 
+
+TRAIN_SIZE = PrepareSettings().train_size
+"""The side of the larger images where nobody says which."""
 
 BLOCKY = 2.0
 """Blockiness from which the blocks of an earlier, stronger JPEG compression can be seen."""
@@ -91,7 +96,7 @@ class Measure(NamedTuple):
 MEASURES = {
     "brightness": Measure("brightness", lambda v: v, 4),
     "contrast": Measure("contrast", lambda v: v, 3),
-    "detail": Measure("detail", np.log, 0.08),
+    "detail": Measure("detail", np.log1p, 0.08),
     "blur": Measure("blur", lambda v: v, 0.02),
     "clipped": Measure("clipped share", lambda v: v, 0.01),
     "blockiness": Measure("blockiness", np.log, 0.05),
@@ -133,8 +138,8 @@ def table(
 ) -> pd.DataFrame:
     """The table of all photos, a row each, in order.
 
-    Columns: path, contributor, name, side (of the split), width and height (upright), short_side, aspect (longer to
-    shorter side, 1 or more), bytes, then those of `OfFile` and `OfImages`.
+    Columns: path, contributor, name, sha256, side (of the split), width and height (upright), short_side, aspect
+    (longer to shorter side, 1 or more), bytes, then those of `OfFile` and `OfImages`.
 
     Args:
         photos: N. sides: (N,) text. verdicts: those on these photos. images: (N, S, S) uint8.
@@ -147,6 +152,7 @@ def table(
             "path": [path_of(photo.contributor, photo.name) for photo in photos],
             "contributor": [photo.contributor for photo in photos],
             "name": [photo.name for photo in photos],
+            "sha256": [photo.sha256 for photo in photos],
             "side": sides,
             "width": upright[:, 0],
             "height": upright[:, 1],
@@ -201,15 +207,12 @@ def first_copies(count: int, found: Iterable[Pair]) -> np.ndarray:
 
 
 def between_sides(photos: pd.DataFrame, table: Iterable[Copy]) -> list[Pair]:
-    """The rows of the pairs that `split` has found."""
-    rows = {path: row for row, path in enumerate(photos.path)}
-    return [
-        Pair(
-            *sorted((rows[path_of(*copy[:2])], rows[path_of(copy.of_contributor, copy.of_name)])),
-            float(copy.similarity),
-        )
-        for copy in table
-    ]
+    """The rows of the pairs that `split` has found. Raises `DepixelError` if they are of other photos."""
+    rows = {sha256: row for row, sha256 in enumerate(photos.sha256)}
+    try:
+        return [Pair(*sorted((rows[c.sha256], rows[c.of_sha256])), float(c.similarity)) for c in table]
+    except KeyError as error:
+        raise DepixelError(f"the table of copies is of other photos. Make it anew with `{MADE_BY}`") from error
 
 
 # Clusters
@@ -221,6 +224,11 @@ def clusters(images: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         (N,) int: the cluster of each, the largest is 0. (N,) float: its distance from the centre.
     """
+    if len(images) < 2:
+        return np.zeros(len(images), int), np.zeros(len(images))
+    from sklearn.cluster import KMeans  # takes a second to load, which those who only read the settings save
+    from sklearn.decomposition import PCA
+
     with threadpool_limits(1):
         # each of the three descriptions weighs the same
         parts = [part - part.mean(axis=0) for part in features.descriptors(images)]
@@ -356,9 +364,9 @@ def outstanding(photos: pd.DataFrame) -> list[Outstanding]:
 
     The generalized extreme Studentized deviate test (Rosner, 1983) on the contributors' means of each measure: the one
     furthest from the mean of the others is taken out, then the next, up to a tenth of all, so that several do not hide
-    each other; as many stand out as is explained by chance in `SIGNIFICANT` of all cases over all measures (Bonferroni).
-    The deviation allowed is wider for a contributor of few photos, by the variance of photos within contributors, and
-    no narrower than `Measure.least`.
+    each other. The chance that any is named where all are alike is `SIGNIFICANT`, over all measures (Bonferroni). The
+    deviation allowed is wider for a contributor of few photos, by the variance of photos within contributors, and no
+    narrower than `Measure.least`.
     """
     sizes = photos.groupby("contributor", sort=True).size()
     sizes = sizes[sizes >= _LEAST_PHOTOS]
@@ -417,6 +425,9 @@ def told_apart(photos: pd.DataFrame) -> dict[str, float]:
         [_standard(measure.scale(chosen[name].astype(float))) for name, measure in MEASURES.items()]
     )
     points = points[:, points.std(axis=0) > 0]
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # as above
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
     parts = StratifiedKFold(3, shuffle=True, random_state=SEED)
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.01, priors=np.full(len(names), 1 / len(names)))
     with threadpool_limits(1):
@@ -475,12 +486,45 @@ def analyze(
         same_as=np.where(first == np.arange(len(photos)), "", photos.path.to_numpy(object)[first]),
         kinds=[" ".join(are.columns[row]) for row in are.to_numpy()],
     )
-    whole = photos[photos.side.isin(SIDES)].groupby("contributor").side.nunique().max() == 1
+    divided = photos[photos.side.isin(SIDES)].groupby("contributor").side.nunique().gt(1).any()
     return Analysis(
         photos,
         are,
         found,
-        differences(photos, are, cluster, bool(whole)),
+        differences(photos, are, cluster, whole=not divided),
         outstanding(photos),
         told_apart(photos),
     )
+
+
+def of_folder(
+    raw: str | Path,
+    settings: AnalyzeSettings,
+    workers: int | None = None,
+    progress: Callable[..., Iterable] = lambda items, **_: items,
+) -> tuple[Analysis, np.ndarray, int]:
+    """Analyze the photos in a folder that no pipeline has seen: they are validated and prepared on the way.
+
+    Args:
+        progress: wraps an iterable in a bar, as `command.progress` does.
+
+    Returns:
+        The analysis, where all photos are on side `ALL`; their images, (N, 64, 64) uint8; the number of exact copies.
+    """
+    sizes = PrepareSettings(size=features.SIDE, train_size=0)
+    with tempfile.TemporaryDirectory() as place:
+        validated, prepared = Path(place) / "validated", Path(place) / "prepared"
+        entries = sources.Entries(raw)
+        judged = progress(validation.validate(entries, workers), total=len(entries), desc="validate", unit=" files")
+        counts = validation.write_verdicts(judged, validated, raw)
+        verdicts = list(validation.load_manifest(validated / "manifest.csv"))
+        valid = list(validation.valid_entries(entries, verdicts))
+        prepare(progress(valid, desc="prepare", unit=" photos"), len(valid), prepared, sizes, workers)
+        photos = load_index(prepared / "index.csv")
+        images = np.array(load_images(prepared / "images.npy", len(photos)))
+        codes = np.array(copies.load_hashes(prepared / "hashes.npy", len(photos)))
+    files = list(progress(of_files(valid, workers), total=len(valid), desc="analyze", unit=" photos"))
+    sides = np.full(len(photos), ALL)
+    found = table(photos, sides, [verdict for verdict in verdicts if verdict.code == 0], files, images)
+    result = analyze(found, images, codes, [], settings, TRAIN_SIZE, workers)
+    return result, images, counts["invalid"]["6 duplicate"]

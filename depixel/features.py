@@ -108,8 +108,8 @@ class OfImages(NamedTuple):
         contrast: standard deviation.
         detail: root mean square of what blocks of 8 x 8 pixels hide, the RMSE of leaving them as they are.
         sharpness: standard deviation of the Laplacian (its variance is the measure of Pech-Pacheco et al., 2000).
-        blur: 0..1, what share of the steps between neighbours is left when it is blurred once more (Crete et al., 2007),
-            across or down, whichever is less, as stripes are sharp in one direction; does not depend on contrast.
+        blur: 0..1, what share of the steps between neighbours is left when it is blurred once more (Crete et al.,
+            2007), across or down, whichever is less, as stripes are sharp in one direction; whatever the contrast.
             Of sharp photos about 0.4; 0.63 after a Gaussian blur of 1 pixel.
         clipped: share of the pixels at 0 or 255.
     """

@@ -1,7 +1,8 @@
 """What the analysis of photos means for the RMSE, in words, numbers and pictures."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +10,9 @@ import pandas as pd
 from PIL import Image
 
 from depixel import analysis
-from depixel.analysis import QUANTILES, SIGNIFICANT, Analysis, AnalyzeSettings
+from depixel.analysis import ALL, QUANTILES, SIGNIFICANT, Analysis, AnalyzeSettings
 from depixel.copies import COPY
+from depixel.files import replacing, write_json
 from depixel.pictures import contact_sheet
 from depixel.splits import SIDES
 
@@ -19,6 +21,7 @@ EXAMPLES = 12
 
 _PANEL = 64  # side of the pictures on the sheets, pixels
 _LARGE_SHARE = 0.2  # of the training photos
+_MISSING = 0.05  # of the test photos: what is no rarer there is worth a word if training has half of that or less
 
 
 class Finding(NamedTuple):
@@ -34,8 +37,8 @@ class Finding(NamedTuple):
     why: str
     do: str
     count: int
-    photos: list[str] = []
-    contributors: list[dict] = []
+    photos: Sequence[str] = ()
+    contributors: Sequence[dict] = ()
 
 
 class _Kind(NamedTuple):
@@ -51,41 +54,41 @@ def _kinds(settings: AnalyzeSettings, larger: int) -> dict[str, _Kind]:
     return {
         "blank": _Kind(
             f"nearly blank (contrast below {settings.blank:g})",
-            "There is hardly anything to restore. Pooled RMSE does not see them; the mean over pictures and the loss count "
-            "each as much as any other, and there noise decides.",
+            "There is hardly anything to restore. Pooled RMSE does not see them; the mean over pictures and the loss "
+            "count each as much as any other, and there noise decides.",
             "Leave them out, unless such pictures are to be restored.",
             "contrast",
             True,
         ),
         "blurred": _Kind(
             f"blurred (blur above {settings.blurred:g})",
-            "What their blocks hide is smooth and easy. In training they teach that edges are soft; on the test side they "
-            "make a score look better than it is for sharp photos.",
+            "What their blocks hide is smooth and easy. In training they teach that edges are soft; on the test side "
+            "they make a score look better than it is for sharp photos.",
             "Leave out those that are out of focus or were enlarged; soft subjects, such as fog, may stay.",
             "blur",
             False,
         ),
         "dark": _Kind(
             f"dark (brightness below {settings.dark:g})",
-            "Their errors are small in gray levels, so pooled RMSE and a loss of squared errors hardly see them, and noise "
-            "of the camera, which nobody can predict, is much of what is left.",
-            "Where night scenes matter, see that training has at least the share of the test side.",
+            "Their errors are small in gray levels, so pooled RMSE and a loss of squared errors hardly see them, and "
+            "noise of the camera, which nobody can predict, is much of what is left.",
+            "Where night scenes matter, see that training has at least the share of the photos to be restored.",
             "brightness",
             True,
         ),
         "bright": _Kind(
             f"very bright (brightness above {settings.bright:g})",
-            "Mostly drawings, screenshots and cut-outs on white: large flat areas, and edges harder than those of photos. "
-            "They pull a network towards what photos do not have.",
+            "Mostly drawings, screenshots and cut-outs on white: large flat areas, and edges harder than those of "
+            "photos. They pull a network towards what photos do not have.",
             "Leave out what is no photo.",
             "brightness",
             False,
         ),
         "compressed": _Kind(
             f"compressed too much (JPEG quality below {settings.quality}, or blockiness above {analysis.BLOCKY:g})",
-            "The blocks and ringing of JPEG become part of the truth that is to be restored; a network learns to draw them, "
-            "and no network can predict where they are.",
-            "Ask for the originals; leave them out if they are as small as they will be prepared.",
+            "The blocks and ringing of JPEG become part of the truth that is to be restored; a network learns to draw "
+            "them, and none can predict where they are. The smaller the photo, the more of them is left when prepared.",
+            "Ask for the originals, or leave out the small ones. Stripes that repeat every 8 pixels look the same.",
             "blockiness",
             False,
         ),
@@ -127,30 +130,39 @@ def _copies(result: Analysis, exact: int) -> Iterator[Finding]:
     photos = result.photos
     if exact:
         yield Finding(
-            f"{_files(exact)} the same, byte for byte, as another one.",
-            "As a second photo each would count twice in training, and a copy on the test side would be known by heart.",
+            f"{_number(exact, 'file', 'is', 'are')} the same, byte for byte, as another one.",
+            "Each would count twice in training, and a copy on the test side would be known by heart.",
             "Nothing: validation left them out. data/validated/manifest.csv names them (code 6).",
             exact,
         )
     across = photos.side == COPY
     if across.any():
         yield Finding(
-            f"{_photos(across.sum())} for training the same picture as one on another side.",
+            f"{_number(across.sum(), 'photo', 'shows', 'show')} the same picture as one on another side.",
             "A network would restore the photo on the other side from memory, and its score would be too good.",
             "Nothing: the split left them out of training. metrics/copies.png shows the pairs.",
             int(across.sum()),
-            photos.path[across].tolist()[:EXAMPLES],
+            _pairs(result, across=True),
         )
     again = (photos.same_as != "") & ~across
     if again.any():
         yield Finding(
-            f"{_photos(again.sum())} the same picture as another photo on the same side, encoded, resized, turned or cropped.",
-            "In training they take the place of different photos; on the test side they count twice, and the confidence "
-            "intervals, which take photos as independent, are too narrow.",
+            f"{_number(again.sum(), 'photo', 'shows', 'show')} the same picture as another one on the same side, "
+            "encoded again, resized, turned or cropped.",
+            "In training they take the place of different photos; on the test side they count twice, and the "
+            "confidence intervals, which take photos as independent, are too narrow.",
             "Keep one of each: column same_as of data/analysis.csv names it.",
             int(again.sum()),
-            photos.path[again].tolist()[:EXAMPLES],
+            _pairs(result, across=False),
         )
+
+
+def _pairs(result: Analysis, across: bool) -> list[str]:
+    """Photos that are the same picture, two by two: on different sides, or on the same."""
+    photos = result.photos
+    sides = photos.side.replace(COPY, "train")
+    chosen = [pair for pair in result.found if (sides[pair.first] != sides[pair.second]) == across]
+    return [photos.path[row] for pair in chosen[: EXAMPLES // 2] for row in pair[:2]]
 
 
 def _odd(result: Analysis, settings: AnalyzeSettings, larger: int) -> Iterator[Finding]:
@@ -160,17 +172,16 @@ def _odd(result: Analysis, settings: AnalyzeSettings, larger: int) -> Iterator[F
         chosen = photos[result.are[name]]
         if chosen.empty:
             continue
-        shares = {side: result.are[name][photos.side == side].mean() for side in SIDES if (photos.side == side).any()}
-        sides = ", ".join(f"{_percent(share)} of {side}" for side, share in shares.items())
+        sides = ", ".join(
+            f"{_percent(result.are[name][photos.side == side].mean())} of {side}" for side in _sides(photos)
+        )
         error = _percent(hidden[chosen.index].sum() / hidden.sum())
         clearest = chosen.sort_values([kind.clearest, "path"], ascending=[kind.ascending, True], kind="stable")
-        do = kind.do
-        if shares.get("test", 0) > 1.5 * shares.get("train", np.inf):
-            do += " The test side has more of them than training: collect such photos."
         yield Finding(
-            f"{_photos(len(chosen))} {kind.what}: {sides}; {error} of the squared error that blocks leave.",
+            f"{_number(len(chosen), 'photo', 'is', 'are')} {kind.what}: {sides}; {error} of the squared error that "
+            "blocks leave.",
             kind.why,
-            do,
+            kind.do,
             len(chosen),
             clearest.path.tolist()[:EXAMPLES],
         )
@@ -182,7 +193,7 @@ def _balance(photos: pd.DataFrame) -> Iterator[Finding]:
     if len(counts) and photos.contributor.nunique() > 1:
         total = (photos.side == "train").sum()
         yield Finding(
-            f"{len(counts)} of the contributors for training has or have more than {_percent(_LARGE_SHARE)} of its photos.",
+            f"More than {_percent(_LARGE_SHARE)} of the photos for training are of one contributor each.",
             "The network learns their places, cameras and habits above all; other photos are restored worse.",
             "Collect photos of more contributors, or leave out some of theirs.",
             len(counts),
@@ -197,9 +208,9 @@ def _cameras(photos: pd.DataFrame) -> Iterator[Finding]:
     named = photos[photos.camera != ""]
     if len(named) < len(photos) / 2:
         yield Finding(
-            f"{_photos(len(photos) - len(named), 'not named with a camera (EXIF)')} of {len(photos)}.",
-            "Cameras sharpen and remove noise each in its own way. Where they are not named, nobody can tell a model that "
-            "knows photos from one that knows a camera.",
+            f"{len(photos) - len(named)} of {len(photos)} photos do not name their camera (EXIF).",
+            "Cameras sharpen and remove noise each in its own way. Where they are not named, nobody can tell a model "
+            "that knows photos from one that knows a camera.",
             "Where you can, collect photos as cameras write them; `depixel snapshot publish` takes positions out.",
             len(photos) - len(named),
         )
@@ -210,8 +221,8 @@ def _cameras(photos: pd.DataFrame) -> Iterator[Finding]:
     if count and (named.side == "train").any():
         names = ", ".join(sorted(unseen, key=lambda camera: (-unseen[camera], camera))[:EXAMPLES])
         yield Finding(
-            f"{_photos(count)} on the test side of cameras that training has no photo of: {names}.",
-            "That is what a new user's photos are like; the score on them is the honest one, but it may be the worse one.",
+            f"{_number(count, 'test photo', 'is', 'are')} from cameras that training has no photo of: {names}.",
+            "That is what a new user's photos are like: their score is honest, and may be worse than that of others.",
             "Nothing for the score; for better restorations collect photos of these cameras.",
             count,
             named.path[(named.side == "test") & named.camera.isin(list(unseen))].tolist()[:EXAMPLES],
@@ -226,12 +237,17 @@ def _outstanding(result: Analysis) -> Iterator[Finding]:
         photos = result.photos
         shown = list(grouped)[:EXAMPLES]
         total = photos.contributor.nunique()
+        told = result.told_apart
+        told = told and (
+            f": of {_percent(told['accuracy'])} of all photos a classifier can tell whose they are, by chance of "
+            f"{_percent(told['chance'])}"
+        )
         yield Finding(
-            f"{len(grouped)} of {total} contributors stand out from all others.",
-            "A batch effect: a camera, an app or a way of choosing that only they have. In training a network may learn it "
-            "as a feature of photos; on the test side it moves the score, which then says little of other photos.",
-            "Look at their photos. Leave out screenshots, scans and filtered ones; else collect from others who photograph "
-            "alike. Keep each contributor on one side (split.by: contributor).",
+            f"{len(grouped)} of {total} contributors stand out from all others{told}.",
+            "A batch effect: a camera, an app or a way of choosing that only they have. In training a network may take "
+            "it for what photos are like; on the test side it moves the score, which then says little of others.",
+            "Look at their photos. Leave out screenshots, scans and filtered ones; else collect from others who "
+            "photograph alike. Keep each contributor on one side (split.by: contributor).",
             len(grouped),
             [_nearest_to_mean(photos[photos.contributor == name]) for name in shown],
             [
@@ -256,41 +272,45 @@ def _nearest_to_mean(photos: pd.DataFrame) -> str:
 def _missing(result: Analysis) -> Iterator[Finding]:
     photos = result.photos
     for row in result.differences:
-        if row.p > SIGNIFICANT:
-            continue
+        sure = row.p <= SIGNIFICANT
         if row.what in analysis.MEASURES:
-            name = analysis.MEASURES[row.what].name
-            yield Finding(
-                f"The test side differs from training in {name}: median {row.test:g}, in training {row.train:g} "
-                f"(KS {row.ks:.2f}, p = {row.p:g}).",
-                "A network is best at what it saw most; the score is of photos that are not like those it learned from.",
-                "Collect photos like those of the test side, or draw the sides anew (split.seed) if it is chance.",
-                int((photos.side == "test").sum()),
-            )
+            if sure:
+                yield Finding(
+                    f"The test side differs from training in {analysis.MEASURES[row.what].name}: its median is "
+                    f"{row.test:g}, that of training {row.train:g} (KS {row.ks:.2f}, p = {row.p:g}).",
+                    "A network is best at what it saw most, and the score is of photos that are different.",
+                    "Collect photos like those of the test side.",
+                    int((photos.side == "test").sum()),
+                )
             continue
-        if row.what.startswith("cluster "):
-            chosen = photos.cluster == int(row.what.split()[1])
-            name = f"{row.what} ({analysis.words(photos, chosen)}; metrics/clusters.png)"
-        else:
-            chosen, name = result.are[row.what], f"{row.what} photos"
-        less = "more" if row.train > row.test else "less"
-        where, other = ("test", "training") if less == "less" else ("train", "the test side")
+        if not sure and not (row.test >= _MISSING and row.test >= 2 * row.train):
+            continue
+        chosen, name = result.are.get(row.what), f"{row.what} photos"
+        if chosen is None:
+            chosen = photos.cluster == int(row.what.removeprefix("cluster "))
+            name = f"{row.what} ({analysis.words(photos, chosen)})"
+        less = row.train < row.test
+        shown = photos[chosen & (photos.side == ("test" if less else "train"))]
         yield Finding(
-            f"Of {name}, training has {less} than the test side: {_percent(row.train)} against {_percent(row.test)} "
+            f"Training has {'less' if less else 'more'} of {name} than the test side: {_percent(row.train)}, there "
+            f"{_percent(row.test)}; {'no chance of the split' if sure else 'maybe by chance of the split'} "
             f"(p = {row.p:g}).",
-            "What training lacks is restored worse than the score of all suggests; what it has too much of takes time.",
-            f"Collect such photos for {other}, or draw the sides anew (split.seed) if it is chance.",
-            int((chosen & (photos.side == where)).sum()),
-            photos[chosen & (photos.side == where)].sort_values(["distance", "path"]).path.tolist()[:EXAMPLES],
+            "A network is best at what it saw most: what it lacks is restored worse, and weighs in the score."
+            if less
+            else "The score says little of how well these are restored, though much of the training goes into them.",
+            "Collect such photos for training." if less else "Nothing, if such photos are not to be restored.",
+            len(shown),
+            shown.sort_values(["distance", "path"]).path.tolist()[:EXAMPLES],
         )
 
 
-def _photos(count: int, tail: str = "") -> str:
-    return f"{count} {'photo is' if count == 1 else 'photos are'}{tail and ' ' + tail}"
+def _sides(photos: pd.DataFrame) -> list[str]:
+    return [side for side in (*SIDES, ALL) if (photos.side == side).any()]
 
 
-def _files(count: int) -> str:
-    return f"{count} {'file is' if count == 1 else 'files are'}"
+def _number(count: int, noun: str, one: str, many: str) -> str:
+    """`1 photo is`, `2 photos are`."""
+    return f"{count} {noun} {one}" if count == 1 else f"{count} {noun}s {many}"
 
 
 def _percent(share: float) -> str:
@@ -318,7 +338,7 @@ def report(result: Analysis, found: list[Finding], exact: int) -> dict:
     numbers = sorted(photos.cluster.unique().tolist())
     cameras = Counter(camera for camera in photos.camera if camera)
     return {
-        "findings": [{key: value for key, value in finding._asdict().items() if value != []} for finding in found],
+        "findings": [{key: value for key, value in finding._asdict().items() if value != ()} for finding in found],
         "photos": {
             "photos": len(photos),
             "contributors": photos.contributor.nunique(),
@@ -329,7 +349,7 @@ def report(result: Analysis, found: list[Finding], exact: int) -> dict:
             "cameras": dict(sorted(cameras.items(), key=lambda item: (-item[1], item[0]))[:EXAMPLES]),
         },
         "quantiles": list(QUANTILES),
-        "sides": {side: _side(result, photos.side == side, numbers) for side in SIDES if (photos.side == side).any()},
+        "sides": {side: _side(result, photos.side == side, numbers) for side in _sides(photos)},
         "clusters": [
             {
                 "cluster": number,
@@ -362,7 +382,7 @@ def _side(result: Analysis, here: pd.Series, numbers: list[int]) -> dict:
 def readable(result: Analysis, found: list[Finding]) -> str:
     """The sides as a table and the findings as a list, for a terminal."""
     photos, lines = result.photos, []
-    shown = [side for side in SIDES if (photos.side == side).any()]
+    shown = _sides(photos)
     table = {"photos": photos.groupby("side").size(), "contributors": photos.groupby("side").contributor.nunique()}
     table = {name: [f"{counts[side]}" for side in shown] for name, counts in table.items()}
     middle = photos.groupby("side")[list(analysis.MEASURES)].median()
@@ -372,6 +392,10 @@ def readable(result: Analysis, found: list[Finding]) -> str:
     share = result.are.groupby(photos.side).mean()
     table |= {f"{kind} photos": [_percent(share[kind][side]) for side in shown] for kind in result.are}
     lines.append(pd.DataFrame(table, index=shown).T.to_string())
+    if result.differences and result.differences[0].p > SIGNIFICANT:
+        lines.append(
+            f"\nTraining and test side differ no more than chance makes them (p = {result.differences[0].p:g})."
+        )
     for number, finding in enumerate(found, 1):
         lines.append(f"\n{number}. {finding.what}")
         lines += [f"   - {row['contributor'] or '.'}: {row['is']}" for row in finding.contributors[:5]]
@@ -379,13 +403,28 @@ def readable(result: Analysis, found: list[Finding]) -> str:
     return "\n".join(lines)
 
 
+def write(result: Analysis, found: list[Finding], exact: int, images: np.ndarray, table: Path, folder: Path) -> None:
+    """Write the table of all photos, and analysis.json, clusters.png and findings.png to `folder`.
+
+    Args:
+        images: (N, S, S) uint8, those of the photos.
+    """
+    with replacing(table) as beside:
+        result.photos.drop(columns=["path", "sha256", "short_side"]).to_csv(beside, index=False, lineterminator="\n")
+    write_json(folder / "analysis.json", report(result, found, exact))
+    sheets = {"clusters.png": clusters_sheet(result, images), "findings.png": findings_sheet(result, found, images)}
+    for name, sheet in sheets.items():
+        with replacing(folder / name) as beside:
+            sheet.save(beside, format="PNG")
+
+
 # All as pictures
 
 
 def clusters_sheet(result: Analysis, images: np.ndarray) -> Image.Image:
-    """A row for each cluster: some of its photos, from the most typical one on, how many they are, and what they are."""
+    """A row for each cluster: some of its photos, the most typical one first, how many they are, and what they are."""
     photos, rows, captions = result.photos, [], []
-    total = {side: max((photos.side == side).sum(), 1) for side in ("train", "test")}
+    total = {side: (photos.side == side).sum() for side in _sides(photos) if side not in ("validation", ALL)}
     for number in sorted(photos.cluster.unique()):
         chosen = (photos.cluster == number).to_numpy()
         shown = analysis.typical(photos.distance.to_numpy(), np.flatnonzero(chosen), EXAMPLES)
@@ -393,7 +432,8 @@ def clusters_sheet(result: Analysis, images: np.ndarray) -> Image.Image:
         shares = ", ".join(
             f"{_percent((chosen & (photos.side == side)).sum() / total[side])} of {side}" for side in total
         )
-        captions.append(f"{number}: {chosen.sum()} photos, {shares}; {analysis.words(photos, chosen)}")
+        shares = shares and f", {shares}"
+        captions.append(f"{number}: {chosen.sum()} photos{shares}; {analysis.words(photos, chosen)}")
     return contact_sheet(rows, [""] * EXAMPLES, captions, across=1, scale=1)
 
 
@@ -402,7 +442,9 @@ def findings_sheet(result: Analysis, found: list[Finding], images: np.ndarray) -
     numbers = {path: row for row, path in enumerate(result.photos.path)}
     shown = [finding for finding in found if finding.photos]
     rows = [[_panel(images[numbers[path]]) for path in finding.photos] for finding in shown]
-    return contact_sheet(rows, [""] * EXAMPLES, [finding.what[:130] for finding in shown], across=1, scale=1)
+    return contact_sheet(
+        rows, [""] * EXAMPLES, [finding.what.split(":")[0][:130] for finding in shown], across=1, scale=1
+    )
 
 
 def _panel(image: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ import numpy as np
 from depixel import analysis, copies, findings, prepared, sources, splits, validation
 from depixel.command import params_option, progress
 from depixel.copies import Copy
-from depixel.files import replacing, write_json
 from depixel.preparation import PrepareSettings
 from depixel.stage import Inputs, stage
 from depixel.tables import read_table
@@ -42,10 +41,10 @@ def main(
 ) -> None:
     """Find out what the photos are like, which are odd, and what is missing.
 
-    Light, contrast, detail and blur of each; JPEG quality and blockiness, size, camera of its file; which photos are the
-    same picture; clusters of similar photos; contributors that stand out from all others; how the test side differs from
-    training. Each finding says why it matters for the RMSE and what to do. What counts as dark, blank or blurred is in
-    params.yaml, section `analyze`. Nothing is left out by this stage.
+    Light, contrast, detail and blur of each; JPEG quality and blockiness, size, camera of its file; which photos are
+    the same picture; clusters of similar photos; contributors that stand out from all others; how the test side differs
+    from training. Each finding says why it matters for the RMSE and what to do. What counts as dark, blank or blurred
+    is in params.yaml, section `analyze`. This stage leaves out nothing.
 
     \b
     Reads
@@ -76,15 +75,7 @@ def main(
     table = analysis.table(photos, sides, verdicts, files, images)
     result = analysis.analyze(table, images, codes, read_table(known, Copy, splits.MADE_BY), settings, larger, workers)
     found = findings.findings(result, settings, larger, exact)
-    with replacing(out) as beside:
-        result.photos.drop(columns=["path", "short_side"]).to_csv(beside, index=False, lineterminator="\n")
-    write_json(metrics / "analysis.json", findings.report(result, found, exact))
-    for name, sheet in (
-        ("clusters.png", findings.clusters_sheet(result, images)),
-        ("findings.png", findings.findings_sheet(result, found, images)),
-    ):
-        with replacing(metrics / name) as beside:
-            sheet.save(beside, format="PNG")
+    findings.write(result, found, exact, images, out, metrics)
     click.echo(findings.readable(result, found))
 
 
