@@ -77,7 +77,7 @@ KINDS: dict[str, Callable[[pd.DataFrame, AnalyzeSettings, int], pd.Series]] = {
     "blurred": lambda t, s, _: (t.blur > s.blurred) & (t.contrast >= s.blank),
     "compressed": lambda t, s, _: (t.quality < s.quality) | (t.blockiness > BLOCKY),
     "enlarged": lambda t, s, size: t[["width", "height"]].min(axis=1) < size,
-    "long": lambda t, s, _: t.aspect > LONG,
+    "long": lambda t, s, _: t.aspect >= LONG,
     "gray": lambda t, s, _: t.color < GRAY,
     "smooth": lambda t, s, _: t.detail <= t.detail.quantile(0.1),
     "textured": lambda t, s, _: t.detail >= t.detail.quantile(0.9),
@@ -429,7 +429,7 @@ def told_apart(photos: pd.DataFrame) -> dict[str, float]:
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     parts = StratifiedKFold(3, shuffle=True, random_state=SEED)
-    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.01, priors=np.full(len(names), 1 / len(names)))
+    model = LinearDiscriminantAnalysis(priors=np.full(len(names), 1 / len(names)))
     with threadpool_limits(1):
         said = cross_val_predict(model, points, numbers, cv=parts)
     chance = np.bincount(numbers).max() / len(numbers)

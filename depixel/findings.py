@@ -11,7 +11,7 @@ from PIL import Image
 
 from depixel import analysis
 from depixel.analysis import ALL, QUANTILES, SIGNIFICANT, Analysis, AnalyzeSettings
-from depixel.copies import COPY
+from depixel.copies import COPY, Pair
 from depixel.files import replacing, write_json
 from depixel.pictures import contact_sheet
 from depixel.splits import SIDES
@@ -142,27 +142,30 @@ def _copies(result: Analysis, exact: int) -> Iterator[Finding]:
             "A network would restore the photo on the other side from memory, and its score would be too good.",
             "Nothing: the split left them out of training. metrics/copies.png shows the pairs.",
             int(across.sum()),
-            _pairs(result, across=True),
+            _shown(photos, _pairs(result, across=True)),
         )
-    again = (photos.same_as != "") & ~across
-    if again.any():
+    same = _pairs(result, across=False)
+    again = int((analysis.first_copies(len(photos), same) != np.arange(len(photos))).sum())
+    if again:
         yield Finding(
-            f"{_number(again.sum(), 'photo', 'shows', 'show')} the same picture as another one on the same side, "
+            f"{_number(again, 'photo', 'shows', 'show')} the same picture as another one on the same side, "
             "encoded again, resized, turned or cropped.",
             "In training they take the place of different photos; on the test side they count twice, and the "
             "confidence intervals, which take photos as independent, are too narrow.",
             "Keep one of each: column same_as of data/analysis.csv names it.",
-            int(again.sum()),
-            _pairs(result, across=False),
+            again,
+            _shown(photos, same),
         )
 
 
-def _pairs(result: Analysis, across: bool) -> list[str]:
-    """Photos that are the same picture, two by two: on different sides, or on the same."""
-    photos = result.photos
-    sides = photos.side.replace(COPY, "train")
-    chosen = [pair for pair in result.found if (sides[pair.first] != sides[pair.second]) == across]
-    return [photos.path[row] for pair in chosen[: EXAMPLES // 2] for row in pair[:2]]
+def _pairs(result: Analysis, across: bool) -> list[Pair]:
+    """Those on different sides, or on the same."""
+    sides = result.photos.side.replace(COPY, "train")
+    return [pair for pair in result.found if (sides[pair.first] != sides[pair.second]) == across]
+
+
+def _shown(photos: pd.DataFrame, pairs: list[Pair]) -> list[str]:
+    return [photos.path[row] for pair in pairs[: EXAMPLES // 2] for row in pair[:2]]
 
 
 def _odd(result: Analysis, settings: AnalyzeSettings, larger: int) -> Iterator[Finding]:
