@@ -45,6 +45,7 @@ PHOTOS ?= ../shared/photos
 bench: .venv/installed
 	python benchmarks/data.py --photos $(PHOTOS)
 	python benchmarks/copies.py --photos $(PHOTOS)
+	python benchmarks/analysis.py --photos $(PHOTOS)
 	python benchmarks/training.py --photos $(PHOTOS)
 	python benchmarks/repro.py
 	python benchmarks/hardware.py

@@ -35,6 +35,7 @@ def main() -> None:
       depixel snapshots                              which named states of the photos there are
       depixel snapshot use v1                        make one of them the photos here; or publish a new one
       depixel diff v1 v2                             which photos came, went, were replaced
+      depixel analyze photos -o findings             what photos are like, and which are odd
       depixel doctor                                 is everything in order, and if not, what mends it?
       depixel mend                                   DVC was killed and says that its files are corrupted
 
@@ -122,6 +123,34 @@ def fetch(name: str, sha256: str | None, raw: Path) -> None:
         "It is one contributor: with few others set `split.by: photo` in params.yaml. Its origin is noted in "
         f"{datasets.ORIGINS.as_posix()}. Next: `depixel snapshot publish NAME`, or `dvc add data/raw` and `dvc repro`"
     )
+
+
+@main.command()
+@click.argument("photos", type=_path(exists=True))
+@click.option("-o", "--output", type=_path(file_okay=False), required=True, help="A new or empty folder to write to.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the text.")
+def analyze(photos: Path, output: Path, as_json: bool) -> None:
+    """Say what the photos in a folder are like, and which are odd.
+
+    PHOTOS is a folder of contributors' ZIPs, folders or JPEGs, before or after it is trained on. Says which photos are
+    blank, dark, blurred, compressed too much or the same as others, what kinds of photos there are, which contributors
+    stand out from all others; for each, why it matters for the RMSE and what to do. Writes analysis.csv, a row for each
+    valid photo; analysis.json; and clusters.png and findings.png to look at. The pipeline does the same in its stage
+    `analyze`, and compares the sides of its split.
+
+    \b
+    Example:
+      depixel analyze ~/photos -o findings
+    """
+    if output.exists() and any(output.iterdir()):
+        raise DepixelError(f"{output}: has files in it. Name another folder for what is found: -o FOLDER")
+    from depixel import analysis, findings
+
+    settings = analysis.AnalyzeSettings()
+    result, images, exact = analysis.of_folder(photos, settings, progress=progress)
+    found = findings.findings(result, settings, analysis.TRAIN_SIZE, exact)
+    findings.write(result, found, exact, images, output / "analysis.csv", output)
+    click.echo(json.dumps(findings.report(result, found, exact)) if as_json else findings.readable(result, found))
 
 
 @main.command()

@@ -168,7 +168,7 @@ def left_out(rows: Iterable[Assigned], found: Iterable[Copy]) -> list[Assigned]:
 
 
 def find(images: np.ndarray, codes: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[Pair]:
-    """Find the pairs of a photo in `first` and one in `second` that are the same picture.
+    """Find the pairs of a photo in `first` and another one in `second` that are the same picture.
 
     Args:
         images: (N, S, S) uint8. codes: (N, HASHES) uint64, the `hashes` of each.
@@ -198,7 +198,7 @@ def _candidates(codes: np.ndarray, first: np.ndarray, second: np.ndarray) -> Ite
             a, b = first[near[:, 0]], second[start + near[:, 1]]
             cuts_of_a = np.bitwise_count(codes[a, : len(CUTS)] ^ turns[b, turn, None]).min(axis=1, initial=64)
             cuts_of_b = np.bitwise_count(codes[b, : len(CUTS)] ^ turns[a, _INVERSE[turn], None]).min(axis=1, initial=64)
-            nearer = np.minimum(cuts_of_a, cuts_of_b) <= MOST_BITS_CUT
+            nearer = (np.minimum(cuts_of_a, cuts_of_b) <= MOST_BITS_CUT) & (a != b)
             yield from zip(a[nearer].tolist(), b[nearer].tolist(), [turn] * int(nearer.sum()), strict=True)
 
 

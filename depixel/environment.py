@@ -12,7 +12,7 @@ from packaging.version import Version
 
 from depixel.errors import DepixelError
 
-DECIDING = ("imagehash", "numpy", "pandas", "pillow", "safetensors", "scipy", "torch")
+DECIDING = ("imagehash", "numpy", "pandas", "pillow", "safetensors", "scikit-learn", "scipy", "torch")
 """The packages that compute, decode or write results; the others cannot change them."""
 
 

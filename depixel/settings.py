@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from depixel.errors import DepixelError
 
-SECTIONS = ("prepare", "split", "pixelation", "train", "predict", "evaluate", "export")
+SECTIONS = ("prepare", "split", "analyze", "pixelation", "train", "predict", "evaluate", "export")
 
 
 class Settings(BaseModel):

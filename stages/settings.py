@@ -2,6 +2,7 @@
 
 import click
 
+from depixel.analysis import AnalyzeSettings
 from depixel.challenge import ExportSettings
 from depixel.command import params_option, told_plainly
 from depixel.evaluation import EvaluateSettings
@@ -15,6 +16,7 @@ from depixel.training import TrainSettings
 MODELS = {
     "prepare": PrepareSettings,
     "split": SplitSettings,
+    "analyze": AnalyzeSettings,
     "pixelation": PixelationSettings,
     "train": TrainSettings,
     "predict": PredictSettings,

@@ -19,7 +19,7 @@ from benchmarks import kills
 from depixel.challenge import read_submission
 from tests.conftest import REPOSITORY, clone, run, run_stage
 
-STAGES = ("validate", "prepare", "split", "train", "evaluate", "card", "export")
+STAGES = ("validate", "prepare", "split", "analyze", "train", "evaluate", "card", "export")
 
 
 def local_imports(path: Path) -> set[Path]:
@@ -93,7 +93,8 @@ def test_help_teaches(stage):
 OUTPUTS = """
     data/validated/manifest.csv data/validated/invalid.log data/prepared/images.npy data/prepared/index.csv
     data/split.csv models/depixel.safetensors models/depixel.json metrics/validation.json metrics/split.json
-    metrics/training.json metrics/evaluation.json metrics/contact_sheet.png predictions/submission.bin
+    metrics/training.json metrics/analysis.json metrics/evaluation.json metrics/contact_sheet.png
+    predictions/submission.bin
 """
 
 

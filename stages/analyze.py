@@ -1,0 +1,83 @@
+"""Stage: what the photos are like, which are odd, what is missing."""
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+from depixel import analysis, copies, findings, prepared, sources, splits, validation
+from depixel.command import params_option, progress
+from depixel.copies import Copy
+from depixel.preparation import PrepareSettings
+from depixel.stage import Inputs, stage
+from depixel.tables import read_table
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@params_option
+@click.option("--raw", default="data/raw", show_default=True, type=PATH, help="Where the photos are.")
+@click.option("--manifest", default="data/validated/manifest.csv", show_default=True, type=PATH, help="The valid ones.")
+@click.option("--prepared", "folder", default="data/prepared", show_default=True, type=PATH, help="Prepared photos.")
+@click.option("--split", "split", default="data/split.csv", show_default=True, type=PATH, help="Their sides.")
+@click.option(
+    "--copies", "known", default="data/copies.csv", show_default=True, type=PATH, help="Copies between sides."
+)
+@click.option("--out", default="data/analysis.csv", show_default=True, type=PATH, help="For the table of all photos.")
+@click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For the findings and the sheets.")
+@click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each core]")
+@stage("raw", "manifest", "folder", "split", "known")
+def main(
+    inputs: Inputs,
+    raw: Path,
+    manifest: Path,
+    folder: Path,
+    split: Path,
+    known: Path,
+    out: Path,
+    metrics: Path,
+    workers: int | None,
+) -> None:
+    """Find out what the photos are like, which are odd, and what is missing.
+
+    Light, contrast, detail and blur of each; JPEG quality and blockiness, size, camera of its file; which photos are
+    the same picture; clusters of similar photos; contributors that stand out from all others; how the test side differs
+    from training. Each finding says why it matters for the RMSE and what to do. What counts as dark, blank or blurred
+    is in params.yaml, section `analyze`. This stage leaves out nothing.
+
+    \b
+    Reads
+      data/raw, data/validated   the photos and which are valid
+      data/prepared              images and hashes, from stages/prepare.py
+      data/split.csv, copies.csv from stages/split.py
+    Writes
+      data/analysis.csv          a row for each photo: all measures, its cluster, what it is, which photo it repeats
+      metrics/analysis.json      the findings, and the photos of each side in numbers
+      metrics/clusters.png       the clusters, to look at
+      metrics/findings.png       the photos of the findings, to look at
+
+    \b
+    Example
+      python stages/analyze.py
+    """
+    settings = inputs.section("analyze", analysis.AnalyzeSettings)
+    larger = inputs.section("prepare", PrepareSettings).train_size
+    photos = prepared.load_index(folder / "index.csv")
+    images = prepared.load_images(folder / "images.npy", len(photos))
+    codes = np.asarray(copies.load_hashes(folder / "hashes.npy", len(photos)))
+    sides = splits.load_splits(split, photos)
+    verdicts = list(validation.load_manifest(manifest))
+    exact = sum(verdict.code == 6 for verdict in verdicts)
+    entries = validation.valid_entries(sources.Entries(raw), verdicts)
+    files = list(progress(analysis.of_files(entries, workers), total=len(photos), desc="analyze", unit=" photos"))
+    verdicts = [verdict for verdict in verdicts if verdict.code == 0]
+    table = analysis.table(photos, sides, verdicts, files, images)
+    result = analysis.analyze(table, images, codes, read_table(known, Copy, splits.MADE_BY), settings, larger, workers)
+    found = findings.findings(result, settings, larger, exact)
+    findings.write(result, found, exact, images, out, metrics)
+    click.echo(findings.readable(result, found))
+
+
+if __name__ == "__main__":
+    main()
