@@ -233,7 +233,10 @@ def show() -> None:
                 f"{value:.3f} [{low:.3f}, {high:.3f}]" if value == value else ""
                 for value, low, high in zip(*columns, strict=True)
             ]
-        click.echo(f"\n{place}, {rows['scored_samples'].iloc[0]} areas\n" + shown.to_string(index=False, na_rep=""))
+        click.echo(
+            f"\n{place}, {rows['scored_samples'].iloc[0]} areas\n"
+            + shown.astype(object).fillna("").to_string(index=False)
+        )
 
 
 def read_table() -> pd.DataFrame:
@@ -315,7 +318,8 @@ def models(
     drawn = None
     for name in names:
         if name in BASELINES:
-            yield name, Restorer(BASELINES[name](), configuration, "cpu"), {"bytes": 0}
+            nothing = dict.fromkeys([*LEARNED, "bytes"], 0)
+            yield name, Restorer(BASELINES[name](), configuration, "cpu"), nothing
             continue
         drawn = drawn or timed(partial(training_pixels, train, PixelationSettings(**settings["pixelation"]), samples))
         model = REGRESSIONS[name]()
