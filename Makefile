@@ -51,6 +51,7 @@ bench: .venv/installed
 	python benchmarks/hardware.py
 	python benchmarks/kills.py
 	python benchmarks/quality.py
+	python benchmarks/baselines.py
 	python benchmarks/law.py
 
 # Exact versions of everything, for every platform; without what only a CUDA build of torch needs.

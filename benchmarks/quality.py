@@ -295,18 +295,8 @@ def scored(row: Row, bench: Path, folder: Path, views: int, projection: str) -> 
     start = time.perf_counter()
     predictions = restorer.predict(samples.pixelated, where, views, projection=projection)
     seconds = time.perf_counter() - start
-    submission = folder / "submission.bin"
-    write_submission(submission, predictions)
-    score = subprocess.run([sys.executable, bench / "score.py", submission], stdout=subprocess.PIPE, text=True)
-    if score.returncode:
-        sys.exit(score.returncode)
-    official = json.loads(score.stdout)
-    table, identity = sample_tables(predictions, *read_targets(bench))
-    ratios = evaluation.intervals({"model": table, "identity": identity}, ("model", "identity")).iloc[0]
-    for ratio in evaluation.RATIOS:
-        if abs(official[ratio] - ratios[ratio]) > 1e-4:
-            sys.exit(f"score.py says {ratio} {official[ratio]}, depixel {ratios[ratio]}")
-    click.echo(f"{row.name}: " + json.dumps({"views": views, "projection": projection, **official}))
+    (table, _), ratios = officially_scored(predictions, bench, folder)
+    click.echo(f"{row.name}: " + json.dumps({"views": views, "projection": projection} | ratios))
     return {
         "views": views,
         "projection": projection,
@@ -317,8 +307,27 @@ def scored(row: Row, bench: Path, folder: Path, views: int, projection: str) -> 
         "images_per_second": round(len(predictions) / seconds),
         "scored_samples": len(predictions),
         "hardware": hardware(restorer.device),
-        **{end: round(ratios[end], 4) for end in ENDS},
+        **ratios,
     }, table
+
+
+def officially_scored(
+    predictions: list[np.ndarray], bench: Path, folder: Path
+) -> tuple[list[pd.DataFrame], dict[str, float]]:
+    """The `sample_tables` of predictions for a test set, and the columns `ENDS`, which its score.py has confirmed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    submission = folder / "submission.bin"
+    write_submission(submission, predictions)
+    score = subprocess.run([sys.executable, bench / "score.py", submission], stdout=subprocess.PIPE, text=True)
+    if score.returncode:
+        sys.exit(score.returncode)
+    official = json.loads(score.stdout)
+    tables = sample_tables(predictions, *read_targets(bench))
+    ratios = evaluation.intervals(dict(zip(("model", "identity"), tables, strict=True)), ("model", "identity")).iloc[0]
+    for ratio in evaluation.RATIOS:
+        if abs(official[ratio] - ratios[ratio]) > 1e-4:
+            sys.exit(f"score.py says {ratio} {official[ratio]}, depixel {ratios[ratio]}")
+    return tables, {end: round(ratios[end], 4) for end in ENDS}
 
 
 def sample_tables(predictions: list[np.ndarray], photos: np.ndarray, areas: np.ndarray) -> list[pd.DataFrame]:

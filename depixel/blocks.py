@@ -78,6 +78,12 @@ class Blocks:
         blocks._join(*((y, x) if view & TRANSPOSE else (x, y)))
         return blocks
 
+    @property
+    def cells(self) -> tuple[Tensor, Tensor]:
+        """The lattice of the blocks, which goes on around the area in both directions: (B, W) and (B, H) int64, the
+        column and the row of cells that each pixel's column and row is in, counted from 0 at the images' corner."""
+        return self._x.cell, self._y.cell
+
     def sums(self, image: Tensor) -> Tensor:
         """(B, 1, H, W) float32: at each pixel of the area the sum of `image` over its block, 0 elsewhere."""
         with torch.autocast(image.device.type, enabled=False):
@@ -152,10 +158,16 @@ class _Axis:
         self.count = torch.where(self.inside, count, 1).float()  # (B, L)
         self.position = (2 * within + 1 - count) / count * self.inside
         self.border = self.inside / torch.minimum(offset + 1, extent - offset).clamp(min=1)
+        after = offset - extent
+        last = torch.div(extent - 1, size, rounding_mode="floor")
+        cell = torch.div(torch.where(after < 0, offset, after), size, rounding_mode="floor")
+        cell = torch.where(after < 0, cell, last + 1 + cell)
+        self.cell = cell - cell[:, :1]  # (B, L)
 
     def mirrored(self) -> "_Axis":
         axis = copy.copy(self)
         for name in ("inside", "count", "border"):
             setattr(axis, name, getattr(self, name).flip(1))
         axis.position, axis.same = -self.position.flip(1), self.same.flip(1, 2)
+        axis.cell = self.cell[:, -1:] - self.cell.flip(1)
         return axis

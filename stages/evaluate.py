@@ -18,6 +18,7 @@ from depixel.stage import Inputs, stage
 
 PATH = click.Path(path_type=Path)
 SHOWN = 12
+BESIDE = ("kriging", "interpolation", "bicubic", "identity")  # of the baselines; all in benchmarks/baselines.py
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -41,8 +42,8 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
       models/depixel.safetensors       from stages/train.py
     Writes
       metrics/evaluation.json          the model's scores
-      metrics/comparison.csv           the same for the model, an interpolation of the block means, the identity;
-                                       with intervals
+      metrics/comparison.csv           the same for the model, kriging, two interpolations of the block means and the
+                                       identity; with intervals
       metrics/samples.csv              the model's squared error and the identity's in each area: what
                                        `depixel compare` reads
       metrics/by_block_size.csv        the model's scores by block size
@@ -60,9 +61,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
     restorer = Restorer.load(model)
     photos = Photos.load(prepared, splits, "test")
     samples = fixed_samples(photos, pixelation, evaluation.test_streams(settings))
-    restorers = {"model": restorer} | {
-        name: Restorer(make(), restorer.configuration) for name, make in BASELINES.items()
-    }
+    restorers = {"model": restorer} | {name: Restorer(BASELINES[name](), restorer.configuration) for name in BESIDE}
     predictions = {
         name: one.predict(
             samples.pixelated,
@@ -79,7 +78,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
     models = {
         name: evaluation.sample_table(names, samples.areas, error, errors["identity"]) for name, error in errors.items()
     }
-    spread = evaluation.intervals(models, difference=("model", "interpolation"))
+    spread = evaluation.intervals(models, difference=("model", "kriging"))
     ours = models["model"]
     tables = {
         "samples": ours,

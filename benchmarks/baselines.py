@@ -1,0 +1,354 @@
+"""What a network is worth: the shipped model beside restorations that learn nothing or little, in one table.
+
+    python benchmarks/baselines.py                                  print the table, benchmarks/baselines.csv
+    python benchmarks/baselines.py measure --photos ../shared/photos --bench ../shared/bench
+    python benchmarks/baselines.py measure ridge --photos ../shared/photos
+
+`measure` scores the baselines of depixel/baselines.py, three regressions of scikit-learn, which it trains, and
+`laptop`. All restore the same areas of the test side's photos, split as for `laptop`, and with `--bench` those of the
+test set there, scored by the `score.py` that lies beside it; all by one view and the same projection. The regressions
+correct kriging, pixel by pixel, by what they see of the pixel's surroundings, its block, and the blocks and known
+pixels around it. They learn from the photos for training, with the areas, crops and flips that a network gets.
+`basic_cnn` is quoted from benchmarks/quality.csv, if it stands there.
+
+Intervals are 95 %, over the choice of photos; differences are to `laptop`. Times are CPU seconds of one core with one
+thread: they hardly depend on what else runs. Those of networks' training are twice the time on two cores.
+"""
+
+import pickle
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from sklearn.base import RegressorMixin
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]  # the library beside this file, whatever is installed
+
+import quality  # noqa: E402
+
+from depixel import evaluation  # noqa: E402
+from depixel.baselines import BASELINES, Kriging  # noqa: E402
+from depixel.batches import Photos, fixed_samples, training_batch  # noqa: E402
+from depixel.blocks import Blocks, cut_windows  # noqa: E402
+from depixel.challenge import areas, read_test_set  # noqa: E402
+from depixel.command import PlainGroup, progress  # noqa: E402
+from depixel.environment import hardware  # noqa: E402
+from depixel.files import replacing  # noqa: E402
+from depixel.pixelation import PixelationSettings  # noqa: E402
+from depixel.prepared import load_index  # noqa: E402
+from depixel.restoration import Restorer, window_side  # noqa: E402
+
+TABLE = PROJECT / "benchmarks/baselines.csv"
+REFERENCE = "laptop"
+LEARNED = ["samples", "train_core_seconds"]
+COLUMNS = [
+    *("name", "scored_on", *LEARNED, "bytes", "images_per_core_second"),
+    *(*quality.ENDS, *(f"difference_{end}" for end in quality.ENDS), "scored_samples", "hardware"),
+]
+
+SAMPLES = 16384
+PIXELS = 0.1  # share of an area's pixels to learn from: neighbours are alike
+SEED = 0
+BATCH = 1024
+
+CONTRAST = 8.0  # gray levels; keeps noise in flat windows small, as in the network
+PATCH = 9  # pixels, of what kriging predicts
+CELLS = 3  # of the lattice of blocks
+
+REGRESSIONS = {
+    "ridge": lambda: make_pipeline(StandardScaler(), Ridge()),
+    "gradient_boosting": lambda: HistGradientBoostingRegressor(
+        max_iter=200, max_leaf_nodes=63, min_samples_leaf=100, early_stopping=False, random_state=SEED
+    ),
+    "mlp": lambda: make_pipeline(
+        StandardScaler(), MLPRegressor(hidden_layer_sizes=(128, 128), batch_size=512, max_iter=10, random_state=SEED)
+    ),
+}
+
+
+def describe(pixelated: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor, Tensor]:
+    """What a regression sees of each pixel of the areas.
+
+    Returns:
+        features (P, F) float32, a row a pixel, in the order of `tensor[blocks.unknown]`; what kriging predicts,
+        which is to be corrected (P,), gray levels; and the unit of the correction (P,), the contrast of the window.
+    """
+    base = Kriging()(pixelated, blocks)
+    contrast = base.std(dim=(2, 3), keepdim=True) + CONTRAST
+    patch = F.unfold(F.pad(base, [PATCH // 2] * 4, mode="replicate"), PATCH).unflatten(2, base.shape[2:])
+    nearest, distances = edges(base, blocks)
+    gray = torch.cat([patch, cell_means(base, blocks), nearest], dim=1)
+    planes = torch.cat([(gray - base) / contrast, distances, blocks.features()[:, 1:]], dim=1)
+    inside = blocks.unknown[:, 0]
+    return planes.movedim(1, 3)[inside], base[:, 0][inside], contrast.expand_as(base)[:, 0][inside]
+
+
+def cell_means(image: Tensor, blocks: Blocks) -> Tensor:
+    """(B, CELLS^2, H, W): the means of the cells around each pixel's own, of blocks and of known pixels; where the
+    image ends the last one again."""
+    across, down = blocks.cells
+    members = [F.one_hot(cell).float() for cell in (down, across)]  # (B, H, cells), (B, W, cells)
+    means = members[0].mT @ image[:, 0] @ members[1]
+    means /= (members[0].sum(dim=1)[:, :, None] * members[1].sum(dim=1)[:, None]).clamp(min=1)
+    sample = torch.arange(len(image))[:, None, None]
+    steps = range(-(CELLS // 2), CELLS // 2 + 1)
+    rows, columns = (
+        [(cell + step).clamp(min=torch.zeros_like(cell), max=cell[:, -1:]) for step in steps] for cell in (down, across)
+    )
+    return torch.stack([means[sample, row[:, :, None], column[:, None]] for row in rows for column in columns], dim=1)
+
+
+def edges(image: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor]:
+    """(B, 4, H, W) each: the known pixels left, right, above and below the area in each pixel's row or column (or its
+    own value where the image ends), and the distances to them, pixels / 16."""
+    values, distances = [], []
+    for axis in (3, 2):
+        inside = blocks.unknown.any(dim=5 - axis, keepdim=True)  # (B, 1, 1, W), (B, 1, H, 1)
+        length = image.shape[axis]
+        here = torch.arange(length).view([-1 if i == axis else 1 for i in range(4)])
+        first = inside.int().argmax(dim=axis, keepdim=True)
+        last = length - 1 - inside.int().flip(axis).argmax(dim=axis, keepdim=True)
+        for known, distance in ((first - 1, here - first + 1), (last + 1, last + 1 - here)):
+            index = known.clamp(0, length - 1).expand([1 if i == axis else n for i, n in enumerate(image.shape)])
+            exists = (known >= 0) & (known < length)
+            values.append(torch.where(exists, image.gather(axis, index), image))
+            distances.append((distance / 16).expand_as(image))
+    return torch.cat(values, dim=1), torch.cat(distances, dim=1)
+
+
+class Regression(nn.Module):
+    """A fitted regression as a network: it corrects kriging pixel by pixel."""
+
+    def __init__(self, model: RegressorMixin):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        features, base, unit = describe(pixelated, blocks)
+        correction = torch.from_numpy(self.model.predict(features.numpy())).float()
+        return pixelated.masked_scatter(blocks.unknown, base + correction * unit)
+
+
+def training_pixels(photos: Photos, pixelation: PixelationSettings, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features (P, F) float32 and what kriging lacks (P,), in units of contrast, of pixels to learn from."""
+    random = np.random.default_rng(SEED)
+    rows, lacking = [], []
+    for stream, chosen in progress(list(batches(photos, samples)), desc="pixels to learn from", unit="batch"):
+        images, where = training_batch(photos, chosen, pixelation, stream, crop=0.5, flip=True)
+        sides = window_side(where[:, 2:4].numpy())
+        for width, height in np.unique(sides, axis=0).tolist():  # the windows are those of a prediction
+            same = torch.from_numpy((sides == (width, height)).all(axis=1))
+            truth, within = cut_windows(images[same], where[same], width, height)
+            blocks = Blocks(within, height, width)
+            features, base, unit = describe(blocks.pixelate(truth), blocks)
+            keep = random.random(len(base)) < PIXELS
+            rows.append(features.numpy()[keep])
+            lacking.append(((truth[blocks.unknown] - base) / unit).numpy()[keep])
+    return np.concatenate(rows), np.concatenate(lacking)
+
+
+def batches(photos: Photos, samples: int) -> Iterator[tuple[str, np.ndarray]]:
+    """The stream and the photos of each batch, in as many epochs as so many samples need."""
+    for epoch in range(-(-samples // len(photos))):
+        stream = f"baselines {SEED} {epoch}"
+        order = photos.order(stream)[: samples - epoch * len(photos)]
+        yield from ((stream, order[start : start + BATCH]) for start in range(0, len(order), BATCH))
+
+
+class Place(NamedTuple):
+    """Where models are scored. score: from predictions to their `sample_table` and the columns `quality.ENDS`."""
+
+    name: str
+    pixelated: np.ndarray
+    areas: np.ndarray
+    score: Callable[[list[np.ndarray]], tuple[pd.DataFrame, dict[str, float]]]
+
+
+def test_side(prepared: Path, photos: Photos, settings: dict) -> Place:
+    """The test photos with the areas that stages/evaluate.py gives them."""
+    streams = evaluation.test_streams(evaluation.EvaluateSettings(**settings["evaluate"]))
+    samples = fixed_samples(photos, PixelationSettings(**settings["pixelation"]), streams)
+    index = load_index(prepared / "index.csv")
+    names = [(index[row].contributor, index[row].name) for row in photos.rows]
+    shown = [
+        p[y : y + h, x : x + w].ravel() for p, (x, y, w, h, _) in zip(samples.pixelated, samples.areas, strict=True)
+    ]
+    identity = evaluation.squared_errors(shown, samples.targets)
+
+    def score(predictions: list[np.ndarray]) -> tuple[pd.DataFrame, dict[str, float]]:
+        errors = evaluation.squared_errors(predictions, samples.targets)
+        table = evaluation.sample_table(names, samples.areas, errors, identity)
+        ratios = evaluation.intervals({"model": table}, ("model", "model")).iloc[0]
+        return table, {end: round(ratios[end], 4) for end in quality.ENDS}
+
+    return Place("test side", samples.pixelated, samples.areas, score)
+
+
+def test_set(bench: Path, folder: Path) -> Place:
+    """The test set in `bench`, scored by the score.py there."""
+    samples = read_test_set(bench / "test_set.pkl")
+
+    def score(predictions: list[np.ndarray]) -> tuple[pd.DataFrame, dict[str, float]]:
+        (table, _), ratios = quality.officially_scored(predictions, bench, folder)
+        return table, ratios
+
+    return Place("bench", samples.pixelated, areas(samples.known), score)
+
+
+@click.group(
+    cls=PlainGroup, help=__doc__, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.pass_context
+def main(context: click.Context) -> None:
+    if context.invoked_subcommand is None:
+        show()
+
+
+def show() -> None:
+    """Print the table, a part for each place."""
+    for place, rows in read_table().groupby("scored_on", sort=False):
+        shown = evaluation.readable(rows)[
+            ["name", *evaluation.RATIOS[::-1], *LEARNED, "bytes", "images_per_core_second"]
+        ]
+        for ratio in evaluation.RATIOS[::-1]:
+            columns = (rows[f"difference_{ratio}{end}"] for end in ("", "_low", "_high"))
+            shown[f"{ratio} - {REFERENCE}'s"] = [
+                f"{value:.3f} [{low:.3f}, {high:.3f}]" if value == value else ""
+                for value, low, high in zip(*columns, strict=True)
+            ]
+        click.echo(
+            f"\n{place}, {rows['scored_samples'].iloc[0]} areas\n"
+            + shown.astype(object).fillna("").to_string(index=False)
+        )
+
+
+def read_table() -> pd.DataFrame:
+    whole = [*LEARNED, "bytes", "images_per_core_second", "scored_samples"]
+    return pd.read_csv(TABLE, dtype=dict.fromkeys(whole, "Int64")) if TABLE.is_file() else pd.DataFrame(columns=COLUMNS)
+
+
+def write_rows(rows: list[dict]) -> None:
+    """Add rows to the table, or put them in the place of those of the same name and place; the best first."""
+    table = pd.concat([read_table(), pd.DataFrame(rows)])[COLUMNS].drop_duplicates(["name", "scored_on"], keep="last")
+    with replacing(TABLE) as beside:
+        table.sort_values(["scored_on", "ratio_mean"]).to_csv(beside, index=False, lineterminator="\n")
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@quality.photos_option
+@click.option("--bench", type=quality.EXISTING, help="A test set with its targets and its score.py.")
+@click.option("--samples", default=SAMPLES, show_default=True, help="What the regressions learn from.")
+@quality.folder_option
+def measure(names: tuple[str, ...], photos: Path, bench: Path | None, samples: int, folder: Path) -> None:
+    """Train and score all baselines, or those of these names, and write their rows."""
+    known = [*BASELINES, *REGRESSIONS]
+    if wrong := sorted(set(names) - set(known)):
+        raise click.BadParameter(f"{', '.join(wrong)}: the baselines are {', '.join(known)}", param_hint="NAME")
+    folder = folder.resolve()
+    run = folder / "baselines"
+    settings = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    split = {
+        key.partition(".")[2]: value for key, value in quality.plan()[REFERENCE].settings.items() if "split." in key
+    }
+    settings["split"] |= split
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    prepared = quality.prepare(photos.resolve(), settings, folder)
+    quality.python(PROJECT / "stages/split.py", "--prepared", prepared, cwd=run)
+    train, test = (Photos.load(prepared, run / "data/split.csv", side, larger=True) for side in ("train", "test"))
+    places = [test_side(prepared, test, settings)] + ([test_set(bench, run)] if bench else [])
+
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        references = {}
+        for name, restorer, made in models(names or known, train, settings, samples, folder):
+            rows = []
+            for place in places:
+                predict = partial(restorer.predict, place.pixelated, place.areas)
+                predictions, seconds = timed(lambda: predict(progress=partial(progress, desc=name, unit="batch")))  # noqa: B023
+                table, ratios = place.score(predictions)
+                speed = {
+                    "images_per_core_second": round(len(predictions) / seconds),
+                    "scored_samples": len(predictions),
+                }
+                rows.append(
+                    {"name": name, "scored_on": place.name} | ratios | made | speed | {"hardware": hardware("cpu")}
+                )
+                if name == REFERENCE:
+                    references[place.name] = table
+                else:
+                    pair = {"model": table, REFERENCE: references[place.name]}
+                    difference = evaluation.intervals(pair, ("model", REFERENCE)).iloc[-1]
+                    rows[-1] |= {f"difference_{end}": round(difference[end], 4) for end in quality.ENDS}
+                click.echo(
+                    f"{name}, {place.name}: " + ", ".join(f"{ratio} {ratios[ratio]}" for ratio in evaluation.RATIOS)
+                )
+            write_rows(rows)
+    if bench and (quoted := in_quality("basic_cnn")):
+        write_rows([{"name": "basic_cnn", "scored_on": "bench"} | quoted])
+    show()
+
+
+def models(
+    names: Sequence[str], train: Photos, settings: dict, samples: int, folder: Path
+) -> Iterator[tuple[str, Restorer, dict]]:
+    """The reference and the baselines of these names, with what the table says of how each was made and its size."""
+    laptop = Restorer.load(quality.model_file(REFERENCE, folder), "cpu")
+    facts = in_quality(REFERENCE)
+    yield REFERENCE, laptop, {key: facts[key] for key in (*LEARNED, "bytes") if key in facts}
+    configuration = laptop.configuration.model_copy(update={"precision": "float32"})
+    drawn = None
+    for name in names:
+        if name in BASELINES:
+            nothing = dict.fromkeys([*LEARNED, "bytes"], 0)
+            yield name, Restorer(BASELINES[name](), configuration, "cpu"), nothing
+            continue
+        drawn = drawn or timed(partial(training_pixels, train, PixelationSettings(**settings["pixelation"]), samples))
+        model = REGRESSIONS[name]()
+        _, seconds = timed(partial(model.fit, *drawn[0]))
+        made = {"samples": samples, "train_core_seconds": round(drawn[1] + seconds), "bytes": len(pickle.dumps(model))}
+        yield name, Restorer(Regression(model), configuration, "cpu"), made
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What `work` returns, and its CPU seconds."""
+    start = time.process_time()
+    return work(), time.process_time() - start
+
+
+def in_quality(name: str) -> dict:
+    """What benchmarks/quality.csv says of a network, scored with one view; in this table's columns."""
+    table = quality.read_table().query("name == @name and views == 1 and projection == 'interval'")
+    if not len(table):
+        return {}
+    row = table.iloc[0]
+    return {
+        "samples": row["samples"],
+        "train_core_seconds": round(2 * row["samples"] / row["samples_per_second"]),  # on two cores
+        "bytes": 2 * row["parameters"],  # float16
+        "scored_samples": row["scored_samples"],
+        "hardware": row["hardware"],
+        **{end: row[end] for end in quality.ENDS},
+    }
+
+
+if __name__ == "__main__":
+    main()
