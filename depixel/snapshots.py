@@ -87,7 +87,7 @@ def resolve(name: str) -> str:
     named = {snapshot.name: snapshot.md5 for snapshot in read_snapshots()}
     if name in named:
         return named[name]
-    shown = _git("show", f"{name}:./{POINTER.as_posix()}") if not name.startswith("-") else None
+    shown = run_git("show", f"{name}:./{POINTER.as_posix()}") if not name.startswith("-") else None
     if shown is None or shown.returncode:
         known = ", ".join(named) or "none so far; `depixel snapshot publish NAME` makes one"
         raise DepixelError(
@@ -226,7 +226,7 @@ def check_name(name: str) -> list[Snapshot]:
     known = read_snapshots()
     if name in (snapshot.name for snapshot in known):
         raise DepixelError(f"{name}: is the name of a snapshot already; names are for ever. `depixel snapshots`")
-    if not (revision := _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")).returncode:
+    if not (revision := run_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")).returncode:
         commit = revision.stdout.decode()[:10]
         raise DepixelError(f"{name}: is a git branch, tag or commit ({commit}), so it would have two meanings")
     return known
@@ -305,18 +305,19 @@ def embedded_store() -> Path | None:
         ) from error
 
 
-def run_dvc(*arguments: str) -> subprocess.CompletedProcess:
+def run_dvc(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
     """Run a command of DVC, which is not to ask anything; what it says is in the result."""
     return subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "dvc", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        [sys.executable, "-m", "dvc", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=cwd
     )
 
 
-def _git(*arguments: str) -> subprocess.CompletedProcess:
+def run_git(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    """Run a command of git; what it says, in bytes, is in the result."""
     git = shutil.which("git")
     if git is None:
         raise DepixelError("git is not installed, or not on the PATH")
-    return subprocess.run([git, *arguments], capture_output=True)  # noqa: S603
+    return subprocess.run([git, *arguments], capture_output=True, cwd=cwd)  # noqa: S603
 
 
 def reason(done: subprocess.CompletedProcess) -> str:
