@@ -27,7 +27,7 @@ PICTURES = 10
 SHOWN = 8
 """Of so many validation photos."""
 
-Logged = NamedTuple("Logged", [*Epoch.__annotations__.items(), ("samples_per_second", float), ("memory_bytes", float)])
+Logged = NamedTuple("Logged", [*Epoch.__annotations__.items(), ("samples_per_second", float), ("memory_bytes", int)])
 """A row of logs/NAME/training.csv: an `Epoch`, speed, and memory: of the process, or of the GPU it computes on.
 
 Speed and memory are not known (empty) of epochs that another process did without this log.
@@ -109,8 +109,8 @@ class Log:
         except DepixelError:  # there is none, or one of another version
             pass
         for row in self.run.table:
-            extra = known.get(tuple(map(str, row)))  # of another run, if another number is in it
-            yield Logged(*row, *(map(float, extra) if extra and all(extra) else (None, None)))
+            speed, memory = known.get(tuple(map(str, row)), ("", ""))  # "": of another run, or not known
+            yield Logged(*row, float(speed) if speed else None, int(memory) if memory else None)
 
     def _mirror(self, row: Logged) -> None:
         values = {name: value for name, value in row._asdict().items() if name != "epoch" and value is not None}
@@ -206,6 +206,7 @@ class _WandB:
 
     def close(self) -> None:
         self.run.finish()
+        self.wandb.teardown()  # waits until its process has written all
 
 
 LOGGERS = {"dvclive": _DVCLive, "tensorboard": _TensorBoard, "wandb": _WandB}

@@ -437,13 +437,18 @@ class _Sweep:
 
 def _make_clone(folder: Path, commit: str) -> None:
     """Clone the project at this commit, sharing its objects, its cache and the photos; what was `KEPT` stays."""
-    cache = _checked(run_dvc("cache", "dir"), "dvc cache dir").stdout.strip()
+    from dvc.config import Config
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        cache = repo.cache.local.path
     with replacing(folder) as beside:
         _checked(run_git("clone", "--quiet", "--shared", "--no-checkout", ".", str(beside)), "git clone")
         _checked(run_git("checkout", "--quiet", "--detach", commit, cwd=beside), "git checkout")
         if (local := Path(".dvc/config.local")).is_file():
             shutil.copy(local, beside / ".dvc")
-        _checked(run_dvc("config", "--local", "cache.dir", str(Path(cache).resolve()), cwd=beside), "dvc config")
+        with Config(str(beside / ".dvc")).edit("local") as config:
+            config.setdefault("cache", {})["dir"] = cache
         for name in KEPT:
             if (folder / name).is_dir():
                 shutil.move(folder / name, beside / name)
