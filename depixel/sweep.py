@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -147,8 +148,12 @@ class Plan:
 
     def called(self, settings: Sequence[str]) -> str:
         """The name of an experiment: what varies, and how: week-width=16-dropout=0.1."""
-        parts = [s.partition(".")[2] for s in settings if _key(s) in self.varied]
-        return "-".join([self.name, *(re.sub(r"[^\w=.+-]+", "_", part).strip("_.") for part in parts)])
+        short = Counter(key.partition(".")[2] for key in self.varied)
+        parts = [self.name]
+        for key, _, value in (setting.partition("=") for setting in settings if _key(setting) in self.varied):
+            last = key.partition(".")[2]
+            parts.append(f"{last if short[last] == 1 else key}={re.sub(r'[^A-Za-z0-9.+-]+', '_', value).strip('_.')}")
+        return "-".join(parts)
 
     def settings(self, values: dict[str, object]) -> tuple[str, ...]:
         """The settings that a search drew, numbers of three digits: such as people can repeat."""
@@ -373,7 +378,7 @@ class _Sweep:
         self.tell(f"{name}: {'goes on' if clone.is_dir() else 'starts'}")
         _make_clone(clone, self.commit)
         options = [option for setting in settings for option in ("-S", setting)]
-        with clone.with_suffix(clone.suffix + ".txt").open("wb") as output:
+        with self._output(name).open("wb") as output:
             process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "dvc", "exp", "run", "--name", name, *options],
                 cwd=clone,
@@ -395,12 +400,12 @@ class _Sweep:
                 attempt.process.wait()
                 self.study.tell(attempt.trial, state=self.states.PRUNED)
                 self.tell(f"{attempt.name}: pruned after epoch {epoch}, validation RMSE {rmse:.3f}")
-                _remove(clone)
+                self._remove(attempt.name)
                 return True
         if code is None:
             return False
         if code:
-            output = clone.with_suffix(clone.suffix + ".txt")
+            output = self._output(attempt.name)
             said = _error_in(output.read_text(encoding="utf-8", errors="replace"))
             attempt.trial.set_user_attr("error", f"{said} ({output.as_posix()})")
             self.study.tell(attempt.trial, state=self.states.FAIL)
@@ -420,8 +425,15 @@ class _Sweep:
         self.study.tell(trial, described["validation_rmse"])
         best = f"validation RMSE {described['validation_rmse']:.3f} in epoch {described['best_epoch']}"
         self.tell(f"{name}: {best}, ratio_mean {described['ratio_mean']:.3f}")
-        _remove(clone)
-        clone.with_suffix(clone.suffix + ".txt").unlink(missing_ok=True)
+        self._remove(name)
+
+    def _output(self, name: str) -> Path:
+        """What DVC and the stages of an experiment say."""
+        return self.folder / f"{name}.txt"
+
+    def _remove(self, name: str) -> None:
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        self._output(name).unlink(missing_ok=True)
 
     def outcome(self) -> Outcome:
         told, rows, others = self._told(), [], {}
@@ -504,7 +516,3 @@ def _error_in(output: str) -> str:
     lines = [" ".join(line.split()) for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("Error: ") for line in lines if line.startswith(("Error: ", "ERROR: "))]
     return (errors or lines[-1:] or ["it said nothing"])[0]
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)

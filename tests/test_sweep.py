@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import yaml
 
@@ -20,7 +21,7 @@ from tests.conftest import REPOSITORY, run
 
 pytest.importorskip("optuna", reason="Optuna is not installed: `pip install optuna`")
 
-TRAIN = '''
+TRAIN = r'''
 """Validation RMSE: |width - 40| + 100 |dropout - 0.2| + 10 / epoch. Notes each epoch, saves its state at SIGTERM."""
 import csv, json, os, signal, sys, time
 from pathlib import Path
@@ -38,9 +39,10 @@ for folder in (state.parent, log.parent, Path("metrics")):
 for epoch in range(len(rows) + 1, settings["epochs"] + 1):
     time.sleep(float(os.environ.get("SECONDS", 0)))
     rows.append([epoch, abs(settings["width"] - 40) + 100 * abs(settings["dropout"] - 0.2) + 10 / epoch])
+    state.with_suffix(".new").write_text(json.dumps(rows))
     with open(os.environ["NOTES"], "a") as file:
-        file.write(f"{name} {epoch}\\\\n")
-    state.write_text(json.dumps(rows))
+        file.write(f"{name} {epoch}\n")
+    state.with_suffix(".new").replace(state)
     with log.with_suffix(".new").open("w", newline="") as file:
         csv.writer(file).writerows([["epoch", "validation_rmse_mean"], *rows])
     log.with_suffix(".new").replace(log)
@@ -49,9 +51,10 @@ for epoch in range(len(rows) + 1, settings["epochs"] + 1):
 best = min(rows, key=lambda row: row[1])
 Path("metrics/training.json").write_text(json.dumps({"best_epoch": best[0], "validation_rmse": best[1]}))
 score = best[1] / 100
-header = "model,rmse_pooled,rmse_mean," + ",".join(f"ratio_{r}{e}" for r in ("pooled", "mean") for e in ("", "_low", "_high"))
-Path("metrics/comparison.csv").write_text(f"{header}\\\\nmodel,1,1" + f",{score},{score - 0.01},{score + 0.01}" * 2 + "\\\\n")
-'''.replace("\\\\n", "\\n")
+ends = ",".join(f"ratio_{r}{e}" for r in ("pooled", "mean") for e in ("", "_low", "_high"))
+scores = f",{score},{score - 0.01},{score + 0.01}" * 2
+Path("metrics/comparison.csv").write_text(f"model,rmse_pooled,rmse_mean,{ends}\nmodel,1,1{scores}\n")
+'''
 DVC = """
 stages:
   train:
@@ -100,94 +103,84 @@ def found(done: subprocess.CompletedProcess) -> dict[str, float]:
     return {row["name"]: row["validation_rmse"] for row in json.loads(done.stdout)["finished"]}
 
 
-SWEEP = ("-m", "depixel.cli", "sweep", "width", "-S", "train.width=37,38,39,42", "--jobs", "2", "--json")
-WIDTHS = {"width-width=37": 5.5, "width-width=38": 4.5, "width-width=39": 3.5, "width-width=42": 4.5}
+LINES = [f"train.width={width}" for width in (39, 38, 13, 41, 42)] + ["train.width=400 train.dropout=0.3  # hopeless"]
+SWEEP = [sys.executable, "-m", "depixel.cli", "sweep", "list", "--list", "variants", "--jobs", "2"]
+FINISHED = {"list-width=39": 3.5, "list-width=41": 3.5, "list-width=38": 4.5, "list-width=42": 4.5}
 
 
-def test_killed_and_given_again_it_goes_on(folder, monkeypatch):
-    with monkeypatch.context() as slow:
-        slow.setenv("SECONDS", "0.3")
-        process = subprocess.Popen([sys.executable, *SWEEP], cwd=folder, stderr=subprocess.DEVNULL)
-        while not any(note.endswith(" 2") for note in notes(folder)):
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    with (folder / "sweeps/width/study.log").open("ab") as file:
-        file.write(b'{"op_code": 4, "wor')  # as if it had been cut off while it wrote
-    done = run(sys.executable, *SWEEP, cwd=folder)
-    assert found(done) == WIDTHS
-    assert "goes on" in done.stderr
-    # each epoch of each experiment once: finished ones are not run again, others go on from their checkpoint
-    assert notes(folder) == {f"{name} {epoch}": 1 for name in WIDTHS for epoch in (1, 2, 3, 4)}
-    assert sorted(path.name for path in (folder / "sweeps/width").iterdir()) == ["lock", "study.log"]
-    assert run("git", "status", "--short", cwd=folder).stdout == ""
-
-    # ordinary experiments, with their settings, metrics and logs
-    shown = json.loads(run("dvc", "exp", "show", "--json", cwd=folder).stdout)
-    revisions = {e["revs"][0]["name"]: e["revs"][0]["data"] for row in shown for e in row["experiments"] or []}
-    assert {
-        name: r["metrics"]["metrics/training.json"]["data"]["validation_rmse"] for name, r in revisions.items()
-    } == WIDTHS
-    assert all(
-        name.endswith(f"={r['params']['params.yaml']['data']['train']['width']}") for name, r in revisions.items()
-    )
-    assert all((folder / "logs" / name / "training.csv").is_file() for name in WIDTHS)
-
-    again = run(sys.executable, *SWEEP, cwd=folder)
-    assert found(again) == WIDTHS and again.stderr == "" and sum(notes(folder).values()) == 16
-    (folder / "params.yaml").write_text("{}", encoding="utf-8")
-    assert "params.yaml: changed since the last commit" in run(sys.executable, *SWEEP, cwd=folder, code=1).stderr
-
-
-def test_interrupted_its_trainings_save_their_state(folder, monkeypatch):
-    monkeypatch.setenv("SECONDS", "0.3")
-    process = subprocess.Popen([sys.executable, *SWEEP], cwd=folder, stderr=subprocess.PIPE, text=True)
-    while not notes(folder):
+def begin(folder: Path) -> subprocess.Popen:
+    """Begin the sweep; returns when a training has noted its next epoch."""
+    before = notes(folder)
+    process = subprocess.Popen(SWEEP, cwd=folder, stderr=subprocess.PIPE, text=True)
+    while notes(folder) == before:
         assert process.poll() is None
         time.sleep(0.02)
+    return process
+
+
+def test_stopped_and_killed_it_goes_on_and_leaves_experiments(folder, monkeypatch):
+    monkeypatch.setenv("SECONDS", "0.3")
+    (folder / "variants").write_text("\n".join(LINES), encoding="utf-8")
+    process = begin(folder)
     process.send_signal(signal.SIGTERM)
     assert "Run the same command again" in process.communicate()[1] and process.returncode == 130
     before = notes(folder)
-    for state in folder.glob("sweeps/width/*/checkpoints/state.json"):
-        name = state.parents[1].name
-        assert len(json.loads(state.read_text(encoding="utf-8"))) == sum(n.startswith(f"{name} ") for n in before)
     time.sleep(0.7)
     assert notes(folder) == before  # nothing trains on
 
+    process = begin(folder)
+    process.kill()  # what it had started goes on without it, but for one, as if the power had been cut there
+    process.wait()
+    clone = max((folder / "sweeps/list").glob("*/checkpoints"), key=lambda path: path.stat().st_mtime).parent
+    for orphan in psutil.process_iter(["cwd"]):
+        if orphan.info["cwd"] == str(clone):
+            orphan.kill()
+    with (folder / "sweeps/list/study.log").open("ab") as file:
+        file.write(b'{"op_code": 4, "wor')  # as if it had been cut off while it wrote
 
-def test_what_falls_behind_is_pruned_and_what_fails_is_told(folder, monkeypatch):
-    monkeypatch.setenv("SECONDS", "0.3")
-    command = [sys.executable, "-m", "depixel.cli", "sweep", "list", "--list", "variants"]
-    lines = ["train.width=39", "train.width=38  # a remark", "", "train.width=13", "train.width=41", "train.width=42"]
-    (folder / "variants").write_text("\n".join([*lines, "train.width=400 train.dropout=0.3"]), encoding="utf-8")
-    done = run(*command, cwd=folder, code=1)
-    assert (
-        done.stdout.splitlines()[0].split() == ["name", "ratio_mean", "ratio_pooled", "validation_rmse", "best_epoch", "width"]
-    )
-    rows = [line.split() for line in done.stdout.splitlines()[1:5]]
-    assert [row[0] for row in rows] == ["list-width=39", "list-width=41", "list-width=38", "list-width=42"]
-    assert rows[0][1:] == ["0.035", "[0.025,", "0.045]", "0.035", "[0.025,", "0.045]", "3.500", "4", "39"]
+    done = run(*SWEEP, cwd=folder, code=1)
+    assert f"{clone.name}: goes on" in done.stderr
+    header, *rows = (line.split() for line in done.stdout.splitlines()[:5])
+    assert header == ["name", "ratio_mean", "ratio_pooled", "validation_rmse", "best_epoch", "width"]
+    assert [float(row[7]) for row in rows] == sorted(FINISHED.values())
+    assert {row[0]: float(row[7]) for row in rows} == FINISHED
+    assert rows[0][1:7] == ["0.035", "[0.025,", "0.045]"] * 2
     assert "list-width=400-dropout=0.3: pruned after epoch" in done.stdout
     assert "list-width=13: failed: training diverged (sweeps/list/list-width=13.txt)" in done.stdout
-    assert notes(folder)["list-width=400-dropout=0.3 4"] == 0
-    names = run("dvc", "exp", "list", "--name-only", cwd=folder).stdout.split()
-    assert sorted(names) == sorted(["main:", *(row[0] for row in rows)]) or sorted(names) == sorted(
-        row[0] for row in rows
-    )
-    before = notes(folder)
-    assert run(*command, cwd=folder, code=1).stderr.count("failed: training diverged") == 1
-    assert notes(folder) == before
+    # each epoch once: interrupted trainings went on from their checkpoints
+    trained = notes(folder)
+    assert {f"{name} {epoch}": trained[f"{name} {epoch}"] for name in FINISHED for epoch in (1, 2, 3, 4)} == {
+        f"{name} {epoch}": 1 for name in FINISHED for epoch in (1, 2, 3, 4)
+    }
+    assert trained["list-width=400-dropout=0.3 4"] == 0
+    left = {path.name for path in (folder / "sweeps/list").iterdir()}
+    assert left == {"lock", "study.log", "list-width=13", "list-width=13.txt"}
+    assert run("git", "status", "--short", cwd=folder).stdout == "?? variants\n"
+
+    # ordinary experiments, with their settings, metrics and logs
+    shown = json.loads(run("dvc", "exp", "show", "--json", cwd=folder).stdout)
+    data = {e["revs"][0]["name"]: e["revs"][0]["data"] for row in shown for e in row["experiments"] or []}
+    scores = {name: r["metrics"]["metrics/training.json"]["data"]["validation_rmse"] for name, r in data.items()}
+    assert scores == FINISHED
+    for name, revision in data.items():
+        assert name == f"list-width={revision['params']['params.yaml']['data']['train']['width']}"
+        assert (folder / "logs" / name / "training.csv").is_file()
+
+    again = run(*SWEEP, cwd=folder, code=1)  # only what had failed
+    assert again.stdout == done.stdout and notes(folder) == trained
+    assert again.stderr.splitlines() == ["list-width=13: goes on", "list-width=13: failed: training diverged"]
+    (folder / "params.yaml").write_text("{}", encoding="utf-8")
+    assert "params.yaml: changed since the last commit" in run(*SWEEP, cwd=folder, code=1).stderr
 
 
-def test_a_search_finds_what_is_better_and_can_be_prolonged(folder):
+def test_a_search_can_be_prolonged_and_its_experiments_recorded(folder, monkeypatch):
     command = (sys.executable, "-m", "depixel.cli", "sweep", "rate", "--json", "--no-prune", "-S", "train.epochs=1")
     space = ("-S", "train.dropout=interval(0.1,0.6)", "-S", "train.width=40,41")
-    first = found(run(*command, *space, "--trials", "3", cwd=folder))
-    assert len(first) == 3 and all(10 <= rmse <= 51 for rmse in first.values())
-    both = found(run(*command, *space, "--trials", "4", cwd=folder))
-    assert len(both) == 4 and first.items() < both.items()
-    assert sum(notes(folder).values()) == 4
+    first = found(run(*command, *space, "--trials", "2", cwd=folder))
+    assert len(first) == 2 and all(10 <= rmse <= 51 for rmse in first.values())
+    both = found(run(*command, *space, "--trials", "3", cwd=folder))
+    assert len(both) == 3 and first.items() < both.items()
+    assert sum(notes(folder).values()) == 3
     for name, rmse in both.items():
         values = dict(part.split("=") for part in name.removeprefix("rate-").split("-"))
         assert rmse == pytest.approx(int(values["width"]) - 40 + 100 * abs(float(values["dropout"]) - 0.2) + 10)
@@ -196,34 +189,29 @@ def test_a_search_finds_what_is_better_and_can_be_prolonged(folder):
     assert "this sweep was begun with space" in told and "Choose another name" in told
 
     # the table of those that matter
-    best = min(both, key=both.get)
-    run(sys.executable, "-m", "depixel.cli", "record", best, "--note", "the best", cwd=folder)
-    others = [name for name in both if name != best]
-    table = run(sys.executable, "-m", "depixel.cli", "record", *others, cwd=folder).stdout.splitlines()
-    assert len(table) == 5 and table[1].split()[0] == best and "the best" in table[1]
-    assert table[0].split()[:5] == ["name", "ratio_mean", "ratio_pooled", "validation_rmse", "best_epoch"]
-    assert "dropout" in table[0] and "schedule" not in table[0]
-    written = pd.read_csv(folder / experiments.TABLE).set_index("name")
+    monkeypatch.chdir(folder)
+    best, *others = sorted(both, key=both.get)
+    experiments.record([best], "the best")
+    experiments.record(others, "")
+    table = experiments.readable(experiments.read_table(), by="ratio_mean")
+    assert list(table)[:5] == ["name", "ratio_mean", "ratio_pooled", "validation_rmse", "best_epoch"]
+    assert "dropout" in table and "schedule" not in table and list(table["note"]) == ["the best", "", ""]
+    assert list(table["name"]) == [best, *others]
     commit = run("git", "rev-parse", "HEAD", cwd=folder).stdout
     md5 = yaml.safe_load((folder / "data/raw.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"]
-    row = written.loc[best]
-    assert (row["validation_rmse"], row["commit"], row["data"], row["note"]) == (
-        both[best],
-        commit[:10],
-        md5[:10],
-        "the best",
-    )
+    row = pd.read_csv(experiments.TABLE).set_index("name").loc[best]
+    assert (row["validation_rmse"], row["commit"], row["data"]) == (both[best], commit[:10], md5[:10])
     assert row["ratio_mean_high"] == pytest.approx(both[best] / 100 + 0.01) and row["train.epochs"] == 1
-    run(sys.executable, "-m", "depixel.cli", "record", best, "--note", "still the best", cwd=folder)
-    assert list(pd.read_csv(folder / experiments.TABLE)["note"].dropna()) == ["still the best"]
-    before = (folder / experiments.TABLE).read_bytes()
-    told = run(sys.executable, "-m", "depixel.cli", "record", others[0], "nothing", cwd=folder, code=1).stderr
-    assert "nothing: neither an experiment nor a git revision" in told
-    assert (folder / experiments.TABLE).read_bytes() == before
+    experiments.record([best], "still  the\nbest")
+    assert list(pd.read_csv(experiments.TABLE)["note"].dropna()) == ["still the best"]
+    before = experiments.TABLE.read_bytes()
+    with pytest.raises(DepixelError, match="nothing: neither an experiment nor a git revision"):
+        experiments.record([others[0], "nothing"], "")
     run("dvc", "exp", "remove", best, cwd=folder)
     run("dvc", "exp", "rename", others[0], best, cwd=folder)
-    told = run(sys.executable, "-m", "depixel.cli", "record", best, cwd=folder, code=1).stderr
-    assert "has another experiment of this name" in told and (folder / experiments.TABLE).read_bytes() == before
+    with pytest.raises(DepixelError, match="has another experiment of this name"):
+        experiments.record([best], "")
+    assert experiments.TABLE.read_bytes() == before
 
 
 @pytest.fixture
@@ -248,8 +236,8 @@ def test_a_grid_is_all_combinations_and_names_tell_what_varies(inside):
     plan = Plan("grid", ["train.epochs=2", "train.width=16,32", "pixelation.width=[4,8],[4,32]"])
     assert plan.grid[0] == ("train.epochs=2", "train.width=16", "pixelation.width=[4,8]") and len(plan.grid) == 4
     assert [plan.called(settings) for settings in plan.grid][:2] == [
-        "grid-width=16-width=4_8",
-        "grid-width=16-width=4_32",
+        "grid-train.width=16-pixelation.width=4_8",
+        "grid-train.width=16-pixelation.width=4_32",
     ]
     plan = Plan("list", ["train.seed=1,2"], ["train.width=16", "train.dropout=0.5"])
     assert [plan.called(settings) for settings in plan.grid] == [
