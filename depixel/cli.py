@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -32,6 +33,9 @@ def main() -> None:
       depixel compare main                           is the model here better than that of main?
       depixel seeds 5                                how much do scores differ from seed to seed?
       depixel report                                 what the last run reached, as a page for people
+      depixel preset debug                           settings for a first try, a notebook or a GPU
+      depixel sweep width -S train.width=16,32,48    an experiment for each of many settings
+      depixel record width-width=32                  keep its scores in a tracked table
       depixel snapshots                              which named states of the photos there are
       depixel snapshot use v1                        make one of them the photos here; or publish a new one
       depixel diff v1 v2                             which photos came, went, were replaced
@@ -318,6 +322,117 @@ def seeds(count: int, as_json: bool) -> None:
         click.echo(json.dumps(table.to_dict("index")))
         return
     click.echo(table.to_string(float_format="{:.4f}".format))
+
+
+@main.command()
+@click.argument("name", required=False)
+def preset(name: str | None) -> None:
+    """Set params.yaml to settings that have a name.
+
+    Writes the values of a preset into params.yaml and leaves comments and all other settings as they are. They stand in
+    presets.yaml; without NAME, prints that. `dvc repro` or `dvc exp run` then runs with them; `git checkout
+    params.yaml` takes them back.
+
+    \b
+    Example:
+      depixel preset debug
+    """
+    from depixel import parameters
+
+    if name is None:
+        click.echo(parameters.PRESETS.read_text(encoding="utf-8"), nl=False)
+        return
+    for key, value in parameters.use_preset(name).items():
+        click.echo(f"{key}: {value}")
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "-S", "--set-param", "settings", multiple=True, metavar="KEY=VALUES", help="As of `dvc exp run`; see above."
+)
+@click.option("--list", "variants", type=click.File(encoding="utf-8"), help="A file of experiments, a line each.")
+@click.option("--trials", type=click.IntRange(min=1), help="Search with so many experiments, instead of running all.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="So many at a time.")
+@click.option("--no-prune", is_flag=True, help="Train all to their end, also those that fall behind.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the table.")
+def sweep(
+    name: str, settings: tuple[str, ...], variants: TextIO, trials: int, jobs: int, no_prune: bool, as_json: bool
+) -> None:
+    """Run an experiment for each of many settings.
+
+    Each becomes an experiment of DVC, called NAME and what it differs in, from the last commit. The table at the end is
+    sorted by the validation RMSE, lowest first; the scores beside it are of the test photos. Needs Optuna: `pip install
+    optuna`.
+
+    \b
+    Values, in the grammar of `dvc exp run`:
+      -S train.epochs=20                            the same for all
+      -S train.width=16,32,48                       each of them
+      -S "train.width=range(16,65,16)"              from 16 in steps of 16 to below 65
+      -S "train.learning_rate=interval(1e-4,1e-2)"  anything between; with --trials only
+
+    Several -S are multiplied out: all combinations. In the file of --list each line is an experiment, its settings
+    separated by spaces. With --trials a Bayesian search (Optuna, TPE) chooses so many of the combinations, each with
+    what it has learned from those before; over an interval whose ends are a factor of 10 apart it looks by factors.
+
+    Once four have finished, one whose validation RMSE is above the median that others had after the same epoch is
+    ended, but not in the first quarter of its epochs.
+
+    After a kill or Ctrl-C the same command goes on: what has finished is not run again, and trainings go on from their
+    checkpoints. Everything until then is in sweeps/NAME/. With --jobs 2 on two cores, set train.threads=1.
+
+    \b
+    Example:
+      depixel sweep width -S train.width=16,32,48
+      depixel sweep grid -S train.width=16,32 -S train.dropout=0,0.1 --jobs 2
+      depixel sweep rate -S "train.learning_rate=interval(1e-4,1e-2)" --trials 20
+      depixel sweep week --list variants.txt
+    """
+    from depixel import experiments, sweep
+
+    lines = [line.split("#")[0].strip() for line in variants or ()]
+    plan = sweep.Plan(name, settings, [line for line in lines if line], trials)
+    outcome = sweep.run(plan, jobs, not no_prune, tell=partial(click.echo, err=True))
+    if as_json:
+        click.echo(json.dumps({"finished": outcome.finished.to_dict("records"), "others": outcome.others}))
+    else:
+        if len(outcome.finished):
+            click.echo(experiments.readable(outcome.finished, by="validation_rmse").to_string(index=False))
+        for experiment, why in outcome.others.items():
+            click.echo(f"{experiment}: {why}")
+    if outcome.failed:
+        raise SystemExit(1)
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("-m", "--note", default="", help="Why they matter.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the table.")
+def record(names: tuple[str, ...], note: str, as_json: bool) -> None:
+    """Keep experiments in a tracked table.
+
+    DVC's experiments do not travel with a clone; metrics/experiments.csv does. Adds the experiments, or git revisions,
+    NAME with all their settings, scores with 95 % confidence intervals over the test photos, the commit of the code (+
+    if the experiment changed it), the snapshot of the photos, date and note. Then, or without NAME, prints the table,
+    lowest ratio_mean first, with the settings that differ.
+
+    \b
+    Example:
+      depixel record width-width=48 --note "wider is better"
+      depixel record
+    """
+    from depixel import experiments
+
+    if names:
+        experiments.record(names, note)
+    table = experiments.read_table()
+    if as_json:
+        click.echo(json.dumps(table.sort_values("ratio_mean").to_dict("records")))
+    elif len(table):
+        click.echo(experiments.readable(table, by="ratio_mean").to_string(index=False))
+    else:
+        click.echo(f"{experiments.TABLE.as_posix()}: no experiment so far. `depixel record NAME` adds one")
 
 
 @main.command()

@@ -25,7 +25,7 @@ from depixel.files import read_json
 from depixel.networks import parameter_count
 from depixel.pictures import fill
 from depixel.prepared import load_images, load_index
-from depixel.repository import git
+from depixel.repository import run_git
 from depixel.restoration import PredictSettings, Restorer
 from depixel.settings import read_section
 from depixel.tables import path_of
@@ -109,10 +109,10 @@ def _told(row: pd.Series, ratio: str) -> dict:
 
 def _revision() -> dict:
     """The commit, and whether files differ from it."""
-    shown = git("log", "-1", "--format=%h %cs %s")
+    shown = run_git("log", "-1", "--format=%h %cs %s")
     if shown.returncode:
         return {"commit": "", "changed": []}
-    changed = git("status", "--porcelain", "--untracked-files=no").stdout.decode(errors="replace")
+    changed = run_git("status", "--porcelain", "--untracked-files=no").stdout.decode(errors="replace")
     return {
         "commit": shown.stdout.decode(errors="replace").strip(),
         "changed": [line[3:] for line in changed.splitlines()],
@@ -158,10 +158,10 @@ def _runs(comparison: pd.DataFrame) -> dict:
 
 def _history() -> Iterator[tuple[str, str, str, pd.DataFrame]]:
     """Commits that changed the scores, the latest first: hash, date, subject, and the table of scores."""
-    log = git("log", "-n", "60", "--format=%h%x09%cs%x09%s", "--", COMPARISON.as_posix())
+    log = run_git("log", "-n", "60", "--format=%h%x09%cs%x09%s", "--", COMPARISON.as_posix())
     for line in log.stdout.decode(errors="replace").splitlines():
         commit, date, subject = line.split("\t", 2)
-        shown = git("show", f"{commit}:./{COMPARISON.as_posix()}")
+        shown = run_git("show", f"{commit}:./{COMPARISON.as_posix()}")
         try:
             table = pd.read_csv(io.BytesIO(shown.stdout))
             if {"model", "identity"} <= set(table["model"]) and f"{evaluation.RATIOS[0]}_low" in table:
@@ -184,7 +184,7 @@ def _changes(samples: pd.DataFrame) -> dict | None:
     pointers = [_hash(_at(base, snapshots.POINTER.as_posix())), _hash(snapshots.POINTER.read_bytes())]
     names = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
     photos = [names.get(md5, md5[:8]) for md5 in pointers] if pointers[0] != pointers[1] else []
-    diff = git("diff", "--shortstat", base, "--", "depixel", "stages", "requirements.lock", "dvc.yaml").stdout
+    diff = run_git("diff", "--shortstat", base, "--", "depixel", "stages", "requirements.lock", "dvc.yaml").stdout
     scores = json.loads(_at(base, "metrics/evaluation.json"))
     here = read_json(METRICS / "evaluation.json")
     try:
@@ -214,7 +214,7 @@ def _changes(samples: pd.DataFrame) -> dict | None:
 
 
 def _base() -> tuple[str, str]:
-    tag = git("describe", "--tags", "--abbrev=0")
+    tag = run_git("describe", "--tags", "--abbrev=0")
     if not tag.returncode:
         name = tag.stdout.decode().strip()
         if _at(name, "metrics/evaluation.json"):
@@ -228,7 +228,7 @@ def _base() -> tuple[str, str]:
 
 
 def _at(revision: str, path: str) -> bytes:
-    return git("show", f"{revision}:./{path}").stdout
+    return run_git("show", f"{revision}:./{path}").stdout
 
 
 def _hash(content: bytes) -> str:
@@ -416,6 +416,6 @@ def _data() -> dict:
 
 
 def _again() -> dict:
-    revision = git("rev-parse", "HEAD").stdout.decode().strip()
+    revision = run_git("rev-parse", "HEAD").stdout.decode().strip()
     settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     return {"commit": revision, "versions": versions(), "settings": yaml.safe_dump(settings, sort_keys=False)}

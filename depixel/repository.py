@@ -3,23 +3,24 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from depixel.errors import DepixelError
 
 
-def run_dvc(*arguments: str) -> subprocess.CompletedProcess:
+def run_dvc(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
     """Run a command of DVC, which is not to ask anything; what it says is in the result."""
     return subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "dvc", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        [sys.executable, "-m", "dvc", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=cwd
     )
 
 
-def git(*arguments: str) -> subprocess.CompletedProcess:
+def run_git(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
     """Run a command of git; what it says, in bytes, is in the result. Raises `DepixelError` where git is missing."""
     command = shutil.which("git")
     if command is None:
         raise DepixelError("git is not installed, or not on the PATH")
-    return subprocess.run([command, *arguments], capture_output=True)  # noqa: S603
+    return subprocess.run([command, *arguments], capture_output=True, cwd=cwd)  # noqa: S603
 
 
 def reason(done: subprocess.CompletedProcess) -> str:

@@ -76,7 +76,7 @@ def _score(seed: int, settings: dict) -> dict[str, float]:
     with replacing(folder / PARAMS) as beside:
         beside.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     options = {"params": PARAMS, "model": "model.safetensors", "metrics": "metrics"}
-    _run(seed, "train", {**options, "log": "training_log.json", "checkpoints": "checkpoints"})
+    _run(seed, "train", {**options, "logs": "logs", "checkpoints": "checkpoints"})
     _run(seed, "evaluate", options)
     return json.loads((folder / "metrics/evaluation.json").read_text(encoding="utf-8"))
 

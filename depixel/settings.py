@@ -47,6 +47,11 @@ def read_section(path: str | Path, name: str, model: type[S]) -> S:
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DepixelError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    return parse_section(content, path, name, model)
+
+
+def parse_section(content: dict, path: str | Path, name: str, model: type[S]) -> S:
+    """The same from what is in the file; `path` is what messages call it."""
     if not isinstance(content, dict):
         raise DepixelError(f"{path}: must hold the sections {', '.join(SECTIONS)}, but holds {content!r}")
     if unknown := [key for key in content if key not in SECTIONS]:

@@ -19,7 +19,7 @@ import yaml
 
 from depixel.errors import DepixelError
 from depixel.files import replacing
-from depixel.repository import git, reason, run_dvc
+from depixel.repository import reason, run_dvc, run_git
 from depixel.tables import read_table, write_table
 from depixel.validation import Verdict
 
@@ -86,7 +86,7 @@ def resolve(name: str) -> str:
     named = {snapshot.name: snapshot.md5 for snapshot in read_snapshots()}
     if name in named:
         return named[name]
-    shown = git("show", f"{name}:./{POINTER.as_posix()}") if not name.startswith("-") else None
+    shown = run_git("show", f"{name}:./{POINTER.as_posix()}") if not name.startswith("-") else None
     if shown is None or shown.returncode:
         known = ", ".join(named) or "none so far; `depixel snapshot publish NAME` makes one"
         raise DepixelError(
@@ -225,7 +225,7 @@ def check_name(name: str) -> list[Snapshot]:
     known = read_snapshots()
     if name in (snapshot.name for snapshot in known):
         raise DepixelError(f"{name}: is the name of a snapshot already; names are for ever. `depixel snapshots`")
-    if not (revision := git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")).returncode:
+    if not (revision := run_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")).returncode:
         commit = revision.stdout.decode()[:10]
         raise DepixelError(f"{name}: is a git branch, tag or commit ({commit}), so it would have two meanings")
     return known

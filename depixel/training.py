@@ -61,13 +61,18 @@ class TrainSettings(Settings):
     threads: int = Field(2, ge=1, description="CPU threads; another number gives slightly other weights")
     seed: int = 0
     overfit: int = Field(0, ge=0, description="train and validate on this many photos, always the same areas; 0 = off")
+    loggers: tuple[Literal["dvclive", "tensorboard", "wandb"], ...] = Field((), description="to log to, beside logs/")
 
 
 class Epoch(NamedTuple):
-    """A row of the training table; RMSEs in gray levels, on the validation photos with fixed areas."""
+    """A row of the training table; RMSEs in gray levels, on the validation photos with fixed areas.
+
+    `gradient_norm` is the mean over the epoch's steps, before clipping.
+    """
 
     epoch: int
     learning_rate: float
+    gradient_norm: float
     train_rmse: float
     validation_rmse_pooled: float
     validation_rmse_mean: float
@@ -87,6 +92,7 @@ class Run:
     Attributes:
         step: how many steps are done. steps: how many there are.
         table: a row for each epoch that is done.
+        samples: the validation photos with their areas. predictions: of them, after the last epoch that was done here.
         stop: set to True, it makes `epochs` write a checkpoint and end; at any time, as from a signal handler.
     """
 
@@ -150,7 +156,9 @@ class Run:
         self.step = 0
         self.stop = False
         self.table: list[Epoch] = []
+        self.predictions: list[np.ndarray] = []
         self.train_errors: list[float] = []  # of the epoch so far
+        self.gradient_norms: list[float] = []
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -218,8 +226,8 @@ class Run:
             )
         self.network.zero_grad(set_to_none=True)
         loss.backward()
-        if self.settings.gradient_clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip or math.inf)
+        self.gradient_norms.append(norm.item())
         self.optimizer.step()
         self._update_average()
         return math.sqrt(pooled.item())
@@ -256,18 +264,21 @@ class Run:
 
     def _finish_epoch(self, epoch: int) -> Epoch:
         restorer = Restorer(self.average, self.configuration, self.device)
-        predictions = restorer.predict(self.samples.pixelated, self.samples.areas, batch_size=self.settings.batch_size)
+        self.predictions = restorer.predict(
+            self.samples.pixelated, self.samples.areas, batch_size=self.settings.batch_size
+        )
         row = Epoch(
             epoch=epoch + 1,
             learning_rate=self.learning_rate(self.step - 1),
+            gradient_norm=float(np.mean(self.gradient_norms)),
             train_rmse=math.sqrt(float(np.mean(np.square(self.train_errors)))),
-            validation_rmse_pooled=rmse_pooled(predictions, self.samples.targets),
-            validation_rmse_mean=rmse_mean(predictions, self.samples.targets),
+            validation_rmse_pooled=rmse_pooled(self.predictions, self.samples.targets),
+            validation_rmse_mean=rmse_mean(self.predictions, self.samples.targets),
         )
         if not self.table or row.validation_rmse_mean < self.best_epoch.validation_rmse_mean:
             self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
         self.table.append(row)
-        self.train_errors = []
+        self.train_errors, self.gradient_norms = [], []
         return row
 
     @property
@@ -289,7 +300,7 @@ class Run:
         digest = self._digest_of_sources()
         digest.update(f"{versions()} {self.device} {self.precision} {self.configuration.init}".encode())
         for part in (self.settings, self.pixelation):
-            digest.update(part.model_dump_json().encode())
+            digest.update(part.model_dump_json(exclude={"loggers"}).encode())  # which change nothing
         for photos in (self.training, self.validation):
             digest.update(photos.ids.tobytes())
             for images in (photos.images, photos.train_images):
@@ -321,6 +332,7 @@ class Run:
                 "hardware": self.configuration.hardware,
                 "table": json.dumps(self.table),
                 "train_errors": self.train_errors,
+                "gradient_norms": self.gradient_norms,
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict(),
                 "best": self.best,
@@ -339,7 +351,8 @@ class Run:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.best, self.step, self.train_errors = state["best"], state["step"], state["train_errors"]
+            self.best, self.step = state["best"], state["step"]
+            self.train_errors, self.gradient_norms = state["train_errors"], state["gradient_norms"]
             self.table = [Epoch(*row) for row in json.loads(state["table"])]
             used, here = state["hardware"], self.configuration.hardware
             if not self.finished and here not in used:

@@ -2,27 +2,9 @@
 
 import click
 
-from depixel.analysis import AnalyzeSettings
-from depixel.challenge import ExportSettings
 from depixel.command import params_option, told_plainly
-from depixel.evaluation import EvaluateSettings
-from depixel.pixelation import PixelationSettings
-from depixel.preparation import PrepareSettings
-from depixel.restoration import PredictSettings
+from depixel.parameters import MODELS
 from depixel.settings import read_section
-from depixel.splits import SplitSettings
-from depixel.training import TrainSettings
-
-MODELS = {
-    "prepare": PrepareSettings,
-    "split": SplitSettings,
-    "analyze": AnalyzeSettings,
-    "pixelation": PixelationSettings,
-    "train": TrainSettings,
-    "predict": PredictSettings,
-    "evaluate": EvaluateSettings,
-    "export": ExportSettings,
-}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -1,18 +1,19 @@
 """Stage 4: train a network to restore pixelated areas."""
 
+import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
-import psutil
 
 from depixel.batches import Photos
 from depixel.command import params_option, progress
 from depixel.files import write_json
+from depixel.logs import Log
 from depixel.networks import parameter_count
 from depixel.pixelation import PixelationSettings
 from depixel.restoration import PRETRAINED, Restorer
@@ -29,7 +30,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--split", "splits", default="data/split.csv", show_default=True, type=PATH, help="Their sides.")
 @click.option("--model", default="models/depixel.safetensors", show_default=True, type=PATH, help="For the weights.")
 @click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For training.json and training.csv.")
-@click.option("--log", default="logs/training.json", show_default=True, type=PATH, help="For speed and memory.")
+@click.option("--logs", default="logs", show_default=True, type=PATH, help="For its progress, speed and memory.")
 @click.option("--checkpoints", default="checkpoints", show_default=True, type=PATH, help="A folder; to go on from.")
 @click.option("--pretrained", default=PRETRAINED, show_default=True, type=PATH, help="Models for train.init.")
 @click.option(
@@ -47,7 +48,7 @@ def main(
     splits: Path,
     model: Path,
     metrics: Path,
-    log: Path,
+    logs: Path,
     checkpoints: Path,
     pretrained: Path,
     checkpoint_every: float,
@@ -68,6 +69,8 @@ def main(
       models/depixel.safetensors      the weights; models/depixel.json, their configuration
       metrics/training.csv            a row for each epoch
       metrics/training.json           the best epoch and its RMSE on the validation side
+      logs/NAME/                      as it trains: training.csv, restorations as pictures, files of train.loggers;
+                                      NAME is the experiment's, or `workspace`
       logs/training.json              what differs from run to run: seconds, samples a second, memory
       checkpoints/                    a folder for each of the last runs; none is needed once the model is there
 
@@ -89,9 +92,12 @@ def main(
         f"{len(run.training)} photos, {run.device}, {run.precision}"
     )
     resume(run)
-    first = run.step
-    start, memory = time.perf_counter(), 0
-    with progress(total=run.steps, initial=first, unit="step") as bar, stopping(run) as signals:
+    first, start = run.step, time.perf_counter()
+    with (
+        closing(Log(logs / os.environ.get("DVC_EXP_NAME", "workspace"), run)) as log,
+        progress(total=run.steps, initial=first, unit="step") as bar,
+        stopping(run) as signals,
+    ):
 
         def on_step(step: int, rmse: float) -> None:
             bar.update()
@@ -102,7 +108,7 @@ def main(
                 f"epoch {row.epoch:3}: RMSE {row.train_rmse:6.3f} in training, "
                 f"{row.validation_rmse_mean:6.3f} in validation"
             )
-            memory = max(memory, psutil.Process().memory_info().rss)
+            log.epoch(row)
     if signals:
         click.echo(
             f"Stopped after {position(run)}. {run.checkpoints.folder.as_posix()} holds all of it; `dvc repro` (or the "
@@ -116,7 +122,11 @@ def main(
     best = run.best_epoch
     write_json(metrics / "training.json", {"best_epoch": best.epoch, "validation_rmse": best.validation_rmse_mean})
     if samples := (run.step - first) * settings.batch_size:
-        write_json(log, {"seconds": seconds, "samples_per_second": samples / seconds, "memory_bytes": memory})
+        memory = max(row.memory_bytes or 0 for row in log.rows)
+        write_json(
+            logs / "training.json",
+            {"seconds": seconds, "samples_per_second": samples / seconds, "memory_bytes": memory},
+        )
     click.echo(f"{model.as_posix()}: epoch {best.epoch}, RMSE {best.validation_rmse_mean:.3f} in validation")
 
 
