@@ -1,7 +1,9 @@
 """The `depixel` command: what can be done without the pipeline. Each command imports what it needs when it runs."""
 
 import json
-from functools import partial
+import re
+from collections.abc import Callable
+from functools import partial, reduce
 from pathlib import Path
 
 import click
@@ -34,6 +36,8 @@ def main() -> None:
       depixel snapshots                              which named states of the photos there are
       depixel snapshot use v1                        make one of them the photos here; or publish a new one
       depixel diff v1 v2                             which photos came, went, were replaced
+      depixel inspect attribution PHOTO -o why.png   which pixels around an area mattered
+      depixel suggest FOLDER                         which of these photos the model would learn most from
       depixel doctor                                 is everything in order, and if not, what mends it?
       depixel mend                                   DVC was killed and says that its files are corrupted
 
@@ -432,6 +436,154 @@ def diff(before: str, after: str, as_json: bool, sheet: Path | None) -> None:
     click.echo(f"{len(found)} files differ; valid photos: {valid[0]} in {before}, {valid[1]} in {after}")
     if sheet:
         click.echo(f"Pictures: {sheet}")
+
+
+@main.group()
+def inspect() -> None:
+    """Look inside a model; each command draws a picture.
+
+    \b
+    Example:
+      depixel inspect attribution k01/IMG_1.jpg -o why.png       which pixels around an area mattered
+      depixel inspect features k01/IMG_1.jpg -o maps.png         what a layer makes of it
+      depixel inspect filters -o filters.png                     what the first layer looks for
+    """
+
+
+_LOOKED_AT = (
+    click.argument("photo", required=False),
+    click.option("--test-set", type=_path(dir_okay=False), help="Look at a sample of this test set, not at a photo."),
+    click.option(
+        "--number", default=0, show_default=True, help="Which of the photo's areas, or of the test set's samples."
+    ),
+)
+_DRAWN = (
+    click.option("-o", "--output", type=_path(dir_okay=False), required=True, help="The picture to write, a PNG."),
+    click.option(
+        "--model",
+        metavar="NAME|PATH",
+        default="models/depixel.safetensors",
+        show_default=True,
+        help="The model: the pipeline's, a pretrained one by its name, or any other by its path.",
+    ),
+    click.option("--force", is_flag=True, help="Overwrite an earlier picture."),
+)
+
+
+def _with(*options: Callable) -> Callable:
+    """Decorate a command with options that others have, too."""
+    return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+
+def _looked_at(photo: str | None, test_set: Path | None, number: int, block_size: tuple[int, int]):
+    """The sample that a command is to look at."""
+    from depixel import evaluation, inspection
+    from depixel.pixelation import PixelationSettings
+    from depixel.settings import read_section
+
+    if (photo is None) == (test_set is None):
+        raise DepixelError("name a test photo, CONTRIBUTOR/NAME as in data/split.csv, or a test set: --test-set FILE")
+    if test_set:
+        return inspection.of_test_set(test_set, number, block_size)
+    evaluate = read_section("params.yaml", "evaluate", evaluation.EvaluateSettings)
+    pixelation = read_section("params.yaml", "pixelation", PixelationSettings)
+    return inspection.of_test_photo(photo, number, "data/prepared", "data/split.csv", evaluate, pixelation)
+
+
+def _save(picture, output: Path) -> None:
+    from depixel.files import replacing
+
+    with replacing(output) as beside:
+        picture.save(beside, "PNG")
+    click.echo(f"Picture: {output}")
+
+
+def _not_there(output: Path, force: bool) -> None:
+    if output.exists() and not force:
+        raise DepixelError(f"{output}: exists already. Choose another name, or overwrite it: --force")
+
+
+@inspect.command()
+@_with(*_LOOKED_AT, *_DRAWN)
+@click.option("--block", metavar="COLUMN,ROW", help="Only of this block of the area, counted from 0.")
+def attribution(
+    photo: str | None,
+    test_set: Path | None,
+    number: int,
+    output: Path,
+    model: str,
+    force: bool,
+    block: str | None,
+) -> None:
+    """Draw which pixels a restoration came from.
+
+    By integrated gradients: how much each pixel around the area, and each block, had to do with the detail that the
+    model put into the blocks. Red speaks for that detail, blue against it. PHOTO is a test photo of the pipeline,
+    CONTRIBUTOR/NAME as in data/split.csv.
+
+    Needs Captum: pip install captum.
+
+    \b
+    Example:
+      depixel inspect attribution k01/IMG_1.jpg -o why.png --number 2 --block 0,1
+      depixel inspect attribution --test-set test_set.pkl --number 7 -o why.png --model laptop
+    """
+    _not_there(output, force)
+    from depixel import inspection
+    from depixel.restoration import Restorer, model_path
+
+    if block is not None and not re.fullmatch(r"\d+,\d+", block):
+        raise DepixelError(f"--block {block}: must be column and row, such as 0,1")
+    restorer = Restorer.load(model_path(model))
+    sample = _looked_at(photo, test_set, number, restorer.configuration.block_size)
+    chosen = tuple(map(int, block.split(","))) if block else None
+    values = inspection.attribution(restorer, sample, chosen)
+    _save(inspection.attribution_picture(restorer, sample, values), output)
+
+
+@inspect.command()
+@_with(*_LOOKED_AT, *_DRAWN)
+@click.option("--layer", help="Its name; by default the first. A wrong one is answered with all names.")
+def features(
+    photo: str | None, test_set: Path | None, number: int, output: Path, model: str, force: bool, layer: str | None
+) -> None:
+    """Draw what a layer makes of a picture.
+
+    One map for each channel, each on its own scale: red above 0, blue below, white 0. PHOTO is a test photo of the
+    pipeline, CONTRIBUTOR/NAME as in data/split.csv.
+
+    \b
+    Example:
+      depixel inspect features k01/IMG_1.jpg -o maps.png --layer stages.3
+    """
+    _not_there(output, force)
+    from depixel import inspection
+    from depixel.restoration import Restorer, model_path
+
+    restorer = Restorer.load(model_path(model))
+    sample = _looked_at(photo, test_set, number, restorer.configuration.block_size)
+    maps = inspection.feature_maps(restorer, sample, layer or inspection.layers(restorer.network)[0])
+    _save(inspection.maps_picture(maps), output)
+
+
+@inspect.command()
+@_with(*_DRAWN)
+def filters(output: Path, model: str, force: bool) -> None:
+    """Draw the filters of the first layer.
+
+    Each is a row: what it weighs in each of the planes that the network sees, on its own scale: red above 0, blue
+    below, white 0.
+
+    \b
+    Example:
+      depixel inspect filters -o filters.png --model laptop
+    """
+    _not_there(output, force)
+    from depixel import inspection
+    from depixel.restoration import Restorer, model_path
+
+    network = Restorer.load(model_path(model)).network
+    _save(inspection.filters_picture(inspection.first_filters(network), network.PLANES), output)
 
 
 @main.command()

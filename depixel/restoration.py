@@ -45,6 +45,7 @@ class ModelConfiguration(Settings):
 
     network: networks.Name
     width: int = Field(ge=1, le=1024)
+    uncertainty: bool = Field(False, exclude_if=lambda value: not value, description="says how far off it may be")
     dropout: float = Field(default=0.0, ge=0, lt=1)
     size: int = Field(ge=8)
     area_width: Range
@@ -80,13 +81,15 @@ def restore(
         projection: onto what (`Blocks.project`).
 
     Returns:
-        (B, 1, H, W) float32, gray levels, neither clipped nor rounded; `pixelated` outside the areas.
+        (B, 1, H, W) float32, gray levels, neither clipped nor rounded; `pixelated` outside the areas. Of a network that
+        says how far off it may be, (B, 2, H, W): beside it the expected error in gray levels.
     """
     with torch.autocast(pixelated.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         predictions = [
             turn_back(network(turn(pixelated, view), blocks.turned(view)).float(), view) for view in VIEWS[:views]
         ]
-    return blocks.project(torch.stack(predictions).mean(dim=0), pixelated, projection)
+    mean = torch.stack(predictions).mean(dim=0)
+    return torch.cat([blocks.project(mean[:, :1], pixelated, projection), mean[:, 1:]], dim=1)
 
 
 class Averaged(nn.Module):
@@ -177,7 +180,9 @@ class Restorer:
                     f"one with `dvc repro`, fetch the project's with `dvc pull`, or name another with --model"
                 )
         configuration = _configuration(described)
-        network = networks.build(configuration.network, configuration.width, configuration.dropout)
+        network = networks.build(
+            configuration.network, configuration.width, configuration.dropout, configuration.uncertainty
+        )
         try:
             network.load_state_dict({name: weight.float() for name, weight in load_file(path).items()})
         except SafetensorError as error:
@@ -193,6 +198,8 @@ class Restorer:
     def averaging(cls, models: Sequence["Restorer"]) -> "Restorer":
         """One restorer, not to be saved, that averages the predictions of several; configured as the first."""
         first = models[0]
+        if len({model.configuration.uncertainty for model in models}) > 1:
+            raise DepixelError("models that say how far off they may be are averaged with their like only")
         return (
             first if len(models) == 1 else cls(Averaged(m.network for m in models), first.configuration, first.device)
         )
