@@ -73,6 +73,8 @@ def grow(network: nn.Module, weights: dict[str, Tensor]) -> None:
     """
     state = network.state_dict()
     for name, known in weights.items():
+        if name not in state:  # of a `spread` that is not wanted here
+            continue
         here = state[name]  # a view of the weights
         if here.dim() == 4:  # outputs, inputs, height, width
             here[: known.shape[0], known.shape[1] :] = 0

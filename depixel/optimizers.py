@@ -10,7 +10,8 @@ class MuonAdamW:
     Muon makes the update of a weight matrix orthogonal; a convolution (O, I, K, K) is the matrix (O, I K K). Steps are
     as long as AdamW's, so one learning rate does for both (Moonshot AI 2025, "match_rms_adamw"). The first and the last
     convolution, in the order in which a network defines them, the biases and `Network.spread` are no such matrices.
-    PyTorch's Muon computes in bfloat16 on every machine. Of the interface of a `torch.optim.Optimizer` it has what a training needs.
+    PyTorch's Muon computes in bfloat16 on every machine. Of the interface of a `torch.optim.Optimizer` it has what a
+    training needs.
 
     Args:
         network: on its device and in channels_last already; the weights stay where they are.

@@ -260,6 +260,19 @@ class Restorer:
         Returns:
             N flat uint8 arrays: the predicted pixels of each area in row-major order, clipped and rounded.
         """
+        return self.predict_with_errors(pixelated, areas, views, batch_size, progress, projection)[0]
+
+    def predict_with_errors(
+        self,
+        pixelated: np.ndarray,
+        areas: np.ndarray,
+        views: Literal[1, 2, 8] = 1,
+        batch_size: int = 64,
+        progress: Callable[[Iterable], Iterable] = iter,
+        projection: Projection = "interval",
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """As `predict`; and beside it N flat float32 arrays: how far off, in gray levels, each pixel is expected to be
+        (root mean square). They are empty unless `configuration.uncertainty`."""
         if areas.shape[1] == 4:
             sizes = infer_block_sizes(pixelated, areas, self.configuration.block_size)
             areas = np.concatenate([areas, sizes[:, None]], axis=1)
@@ -269,21 +282,26 @@ class Restorer:
         batches = [part[i : i + batch_size] for part in np.split(order, ends) for i in range(0, len(part), batch_size)]
 
         predictions: list[np.ndarray] = [None] * len(pixelated)
+        errors: list[np.ndarray] = [None] * len(pixelated)
         for batch in progress(batches):
             images = torch.from_numpy(pixelated[batch]).float()[:, None]
             found = self.predict_batch(images, torch.from_numpy(areas[batch].astype(np.int64)), views, projection)
-            for i, prediction in zip(batch, found, strict=True):
-                predictions[i] = prediction
-        return predictions
+            for i, prediction, error in zip(batch, *found, strict=True):
+                predictions[i], errors[i] = prediction, error
+        return predictions, errors
 
     def predict_batch(
         self, pixelated: Tensor, areas: Tensor, views: Literal[1, 2, 8] = 1, projection: Projection = "interval"
-    ) -> list[np.ndarray]:
-        """As `predict`, for one batch: pixelated (B, 1, H, W) float32, areas (B, 5) int64."""
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """As `predict_with_errors`, for one batch: pixelated (B, 1, H, W) float32, areas (B, 5) int64."""
         pixelated, areas = pixelated.to(self.device), areas.to(self.device)
         windows, within = cut_windows(pixelated, areas, *map(window_side, areas[:, 2:4].amax(dim=0).tolist()))
         blocks = Blocks(within, *windows.shape[2:])
         with torch.inference_mode():
             restored = restore(self.network, windows, blocks, self.precision, views, projection)
-        values = restored.clamp(0, 255).round().to(torch.uint8)[blocks.unknown].cpu().numpy()
-        return np.split(values, np.cumsum((areas[:, 2] * areas[:, 3]).cpu().numpy())[:-1])
+        values = restored[:, :1].clamp(0, 255).round().to(torch.uint8)[blocks.unknown].cpu().numpy()
+        ends = np.cumsum((areas[:, 2] * areas[:, 3]).cpu().numpy())[:-1]
+        if not self.configuration.uncertainty:
+            return np.split(values, ends), [np.empty(0, np.float32)] * len(areas)
+        errors = (restored[:, 1:].square() + 1 / 12).sqrt()[blocks.unknown].cpu().numpy()  # of rounding: 1 / 12
+        return np.split(values, ends), np.split(errors, ends)
