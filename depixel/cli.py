@@ -587,6 +587,86 @@ def filters(output: Path, model: str, force: bool) -> None:
 
 
 @main.command()
+@click.argument("folder", type=_path(file_okay=False))
+@click.option("-n", "--count", default=20, show_default=True, type=click.IntRange(min=1), help="How many photos.")
+@click.option(
+    "--model",
+    metavar="NAME|PATH",
+    default="models/depixel.safetensors",
+    show_default=True,
+    help="The model that is to learn: the pipeline's, a pretrained one by its name, or any other by its path.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the table.")
+@click.option("--sheet", type=_path(dir_okay=False), help="Also draw the chosen photos, as a PNG.")
+def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | None) -> None:
+    """Say which photos the model would learn most from.
+
+    FOLDER holds new photos, in any way that data/raw may hold them. Chosen are photos on which the turned views of a
+    picture disagree, which says that the model is unsure where it need not be, and which look neither like each other
+    nor like the photos for training in data/prepared, if there are any.
+
+    `gain` is what a photo adds to those before it, as a share of all that there is to gain; `disagreement` and `rmse`
+    are in gray levels; `ratio` is to leaving the blocks as they are.
+
+    \b
+    Example:
+      depixel suggest new_photos --count 50 --sheet picks.png
+    """
+    from tempfile import TemporaryDirectory
+
+    from depixel import preparation, sources, suggestion, validation
+    from depixel.files import replacing
+    from depixel.pixelation import PixelationSettings
+    from depixel.restoration import Restorer, model_path
+    from depixel.tables import path_of
+
+    restorer = Restorer.load(model_path(model))
+    trained_for = restorer.configuration
+    pixelation = PixelationSettings(
+        width=trained_for.area_width, height=trained_for.area_height, block_size=trained_for.block_size
+    )
+    entries = sources.Entries(folder)
+    verdicts = list(progress(validation.validate(entries), total=len(entries), desc="validate", unit=" files"))
+    invalid = [verdict for verdict in verdicts if verdict.code]
+    valid = len(verdicts) - len(invalid)
+    if not valid:
+        raise DepixelError(f"{folder}: none of its {len(verdicts)} files is a valid photo ({invalid[0].reason}, ...)")
+    known = suggestion.trained_on("data/prepared", "data/split.csv", trained_for.size)
+    with TemporaryDirectory() as prepared, progress(total=valid, desc="prepare", unit=" photos") as bar:
+        settings = preparation.PrepareSettings(size=trained_for.size, train_size=0)
+        preparation.prepare(
+            validation.valid_entries(entries, verdicts), valid, prepared, settings, on_done=lambda: bar.update()
+        )
+        photos, names = suggestion.new_photos(prepared)
+        found = suggestion.suggest(restorer, photos, known, pixelation, count, partial(progress, unit="batch"))
+        picture = sheet and suggestion.sheet(restorer, photos, pixelation, found, names)
+    if sheet:
+        with replacing(sheet) as beside:
+            picture.save(beside, "PNG")
+    rows = [
+        {
+            "photo": names[one.number],
+            **{key: round(value, 4) for key, value in one._asdict().items() if key != "number"},
+        }
+        for one in found
+    ]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    width = max(len(row["photo"]) for row in rows)
+    click.echo(f"     {'photo':{width}}" + "".join(f"{key:>14}" for key in list(rows[0])[1:]))
+    for place, (photo, *numbers) in enumerate((row.values() for row in rows), 1):
+        click.echo(f"{place:4} {photo:{width}}" + "".join(f"{number:14.3f}" for number in numbers))
+    click.echo(f"\n{len(rows)} of {valid} photos, beside {len(known)} that are for training already.")
+    for verdict in invalid[:1]:
+        click.echo(
+            f"{len(invalid)} files are no valid photos, such as {path_of(verdict.contributor, verdict.name)}: {verdict.reason}"
+        )
+    if sheet:
+        click.echo(f"Pictures: {sheet}")
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the page.")
 def doctor(as_json: bool) -> None:
     """Say whether everything is in order, and if not, what mends it.

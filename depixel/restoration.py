@@ -272,7 +272,7 @@ class Restorer:
         projection: Projection = "interval",
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """As `predict`; and beside it N flat float32 arrays: how far off, in gray levels, each pixel is expected to be
-        (root mean square). They are empty unless `configuration.uncertainty`."""
+        (root mean square). They are empty if the network does not say."""
         if areas.shape[1] == 4:
             sizes = infer_block_sizes(pixelated, areas, self.configuration.block_size)
             areas = np.concatenate([areas, sizes[:, None]], axis=1)
@@ -301,7 +301,7 @@ class Restorer:
             restored = restore(self.network, windows, blocks, self.precision, views, projection)
         values = restored[:, :1].clamp(0, 255).round().to(torch.uint8)[blocks.unknown].cpu().numpy()
         ends = np.cumsum((areas[:, 2] * areas[:, 3]).cpu().numpy())[:-1]
-        if not self.configuration.uncertainty:
+        if restored.shape[1] == 1:
             return np.split(values, ends), [np.empty(0, np.float32)] * len(areas)
         errors = (restored[:, 1:].square() + 1 / 12).sqrt()[blocks.unknown].cpu().numpy()  # of rounding: 1 / 12
         return np.split(values, ends), np.split(errors, ends)
