@@ -643,13 +643,10 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
     if sheet:
         with replacing(sheet) as beside:
             picture.save(beside, "PNG")
-    rows = [
-        {
-            "photo": names[one.number],
-            **{key: round(value, 4) for key, value in one._asdict().items() if key != "number"},
-        }
-        for one in found
-    ]
+    rows = []
+    for number, *values in found:
+        named = zip(suggestion.Suggestion._fields[1:], (round(value, 4) for value in values), strict=True)
+        rows.append({"photo": names[number], **dict(named)})
     if as_json:
         click.echo(json.dumps(rows))
         return
@@ -658,10 +655,9 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
     for place, (photo, *numbers) in enumerate((row.values() for row in rows), 1):
         click.echo(f"{place:4} {photo:{width}}" + "".join(f"{number:14.3f}" for number in numbers))
     click.echo(f"\n{len(rows)} of {valid} photos, beside {len(known)} that are for training already.")
-    for verdict in invalid[:1]:
-        click.echo(
-            f"{len(invalid)} files are no valid photos, such as {path_of(verdict.contributor, verdict.name)}: {verdict.reason}"
-        )
+    if invalid:
+        first = path_of(invalid[0].contributor, invalid[0].name)
+        click.echo(f"{len(invalid)} files are no valid photos, such as {first}: {invalid[0].reason}")
     if sheet:
         click.echo(f"Pictures: {sheet}")
 

@@ -60,10 +60,10 @@ def suggest(
 ) -> list[Suggestion]:
     """Choose the photos that a model would learn most from, the best first.
 
-    A photo is worth its `Suggestion.disagreement`, and that of the photos that look like it: chosen are, one after the other,
-    those that add most to the sum over all photos of disagreement times likeness to the most alike that is chosen or
-    known (facility location weighted by uncertainty: Wei, Iyer & Bilmes 2015, "Submodularity in data subset selection
-    and active learning"; found lazily, Minoux 1978). So neither many photos of one scene are chosen nor what is known.
+    A photo is worth its `Suggestion.disagreement`, and that of the photos that look like it: chosen are, one after the
+    other, those that add most to the sum over all photos of disagreement times likeness to the most alike that is
+    chosen or known (facility location weighted by uncertainty: Wei, Iyer & Bilmes 2015, "Submodularity in data subset
+    selection and active learning"). So neither many photos of one scene are chosen nor what is known.
 
     Args:
         photos: to choose from, as they would be prepared. known: (K, S, S) uint8, those that are trained on already.
@@ -187,7 +187,7 @@ def _powers(images: np.ndarray) -> np.ndarray:
 def facility_location(
     worth: np.ndarray, described: np.ndarray, known: np.ndarray, count: int
 ) -> list[tuple[int, float]]:
-    """Choose those that stand for most of the worth of all, greedily.
+    """Choose those that stand for most of the worth of all, greedily and lazily (Minoux 1978).
 
     Maximises sum_i worth_i max_{j chosen or known} likeness_ij, the likeness being exp(-d_ij^2 / (`REACH` m)), with m
     the median of all d^2. That is within 1 - 1/e of the best choice (Nemhauser, Wolsey & Fisher 1978).

@@ -125,8 +125,8 @@ def _sheet(samples, predictions: list[np.ndarray], squared_errors: np.ndarray, e
         restored = pictures.fill(samples.pixelated[i], samples.areas[i], predictions[i])
         truth = samples.images[i]
         panels.append([samples.pixelated[i], restored, truth, pictures.error_picture(restored, truth)])
-        if len(expected[i]):  # bright where it is unsure, as strong as the errors beside it
-            bright = (2 * expected[i]).clip(0, 255).astype(np.uint8)
+        if len(expected[i]):  # bright where it is unsure
+            bright = (4 * expected[i]).clip(0, 255).astype(np.uint8)
             panels[-1].append(pictures.fill(np.zeros_like(truth), samples.areas[i], bright))
     captions = [f"RMSE {rmse[i]:.1f}, blocks of {samples.areas[i, 4]} px" for i in chosen]
     titles = ["pixelated", "prediction", "truth", "error", "expected error"][: len(panels[0])]
