@@ -1,15 +1,21 @@
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
-from depixel import inspection, networks
+from depixel import evaluation, inspection, networks
+from depixel.batches import Photos, fixed_samples
 from depixel.blocks import Blocks
 from depixel.challenge import write_test_set
+from depixel.cli import main
 from depixel.errors import DepixelError
 from depixel.inspection import Sample
-from depixel.pixelation import prepare_image
+from depixel.pixelation import PixelationSettings, prepare_image
+from depixel.prepared import Photo
 from depixel.restoration import ModelConfiguration, Restorer, restore
+from depixel.splits import Assigned
+from depixel.tables import write_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 AREA = np.array([20, 12, 20, 16, 8])
@@ -152,7 +158,7 @@ def test_the_panel_is_red_where_pixels_speak_for_the_detail_and_blue_where_again
     assert not panel[24, 40:80].any() and not panel[55, 40:80].any() and panel[23, 40:80].any()
 
 
-# The command
+# Where samples are from
 
 
 def test_a_sample_of_a_test_set(tmp_path):
@@ -162,3 +168,81 @@ def test_a_sample_of_a_test_set(tmp_path):
     assert found.area.tolist() == [3, 4, 12, 30, 5] and found.truth is None
     with pytest.raises(DepixelError, match="--number 2: only 2 samples"):
         inspection.of_test_set(tmp_path / "set/test_set.pkl", 2, (4, 16))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """The working folder: three prepared photos, two of them on the test side, and a model."""
+    listed = [Photo("k1", "a.jpg", "0"), Photo("k2", "b.jpg", "1"), Photo("k2", "c.jpg", "2")]
+    write_table(tmp_path / "data/prepared/index.csv", Photo, listed)
+    np.save(tmp_path / "data/prepared/images.npy", np.stack([photo(i) for i in range(3)]))
+    sides = ("train", "test", "test")
+    write_table(
+        tmp_path / "data/split.csv", Assigned, [Assigned(*one, side) for one, side in zip(listed, sides, strict=True)]
+    )
+    (tmp_path / "params.yaml").write_text("evaluate: {areas_per_photo: 3}\n", encoding="utf-8")
+    model().save(tmp_path / "model.safetensors")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_test_photo_is_pixelated_as_the_evaluation_does_it(project):
+    settings, pixelation = evaluation.EvaluateSettings(areas_per_photo=3), PixelationSettings()
+    found = inspection.of_test_photo("k2/c.jpg", 2, "data/prepared", "data/split.csv", settings, pixelation)
+    photos = Photos.load("data/prepared", "data/split.csv", "test")
+    samples = fixed_samples(photos, pixelation, evaluation.test_streams(settings))
+    assert found.area.tolist() == samples.areas[5].tolist()
+    np.testing.assert_array_equal(found.pixelated, samples.pixelated[5])
+    np.testing.assert_array_equal(found.truth, photo(2))
+    for name, number, message in (
+        ("k1/a.jpg", 0, "k1/a.jpg: no photo of the test side. There are 2, such as k2/"),
+        ("k2/c.jpg", 3, "--number 3: only 3 areas has k2/c.jpg"),
+        ("k2/c.jpg", -1, "--number -1"),
+    ):
+        with pytest.raises(DepixelError, match=message):
+            inspection.of_test_photo(name, number, "data/prepared", "data/split.csv", settings, pixelation)
+
+
+# The commands
+
+
+def depixel(*arguments):
+    return CliRunner().invoke(main, ["inspect", *arguments], prog_name="depixel")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("attribution", "k2/c.jpg", "--number", "1", "--block", "0,0"),
+        ("features", "k2/b.jpg", "--layer", "stages.3"),
+        ("features", "k2/b.jpg"),
+        ("filters",),
+    ],
+)
+def test_a_picture_by_one_command(project, command):
+    command = (*command, "--model", "model.safetensors", "-o", "picture.png")
+    done = depixel(*command)
+    assert done.exit_code == 0 and "Picture: picture.png" in done.output, done.output
+    first = (project / "picture.png").read_bytes()
+    with Image.open(project / "picture.png") as picture:
+        assert picture.mode == "RGB" and min(picture.size) > 60
+    again = depixel(*command)
+    assert again.exit_code == 1 and "--force" in again.output
+    assert depixel(*command, "--force").exit_code == 0 and (project / "picture.png").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("attribution",), "name a test photo"),
+        (("attribution", "k2/c.jpg", "--test-set", "x.pkl"), "name a test photo"),
+        (("attribution", "k2/c.jpg", "--block", "1;2"), "must be column and row"),
+        (("attribution", "k2/d.jpg"), "no photo of the test side"),
+        (("features", "k2/c.jpg", "--layer", "head"), "its layers are stem"),
+        (("features", "--test-set", "no.pkl"), "no.pkl"),
+    ],
+)
+def test_a_mistake_is_told_and_writes_nothing(project, arguments, message):
+    done = depixel(*arguments, "--model", "model.safetensors", "-o", "picture.png")
+    assert done.exit_code == 1 and done.output.startswith("Error: ") and message in done.output
+    assert not (project / "picture.png").exists()
