@@ -74,11 +74,12 @@ class Trial:
 @click.option("--photos", "raw", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs.")
 @click.option("--start", default=60, show_default=True, help="Photos that are there at first.")
 @click.option("--add", default=60, show_default=True, help="Photos that are picked.")
+@click.option("--pool", default=1000, show_default=True, help="Photos to pick from.")
 @click.option("--draws", default=3, show_default=True, help="Trainings of each kind.")
 @click.option("--width", default=8, show_default=True)
-@click.option("--samples", default=10_000, show_default=True, help="That each training sees.")
+@click.option("--samples", default=6000, show_default=True, help="That each training sees.")
 @click.option("--seed", default=0, show_default=True, help="Of the photos at first and of the random picks.")
-def main(raw: Path, start: int, add: int, draws: int, width: int, samples: int, seed: int) -> None:
+def main(raw: Path, start: int, add: int, pool: int, draws: int, width: int, samples: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "params.yaml").write_text("prepare: {train_size: 0}\n", encoding="utf-8")
         (Path(folder) / "raw").mkdir()
@@ -89,13 +90,13 @@ def main(raw: Path, start: int, add: int, draws: int, width: int, samples: int, 
             command = [sys.executable, "-m", f"stages.{stage}", *arguments]
             environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
             subprocess.run(command, cwd=folder, check=True, env=environment, stdout=subprocess.DEVNULL)
-        measure(Trial(Path(folder), width, samples), start, add, draws, seed)
+        measure(Trial(Path(folder), width, samples), start, add, pool, draws, seed)
 
 
-def measure(trial: Trial, start: int, add: int, draws: int, seed: int) -> None:
+def measure(trial: Trial, start: int, add: int, pool: int, draws: int, seed: int) -> None:
     """Train and print."""
     order = np.random.default_rng(seed).permutation(len(trial.pool))
-    first, others = order[:start], order[start:]
+    first, others = order[:start], order[start : start + pool]
     first_model = trial.train(first, seed)
     known = trial.pool.images[trial.pool.rows[first]]
     picks = suggestion.suggest(first_model, some(trial.pool, others), known, PIXELATION, add)
