@@ -1,7 +1,9 @@
 """The `depixel` command: what can be done without the pipeline. Each command imports what it needs when it runs."""
 
 import json
-from functools import partial
+import re
+from collections.abc import Callable
+from functools import partial, reduce
 from pathlib import Path
 from typing import TextIO
 
@@ -40,6 +42,8 @@ def main() -> None:
       depixel snapshot use v1                        make one of them the photos here; or publish a new one
       depixel diff v1 v2                             which photos came, went, were replaced
       depixel analyze photos -o findings             what photos are like, and which are odd
+      depixel inspect attribution PHOTO -o why.png   which pixels around an area mattered
+      depixel suggest FOLDER                         which of these photos the model would learn most from
       depixel doctor                                 is everything in order, and if not, what mends it?
       depixel mend                                   DVC was killed and says that its files are corrupted
 
@@ -597,6 +601,230 @@ def diff(before: str, after: str, as_json: bool, sheet: Path | None) -> None:
     if found:
         click.echo(changes.by_contributor(found, *verdicts).to_string(index=False))
     click.echo(f"{len(found)} files differ; valid photos: {valid[0]} in {before}, {valid[1]} in {after}")
+    if sheet:
+        click.echo(f"Pictures: {sheet}")
+
+
+@main.group()
+def inspect() -> None:
+    """Look inside a model; each command draws a picture.
+
+    \b
+    Example:
+      depixel inspect attribution k01/IMG_1.jpg -o why.png       which pixels around an area mattered
+      depixel inspect features k01/IMG_1.jpg -o maps.png         what a layer makes of it
+      depixel inspect filters -o filters.png                     what the first layer looks for
+    """
+
+
+_LOOKED_AT = (
+    click.argument("photo", required=False),
+    click.option("--test-set", type=_path(dir_okay=False), help="Look at a sample of this test set, not at a photo."),
+    click.option(
+        "--number", default=0, show_default=True, help="Which of the photo's areas, or of the test set's samples."
+    ),
+)
+_DRAWN = (
+    click.option("-o", "--output", type=_path(dir_okay=False), required=True, help="The picture to write, a PNG."),
+    click.option(
+        "--model",
+        metavar="NAME|PATH",
+        default="models/depixel.safetensors",
+        show_default=True,
+        help="The model: the pipeline's, a pretrained one by its name, or any other by its path.",
+    ),
+    click.option("--force", is_flag=True, help="Overwrite an earlier picture."),
+)
+
+
+def _with(*options: Callable) -> Callable:
+    """Decorate a command with options that others have, too."""
+    return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+
+def _looked_at(photo: str | None, test_set: Path | None, number: int, block_size: tuple[int, int]):
+    """The sample that a command is to look at."""
+    from depixel import evaluation, inspection
+    from depixel.pixelation import PixelationSettings
+    from depixel.settings import read_section
+
+    if (photo is None) == (test_set is None):
+        raise DepixelError("name a test photo, CONTRIBUTOR/NAME as in data/split.csv, or a test set: --test-set FILE")
+    if test_set:
+        return inspection.of_test_set(test_set, number, block_size)
+    evaluate = read_section("params.yaml", "evaluate", evaluation.EvaluateSettings)
+    pixelation = read_section("params.yaml", "pixelation", PixelationSettings)
+    return inspection.of_test_photo(photo, number, "data/prepared", "data/split.csv", evaluate, pixelation)
+
+
+def _save(picture, output: Path) -> None:
+    from depixel.files import replacing
+
+    with replacing(output) as beside:
+        picture.save(beside, "PNG")
+    click.echo(f"Picture: {output}")
+
+
+def _not_there(output: Path, force: bool) -> None:
+    if output.exists() and not force:
+        raise DepixelError(f"{output}: exists already. Choose another name, or overwrite it: --force")
+
+
+@inspect.command()
+@_with(*_LOOKED_AT, *_DRAWN)
+@click.option("--block", metavar="COLUMN,ROW", help="Only of this block of the area, counted from 0.")
+def attribution(
+    photo: str | None,
+    test_set: Path | None,
+    number: int,
+    output: Path,
+    model: str,
+    force: bool,
+    block: str | None,
+) -> None:
+    """Draw which pixels a restoration came from.
+
+    By integrated gradients: how much each pixel around the area, and each block, had to do with the detail that the
+    model put into the blocks. Red speaks for that detail, blue against it. PHOTO is a test photo of the pipeline,
+    CONTRIBUTOR/NAME as in data/split.csv.
+
+    Needs Captum: pip install captum.
+
+    \b
+    Example:
+      depixel inspect attribution k01/IMG_1.jpg -o why.png --number 2 --block 0,1
+      depixel inspect attribution --test-set test_set.pkl --number 7 -o why.png --model laptop
+    """
+    _not_there(output, force)
+    from depixel import inspection
+    from depixel.restoration import Restorer, model_path
+
+    if block is not None and not re.fullmatch(r"\d+,\d+", block):
+        raise DepixelError(f"--block {block}: must be column and row, such as 0,1")
+    restorer = Restorer.load(model_path(model))
+    sample = _looked_at(photo, test_set, number, restorer.configuration.block_size)
+    chosen = tuple(map(int, block.split(","))) if block else None
+    values = inspection.attribution(restorer, sample, chosen)
+    _save(inspection.attribution_picture(restorer, sample, values), output)
+
+
+@inspect.command()
+@_with(*_LOOKED_AT, *_DRAWN)
+@click.option("--layer", help="Its name; by default the first. A wrong one is answered with all names.")
+def features(
+    photo: str | None, test_set: Path | None, number: int, output: Path, model: str, force: bool, layer: str | None
+) -> None:
+    """Draw what a layer makes of a picture.
+
+    One map for each channel, each on its own scale: red above 0, blue below, white 0. PHOTO is a test photo of the
+    pipeline, CONTRIBUTOR/NAME as in data/split.csv.
+
+    \b
+    Example:
+      depixel inspect features k01/IMG_1.jpg -o maps.png --layer stages.3
+    """
+    _not_there(output, force)
+    from depixel import inspection
+    from depixel.restoration import Restorer, model_path
+
+    restorer = Restorer.load(model_path(model))
+    sample = _looked_at(photo, test_set, number, restorer.configuration.block_size)
+    maps = inspection.feature_maps(restorer, sample, layer or inspection.layers(restorer.network)[0])
+    _save(inspection.maps_picture(maps), output)
+
+
+@inspect.command()
+@_with(*_DRAWN)
+def filters(output: Path, model: str, force: bool) -> None:
+    """Draw the filters of the first layer.
+
+    Each is a row: what it weighs in each of the planes that the network sees, on its own scale: red above 0, blue
+    below, white 0.
+
+    \b
+    Example:
+      depixel inspect filters -o filters.png --model laptop
+    """
+    _not_there(output, force)
+    from depixel import inspection
+    from depixel.restoration import Restorer, model_path
+
+    network = Restorer.load(model_path(model)).network
+    _save(inspection.filters_picture(inspection.first_filters(network), network.PLANES), output)
+
+
+@main.command()
+@click.argument("folder", type=_path(file_okay=False))
+@click.option("-n", "--count", default=20, show_default=True, type=click.IntRange(min=1), help="How many photos.")
+@click.option(
+    "--model",
+    metavar="NAME|PATH",
+    default="models/depixel.safetensors",
+    show_default=True,
+    help="The model that is to learn: the pipeline's, a pretrained one by its name, or any other by its path.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the table.")
+@click.option("--sheet", type=_path(dir_okay=False), help="Also draw the chosen photos, as a PNG.")
+def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | None) -> None:
+    """Say which photos the model would learn most from.
+
+    FOLDER holds new photos, in any way that data/raw may hold them. Chosen are photos on which the turned views of a
+    picture disagree, which says that the model is unsure where it need not be, and which look neither like each other
+    nor like the photos for training in data/prepared, if there are any.
+
+    `gain` is what a photo adds to those before it, as a share of all that there is to gain; `disagreement` and `rmse`
+    are in gray levels; `ratio` is to leaving the blocks as they are.
+
+    \b
+    Example:
+      depixel suggest new_photos --count 50 --sheet picks.png
+    """
+    from tempfile import TemporaryDirectory
+
+    from depixel import preparation, sources, suggestion, validation
+    from depixel.files import replacing
+    from depixel.pixelation import PixelationSettings
+    from depixel.restoration import Restorer, model_path
+    from depixel.tables import path_of
+
+    restorer = Restorer.load(model_path(model))
+    trained_for = restorer.configuration
+    pixelation = PixelationSettings(
+        width=trained_for.area_width, height=trained_for.area_height, block_size=trained_for.block_size
+    )
+    entries = sources.Entries(folder)
+    verdicts = list(progress(validation.validate(entries), total=len(entries), desc="validate", unit=" files"))
+    invalid = [verdict for verdict in verdicts if verdict.code]
+    valid = len(verdicts) - len(invalid)
+    if not valid:
+        raise DepixelError(f"{folder}: none of its {len(verdicts)} files is a valid photo ({invalid[0].reason}, ...)")
+    known = suggestion.trained_on("data/prepared", "data/split.csv", trained_for.size)
+    with TemporaryDirectory() as prepared, progress(total=valid, desc="prepare", unit=" photos") as bar:
+        settings = preparation.PrepareSettings(size=trained_for.size, train_size=0)
+        preparation.prepare(
+            validation.valid_entries(entries, verdicts), valid, prepared, settings, on_done=lambda: bar.update()
+        )
+        photos, names = suggestion.new_photos(prepared)
+        found = suggestion.suggest(restorer, photos, known, pixelation, count, partial(progress, unit="batch"))
+        picture = sheet and suggestion.sheet(restorer, photos, pixelation, found, names)
+    if sheet:
+        with replacing(sheet) as beside:
+            picture.save(beside, "PNG")
+    rows = []
+    for number, *values in found:
+        named = zip(suggestion.Suggestion._fields[1:], (round(value, 4) for value in values), strict=True)
+        rows.append({"photo": names[number], **dict(named)})
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    width = max(len(row["photo"]) for row in rows)
+    click.echo(f"     {'photo':{width}}" + "".join(f"{key:>14}" for key in list(rows[0])[1:]))
+    for place, (photo, *numbers) in enumerate((row.values() for row in rows), 1):
+        click.echo(f"{place:4} {photo:{width}}" + "".join(f"{number:14.3f}" for number in numbers))
+    click.echo(f"\n{len(rows)} of {valid} photos, beside {len(known)} that are for training already.")
+    if invalid:
+        first = path_of(invalid[0].contributor, invalid[0].name)
+        click.echo(f"{len(invalid)} files are no valid photos, such as {first}: {invalid[0].reason}")
     if sheet:
         click.echo(f"Pictures: {sheet}")
 

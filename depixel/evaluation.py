@@ -17,6 +17,8 @@ PHOTO = ["contributor", "name"]
 SAMPLE = [*PHOTO, "x", "y", "width", "height", "block_size"]
 SAMPLE_COLUMNS = [*SAMPLE, "squared_error", "identity_squared_error"]
 
+CALIBRATION_COLUMNS = ["class", "pixels", "expected_rmse", "observed_rmse", "within_1", "within_2", "correlation"]
+
 RATIOS = ["ratio_pooled", "ratio_mean"]
 LEVEL = 0.95
 RESAMPLES = 9999
@@ -164,6 +166,38 @@ def comparison(models: dict[str, pd.DataFrame], spread: pd.DataFrame) -> pd.Data
     """
     scores = pd.DataFrame({"model": name, **score(samples)} for name, samples in models.items())
     return scores.merge(spread.drop(columns=RATIOS), on="model").sort_values("ratio_mean", ignore_index=True)
+
+
+def calibration(errors: np.ndarray, expected: np.ndarray, classes: int = 10) -> pd.DataFrame:
+    """How well a network knows how far off it is: a row for each class of pixels, from the surest on, and one for all.
+
+    Args:
+        errors: (P,) gray levels, prediction less truth. expected: (P,) gray levels, root mean square, above 0.
+        classes: of equally many pixels each, by what is expected.
+
+    Returns:
+        Columns class (1.., "all"), pixels, expected_rmse and observed_rmse in gray levels, within_1 and within_2, the
+        share of pixels that are off by at most once and twice what is expected (0.683 and 0.954 if errors are normal),
+        correlation, Spearman's, of expected and observed size of the error.
+    """
+    order = np.argsort(expected, kind="stable")
+    parts = {str(i + 1): part for i, part in enumerate(np.array_split(order, classes)) if len(part)} | {"all": order}
+    rows = []
+    for name, part in parts.items():
+        error, wide = np.abs(errors[part]).astype(np.float64), expected[part].astype(np.float64)
+        varied = np.ptp(error) > 0 and np.ptp(wide) > 0
+        rows.append(
+            {
+                "class": name,
+                "pixels": len(part),
+                "expected_rmse": np.sqrt(np.square(wide).mean()),
+                "observed_rmse": np.sqrt(np.square(error).mean()),
+                "within_1": (error <= wide).mean(),
+                "within_2": (error <= 2 * wide).mean(),
+                "correlation": stats.spearmanr(wide, error).statistic if varied else np.nan,
+            }
+        )
+    return pd.DataFrame(rows, columns=CALIBRATION_COLUMNS)
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:

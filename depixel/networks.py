@@ -1,9 +1,10 @@
 """The networks, by name. Each sees the pixelated images and their blocks and predicts the pixels of the areas.
 
 All share one interface, `forward(pixelated, blocks) -> prediction`, gray levels in and out; the projection onto the
-block means is not theirs but the restoration's. A new network is a class with `@register`.
+block means is not theirs but the restoration's. A new network is a `Network` with `@register`.
 """
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated
@@ -15,13 +16,13 @@ from torch.nn import functional as F
 
 from depixel.blocks import Blocks
 
-_REGISTRY: dict[str, type[nn.Module]] = {}
+_REGISTRY: dict[str, type["Network"]] = {}
 
 
-def register(name: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
+def register(name: str) -> Callable[[type["Network"]], type["Network"]]:
     """Class decorator: make a network known as `train.network: name`. Its `__init__` takes `width` and `dropout`."""
 
-    def add(network: type[nn.Module]) -> type[nn.Module]:
+    def add(network: type[Network]) -> type[Network]:
         _REGISTRY[name] = network
         return network
 
@@ -43,14 +44,17 @@ Name = Annotated[str, AfterValidator(_registered)]
 """The name of a registered network, as a setting."""
 
 
-def build(name: str, width: int, dropout: float = 0.0) -> nn.Module:
+def build(name: str, width: int, dropout: float = 0.0, uncertainty: bool = False) -> "Network":
     """Make the network `name`.
 
     Args:
         name: a `Name`. width: channels of its first level. dropout: share of the features set to 0 in training,
-            0 <= dropout < 1.
+            0 <= dropout < 1. uncertainty: whether it also says how far off it expects to be.
     """
-    return _REGISTRY[name](width, dropout)
+    network = _REGISTRY[name](width, dropout)
+    if uncertainty:
+        network.spread = Spread(width)  # last, so that all else begins as it does without
+    return network
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -69,18 +73,66 @@ def grow(network: nn.Module, weights: dict[str, Tensor]) -> None:
     """
     state = network.state_dict()
     for name, known in weights.items():
+        if name not in state:  # of a `spread` that is not wanted here
+            continue
         here = state[name]  # a view of the weights
         if here.dim() == 4:  # outputs, inputs, height, width
             here[: known.shape[0], known.shape[1] :] = 0
         here[tuple(map(slice, known.shape))] = known
 
 
+class Network(nn.Module):
+    """What all networks are.
+
+    Attributes:
+        PLANES: what each of the planes that the first convolution sees is.
+        out: the last convolution. spread: how far off each pixel may be; None if the network does not say.
+    """
+
+    PLANES: tuple[str, ...]
+    out: nn.Conv2d
+
+    def __init__(self):
+        super().__init__()
+        self.spread: Spread | None = None
+
+    def output(self, x: Tensor, base: Tensor | float, unit: Tensor | float) -> Tensor:
+        """What `forward` returns, from the last features x (B, C, H, W).
+
+        Returns:
+            (B, 1, H, W) float32: base + out(x) unit; or (B, 2, H, W), beside it the expected error in gray levels.
+        """
+        prediction = base + self.out(x).float() * unit
+        return prediction if self.spread is None else torch.cat([prediction, self.spread(x) * unit], dim=1)
+
+
+class Spread(nn.Module):
+    """How far off each pixel may be: beside the last layer, it learns from what that sees and teaches it nothing.
+
+    So a network that has it predicts, to the last bit, the same pixels as one that has it not.
+    """
+
+    START = 0.3  # of the unit; about right for all networks, so that less is to be learnt
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.hidden = nn.Conv2d(width, width, 3, padding=1)
+        self.out = nn.Conv2d(width, 1, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.constant_(self.out.bias, math.log(self.START))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(F.relu(self.hidden(x.detach()))).float().exp()
+
+
 @register("basic_cnn")
-class BasicCNN(nn.Module):
+class BasicCNN(Network):
     """The challenge's reference: 5 convolutions of kernel size 3; pixelated and known as channels; ReLU between them.
 
     The reference has `width` 32.
     """
+
+    PLANES = ("pixelated", "known")
 
     def __init__(self, width: int, dropout: float):
         super().__init__()
@@ -94,7 +146,7 @@ class BasicCNN(nn.Module):
         x = torch.cat([pixelated / 255, known.float()], dim=1)  # (B, 2, H, W)
         for layer in self.hidden:
             x = self.drop(F.relu(layer(x)))
-        return self.out(x).float() * 255
+        return self.output(x, 0, 255)
 
 
 class ResidualBlock(nn.Module):
@@ -113,7 +165,7 @@ class ResidualBlock(nn.Module):
 
 
 @register("unet")
-class UNet(nn.Module):
+class UNet(Network):
     """A U-Net (Ronneberger et al. 2015) that corrects a smooth interpolation of the block means.
 
     Most of its depth, and of its time, is at full resolution: there it brings most. Three further levels halve it, with
@@ -123,7 +175,7 @@ class UNet(nn.Module):
     SMOOTHING = 16
     CONTRAST = 8  # gray levels; keeps noise in flat windows small
     BLOCKS = (3, 2, 2, 2, 2, 2, 3)
-    PLANES = 9
+    PLANES = ("pixelated", "smooth", "known", "x", "y", "width", "height", "border x", "border y")
 
     def __init__(self, width: int, dropout: float):
         super().__init__()
@@ -132,7 +184,7 @@ class UNet(nn.Module):
         def stack(channels: int, depth: int) -> nn.Sequential:
             return nn.Sequential(*(ResidualBlock(channels, dropout) for _ in range(depth)))
 
-        self.stem = nn.Conv2d(self.PLANES, width, 3, padding=1)
+        self.stem = nn.Conv2d(len(self.PLANES), width, 3, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(channels))
         self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in reversed(list(pairwise(channels))))
         levels = [*channels, *channels[-2::-1]]
@@ -159,4 +211,4 @@ class UNet(nn.Module):
             x = stage(down(x))  # (B, 4 width, H/8, W/8) in the end
         for up, stage in zip(self.up, self.stages[4:], strict=True):
             x = stage(finer.pop() + F.pixel_shuffle(up(x), 2))
-        return base + self.out(x).float() * contrast
+        return self.output(x, base, contrast)

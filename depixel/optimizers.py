@@ -9,8 +9,9 @@ class MuonAdamW:
 
     Muon makes the update of a weight matrix orthogonal; a convolution (O, I, K, K) is the matrix (O, I K K). Steps are
     as long as AdamW's, so one learning rate does for both (Moonshot AI 2025, "match_rms_adamw"). The first and the last
-    convolution, in the order in which a network defines them, and the biases are no such matrices. PyTorch's Muon
-    computes in bfloat16 on every machine. Of the interface of a `torch.optim.Optimizer` it has what a training needs.
+    convolution, in the order in which a network defines them, the biases and `Network.spread` are no such matrices.
+    PyTorch's Muon computes in bfloat16 on every machine. Of the interface of a `torch.optim.Optimizer` it has what a
+    training needs.
 
     Args:
         network: on its device and in channels_last already; the weights stay where they are.
@@ -21,7 +22,11 @@ class MuonAdamW:
     """
 
     def __init__(self, network: nn.Module, learning_rate: float, weight_decay: float):
-        inner = [module for module in network.modules() if isinstance(module, nn.Conv2d) and module.groups == 1]
+        inner = [
+            module
+            for name, module in network.named_modules()
+            if isinstance(module, nn.Conv2d) and module.groups == 1 and not name.startswith("spread.")
+        ]
         self._weights = [convolution.weight for convolution in inner[1:-1]]
         chosen = set(map(id, self._weights))
         others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]

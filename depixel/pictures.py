@@ -1,12 +1,15 @@
-"""Contact sheets: samples side by side, to look at."""
+"""Contact sheets: samples side by side, to look at; numbers in color."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 GAP = 8
 LINE = 18
+
+# ColorBrewer's RdBu, from the least to the most; told apart by the color blind, and white where there is nothing
+_DIVERGING = ("#2166ac", "#67a9cf", "#d1e5f0", "#ffffff", "#fddbc7", "#ef8a62", "#b2182b")
 
 
 def fill(image: np.ndarray, area: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -23,35 +26,58 @@ def error_picture(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return (128 + 2 * error).clip(0, 255).astype(np.uint8)
 
 
+def diverging(values: np.ndarray, most: float | None = None) -> np.ndarray:
+    """(H, W, 3) uint8: numbers (H, W) in color, blue below 0, white at 0, red above.
+
+    Args:
+        most: what gets the strongest color, on both sides; None for the largest size that is there.
+    """
+    anchors = np.array([ImageColor.getrgb(color) for color in _DIVERGING])
+    most = (np.abs(values).max() if most is None else most) or 1
+    at = np.clip(values / most, -1, 1)
+    place = np.linspace(-1, 1, len(anchors))
+    return np.stack([np.interp(at, place, channel) for channel in anchors.T], axis=-1).round().astype(np.uint8)
+
+
+def framed(image: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """A copy of `image` (H, W, 3) uint8 with a line along the outermost pixels of the area (x, y, width, height)."""
+    x, y, width, height = (int(v) for v in area[:4])
+    drawn = Image.fromarray(image)
+    ImageDraw.Draw(drawn).rectangle((x, y, x + width - 1, y + height - 1), outline="#000000")
+    return np.asarray(drawn)
+
+
 def contact_sheet(
     samples: Sequence[Sequence[np.ndarray]], titles: Sequence[str], captions: Sequence[str], across: int, scale: int = 2
 ) -> Image.Image:
     """Draw samples as groups of panels with a caption each.
 
     Args:
-        samples: for each sample its panels, (S, S) uint8, as many as there are titles.
+        samples: for each sample its panels, (H, W) or in color (H, W, 3) uint8, all of one height and width, as many as
+            there are titles.
         titles: what each panel shows, written once above every column. captions: one line per sample.
         across: samples beside each other. scale: screen pixels per pixel.
 
     Returns:
-        A grayscale picture; one that says so where there are no samples.
+        A picture, grayscale unless a panel is in color; one that says so where there are no samples.
     """
     if not samples:
         empty = Image.new("L", (240, LINE + 2 * GAP), 255)
         ImageDraw.Draw(empty).text((GAP, GAP), "none", fill=0, font=ImageFont.load_default(size=12))
         return empty
-    side = samples[0][0].shape[0] * scale
-    group = len(titles) * (side + 2) + GAP
+    high, wide = (side * scale for side in samples[0][0].shape[:2])
+    group = len(titles) * (wide + 2) + GAP
     rows = -(-len(samples) // across)
-    sheet = Image.new("L", (GAP + across * group, GAP + LINE + rows * (side + LINE + GAP)), 255)
+    mode = "RGB" if any(panel.ndim == 3 for panels in samples for panel in panels) else "L"
+    sheet = Image.new(mode, (GAP + across * group, GAP + LINE + rows * (high + LINE + GAP)), "#ffffff")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     for column in range(min(across, len(samples))):
         for i, title in enumerate(titles):
-            draw.text((GAP + column * group + i * (side + 2), GAP), title, fill=0, font=font)
+            draw.text((GAP + column * group + i * (wide + 2), GAP), title, fill="#000000", font=font)
     for k, (panels, caption) in enumerate(zip(samples, captions, strict=True)):
-        left, top = GAP + (k % across) * group, GAP + LINE + (k // across) * (side + LINE + GAP)
+        left, top = GAP + (k % across) * group, GAP + LINE + (k // across) * (high + LINE + GAP)
         for i, panel in enumerate(panels):
-            enlarged = Image.fromarray(panel).resize((side, side), Image.Resampling.NEAREST)
-            sheet.paste(enlarged, (left + i * (side + 2), top))
-        draw.text((left, top + side + 1), caption, fill=90, font=font)
+            enlarged = Image.fromarray(panel).resize((wide, high), Image.Resampling.NEAREST)
+            sheet.paste(enlarged, (left + i * (wide + 2), top))
+        draw.text((left, top + high + 1), caption, fill="#5a5a5a", font=font)
     return sheet

@@ -45,6 +45,7 @@ class ModelConfiguration(Settings):
 
     network: networks.Name
     width: int = Field(ge=1, le=1024)
+    uncertainty: bool = Field(False, exclude_if=lambda value: not value, description="says how far off it may be")
     dropout: float = Field(default=0.0, ge=0, lt=1)
     size: int = Field(ge=8)
     area_width: Range
@@ -80,13 +81,15 @@ def restore(
         projection: onto what (`Blocks.project`).
 
     Returns:
-        (B, 1, H, W) float32, gray levels, neither clipped nor rounded; `pixelated` outside the areas.
+        (B, 1, H, W) float32, gray levels, neither clipped nor rounded; `pixelated` outside the areas. Of a network that
+        says how far off it may be, (B, 2, H, W): beside it the expected error in gray levels.
     """
     with torch.autocast(pixelated.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         predictions = [
             turn_back(network(turn(pixelated, view), blocks.turned(view)).float(), view) for view in VIEWS[:views]
         ]
-    return blocks.project(torch.stack(predictions).mean(dim=0), pixelated, projection)
+    mean = torch.stack(predictions).mean(dim=0)
+    return torch.cat([blocks.project(mean[:, :1], pixelated, projection), mean[:, 1:]], dim=1)
 
 
 class Averaged(nn.Module):
@@ -177,7 +180,9 @@ class Restorer:
                     f"one with `dvc repro`, fetch the project's with `dvc pull`, or name another with --model"
                 )
         configuration = _configuration(described)
-        network = networks.build(configuration.network, configuration.width, configuration.dropout)
+        network = networks.build(
+            configuration.network, configuration.width, configuration.dropout, configuration.uncertainty
+        )
         try:
             network.load_state_dict({name: weight.float() for name, weight in load_file(path).items()})
         except SafetensorError as error:
@@ -193,6 +198,8 @@ class Restorer:
     def averaging(cls, models: Sequence["Restorer"]) -> "Restorer":
         """One restorer, not to be saved, that averages the predictions of several; configured as the first."""
         first = models[0]
+        if len({model.configuration.uncertainty for model in models}) > 1:
+            raise DepixelError("models that say how far off they may be are averaged with their like only")
         return (
             first if len(models) == 1 else cls(Averaged(m.network for m in models), first.configuration, first.device)
         )
@@ -253,6 +260,19 @@ class Restorer:
         Returns:
             N flat uint8 arrays: the predicted pixels of each area in row-major order, clipped and rounded.
         """
+        return self.predict_with_errors(pixelated, areas, views, batch_size, progress, projection)[0]
+
+    def predict_with_errors(
+        self,
+        pixelated: np.ndarray,
+        areas: np.ndarray,
+        views: Literal[1, 2, 8] = 1,
+        batch_size: int = 64,
+        progress: Callable[[Iterable], Iterable] = iter,
+        projection: Projection = "interval",
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """As `predict`; and beside it N flat float32 arrays: how far off, in gray levels, each pixel is expected to be
+        (root mean square). They are empty if the network does not say."""
         if areas.shape[1] == 4:
             sizes = infer_block_sizes(pixelated, areas, self.configuration.block_size)
             areas = np.concatenate([areas, sizes[:, None]], axis=1)
@@ -262,21 +282,26 @@ class Restorer:
         batches = [part[i : i + batch_size] for part in np.split(order, ends) for i in range(0, len(part), batch_size)]
 
         predictions: list[np.ndarray] = [None] * len(pixelated)
+        errors: list[np.ndarray] = [None] * len(pixelated)
         for batch in progress(batches):
             images = torch.from_numpy(pixelated[batch]).float()[:, None]
             found = self.predict_batch(images, torch.from_numpy(areas[batch].astype(np.int64)), views, projection)
-            for i, prediction in zip(batch, found, strict=True):
-                predictions[i] = prediction
-        return predictions
+            for i, prediction, error in zip(batch, *found, strict=True):
+                predictions[i], errors[i] = prediction, error
+        return predictions, errors
 
     def predict_batch(
         self, pixelated: Tensor, areas: Tensor, views: Literal[1, 2, 8] = 1, projection: Projection = "interval"
-    ) -> list[np.ndarray]:
-        """As `predict`, for one batch: pixelated (B, 1, H, W) float32, areas (B, 5) int64."""
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """As `predict_with_errors`, for one batch: pixelated (B, 1, H, W) float32, areas (B, 5) int64."""
         pixelated, areas = pixelated.to(self.device), areas.to(self.device)
         windows, within = cut_windows(pixelated, areas, *map(window_side, areas[:, 2:4].amax(dim=0).tolist()))
         blocks = Blocks(within, *windows.shape[2:])
         with torch.inference_mode():
             restored = restore(self.network, windows, blocks, self.precision, views, projection)
-        values = restored.clamp(0, 255).round().to(torch.uint8)[blocks.unknown].cpu().numpy()
-        return np.split(values, np.cumsum((areas[:, 2] * areas[:, 3]).cpu().numpy())[:-1])
+        values = restored[:, :1].clamp(0, 255).round().to(torch.uint8)[blocks.unknown].cpu().numpy()
+        ends = np.cumsum((areas[:, 2] * areas[:, 3]).cpu().numpy())[:-1]
+        if restored.shape[1] == 1:
+            return np.split(values, ends), [np.empty(0, np.float32)] * len(areas)
+        errors = (restored[:, 1:].square() + 1 / 12).sqrt()[blocks.unknown].cpu().numpy()  # of rounding: 1 / 12
+        return np.split(values, ends), np.split(errors, ends)

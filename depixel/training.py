@@ -53,6 +53,7 @@ class TrainSettings(Settings):
     gradient_clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 = none")
     weight_average: float = Field(0.998, ge=0, lt=1, description="decay a step of the average that is kept; 0 = none")
     pooled_share: float = Field(0.5, ge=0, le=1, description="loss: this share of pooled error, the rest mean RMSE")
+    uncertainty: bool = Field(False, description="also predict how far off each pixel is; changes no prediction")
     crop: float = Field(0.5, ge=0, le=1, description="share of samples that are random crops of the larger photo")
     flip: bool = True
     patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation; 0 = never")
@@ -62,6 +63,19 @@ class TrainSettings(Settings):
     seed: int = 0
     overfit: int = Field(0, ge=0, description="train and validate on this many photos, always the same areas; 0 = off")
     loggers: tuple[Literal["dvclive", "tensorboard", "wandb"], ...] = Field((), description="to log to, beside logs/")
+
+
+def surprise(error: Tensor, expected: Tensor) -> Tensor:
+    """The mean negative log-likelihood of errors under normal distributions (Nix & Weigend 1994).
+
+    Least where the square of `expected` is the mean squared error of such pixels, whatever the distribution is.
+    Rounding adds 1/12 to the squares of both.
+
+    Args:
+        error, expected: (P,) float32, gray levels.
+    """
+    variance = expected.square() + 1 / 12
+    return (variance.log() + (error.square() + 1 / 12) / variance).mean() / 2
 
 
 class Epoch(NamedTuple):
@@ -122,11 +136,12 @@ class Run:
         if self.device == "cpu":
             torch.set_num_threads(settings.threads)
             keep_freed_memory()
-        self.network = networks.build(settings.network, settings.width, settings.dropout)
+        self.network = self._built()
         self.network.to(self.device, memory_format=torch.channels_last)
         self.configuration = ModelConfiguration(
             network=settings.network,
             width=settings.width,
+            uncertainty=settings.uncertainty,
             dropout=settings.dropout,
             size=training.images.shape[-1],
             area_width=pixelation.width,
@@ -148,7 +163,7 @@ class Run:
 
         if init:
             networks.grow(self.network, init.network.state_dict())
-        self.average = networks.build(settings.network, settings.width, settings.dropout)
+        self.average = self._built()
         self.average.to(self.device, memory_format=torch.channels_last).load_state_dict(self.network.state_dict())
         self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
         self.optimizer = self._optimizer()
@@ -195,9 +210,13 @@ class Run:
 
     def restorer(self) -> Restorer:
         """The best model so far."""
-        network = networks.build(self.settings.network, self.settings.width, self.settings.dropout)
+        network = self._built()
         network.load_state_dict(self.best)
         return Restorer(network, self.configuration, self.device)
+
+    def _built(self) -> networks.Network:
+        settings = self.settings
+        return networks.build(settings.network, settings.width, settings.dropout, settings.uncertainty)
 
     def _samples(self, chosen: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
         if self.settings.overfit:
@@ -212,13 +231,16 @@ class Run:
         self.network.train()
         truth, within = cut_windows(images.to(self.device), areas.to(self.device), self.window, self.window)
         blocks = Blocks(within, *truth.shape[2:])
-        error = restore(self.network, blocks.pixelate(truth), blocks, self.precision) - truth  # 0 outside the areas
+        restored = restore(self.network, blocks.pixelate(truth), blocks, self.precision)
+        error = restored[:, :1] - truth  # 0 outside the areas
         squares = error.square().sum(dim=(1, 2, 3))
         pixels = blocks.unknown.sum(dim=(1, 2, 3))
         pooled = squares.sum() / pixels.sum()
         mean = (squares / pixels + 1e-2).sqrt().mean()
         share = self.settings.pooled_share
         loss = share * pooled / (2 * TYPICAL_RMSE) + (1 - share) * mean
+        if self.settings.uncertainty:
+            loss = loss + surprise(error.detach()[blocks.unknown], restored[:, 1:][blocks.unknown])
         if not math.isfinite(loss.item()):
             raise DepixelError(
                 f"training diverged in step {self.step + 1}: the loss is {loss.item()}. What helps: a lower "
@@ -226,8 +248,12 @@ class Run:
             )
         self.network.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip or math.inf)
-        self.gradient_norms.append(norm.item())
+        spread = list(self.network.spread.parameters()) if self.settings.uncertainty else []
+        apart = set(map(id, spread))  # or it would shorten the steps of the others
+        others = [parameter for parameter in self.network.parameters() if id(parameter) not in apart]
+        longest = self.settings.gradient_clip or math.inf
+        self.gradient_norms.append(nn.utils.clip_grad_norm_(others, longest).item())
+        nn.utils.clip_grad_norm_(spread, longest)
         self.optimizer.step()
         self._update_average()
         return math.sqrt(pooled.item())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import pandas as pd
 
 from depixel import evaluation, pictures
 from depixel.baselines import BASELINES
@@ -48,7 +49,10 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
                                        `depixel compare` reads
       metrics/by_block_size.csv        the model's scores by block size
       metrics/by_area.csv              and by area, in classes up to so many pixels
-      metrics/contact_sheet.png        samples from the best to the worst: pixelated, prediction, truth, error
+      metrics/calibration.csv          how well the model knows how far off it is, pixels in classes from the surest
+                                       on; only the header unless it was trained with `train.uncertainty`
+      metrics/contact_sheet.png        samples from the best to the worst: pixelated, prediction, truth, error, and
+                                       the error that the model expects if it was trained to
 
     \b
     Example
@@ -62,8 +66,8 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
     photos = Photos.load(prepared, splits, "test")
     samples = fixed_samples(photos, pixelation, evaluation.test_streams(settings))
     restorers = {"model": restorer} | {name: Restorer(BASELINES[name](), restorer.configuration) for name in BESIDE}
-    predictions = {
-        name: one.predict(
+    found = {
+        name: one.predict_with_errors(
             samples.pixelated,
             samples.areas,
             how.views if one is restorer else 1,  # the baselines are the same in every view
@@ -72,6 +76,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
         )
         for name, one in restorers.items()
     }
+    predictions, expected = {name: both[0] for name, both in found.items()}, found["model"][1]
     index = load_index(prepared / "index.csv")
     names = [(index[row].contributor, index[row].name) for row in photos.rows]
     errors = {name: evaluation.squared_errors(p, samples.targets) for name, p in predictions.items()}
@@ -85,22 +90,32 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
         "comparison": evaluation.comparison(models, spread),
         "by_block_size": evaluation.breakdown("block_size", ours["block_size"], ours),
         "by_area": evaluation.breakdown("area_up_to", evaluation.area_class(samples.areas), ours),
+        "calibration": pd.DataFrame(columns=evaluation.CALIBRATION_COLUMNS),
     }
+    if restorer.configuration.uncertainty:
+        off = np.concatenate(predictions["model"]).astype(np.int64) - np.concatenate(samples.targets)
+        tables["calibration"] = evaluation.calibration(off, np.concatenate(expected))
     for name, table in tables.items():
         with replacing(metrics / f"{name}.csv") as beside:
             table.to_csv(beside, index=False, lineterminator="\n")
     with replacing(metrics / "contact_sheet.png") as beside:
-        _sheet(samples, predictions["model"], errors["model"]).save(beside, "PNG")
+        _sheet(samples, predictions["model"], errors["model"], expected).save(beside, "PNG")
     write_json(metrics / "evaluation.json", evaluation.score(ours))
     click.echo(evaluation.readable(tables["comparison"]).to_string(index=False, float_format="{:.3f}".format))
     difference = evaluation.readable(spread).iloc[-1]
     click.echo(f"{difference.model}: ratio_pooled {difference.ratio_pooled}, ratio_mean {difference.ratio_mean}")
     click.echo(f"On {len(ours)} areas of {len(names)} test photos.")
     click.echo("In brackets: 95 % confidence intervals over the choice of test photos.")
+    for row in tables["calibration"].tail(1).itertuples():
+        click.echo(
+            f"Expected RMSE {row.expected_rmse:.2f}, observed {row.observed_rmse:.2f}; off by at most once what is "
+            f"expected {row.within_1:.1%} of the pixels, at most twice {row.within_2:.1%}; correlation "
+            f"{row.correlation:.2f}"
+        )
     click.echo(f"Pictures: {(metrics / 'contact_sheet.png').as_posix()}")
 
 
-def _sheet(samples, predictions: list[np.ndarray], squared_errors: np.ndarray):
+def _sheet(samples, predictions: list[np.ndarray], squared_errors: np.ndarray, expected: list[np.ndarray]):
     """Samples at even steps from the lowest RMSE to the highest."""
     rmse = np.sqrt(squared_errors / samples.areas[:, 2:4].prod(axis=1))
     chosen = np.argsort(rmse, kind="stable")[np.linspace(0, len(rmse) - 1, SHOWN).astype(int)]
@@ -109,8 +124,12 @@ def _sheet(samples, predictions: list[np.ndarray], squared_errors: np.ndarray):
         restored = pictures.fill(samples.pixelated[i], samples.areas[i], predictions[i])
         truth = samples.images[i]
         panels.append([samples.pixelated[i], restored, truth, pictures.error_picture(restored, truth)])
+        if len(expected[i]):  # bright where it is unsure
+            bright = (4 * expected[i]).clip(0, 255).astype(np.uint8)
+            panels[-1].append(pictures.fill(np.zeros_like(truth), samples.areas[i], bright))
     captions = [f"RMSE {rmse[i]:.1f}, blocks of {samples.areas[i, 4]} px" for i in chosen]
-    return pictures.contact_sheet(panels, ["pixelated", "prediction", "truth", "error"], captions, across=2)
+    titles = ["pixelated", "prediction", "truth", "error", "expected error"][: len(panels[0])]
+    return pictures.contact_sheet(panels, titles, captions, across=2)
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def run(
     return done
 
 
-def tiny_model(seed: int = 0):
+def tiny_model(seed: int = 0, uncertainty: bool = False):
     """An untrained model of the network and width that `SMALL` trains."""
     import torch
 
@@ -126,9 +126,15 @@ def tiny_model(seed: int = 0):
 
     torch.manual_seed(seed)
     configuration = ModelConfiguration(
-        network="unet", width=SMALL["width"], size=64, area_width=(4, 32), area_height=(4, 32), block_size=(4, 16)
+        network="unet",
+        width=SMALL["width"],
+        uncertainty=uncertainty,
+        size=64,
+        area_width=(4, 32),
+        area_height=(4, 32),
+        block_size=(4, 16),
     )
-    return Restorer(networks.build("unet", SMALL["width"]), configuration, "cpu")
+    return Restorer(networks.build("unet", SMALL["width"], uncertainty=uncertainty), configuration, "cpu")
 
 
 def tracked() -> list[str]:

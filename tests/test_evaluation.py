@@ -3,13 +3,16 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from depixel import evaluation
 from depixel.errors import DepixelError
 from depixel.evaluation import (
+    CALIBRATION_COLUMNS,
     EvaluateSettings,
     area_class,
     breakdown,
+    calibration,
     comparison,
     intervals,
     readable,
@@ -18,6 +21,7 @@ from depixel.evaluation import (
     squared_errors,
 )
 from depixel.metrics import rmse_mean, rmse_pooled
+from tests.conftest import run_stage, tiny_model
 
 
 def pixels(*values):
@@ -203,3 +207,40 @@ def test_intervals_are_readable():
     (row,) = readable(intervals({"a": samples}, ("a", "a"))).iloc[:1].to_dict("records")
     # b.jpg alone: 4 of 8; a.jpg alone: 1.5 + 1 of 4 + 2
     assert row["model"] == "a" and row["ratio_mean"] == "0.464 [0.417, 0.500]"
+
+
+def test_calibration_of_errors_that_are_as_expected():
+    random = np.random.default_rng(0)
+    expected = random.uniform(1, 40, 50_000)
+    table = calibration(random.normal(0, expected), expected).set_index("class")
+    assert list(table.index) == [*map(str, range(1, 11)), "all"]
+    assert table["pixels"].tolist() == [5000] * 10 + [50_000]
+    np.testing.assert_allclose(table["expected_rmse"], table["observed_rmse"], rtol=0.05)
+    assert table["within_1"].between(0.66, 0.71).all() and table["within_2"].between(0.94, 0.97).all()
+    assert table["expected_rmse"][:10].is_monotonic_increasing and 0.4 < table["correlation"]["all"] < 0.8
+
+
+def test_calibration_value_by_value():
+    table = calibration(np.array([3, -4, 0, 5]), np.array([2.0, 4.0, 1.0, 1.0]), classes=2)
+    assert table.columns.tolist() == CALIBRATION_COLUMNS
+    low, high, _ = table.itertuples(index=False)
+    assert tuple(low[:-1]) == ("1", 2, 1, pytest.approx(12.5**0.5), 0.5, 0.5) and np.isnan(low.correlation)
+    assert tuple(high) == ("2", 2, pytest.approx(10**0.5), pytest.approx(12.5**0.5), 0.5, 1, pytest.approx(1))
+
+
+def test_a_model_that_says_how_far_off_it_is_is_held_to_it(workplace):
+    model = workplace / "other.safetensors"
+    tiny_model(uncertainty=True).save(model)
+    run_stage("evaluate", workplace, "--model", str(model), "--metrics", "other", code=0)
+    table = pd.read_csv(workplace / "other/calibration.csv")
+    assert table["class"].tolist() == [*map(str, range(1, 11)), "all"]
+    areas = pd.read_csv(workplace / "other/samples.csv")
+    assert table["pixels"].iloc[-1] == (areas["width"] * areas["height"]).sum()
+    squares = areas["squared_error"].sum() / table["pixels"].iloc[-1]
+    assert table["observed_rmse"].iloc[-1] == pytest.approx(squares**0.5)
+    assert pd.read_csv(workplace / "metrics/calibration.csv").empty
+    with (
+        Image.open(workplace / "other/contact_sheet.png") as wide,
+        Image.open(workplace / "metrics/contact_sheet.png") as narrow,
+    ):
+        assert wide.width - narrow.width == 2 * (128 + 2)

@@ -147,3 +147,18 @@ def test_unet_starts_as_the_smooth_interpolation():
     network = networks.build("unet", 4)
     with torch.no_grad():
         assert torch.equal(network(pixelated, blocks), blocks.smooth(pixelated, network.SMOOTHING))
+
+
+@every_network
+def test_how_far_off_it_is_teaches_the_network_nothing(name):
+    torch.manual_seed(0)
+    network = networks.build(name, 4, uncertainty=True)
+    torch.nn.init.normal_(network.spread.out.weight)
+    _, pixelated, blocks = batch()
+    both = network(pixelated, blocks)
+    assert both.shape == (3, 2, 24, 32) and both[:, 1].min() > 0
+    both[:, 1].sum().backward()
+    taught = {
+        key for key, parameter in network.named_parameters() if parameter.grad is not None and parameter.grad.any()
+    }
+    assert taught and all(key.startswith("spread.") for key in taught)

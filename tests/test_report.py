@@ -25,7 +25,7 @@ def folder(reproduced, tmp_path):
 class Page(HTMLParser):
     """Text, addresses and elements of a page."""
 
-    VOID = {"meta", "img", "br", "link"}
+    VOID = ("meta", "img", "br", "link")
 
     def __init__(self, text: str):
         super().__init__()

@@ -431,3 +431,60 @@ def test_the_pretrained_model_is_that_of_the_network_and_width_or_the_next_narro
     restorer("unet").save(tmp_path / "c.safetensors")
     with pytest.raises(DepixelError, match=r"more than one model is a unet of width 8"):
         Restorer.pretrained("unet", 8, tmp_path)
+
+
+# How far off it expects to be
+
+
+def unsure(precision="float32"):
+    one = restorer(precision=precision)
+    network = networks.build("unet", 8, uncertainty=True)
+    network.load_state_dict(one.network.state_dict(), strict=False)
+    torch.nn.init.normal_(network.spread.out.weight, std=0.1)
+    return Restorer(network, one.configuration.model_copy(update={"uncertainty": True}), "cpu")
+
+
+@pytest.mark.parametrize("views", [1, 2, 8])
+def test_expected_errors_come_beside_the_same_predictions(views):
+    pixelated, areas = samples()
+    predictions, errors = unsure().predict_with_errors(pixelated, areas, views)
+    assert_equal(predictions, restorer().predict(pixelated, areas, views))
+    assert [len(error) for error in errors] == [w * h for w, h in areas[:, 2:4]]
+    assert {error.dtype for error in errors} == {np.dtype(np.float32)}
+    assert min(error.min() for error in errors) >= 12**-0.5 and np.ptp(np.concatenate(errors)) > 0.1
+
+
+def test_expected_errors_turn_with_the_picture():
+    one, (pixelated, areas) = unsure(), samples()
+    turned = areas[:, [1, 0, 3, 2, 4]]
+    errors = one.predict_with_errors(pixelated, areas, 2)[1]
+    others = one.predict_with_errors(pixelated.transpose(0, 2, 1), turned, 2)[1]
+    for error, other, (_, _, width, height, _) in zip(errors, others, areas, strict=True):
+        np.testing.assert_allclose(error.reshape(height, width), other.reshape(width, height).T, rtol=1e-3)
+
+
+def test_a_network_that_does_not_say_expects_nothing():
+    errors = restorer().predict_with_errors(*samples())[1]
+    assert [len(error) for error in errors] == [0] * 10
+
+
+def test_a_model_that_says_how_far_off_it_is_can_be_saved_and_loaded(tmp_path):
+    one = unsure()
+    one.save(tmp_path / "model.safetensors")
+    loaded = Restorer.load(tmp_path / "model.safetensors", "cpu")
+    assert loaded.configuration.uncertainty
+    for error, other in zip(*(model.predict_with_errors(*samples())[1] for model in (one, loaded)), strict=True):
+        np.testing.assert_allclose(error, other, rtol=0.02)
+
+
+def test_the_configuration_of_one_that_does_not_say_is_as_it_always_was(tmp_path):
+    restorer().save(tmp_path / "model.safetensors")
+    assert "uncertainty" not in json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
+
+
+def test_models_are_averaged_with_their_like():
+    with pytest.raises(DepixelError, match="with their like"):
+        Restorer.averaging([restorer(), unsure()])
+    both = Restorer.averaging([unsure(), unsure()])
+    assert_equal(both.predict(*samples()), unsure().predict(*samples()))
+    assert len(both.predict_with_errors(*samples())[1][0])

@@ -304,6 +304,54 @@ def test_gradients_are_clipped(run):
     assert length(0) > 1
 
 
+@pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
+@pytest.mark.parametrize("clip", [0.0, 0.01])
+def test_uncertainty_changes_no_prediction(run, optimizer, clip):
+    sure, unsure = (
+        run(optimizer=optimizer, gradient_clip=clip, uncertainty=uncertainty) for uncertainty in (False, True)
+    )
+    tables = [list(one.epochs()) for one in (sure, unsure)]
+    assert tables[0] == tables[1]
+    added = {name for name in state(unsure) if "spread." in name}
+    assert added and not differing(state(sure), {k: v for k, v in state(unsure).items() if k not in added})
+    fresh = run(optimizer=optimizer, gradient_clip=clip, uncertainty=True)
+    spread, before = unsure.network.spread.state_dict(), fresh.network.spread.state_dict()
+    assert all(not torch.equal(spread[name], before[name]) for name in spread)
+
+
+def test_it_learns_how_far_off_it_is(run, monkeypatch):
+    monkeypatch.setattr(networks.Spread, "START", 3.0)  # far too much
+    sides = photos(16), photos(16, side="validation")
+    for side in sides:
+        side.images[::2], side.train_images[::2] = 90, 90  # nothing to restore in these
+    learned = run(*sides, uncertainty=True, epochs=40, weight_average=0.9, learning_rate=1e-2)
+    list(learned.epochs())
+    samples = learned.samples
+    predictions, expected = learned.restorer().predict_with_errors(samples.pixelated, samples.areas)
+    expected = [float(np.sqrt(np.square(size).mean())) for size in expected]
+    observed = [
+        float(np.sqrt(np.square(p - t.astype(float)).mean())) for p, t in zip(predictions, samples.targets, strict=True)
+    ]
+    assert max(expected[::2]) < 0.5 * np.mean(expected[1::2])
+    assert np.mean(expected[1::2]) == pytest.approx(np.mean(observed[1::2]), rel=0.3)
+
+
+def test_the_least_surprising_expectation_is_the_mean_square():
+    errors = torch.tensor([0.0, 0.0, 0.0, 8.0])  # far from normal
+    expected = [float(training.surprise(errors, torch.full((4,), size))) for size in (3.0, 3.9, 4.0, 4.1, 5.0)]
+    assert min(expected) == expected[2]
+
+
+def test_a_model_without_uncertainty_can_start_one_with_it_and_the_other_way_round(run, tmp_path):
+    for before in (False, True):
+        first = run(uncertainty=before)
+        list(first.epochs())
+        settings, sides = TrainSettings(**TINY | {"uncertainty": not before}), (photos(10), photos(5))
+        second = Run(settings, PIXELATION, *sides, tmp_path / "more", init=first.restorer())
+        shared = [name for name in second.network.state_dict() if "spread." not in name]
+        assert all(torch.equal(second.network.state_dict()[name], first.best[name]) for name in shared)
+
+
 def test_a_diverging_run_says_what_helps(run):
     with pytest.raises(DepixelError, match=r"step \d+.*train.learning_rate than 1e\+12.*gradient_clip") as error:
         list(

@@ -1,0 +1,129 @@
+"""Does training on the photos that `depixel suggest` picks beat training on as many picked at random?
+
+    python benchmarks/suggest.py --photos ../shared/photos
+
+Splits the photos of every fifth archive as the pipeline does, trains a small network on a few photos of the training
+side, lets it pick among the others, and trains it anew: on the first alone, on these and the picks, on these and as
+many at random; each with several seeds, the random ones with several draws. All trainings see equally many samples.
+Prints the ratios on the test side, and the differences with their 95 % intervals over the choice of test photos, of the
+squared errors' means over the trainings.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is installed
+
+from depixel import evaluation, suggestion  # noqa: E402
+from depixel.baselines import Identity  # noqa: E402
+from depixel.batches import NO_IMAGES, Photos, Samples, fixed_samples  # noqa: E402
+from depixel.pixelation import PixelationSettings  # noqa: E402
+from depixel.prepared import load_index  # noqa: E402
+from depixel.restoration import Restorer  # noqa: E402
+from depixel.training import Run, TrainSettings  # noqa: E402
+
+PIXELATION = PixelationSettings()
+EVERY = 5
+
+
+def some(photos: Photos, chosen: np.ndarray) -> Photos:
+    return Photos(photos.images, NO_IMAGES, photos.rows[chosen], photos.ids[chosen])
+
+
+class Trial:
+    """Trainings of one size, scored on the same test photos."""
+
+    def __init__(self, folder: Path, width: int, samples: int):
+        self.width, self.samples = width, samples
+        data = folder / "data/prepared", folder / "data/split.csv"
+        self.pool, validation, self.test = (Photos.load(*data, side) for side in ("train", "validation", "test"))
+        self.validation = validation.first(8)  # the last weights count, not the best
+        self.truth: Samples = fixed_samples(self.test, PIXELATION, ["test 0", "test 1"])
+        index = load_index(folder / "data/prepared/index.csv")
+        self.names = [(index[row].contributor, index[row].name) for row in self.test.rows]
+
+    def train(self, chosen: np.ndarray, seed: int) -> Restorer:
+        """A model of these photos of the training side."""
+        settings = TrainSettings(
+            width=self.width, epochs=self.samples / len(chosen), crop=0, weight_average=0.99, seed=seed
+        )
+        run = Run(settings, PIXELATION, some(self.pool, chosen), self.validation, Path("unused"), float("inf"))
+        run._checkpoint = lambda: False  # nothing to go on from
+        for _ in run.epochs():
+            pass
+        return Restorer(run.average, run.configuration, run.device)
+
+    def errors(self, restorer: Restorer) -> np.ndarray:
+        """(N,) the squared errors of the test samples."""
+        predictions = restorer.predict(self.truth.pixelated, self.truth.areas)
+        return evaluation.squared_errors(predictions, self.truth.targets)
+
+    def table(self, errors: list[np.ndarray], identity: np.ndarray) -> pd.DataFrame:
+        return evaluation.sample_table(self.names, self.truth.areas, np.mean(errors, axis=0), identity)
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--photos", "raw", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs.")
+@click.option("--start", default=60, show_default=True, help="Photos that are there at first.")
+@click.option("--add", default=60, show_default=True, help="Photos that are picked.")
+@click.option("--pool", default=1000, show_default=True, help="Photos to pick from.")
+@click.option("--draws", default=3, show_default=True, help="Trainings of each kind.")
+@click.option("--width", default=8, show_default=True)
+@click.option("--samples", default=6000, show_default=True, help="That each training sees.")
+@click.option("--seed", default=0, show_default=True, help="Of the photos at first and of the random picks.")
+def main(raw: Path, start: int, add: int, pool: int, draws: int, width: int, samples: int, seed: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "params.yaml").write_text("prepare: {train_size: 0}\n", encoding="utf-8")
+        (Path(folder) / "raw").mkdir()
+        for archive in sorted(raw.resolve().glob("*.zip"))[::EVERY]:
+            (Path(folder) / "raw" / archive.name).symlink_to(archive)
+        for stage in ("validate", "prepare", "split"):
+            arguments = ["--raw", "raw"] if stage != "split" else []
+            command = [sys.executable, "-m", f"stages.{stage}", *arguments]
+            environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+            subprocess.run(command, cwd=folder, check=True, env=environment, stdout=subprocess.DEVNULL)
+        measure(Trial(Path(folder), width, samples), start, add, pool, draws, seed)
+
+
+def measure(trial: Trial, start: int, add: int, pool: int, draws: int, seed: int) -> None:
+    """Train and print."""
+    order = np.random.default_rng(seed).permutation(len(trial.pool))
+    first, others = order[:start], order[start : start + pool]
+    first_model = trial.train(first, seed)
+    known = trial.pool.images[trial.pool.rows[first]]
+    picks = suggestion.suggest(first_model, some(trial.pool, others), known, PIXELATION, add)
+    picked = np.concatenate([first, others[[pick.number for pick in picks]]])
+    print(f"{start} photos at first, {add} picked from {len(others)}, {trial.samples} samples, {draws} trainings each")
+
+    errors: dict[str, list[np.ndarray]] = {"first": [], "picked": [], "random": []}
+    for draw in range(draws):
+        at_random = np.random.default_rng([seed, draw]).choice(others, add, replace=False)
+        chosen = {"first": first, "picked": picked, "random": np.concatenate([first, at_random])}
+        for name, photos in chosen.items():
+            errors[name].append(trial.errors(trial.train(photos, seed + draw)))
+    identity = trial.errors(Restorer(Identity(), first_model.configuration, first_model.device))
+    tables = {name: trial.table(of, identity) for name, of in errors.items()}
+    for name, of in errors.items():
+        alone = [evaluation.score(trial.table([error], identity))["ratio_mean"] for error in of]
+        print(f"{name}: ratio_mean of each training {', '.join(f'{ratio:.4f}' for ratio in alone)}")
+    for difference in (("picked", "random"), ("random", "first")):
+        spread = evaluation.intervals(tables, difference)
+        shown = spread if difference == ("picked", "random") else spread.tail(1)
+        for row in shown.to_dict("records"):
+            told = (
+                f"{ratio} {row[ratio]:+.4f} [{row[f'{ratio}_low']:+.4f}, {row[f'{ratio}_high']:+.4f}]"
+                for ratio in evaluation.RATIOS
+            )
+            print(f"{row['model']:16}", *told)
+
+
+if __name__ == "__main__":
+    main()
