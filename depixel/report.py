@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import NamedTuple
 
 import jinja2
 import numpy as np
@@ -15,7 +16,7 @@ import yaml
 from markupsafe import Markup
 from PIL import Image
 
-from depixel import evaluation, plots, snapshots
+from depixel import evaluation, experiments, inspection, plots, snapshots
 from depixel.batches import Photos
 from depixel.blocks import Blocks
 from depixel.comparison import WORKSPACE, compare, read_samples
@@ -55,6 +56,7 @@ def report(progress: Callable[[str], object] = lambda part: None) -> str:
     """
     samples = read_samples(WORKSPACE)
     comparison = _table(COMPARISON)
+    chosen = _chosen(samples)
     page = {}
     parts = {
         "head": lambda: _head(samples, comparison),
@@ -62,7 +64,8 @@ def report(progress: Callable[[str], object] = lambda part: None) -> str:
         "runs": lambda: _runs(comparison),
         "changes": lambda: _changes(samples),
         "classes": lambda: _classes(samples),
-        "restorations": lambda: _restorations(samples),
+        "restorations": lambda: _restorations(samples, chosen),
+        "inside": lambda: _inside(chosen),
         "training": _training,
         "data": _data,
         "again": _again,
@@ -148,7 +151,9 @@ def _runs(comparison: pd.DataFrame) -> dict:
             runs.append({"label": f"{commit} {date}", "commit": commit, "date": date, "subject": subject, **row})
     runs = runs[:RUNS]
     table = pd.DataFrame(runs)
+    recorded = experiments.read_table()
     return {
+        "recorded": experiments.readable(recorded, by="ratio_mean").to_dict("records"),
         "plot": Markup(  # noqa: S704
             plots.ranges(table["label"].tolist(), table, "ratio_mean", "runs", [True] + [False] * (len(table) - 1))
         ),
@@ -312,21 +317,28 @@ def _with_intervals(samples: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
 # -- pictures ----------------------------------------------------------------------------------------------------------
 
 
-def _restorations(samples: pd.DataFrame) -> list[dict]:
-    """The best, the median and the worst test samples by their ratio, restored anew: of those with much to restore."""
+class _Chosen(NamedTuple):
+    """Test samples to look at: best, median or worst; the numbers of their rows; pixelated pictures, areas, truths."""
+
+    kinds: list[str]
+    rows: np.ndarray
+    pixelated: np.ndarray
+    areas: np.ndarray
+    truths: np.ndarray
+
+
+def _chosen(samples: pd.DataFrame) -> _Chosen:
+    """The best, the median and the worst test samples by their ratio: of those with much to restore."""
     index = load_index(PREPARED / "index.csv")
     images = load_images(PREPARED / "images.npy", len(index))
     rows = {path_of(photo.contributor, photo.name): number for number, photo in enumerate(index)}
-    pixels = (samples["width"] * samples["height"]).to_numpy()
-    rmse, left = (
-        np.sqrt(samples[column].to_numpy() / pixels) for column in ("squared_error", "identity_squared_error")
-    )
+    restored, left = _rmse(samples, "squared_error"), _rmse(samples, "identity_squared_error")
     hard = np.flatnonzero((left >= np.median(left)) & (left > 0))
-    order = hard[np.argsort(rmse[hard] / left[hard], kind="stable")]
+    order = hard[np.argsort(restored[hard] / left[hard], kind="stable")]
     middle = max(len(order) // 2 - SHOWN // 2, 0)
     kinds = {"best": order[:SHOWN], "median": order[middle : middle + SHOWN], "worst": order[::-1][:SHOWN]}
-    chosen = [(kind, number) for kind, numbers in kinds.items() for number in numbers]
-    table = samples.iloc[[number for _, number in chosen]]
+    chosen = np.concatenate(list(kinds.values()))
+    table = samples.iloc[chosen]
     areas = table[["x", "y", "width", "height", "block_size"]].to_numpy(np.int64)
     try:
         truths = np.stack([images[rows[path_of(*photo)]] for photo in table[evaluation.PHOTO].to_numpy()])
@@ -334,26 +346,56 @@ def _restorations(samples: pd.DataFrame) -> list[dict]:
         raise DepixelError(f"{PREPARED.as_posix()}: not the photos that were scored. Run `dvc repro`") from None
     blocks = Blocks(torch.from_numpy(areas), *truths.shape[1:])
     pixelated = blocks.pixelate(torch.from_numpy(truths).float()[:, None])[:, 0].byte().numpy()
+    named = [kind for kind, numbers in kinds.items() for _ in numbers]
+    return _Chosen(named, chosen, pixelated, areas, truths)
+
+
+def _rmse(samples: pd.DataFrame, column: str) -> np.ndarray:
+    return np.sqrt(samples[column].to_numpy() / (samples["width"] * samples["height"]).to_numpy())
+
+
+def _restorations(samples: pd.DataFrame, chosen: _Chosen) -> list[dict]:
+    """The chosen samples, restored anew."""
     how = read_section("params.yaml", "predict", PredictSettings)
-    predictions = Restorer.load(MODEL).predict(pixelated, areas, how.views, projection=how.projection)
-    targets = [truth[unknown] for truth, unknown in zip(truths, blocks.unknown[:, 0].numpy(), strict=True)]
-    errors = evaluation.squared_errors(predictions, targets)
+    predictions = Restorer.load(MODEL).predict(chosen.pixelated, chosen.areas, how.views, projection=how.projection)
+    unknown = Blocks(torch.from_numpy(chosen.areas), *chosen.truths.shape[1:]).unknown[:, 0].numpy()
+    targets = [truth[here] for truth, here in zip(chosen.truths, unknown, strict=True)]
+    table = samples.iloc[chosen.rows]
+    errors, known = evaluation.squared_errors(predictions, targets), table["squared_error"].to_numpy()
     # another machine's arithmetic may move single pixels by a gray level
-    if (np.abs(errors - table["squared_error"]) > 0.05 * table["squared_error"] + areas[:, 2] * areas[:, 3]).any():
+    if (np.abs(errors - known) > 0.05 * known + chosen.areas[:, 2] * chosen.areas[:, 3]).any():
         raise DepixelError(f"{METRICS.as_posix()}/samples.csv: not of {MODEL.as_posix()}. Run `dvc repro`")
+    restored, left = _rmse(table, "squared_error"), _rmse(table, "identity_squared_error")
+    side = chosen.truths.shape[1]
     return [
         {
             "kind": kind,
-            "panels": [
-                _png(panel) for panel in (pixelated[i], fill(pixelated[i], areas[i], predictions[i]), truths[i])
-            ],
-            "box": [f"{100 * length / truths.shape[1]:.2f}%" for length in areas[i, :4]],
-            "block_size": int(areas[i, 4]),
-            "rmse": f"{rmse[number]:.1f}",
-            "identity": f"{left[number]:.1f}",
+            "panels": [_png(pixelated), _png(fill(pixelated, area, prediction)), _png(truth)],
+            "box": [f"{100 * length / side:.2f}%" for length in area[:4]],
+            "block_size": int(area[4]),
+            "rmse": f"{restored[i]:.1f}",
+            "identity": f"{left[i]:.1f}",
         }
-        for i, (kind, number) in enumerate(chosen)
+        for i, (kind, pixelated, area, prediction, truth) in enumerate(
+            zip(chosen.kinds, chosen.pixelated, chosen.areas, predictions, chosen.truths, strict=True)
+        )
     ]
+
+
+def _inside(chosen: _Chosen) -> dict:
+    """Which pixels the first of the best and of the median restorations came from, if Captum is there; the filters."""
+    restorer = Restorer.load(MODEL, "cpu")
+    panels = []
+    for kind in ("best", "median"):
+        i = chosen.kinds.index(kind)
+        sample = inspection.Sample(chosen.pixelated[i], chosen.areas[i], chosen.truths[i], kind)
+        try:
+            values = inspection.attribution(restorer, sample)
+        except DepixelError:
+            break
+        panels.append({"kind": kind, "picture": _png(inspection.attribution_panel(sample, values))})
+    filters = inspection.filters_picture(inspection.first_filters(restorer.network), restorer.network.PLANES)
+    return {"panels": panels, "filters": _png(np.asarray(filters))}
 
 
 def _png(image: np.ndarray) -> str:
@@ -392,7 +434,12 @@ def _training() -> dict:
     }
     if log:
         facts["speed here"] = f"{log['samples_per_second']:.0f} samples/s, {log['memory_bytes'] / 1e9:.2f} GB"
-    return {"plot": Markup(plots.curves(table, lines, "training")), "facts": facts}  # noqa: S704
+    calibration = METRICS / "calibration.csv"
+    return {
+        "plot": Markup(plots.curves(table, lines, "training")),  # noqa: S704
+        "facts": facts,
+        "calibration": _table(calibration).round(3).to_dict("records") if calibration.is_file() else [],
+    }
 
 
 def _data() -> dict:
@@ -411,7 +458,9 @@ def _data() -> dict:
         "snapshot": snapshot,
         "photos": [_png(np.asarray(training.images[row])) for row in chosen],
         "copies": _file(METRICS / "copies.png") if sides.get("copy", {}).get("photos") else "",
-        "findings": read_json(analysis).get("findings", []) if analysis.is_file() else [],
+        "findings": read_json(analysis)["findings"] if analysis.is_file() else [],
+        "clusters": _file(METRICS / "clusters.png"),
+        "odd": _file(METRICS / "findings.png"),
     }
 
 
