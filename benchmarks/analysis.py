@@ -22,7 +22,6 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]  # the library beside this file, whatever is installed
 
 import data  # noqa: E402
-
 from depixel import analysis, features, prepared  # noqa: E402
 
 
