@@ -178,7 +178,7 @@ def _odd(result: Analysis, settings: AnalyzeSettings, larger: int) -> Iterator[F
         sides = ", ".join(
             f"{_percent(result.are[name][photos.side == side].mean())} of {side}" for side in _sides(photos)
         )
-        error = _percent(hidden[chosen.index].sum() / hidden.sum())
+        error = _percent(hidden[chosen.index].sum() / max(hidden.sum(), 1e-9))
         clearest = chosen.sort_values([kind.clearest, "path"], ascending=[kind.ascending, True], kind="stable")
         yield Finding(
             f"{_number(len(chosen), 'photo', 'is', 'are')} {kind.what}: {sides}; {error} of the squared error that "
@@ -240,11 +240,12 @@ def _outstanding(result: Analysis) -> Iterator[Finding]:
         photos = result.photos
         shown = list(grouped)[:EXAMPLES]
         total = photos.contributor.nunique()
-        told = result.told_apart
-        told = told and (
-            f": of {_percent(told['accuracy'])} of all photos a classifier can tell whose they are, by chance of "
-            f"{_percent(told['chance'])}"
-        )
+        told = ""
+        if apart := result.told_apart:
+            told = (
+                f": of {_percent(apart['accuracy'])} of all photos a classifier can tell whose they are, by chance of "
+                f"{_percent(apart['chance'])}"
+            )
         yield Finding(
             f"{len(grouped)} of {total} contributors stand out from all others{told}.",
             "A batch effect: a camera, an app or a way of choosing that only they have. In training a network may take "

@@ -1,4 +1,4 @@
-"""Stage: what the photos are like, which are odd, what is missing."""
+"""After stage 3: find out what the photos are like, which are odd, and what is missing."""
 
 from pathlib import Path
 

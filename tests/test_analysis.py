@@ -339,6 +339,8 @@ def test_contributors_that_stand_out_are_told_with_what_is_special():
     assert finding.contributors[0]["contributor"] == "k05"
     assert "JPEG quality 60, others 85" in finding.contributors[0]["is"]
     assert "1 of 24 contributors" in finding.what and "5 %" in finding.what and len(finding.photos) == 1
+    (finding,) = told(photos, outstanding=analysis.outstanding(photos))
+    assert finding.what == "1 of 24 contributors stand out from all others."
 
 
 def test_what_training_lacks():
