@@ -815,7 +815,7 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
         named = zip(suggestion.Suggestion._fields[1:], (round(value, 4) for value in values), strict=True)
         rows.append({"photo": names[number], **dict(named)})
     if as_json:
-        click.echo(json.dumps(rows))
+        click.echo(json.dumps([{key: None if value != value else value for key, value in row.items()} for row in rows]))
         return
     width = max(len(row["photo"]) for row in rows)
     click.echo(f"     {'photo':{width}}" + "".join(f"{key:>14}" for key in list(rows[0])[1:]))

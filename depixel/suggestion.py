@@ -2,7 +2,6 @@
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from PIL import Image
 from scipy.fft import dctn
 from scipy.spatial.distance import cdist
 
-from depixel.batches import NO_IMAGES, Photos, Samples, fixed_samples
+from depixel.batches import NO_IMAGES, Photos, fixed_batch, fixed_samples
 from depixel.blocks import Blocks, cut_windows, turn, turn_back
 from depixel.pictures import contact_sheet, error_picture, fill
 from depixel.pixelation import PixelationSettings, photo_ids
@@ -70,10 +69,7 @@ def suggest(
         pixelation: of the areas that are tried. count: how many to choose.
         progress: wraps the iteration over batches, for a progress bar.
     """
-    samples = fixed_samples(photos, pixelation, [f"suggest {k}" for k in range(AREAS)])
-    disagreed, error, identity = (
-        np.sqrt(squares.reshape(AREAS, -1).mean(axis=0)) for squares in _squares(restorer, samples, progress)
-    )
+    disagreed, error, identity = map(np.sqrt, _squares(restorer, photos, pixelation, progress))
     candidates = np.sort(np.argsort(-disagreed, kind="stable")[:MOST_CANDIDATES])
     described, of_known = describe(photos.images[photos.rows[candidates]], known)
     chosen = facility_location(disagreed[candidates], described, of_known, count)
@@ -85,24 +81,24 @@ def suggest(
     return found
 
 
-def _squares(restorer: Restorer, samples: Samples, progress: Callable[[Iterable], Iterable]) -> tuple[np.ndarray, ...]:
-    """Mean squares over each sample's pixels, (N,) each: the views' variance, error of their mean, identity's error."""
-    device = restorer.device
-    most = [int(window_side(side)) for side in samples.areas[:, 2:4].max(axis=0)]
-    found = []
-    for start in progress(range(0, len(samples.areas), BATCH)):
-        part = slice(start, start + BATCH)
-        areas = torch.from_numpy(samples.areas[part]).to(device)
-        window = partial(cut_windows, areas=areas, width=most[0], height=most[1])
-        truth, within = window(torch.from_numpy(samples.images[part]).float()[:, None].to(device))
-        pixelated, _ = window(torch.from_numpy(samples.pixelated[part]).float()[:, None].to(device))
+def _squares(
+    restorer: Restorer, photos: Photos, pixelation: PixelationSettings, progress: Callable[[Iterable], Iterable]
+) -> list[np.ndarray]:
+    """Mean squares over each photo's areas, (N,) each: the views' variance, error of their mean, identity's error."""
+    sides = [int(window_side(extent[1])) for extent in (pixelation.width, pixelation.height)]
+    parts = [np.arange(start, min(start + BATCH, len(photos))) for start in range(0, len(photos), BATCH)]
+    sums, pixels = np.zeros((3, len(photos))), np.zeros(len(photos))
+    for stream, chosen in progress([(f"suggest {k}", part) for part in parts for k in range(AREAS)]):
+        images, areas = (tensor.to(restorer.device) for tensor in fixed_batch(photos, chosen, pixelation, stream))
+        truth, within = cut_windows(images, areas, *sides)
         blocks = Blocks(within, *truth.shape[2:])
+        pixelated = blocks.pixelate(truth)
         with torch.inference_mode():
             views = views_of(restorer, pixelated, blocks)
-        pixels = blocks.unknown.sum(dim=(1, 2, 3))
         squares = views.var(dim=0, correction=0), (views.mean(dim=0) - truth).square(), (pixelated - truth).square()
-        found.append([(square.sum(dim=(1, 2, 3)) / pixels).cpu().numpy() for square in squares])
-    return tuple(np.concatenate(of) for of in zip(*found, strict=True))
+        sums[:, chosen] += [square.sum(dim=(1, 2, 3)).cpu().numpy() for square in squares]
+        pixels[chosen] += blocks.unknown.sum(dim=(1, 2, 3)).cpu().numpy()
+    return list(sums / pixels)
 
 
 def new_photos(prepared: str | Path) -> tuple[Photos, list[str]]:
@@ -178,8 +174,8 @@ def _powers(images: np.ndarray) -> np.ndarray:
     """(N, 64) float64."""
     side = images.shape[-1] // 8 * 8
     found = [
-        np.square(dctn(image[:side, :side].reshape(side // 8, 8, side // 8, 8), axes=(1, 3), norm="ortho"))
-        for image in images.astype(np.float64)
+        np.square(dctn(image[:side, :side].reshape(side // 8, 8, side // 8, 8) * 1.0, axes=(1, 3), norm="ortho"))
+        for image in images
     ]
     return np.log(np.reshape([power.mean(axis=(0, 2)) for power in found], (-1, 64)) + 1)
 
