@@ -44,11 +44,14 @@ def read(path: Path) -> dict:
         DepixelError: it cannot be read, or is not YAML.
     """
     try:
-        return YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise DepixelError(f"{path}: cannot be read ({error.strerror}). Run from the project's folder") from error
     except Exception as error:  # ruamel's errors and those of the encoding
         raise DepixelError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise DepixelError(f"{path}: sections with settings are expected, it holds {content!r}")
+    return content
 
 
 def with_values(content: dict, values: dict[str, object], name: str) -> dict:
@@ -80,6 +83,8 @@ def use_preset(name: str) -> dict[str, object]:
     known = presets()
     if name not in known:
         raise DepixelError(f"{name}: no preset; {PRESETS} has {', '.join(known)}")
+    if not isinstance(known[name], dict) or not all(isinstance(keys, dict) for keys in known[name].values()):
+        raise DepixelError(f"{PRESETS}, {name}: sections with settings are expected, it holds {known[name]!r}")
     values = {f"{section}.{key}": value for section, keys in known[name].items() for key, value in keys.items()}
     with_values(read(PARAMS), values, f"{PRESETS}, {name}")
     yaml_file = YAML()

@@ -169,7 +169,8 @@ def test_stopped_and_killed_it_goes_on_and_leaves_experiments(folder, monkeypatc
     again = run(*SWEEP, cwd=folder, code=1)  # only what had failed
     assert again.stdout == done.stdout and notes(folder) == trained
     assert again.stderr.splitlines() == ["list-width=13: goes on", "list-width=13: failed: training diverged"]
-    (folder / "params.yaml").write_text("{}", encoding="utf-8")
+    with (folder / "params.yaml").open("a", encoding="utf-8") as file:
+        file.write("# edited\n")
     assert "params.yaml: changed since the last commit" in run(*SWEEP, cwd=folder, code=1).stderr
 
 
