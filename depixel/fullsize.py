@@ -47,12 +47,12 @@ _LOOKED_AT = 2048  # pixels a side of a large area, to see whether it is pixelat
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Of Rec. 709, from R'G'B' as stored: the mean of a block's luminance is then the luminance of its mean color."""
 
-Trust = Literal["exact", "rounded", "loose"]
 COLOR_STEPS = 16
 """Of the smooth interpolation of colors (`Blocks.smooth`)."""
 
-LOOSE = 4.0
-"""By how many gray levels of 0..255 a block's value may be off, loosely trusted."""
+Trust = Literal["exact", "rounded", "linear"]
+"""What the value of a block is: the truncated mean of its pixels, their mean give or take half a level, or the same
+of their mean in linear light (sRGB)."""
 
 Picture = TypeVar("Picture", np.ndarray, Image.Image)
 
@@ -76,7 +76,7 @@ def restore(
     image: Picture,
     areas: Sequence[Sequence[int | None]],
     views: Literal[1, 2, 8] = 1,
-    trust: Trust | None = None,
+    trust: Trust = "rounded",
 ) -> Picture:
     """See `depixel.restoration.Restorer.restore`."""
     if isinstance(image, Image.Image):
@@ -89,7 +89,7 @@ def restore(
         raise DepixelError(
             f"a picture is (H, W) or (H, W, 2, 3 or 4) of uint8 or uint16, not {image.shape} of {image.dtype}"
         )
-    tiles = [tile for area in resolve(image, areas) for tile in _tiles(_Shown(image, area, trust), image.shape)]
+    tiles = [tile for area in resolve(image, areas) for tile in _tiles(_Shown(area, trust), image.shape)]
     restored = image.copy()
     tiles.sort(key=lambda tile: tile.side)
     for side, of_side in groupby(tiles, key=lambda tile: tile.side):
@@ -99,6 +99,24 @@ def restore(
             for tile, window in zip(batch, _predict(restorer, image, batch, views), strict=True):
                 tile.write(restored, image, window)
     return restored
+
+
+def pixelate(image: np.ndarray, areas: Sequence[Sequence[int]]) -> np.ndarray:
+    """A copy of a picture with each block of the areas overwritten by its rounded mean; alpha stays.
+
+    Args:
+        image: as `restore` takes it. areas: x, y, width, height and block size of each; they may overlap.
+
+    Raises:
+        DepixelError: an area is not inside the picture, or a block not of 2 to 200 pixels.
+    """
+    pixelated = image.copy()
+    colors = _colors(pixelated)
+    for given in areas:
+        area = _checked(Area(*given), *colors.shape[1::-1])
+        part = colors[area.y : area.y + area.height, area.x : area.x + area.width]
+        part[:] = spread(block_means(part, area.block_size).round(), area.block_size, part.shape[:2])
+    return pixelated
 
 
 def resolve(image: np.ndarray, areas: Sequence[Sequence[int | None]]) -> list[Area]:
@@ -121,7 +139,9 @@ def resolve(image: np.ndarray, areas: Sequence[Sequence[int | None]]) -> list[Ar
     for one, other in combinations(resolved, 2):
         across = one.x < other.x + other.width and other.x < one.x + one.width
         if across and one.y < other.y + other.height and other.y < one.y + one.height:
-            raise DepixelError(f"the areas {_named(one)} and {_named(other)} overlap: each pixel is in one area at most")
+            raise DepixelError(
+                f"the areas {_named(one)} and {_named(other)} overlap: each pixel is in one area at most"
+            )
     return resolved
 
 
@@ -183,33 +203,49 @@ class _Shown:
 
     Attributes:
         area: with its block size. step: pixels of the picture in a working pixel, along each axis. block: working
-            pixels of a block. trust: as given, or what fits: "loose" where blocks have noise, else "rounded".
+            pixels of a block. trust: what the values of its blocks are.
     """
 
-    def __init__(self, image: np.ndarray, area: Area, trust: Trust | None):
-        self.area, size = area, area.block_size
+    def __init__(self, area: Area, trust: Trust):
+        self.area, self.trust, size = area, trust, area.block_size
         self.block = SMALL if size < SMALL else size if size <= LARGE else SCALED
         self.step = Fraction(size, self.block)
-        if trust is None:
-            seen = _gray_levels(_colors(image), area, _LOOKED_AT)
-            flat = np.array_equal(seen, spread(seen[::size, ::size], size, seen.shape[:2]))
-            trust = "rounded" if flat else "loose"
-        self.trust: Trust = trust
 
-    def means(self, colors: np.ndarray, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def values(self, colors: np.ndarray, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What is known of the true means of the blocks in a part of the area that begins with whole blocks.
 
         Returns:
             (rows, columns, C) float64, stored levels: the least, the likeliest and the greatest mean of each block.
         """
         part = colors[self.area.y :, self.area.x :][rows, columns]
-        shown = block_means(part, self.area.block_size)
+        shown = block_means(part, self.area.block_size)  # a JPEG's blocks are noisy
         if self.trust == "exact":
             count = block_counts(*part.shape[:2], self.area.block_size)[:, :, None]
             slack = (count - 1) / count
             return shown, shown + slack / 2, shown + slack
-        off = LOOSE * _scale(colors) if self.trust == "loose" else 0.5
-        return shown - off, shown, shown + off
+        return shown - 0.5, shown, shown + 0.5
+
+    def project(self, values: np.ndarray, least: np.ndarray, most: np.ndarray, white: int) -> np.ndarray:
+        """Move the blocks of a prediction (h, w, C) to where they would show a value between `least` and `most`."""
+        size, shape = self.area.block_size, values.shape[:2]
+        for _ in range(3 if self.trust == "linear" else 1):  # which is no mean, but nearly: three steps are enough
+            if self.trust == "linear":
+                shows = white * _encoded(block_means(_linear(values / white), size))
+            else:
+                shows = block_means(values, size)
+            values = values + spread(shows.clip(least, most) - shows, size, shape)
+        return values
+
+
+def _linear(values: np.ndarray) -> np.ndarray:
+    """sRGB values 0..1, as stored, in linear light."""
+    values = values.clip(0, 1)
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def _encoded(light: np.ndarray) -> np.ndarray:
+    """Undo `_linear`."""
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
 class _Span(NamedTuple):
@@ -278,7 +314,7 @@ class _Tile(NamedTuple):
         planes = _resampled(colors, self.shown.step, (area.x, area.y), (x.start, y.start), self.side)
         rows = self._part(y, area.height, y.first, y.last)
         columns = self._part(x, area.width, x.first, x.last)
-        means = self.shown.means(colors, rows, columns)[1] / _scale(image)
+        means = self.shown.values(colors, rows, columns)[1] / _scale(image)
         left, top, width, height, block = self.within()
         inside = spread(means, block, (height, width))
         planes[:, top : top + height, left : left + width] = np.moveaxis(inside, 2, 0)
@@ -298,11 +334,10 @@ class _Tile(NamedTuple):
             how = Image.Resampling.BICUBIC if step > 1 else Image.Resampling.BOX
             taken = [np.asarray(Image.fromarray(plane).resize((width, height), how, box)) for plane in window]
         values = np.stack(list(taken), axis=2).astype(np.float64) * _scale(image)
-        least, _, most = self.shown.means(_colors(image), rows, columns)
-        means = block_means(values, area.block_size)
-        values += spread(means.clip(least, most) - means, area.block_size, (height, width))
-        values = values.clip(0, np.iinfo(image.dtype).max).round()
-        _colors(restored)[area.y :, area.x :][rows, columns] = values
+        least, _, most = self.shown.values(_colors(image), rows, columns)
+        white = np.iinfo(image.dtype).max
+        values = self.shown.project(values, least, most, white)
+        _colors(restored)[area.y :, area.x :][rows, columns] = values.clip(0, white).round()
 
 
 def _tiles(shown: _Shown, shape: tuple[int, ...]) -> Iterator[_Tile]:

@@ -301,7 +301,7 @@ class Restorer:
         image: "Picture",
         areas: Sequence[Sequence[int | None]],
         views: Literal[1, 2, 8] = 1,
-        trust: Literal["exact", "rounded", "loose"] | None = None,
+        trust: Literal["exact", "rounded", "linear"] = "rounded",
     ) -> "Picture":
         """Restore the pixelated areas of a picture as it comes: of any size, gray or color.
 
@@ -314,9 +314,9 @@ class Restorer:
                 of the mode L, LA, RGB, RGBA or I;16, with its pixels as they are stored. It is not changed.
             areas: x, y, width, height and block size of each, pixels; without the block size it is found.
             views: how many turned views of the picture to average the predictions of.
-            trust: what a block's value says of the mean of its pixels: "exact", truncated as in the challenge;
-                "rounded", half a level more or less; "loose", 4 gray levels more or less, for JPEGs and unknown tools.
-                None: "rounded" for areas whose blocks are of one value, else "loose".
+            trust: what the value of a block is: "exact", the truncated mean of its pixels, as in the challenge;
+                "rounded", their mean give or take half a level; "linear", the same of their mean in linear light.
+                Where it is not known, "rounded" costs least.
 
         Returns:
             A new picture of the same kind, shape and dtype; pixels outside the areas, and alpha, as they were.
