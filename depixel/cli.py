@@ -97,8 +97,8 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print one line 
     type=click.Choice(["exact", "rounded", "linear"]),
     default="rounded",
     show_default=True,
-    help="What the value of a block is: the mean of its pixels, truncated as in the challenge, or rounded; or their mean "
-    "in linear light, as in GIMP.",
+    help="What the value of a block is: the mean of its pixels, truncated as in the challenge, or rounded; or their "
+    "mean in linear light, as in GIMP.",
 )
 @click.option("--compare", "sheet", type=_path(dir_okay=False), help="Also draw the areas before and after, as a PNG.")
 @_over

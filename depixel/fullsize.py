@@ -7,7 +7,7 @@ other sizes are restored at the scale at which they have 4 or 8 pixels. Only win
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import combinations, groupby
+from itertools import combinations, groupby, pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from depixel.blocks import Blocks
 from depixel.errors import DepixelError
@@ -49,6 +50,11 @@ LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 COLOR_STEPS = 16
 """Of the smooth interpolation of colors (`Blocks.smooth`)."""
+
+NEAR = 17
+"""The neighbourhood in which colors are compared with luminance, working pixels a side."""
+FLAT = 10.0
+"""Where luminance varies much less than this (gray levels) near by, all channels change alike."""
 
 Trust = Literal["exact", "rounded", "linear"]
 """What the value of a block is: the truncated mean of its pixels, their mean give or take half a level, or the same
@@ -279,10 +285,10 @@ def _spans(extent: int, block: int, before: int, after: int) -> list[_Span]:
     stretch = extent + tail - side + head  # from the first window's begin to the last one's
     count = ceil(stretch / (side - 2 * MARGIN - block))
     starts = [-head] + [-(-(stretch * k // count - head) // block) * block for k in range(1, count + 1)]
-    cuts = [0, *((b + a + side) // (2 * block) * block for a, b in zip(starts, starts[1:], strict=False)), extent]
+    cuts = [0, *((b + a + side) // (2 * block) * block for a, b in pairwise(starts)), extent]
     return [
         _Span(start, side, max(start, 0), extent if extent <= start + side else (start + side) // block * block, *cut)
-        for start, *cut in zip(starts, cuts, cuts[1:], strict=False)
+        for start, cut in zip(starts, pairwise(cuts), strict=True)
     ]
 
 
@@ -376,8 +382,8 @@ def _resampled(
 def _predict(restorer: "Restorer", image: np.ndarray, tiles: list[_Tile], views: Literal[1, 2, 8]) -> np.ndarray:
     """(B, C, height, width) float32, 0..255: the restored windows of tiles that are of one size.
 
-    The network predicts the luminance. Colors are interpolated smoothly, and the luminance that they lack or have too
-    much is given to all channels alike: so the mean of a block moves in no channel more than in another.
+    The network predicts the luminance. Colors are interpolated smoothly; what they then lack of the luminance, or have
+    too much, is shared out among them as colors go with luminance near by (`_share`).
     """
     windows = torch.from_numpy(np.stack([tile.window(image) for tile in tiles])).to(restorer.device)
     blocks = Blocks(torch.tensor([tile.within() for tile in tiles], device=restorer.device), *windows.shape[2:])
@@ -392,7 +398,27 @@ def _predict(restorer: "Restorer", image: np.ndarray, tiles: list[_Tile], views:
         smooth = torch.cat(
             [blocks.smooth(channel - lack, COLOR_STEPS) for channel in windows.split(1, dim=1)], dim=1
         )  # (B, 3, height, width)
-        return (smooth + (found - _weighed(smooth, weights))).cpu().numpy()
+        gray = _weighed(smooth, weights)
+        share = _share(smooth, gray)
+        return (smooth + share * (found - gray)).cpu().numpy()
+
+
+def _share(smooth: Tensor, gray: Tensor) -> Tensor:
+    """(B, 3, H, W): by how much each color changes where the luminance changes by 1, in the neighbourhood.
+
+    The slope of their regression on it, as in a guided filter (He et al. 2013): at a red edge, red changes most. The
+    weighed mean of the three is 1.
+    """
+
+    def local(image: Tensor) -> Tensor:
+        for kernel in ((NEAR, 1), (1, NEAR)):
+            image = F.avg_pool2d(image, kernel, 1, [n // 2 for n in kernel], count_include_pad=False)
+        return image
+
+    colors_mean, gray_mean = local(smooth), local(gray)
+    covariance = local(smooth * gray) - colors_mean * gray_mean
+    variance = local(gray * gray) - gray_mean * gray_mean
+    return (covariance + FLAT**2) / (variance + FLAT**2)
 
 
 def _weighed(windows: Tensor, weights: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """Many picture files at once: which they are, where what is made of them goes, and where their areas stand."""
 
-import glob
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -83,12 +82,10 @@ def _pictures(given: str, out: Path) -> Iterator[tuple[Path, Path]]:
     elif path.exists():
         yield path, Path(path.name)
     else:
-        matches = sorted(glob.glob(given, recursive=True)) if glob.has_magic(given) else []
+        matches = [p for p in Path(path.anchor).glob(str(path.relative_to(path.anchor))) if p.is_file()]
         if not matches:
             raise DepixelError(f"{given}: there is no such picture")
-        for match in matches:
-            if Path(match).is_file():
-                yield Path(match), Path(Path(match).name)
+        yield from ((match, Path(match.name)) for match in sorted(matches))
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -145,7 +142,7 @@ def read_areas(picture: Path) -> list[tuple[int, ...]]:
         return _AREAS.validate_python(content["areas"])
     except FileNotFoundError:
         raise DepixelError(
-            f"{picture}: where is it pixelated? Name the area with --area x,y,width,height, or put the areas into {path}"
+            f"{picture}: where is it pixelated? Say so with --area x,y,width,height, or in {path}"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
         raise DepixelError(
