@@ -99,15 +99,16 @@ def _picture(image: Image.Image, data: bytes) -> Picture:
         raise UnreadableError(f"has {image.n_frames} frames or pages; a single picture is needed")
     if image.format not in SUFFIXES.values():
         raise UnreadableError(f"is a {image.format}; save it as PNG, JPEG, WebP or TIFF")
-    turned, exif = orientation(image), image.info.get("exif")
-    if _sixteen_bits(image):
+    deep = _sixteen_bits(image)
+    turned = orientation(image)  # for which a PNG is loaded; a TIFF forgets it when it is
+    if deep:
         with opened(data) as other:
             pixels = _two_halves(image, other)
     else:
         pixels = _pixels(image)
     if image.format != "TIFF":  # these Pillow has turned upright while it loaded them
         pixels = _TURNS[turned](pixels)
-    return Picture(pixels, image.format, turned, _options(image, data, exif, turned))
+    return Picture(pixels, image.format, turned, _options(image, data, turned))
 
 
 def _sixteen_bits(image: Image.Image) -> bool:
@@ -150,7 +151,7 @@ def _pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image)
 
 
-def _options(image: Image.Image, data: bytes, exif: bytes | None, turned: int) -> dict[str, Any]:
+def _options(image: Image.Image, data: bytes, turned: int) -> dict[str, Any]:
     """What `save` must be told to write the picture as it was."""
     info, kept = image.info, {}
     for key in ("icc_profile", "dpi", "comment"):
@@ -166,7 +167,7 @@ def _options(image: Image.Image, data: bytes, exif: bytes | None, turned: int) -
         used = info.get("compression")
         kept["compression"] = used if used in (*_TIFF_LOSSLESS, "raw") else "tiff_adobe_deflate"
         return kept
-    kept |= {"exif": exif} if exif else {}
+    kept |= {"exif": info["exif"]} if info.get("exif") else {}
     if image.format == "PNG":
         texts = PngInfo()
         for name, text in image.text.items():
@@ -176,7 +177,7 @@ def _options(image: Image.Image, data: bytes, exif: bytes | None, turned: int) -
     if image.format == "WEBP":
         return kept | ({"lossless": True, "exact": True} if _lossless_webp(data) else {"quality": 95, "method": 4})
     kept |= {"qtables": image.quantization, "progressive": bool(info.get("progressive"))}
-    sampling = get_sampling(image)
+    sampling = get_sampling(image)  # -1 of gray
     return kept | ({"subsampling": sampling} if sampling >= 0 else {})
 
 
