@@ -42,6 +42,7 @@ bench: .venv/installed
 	python benchmarks/data.py --photos $(PHOTOS)
 	python benchmarks/copies.py --photos $(PHOTOS)
 	python benchmarks/training.py --photos $(PHOTOS)
+	python benchmarks/restore.py --photos $(PHOTOS)
 	python benchmarks/repro.py
 	python benchmarks/hardware.py
 	python benchmarks/kills.py

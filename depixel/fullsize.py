@@ -176,7 +176,10 @@ def _looked_at(colors: np.ndarray, area: Area) -> Area:
     if size is None and found:
         return area._replace(block_size=min(found, MOST_BLOCK))
     if found:
-        raise DepixelError(f"area {_named(area)}: it shows blocks of {found} pixels, not of {size}")
+        raise DepixelError(
+            f"area {_named(area)}: from its upper left corner on it shows blocks of {found} pixels, not of {size}. "
+            "Give the size that fits, or the corner at which a block begins"
+        )
     raise DepixelError(
         f"area {_named(area)}: it does not look pixelated"
         + (" in blocks that begin at its upper left corner. Name their size if you know it" if size is None else

@@ -39,7 +39,7 @@ def jobs(inputs: Sequence[str], out: Path, force: bool = False) -> list[Job]:
 
     Args:
         inputs: picture files, folders, of which every picture counts, in folders within too, and patterns such as
-            `*.png`. A picture keeps its name, one of a folder also the folders within that it is in.
+            `*.png`; what is hidden (`.name`) only if it is named. A picture keeps its name, one of a folder also the folders within that it is in.
         out: the folder; need not be there. force: overwrite what is there.
 
     Raises:
@@ -82,7 +82,8 @@ def _pictures(given: str, out: Path) -> Iterator[tuple[Path, Path]]:
     elif path.exists():
         yield path, Path(path.name)
     else:
-        matches = [p for p in Path(path.anchor).glob(str(path.relative_to(path.anchor))) if p.is_file()]
+        found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        matches = [match for match in found if match.is_file() and not match.name.startswith(".")]
         if not matches:
             raise DepixelError(f"{given}: there is no such picture")
         yield from ((match, Path(match.name)) for match in sorted(matches))

@@ -334,8 +334,8 @@ class Restorer:
             >>> restored = Restorer.load("laptop").restore(image, [(8, 8, 8, 16, 8)])
             >>> restored.shape, restored.dtype, int(restored[0, 0])
             ((64, 64), dtype('uint8'), 90)
-            >>> [round(float(restored[y : y + 8, 8:16].mean())) for y in (8, 16)]
-            [120, 60]
+            >>> [abs(float(restored[y : y + 8, 8:16].mean()) - shown) < 1 for y, shown in ((8, 120), (16, 60))]
+            [True, True]
         """
         from depixel import fullsize  # which imports this module
 
