@@ -48,6 +48,7 @@ bench: .venv/installed
 	python benchmarks/analysis.py --photos $(PHOTOS)
 	python benchmarks/training.py --photos $(PHOTOS)
 	python benchmarks/suggest.py --photos $(PHOTOS)
+	python benchmarks/restore.py --photos $(PHOTOS)
 	python benchmarks/repro.py
 	python benchmarks/hardware.py
 	python benchmarks/kills.py

@@ -4,3 +4,12 @@ import time
 
 IMPORTED = time.time_ns()
 """When the first module was about to be read: sources that are younger may not be those that run."""
+
+
+def __getattr__(name: str):
+    """`from depixel import Restorer` loads PyTorch only then: `import depixel` stays quick."""
+    if name == "Restorer":
+        from depixel.restoration import Restorer
+
+        return Restorer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

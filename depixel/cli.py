@@ -22,10 +22,13 @@ def _path(**options) -> click.Path:
 def main() -> None:
     """Restore the pixelated areas of images.
 
-    The pipeline that makes a model out of a folder of photos is run by `dvc repro`. The commands here use the model
-    and the files of the Image Depixelation Challenge, and tell differences between models from luck:
+    The pipeline that makes a model out of a folder of photos is run by `dvc repro`. The commands here restore
+    pictures, use the model and the files of the Image Depixelation Challenge, and tell differences between models from
+    luck:
 
     \b
+      depixel restore photo.png -o restored          restore the pixelated areas of pictures
+      depixel pixelate photo.png -o pixelated        pixelate areas of pictures
       depixel sample data/raw                        make photos to try everything out with
       depixel datasets                               public collections of photos
       depixel fetch imagenette                       bring one of them into data/raw
@@ -49,6 +52,198 @@ def main() -> None:
 
     `depixel COMMAND --help` says more about each.
     """
+
+
+class _Area(click.ParamType):
+    """x,y,width,height"""
+
+    name = "x,y,w,h"
+
+    def convert(self, value, param, ctx) -> tuple[int, ...]:
+        numbers = value.split(",")
+        if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers):
+            self.fail(
+                f"{value!r} is not x,y,width,height: four whole numbers of pixels with commas between", param, ctx
+            )
+        return tuple(int(number) for number in numbers)
+
+
+_pictures = click.argument("inputs", metavar="IN...", nargs=-1, required=True)
+_out = click.option("-o", "--output", "out", type=_path(), required=True, help="The folder to write to.")
+_over = click.option("--force", is_flag=True, help="Overwrite pictures that are there.")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the list.")
+
+
+@main.command()
+@_pictures
+@_out
+@click.option(
+    "--area",
+    "areas",
+    type=_Area(),
+    multiple=True,
+    metavar="X,Y,W,H",
+    help="A pixelated area of every picture: its left, top, width and height in pixels of the picture as you see it. "
+    "Blocks begin at its upper left corner. May be given more than once. Else a file beside each picture says it.",
+)
+@click.option("--block", type=click.IntRange(2, 200), help="Side of a block, pixels; else it is found.")
+@click.option(
+    "--model",
+    default="laptop",
+    show_default=True,
+    metavar="NAME|PATH",
+    help="A pretrained model by its name, any other by its path.",
+)
+@click.option(
+    "--views",
+    type=click.Choice([1, 2, 8]),
+    default=1,
+    show_default=True,
+    help="How many turned views of each area to average; 8 is best and slowest.",
+)
+@click.option(
+    "--trust",
+    type=click.Choice(["exact", "rounded", "linear"]),
+    default="rounded",
+    show_default=True,
+    help="What the value of a block is: the mean of its pixels, truncated as in the challenge, or rounded; or their "
+    "mean in linear light, as in GIMP.",
+)
+@click.option("--compare", "sheet", type=_path(dir_okay=False), help="Also draw the areas before and after, as a PNG.")
+@_over
+@_as_json
+def restore(
+    inputs: tuple[str, ...],
+    out: Path,
+    areas: tuple[tuple[int, ...], ...],
+    block: int | None,
+    model: str,
+    views: int,
+    trust: str,
+    sheet: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Restore the pixelated areas of pictures.
+
+    IN is a picture (PNG, JPEG, WebP, TIFF), a folder of pictures or a pattern. Each is written to the folder OUT under
+    its name, in its format, with its metadata; pixels outside the areas stay as they are, but for what encoding a JPEG
+    anew does to them. Without --area, the areas of photo.png are those in photo.png.areas.json beside it, which
+    `depixel pixelate` writes: {"areas": [[x, y, width, height, block_size], ...]}.
+
+    A restoration is the most likely pixels, not the true ones: it cannot show who somebody is or what was written.
+
+    A picture that cannot be restored does not stop the others. Exit code 0 if all were restored, 1 if not.
+
+    \b
+    Example:
+      depixel restore photo.png -o restored --area 40,60,120,80
+      depixel restore photos "scans/*.jpg" -o restored --area 0,0,64,64 --block 16 --compare before_after.png
+    """
+    from depixel import formats, jobs, pictures
+    from depixel.files import replacing
+
+    if sheet and sheet.exists() and not force:
+        raise DepixelError(f"{sheet}: exists already. Choose another name, or overwrite it: --force")
+    found = jobs.jobs(inputs, out, force)
+    from depixel import fullsize
+    from depixel.restoration import Restorer
+
+    restorer, panels, captions = Restorer.load(model), [], []
+
+    def work(job: jobs.Job) -> list[fullsize.Area]:
+        named = [(*area, block) for area in areas] or [
+            (*area[:4], block or (area[4:] or (None,))[0]) for area in jobs.read_areas(job.source)
+        ]
+        picture = formats.read(job.source)
+        found = fullsize.resolve(picture.pixels, named)
+        restored = restorer.restore(picture.pixels, found, views, trust)
+        formats.write(job.target, picture.showing(restored))
+        for area in found if sheet else ():
+            if len(panels) < _MOST_PANELS:
+                panels.append([pictures.surroundings(pixels, area) for pixels in (picture.pixels, restored)])
+                captions.append(f"{job.source.name} {','.join(map(str, area[:4]))}, blocks of {area.block_size}")
+        return found
+
+    def end() -> None:
+        if sheet:
+            with replacing(sheet) as beside:
+                titles = ["pixelated", "restored"]
+                pictures.contact_sheet(panels, titles, captions, across=1, scale=1).save(beside, format="PNG")
+
+    _tell(jobs.each(work, progress(found, unit=" pictures")), as_json, end)
+
+
+_MOST_PANELS = 100
+
+
+def _tell(outcomes, as_json: bool, end: Callable[[], None] = lambda: None) -> None:
+    """Print what became of pictures, `end` it, and exit with 1 if one failed."""
+    done = []
+    for outcome in outcomes:
+        done.append(outcome)
+        if outcome.problem:
+            click.echo(f"Error: {outcome.problem}", err=True)
+        elif not as_json:
+            listed = "; ".join(f"{','.join(map(str, a[:4]))} in blocks of {a[4]}" for a in outcome.made)
+            click.echo(f"{outcome.job.target}: {listed}")
+    end()
+    if as_json:
+        made = [
+            {"picture": str(o.job.source), "output": str(o.job.target), "areas": [list(area) for area in o.made]}
+            for o in done
+            if not o.problem
+        ]
+        failed = [{"picture": str(o.job.source), "problem": o.problem} for o in done if o.problem]
+        click.echo(json.dumps({"pictures": made, "failed": failed}))
+    if any(outcome.problem for outcome in done):
+        raise SystemExit(1)
+
+
+@main.command()
+@_pictures
+@_out
+@click.option(
+    "--area",
+    "areas",
+    type=_Area(),
+    multiple=True,
+    required=True,
+    metavar="X,Y,W,H",
+    help="What to pixelate: left, top, width and height in pixels of the picture as you see it. May be given more than "
+    "once.",
+)
+@click.option("--block", type=click.IntRange(2, 200), required=True, help="Side of a block, pixels.")
+@_over
+@_as_json
+def pixelate(
+    inputs: tuple[str, ...], out: Path, areas: tuple[tuple[int, ...], ...], block: int, force: bool, as_json: bool
+) -> None:
+    """Pixelate areas of pictures, to try out what comes back.
+
+    IN is a picture (PNG, JPEG, WebP, TIFF), a folder of pictures or a pattern. Each is written to the folder OUT under
+    its name, and beside it a file with the areas, which `depixel restore` reads. Each block becomes the rounded mean of
+    its pixels.
+
+    \b
+    Example:
+      depixel pixelate photo.png -o pixelated --area 40,60,120,80 --block 8
+      depixel restore pixelated/photo.png -o restored
+    """
+    from depixel import formats, jobs
+    from depixel.fullsize import pixelate
+
+    named = [(*area, block) for area in areas]
+
+    def work(job: jobs.Job) -> list[tuple[int, ...]]:
+        if (beside := jobs.areas_beside(job.target)).exists() and not force:
+            raise DepixelError(f"{beside} exists already. Choose another folder, or overwrite it: --force")
+        picture = formats.read(job.source)
+        formats.write(job.target, picture.showing(pixelate(picture.pixels, named)))
+        jobs.write_areas(job.target, named)
+        return named
+
+    _tell(jobs.each(work, progress(jobs.jobs(inputs, out, force), unit=" pictures")), as_json)
 
 
 @main.command()
@@ -205,10 +400,10 @@ def predict(
     if submission.exists() and not force:
         raise DepixelError(f"{submission}: exists already. Choose another name, or overwrite it: --force")
     from depixel.challenge import areas, read_test_set, write_submission
-    from depixel.restoration import Restorer, model_path
+    from depixel.restoration import Restorer
 
     samples = read_test_set(test_set)
-    restorer = Restorer.averaging([Restorer.load(model_path(model)) for model in models])
+    restorer = Restorer.averaging([Restorer.load(model) for model in models])
     predictions = restorer.predict(
         samples.pixelated, areas(samples.known), views, progress=partial(progress, unit="batch"), projection=projection
     )

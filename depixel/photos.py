@@ -36,7 +36,8 @@ def opened(data: bytes) -> Iterator[Image.Image]:
     """Open a photo from its bytes: only the header is read, `load()` reads the pixels.
 
     Raises:
-        UnreadableError: not an image of `FORMATS`, more than `MOST_PIXELS`, or whatever a decoder says in the block.
+        UnreadableError: not an image of `FORMATS`, more than `MOST_PIXELS`, whatever a decoder says in the block, or
+            raised there.
         MemoryError: the memory is not enough to say.
     """
     pixels = MOST_PIXELS  # as far as is known
@@ -48,7 +49,7 @@ def opened(data: bytes) -> Iterator[Image.Image]:
             if pixels > MOST_PIXELS:
                 raise Image.DecompressionBombError
             yield image
-    except MemoryError:
+    except (MemoryError, UnreadableError):
         raise
     except Image.DecompressionBombError:  # Pillow has a limit of its own
         raise UnreadableError(f"more than {MOST_PIXELS // 10**6} million pixels") from None

@@ -20,6 +20,27 @@ def fill(image: np.ndarray, area: np.ndarray, values: np.ndarray) -> np.ndarray:
     return filled
 
 
+def surroundings(pixels: np.ndarray, area: tuple[int, ...], side: int = 240) -> np.ndarray:
+    """(side, side, 3) uint8: an area and half as much around it, of a picture (H, W) or (H, W, C), uint8 or uint16.
+
+    Where it is enlarged, pixels stay pixels. Alpha is left out; what is outside of the picture is black.
+    """
+    x, y, width, height = (int(v) for v in area[:4])
+    extent = max(width, height, 16) * 3 // 2
+    left, top = (
+        min(max(start + n // 2 - extent // 2, 0), max(length - extent, 0))
+        for start, n, length in ((x, width, pixels.shape[1]), (y, height, pixels.shape[0]))
+    )
+    part = pixels[top : top + extent, left : left + extent]
+    if part.dtype == np.uint16:
+        part = (part >> 8).astype(np.uint8)
+    crop = Image.fromarray(
+        np.ascontiguousarray(part[:, :, :3] if part.shape[2:] > (2,) else part.reshape(*part.shape[:2], -1)[:, :, 0])
+    )
+    how = Image.Resampling.NEAREST if extent <= side else Image.Resampling.BOX
+    return np.asarray(crop.convert("RGB").crop((0, 0, extent, extent)).resize((side, side), how))
+
+
 def error_picture(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """(H, W) uint8: mid gray where two pictures agree, brighter where the prediction is too bright; twice the error."""
     error = prediction.astype(np.int16) - truth

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from depixel.memory import keep_freed_memory
 from depixel.pixelation import infer_block_sizes
 from depixel.settings import Range, Settings
 
+if TYPE_CHECKING:
+    from depixel.fullsize import Picture
+
 CONTEXT = 16
 """How many pixels a window is wider than its area: at least half of it on each side, unless the image ends."""
 
@@ -36,6 +39,8 @@ Projection = Literal["interval", "center"]
 
 PRETRAINED = Path("models/pretrained")
 """The folder, within the project's, of the models that the project ships."""
+
+_CLONE = Path(__file__).resolve().parents[1]
 
 
 class ModelConfiguration(Settings):
@@ -63,6 +68,32 @@ def window_side(extent: int | np.ndarray) -> int | np.ndarray:
     return -(-(extent + CONTEXT) // STEP) * STEP
 
 
+def predicted(
+    network: Callable[[Tensor, Blocks], Tensor],
+    pixelated: Tensor,
+    blocks: Blocks,
+    precision: Precision,
+    views: Literal[1, 2, 8] = 1,
+) -> Tensor:
+    """What the network says of all pixels, before any projection.
+
+    Args:
+        network: as `depixel.networks` has them.
+        pixelated: (B, 1, H, W) float32, 0..255, H and W multiples of 8. blocks: where they are pixelated.
+        precision: of the convolutions.
+        views: how many turned views of the picture to average the predictions of.
+
+    Returns:
+        (B, 1, H, W) float32, gray levels, neither clipped nor rounded; of a network that says how far off it may be,
+        (B, 2, H, W), as of `restore`.
+    """
+    with torch.autocast(pixelated.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        predictions = [
+            turn_back(network(turn(pixelated, view), blocks.turned(view)).float(), view) for view in VIEWS[:views]
+        ]
+    return torch.stack(predictions).mean(dim=0)
+
+
 def restore(
     network: Callable[[Tensor, Blocks], Tensor],
     pixelated: Tensor,
@@ -71,24 +102,13 @@ def restore(
     views: Literal[1, 2, 8] = 1,
     projection: Projection = "interval",
 ) -> Tensor:
-    """Predict the areas' pixels and project them onto the block means.
-
-    Args:
-        network: as `depixel.networks` has them.
-        pixelated: (B, 1, H, W) float32, 0..255, H and W multiples of 8. blocks: where they are pixelated.
-        precision: of the convolutions; the projection is always float32.
-        views: how many turned views of the picture to average the predictions of.
-        projection: onto what (`Blocks.project`).
+    """Predict the areas' pixels (`predicted`) and project them, in float32, onto the block means (`Blocks.project`).
 
     Returns:
         (B, 1, H, W) float32, gray levels, neither clipped nor rounded; `pixelated` outside the areas. Of a network that
         says how far off it may be, (B, 2, H, W): beside it the expected error in gray levels.
     """
-    with torch.autocast(pixelated.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        predictions = [
-            turn_back(network(turn(pixelated, view), blocks.turned(view)).float(), view) for view in VIEWS[:views]
-        ]
-    mean = torch.stack(predictions).mean(dim=0)
+    mean = predicted(network, pixelated, blocks, precision, views)
     return torch.cat([blocks.project(mean[:, :1], pixelated, projection), mean[:, 1:]], dim=1)
 
 
@@ -120,10 +140,16 @@ def best_precision(device: str) -> Precision:
     return "float32"
 
 
-def model_path(model: str) -> Path:
-    """The weights that `--model` names: a pretrained model by its bare name, any other by its path."""
-    bare = Path(model).name == model and not Path(model).suffix
-    return PRETRAINED / f"{model}.safetensors" if bare else Path(model)
+def model_path(model: str | Path) -> Path:
+    """The weights that `--model` names: a pretrained model by its bare name, any other by its path.
+
+    Pretrained models are those of the project in the current folder, or else of the clone that this code is in.
+    """
+    bare = Path(model).name == str(model) and not Path(model).suffix
+    if not bare:
+        return Path(model)
+    here, beside = (folder / f"{model}.safetensors" for folder in (PRETRAINED, _CLONE / PRETRAINED))
+    return beside if beside.is_file() and not here.is_file() else here
 
 
 class PredictSettings(Settings):
@@ -166,12 +192,14 @@ class Restorer:
 
     @classmethod
     def load(cls, path: str | Path, device: str | None = None) -> "Restorer":
-        """Load weights from `path` (safetensors); their configuration is the .json beside them.
+        """Load weights (safetensors) from `path`; their configuration is the .json beside them.
+
+        `path` may also be the bare name of a pretrained model (`model_path`).
 
         Raises:
             DepixelError: a file is missing or not readable, or weights and configuration do not belong together.
         """
-        path = Path(path)
+        path = model_path(path)
         described = path.with_suffix(".json")
         for file in (path, described):
             if not file.is_file():
@@ -289,6 +317,51 @@ class Restorer:
             for i, prediction, error in zip(batch, *found, strict=True):
                 predictions[i], errors[i] = prediction, error
         return predictions, errors
+
+    def restore(
+        self,
+        image: "Picture",
+        areas: Sequence[Sequence[int | None]],
+        views: Literal[1, 2, 8] = 1,
+        trust: Literal["exact", "rounded", "linear"] = "rounded",
+    ) -> "Picture":
+        """Restore the pixelated areas of a picture as it comes: of any size, gray or color.
+
+        Areas of any size are restored, those larger than what the network has learnt in overlapping tiles, and blocks
+        of 2 to 200 pixels, at the scale that suits the network. Luminance is predicted; colors are interpolated. Each
+        channel keeps the means of its blocks. Several threads may call it at once.
+
+        Args:
+            image: NumPy (H, W) gray, (H, W, 3) RGB, or with alpha (H, W, 2) or (H, W, 4), uint8 or uint16; or Pillow
+                of the mode L, LA, RGB, RGBA or I;16, with its pixels as they are stored. It is not changed.
+            areas: x, y, width, height and block size of each, pixels; without the block size it is found.
+            views: how many turned views of the picture to average the predictions of.
+            trust: what the value of a block is: "exact", the truncated mean of its pixels, as in the challenge;
+                "rounded", their mean give or take half a level; "linear", the same of their mean in linear light.
+                Where it is not known, "rounded" costs least.
+
+        Returns:
+            A new picture of the same kind, shape and dtype; pixels outside the areas, and alpha, as they were.
+
+        Raises:
+            DepixelError: an area is outside, overlaps another, or does not look pixelated in such blocks; or the
+                picture is of another kind.
+
+        Example:
+            >>> import numpy as np
+            >>> from depixel import Restorer
+            >>> image = np.full((64, 64), 90, np.uint8)
+            >>> image[8:24, 8:16] = 120  # two blocks of 8 pixels
+            >>> image[16:24, 8:16] = 60
+            >>> restored = Restorer.load("laptop").restore(image, [(8, 8, 8, 16, 8)])
+            >>> restored.shape, restored.dtype, int(restored[0, 0])
+            ((64, 64), dtype('uint8'), 90)
+            >>> [abs(float(restored[y : y + 8, 8:16].mean()) - shown) < 1 for y, shown in ((8, 120), (16, 60))]
+            [True, True]
+        """
+        from depixel import fullsize  # which imports this module
+
+        return fullsize.restore(self, image, areas, views, trust)
 
     def predict_batch(
         self, pixelated: Tensor, areas: Tensor, views: Literal[1, 2, 8] = 1, projection: Projection = "interval"

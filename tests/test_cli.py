@@ -1,4 +1,5 @@
 import importlib.metadata
+import io
 import json
 import pickle
 import re
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
-from depixel import challenge, networks
+from depixel import challenge, formats, networks
 from depixel.cli import main
 from depixel.pixelation import prepare_image
 from depixel.restoration import ModelConfiguration, Restorer
@@ -186,3 +188,104 @@ def test_compare_and_seeds_tell_mistakes(tmp_path, monkeypatch):
     result = depixel("seeds", 3)
     assert result.exit_code == 1 and "Run from the project's folder" in result.output
     assert depixel("seeds", 1).exit_code == 2
+
+
+# Pictures
+
+
+@pytest.fixture
+def pictures(tmp_path, jpeg):
+    """in/a.png in colors, in/b.jpg turned on its side, in/c.tif gray of 16 bits."""
+    (tmp_path / "in").mkdir()
+    color = np.asarray(Image.open(io.BytesIO(jpeg(1, (120, 90)))))
+    Image.fromarray(color).save(tmp_path / "in/a.png")
+    turned = Image.Exif()
+    turned[274] = 6
+    (tmp_path / "in/b.jpg").write_bytes(jpeg(2, (120, 100), quality=97, subsampling=0, exif=turned))
+    Image.fromarray(color[:, :, 1].astype(np.uint16) * 250).save(tmp_path / "in/c.tif")
+    return tmp_path
+
+
+def test_pixelate_and_restore(folder, pictures):
+    result = depixel("pixelate", pictures / "in", "-o", pictures / "pix", "--area", "8,10,40,36", "--block", 6)
+    assert result.exit_code == 0, result.output
+    assert f"{pictures / 'pix/a.png'}: 8,10,40,36 in blocks of 6" in result.output
+    command = ["restore", pictures / "pix", "-o", pictures / "out", "--model", folder / "model.safetensors"]
+    sheet = pictures / "sheet.png"
+    result = depixel(*command, "--compare", sheet, "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.output)
+    assert [entry["areas"] for entry in told["pictures"]] == [[[8, 10, 40, 36, 6]]] * 3 and told["failed"] == []
+    for name in ("a.png", "b.jpg", "c.tif"):
+        original, shown, made = (formats.read(pictures / where / name) for where in ("in", "pix", "out"))
+        inside = np.zeros(original.pixels.shape[:2], bool)
+        inside[10:46, 8:48] = True
+        differ = np.abs(made.pixels.astype(int) - shown.pixels.astype(int))
+        assert differ[inside].max() > 0
+        assert differ[~inside].mean() < (1.5 if name == "b.jpg" else 1e-9)
+        assert (made.orientation, made.pixels.dtype) == (original.orientation, original.pixels.dtype)
+    with Image.open(sheet) as image:
+        assert image.mode == "RGB" and image.width > 480 and image.height > 3 * 240
+
+
+def test_areas_may_be_named_and_block_sizes_found(folder, pictures):
+    depixel("pixelate", pictures / "in/a.png", "-o", pictures / "pix", "--area", "8,10,42,36", "--block", 7)
+    (pictures / "pix/a.png.areas.json").unlink()
+    command = ["restore", pictures / "pix/a.png", "-o", pictures / "out", "--model", folder / "model.safetensors"]
+    result = depixel(*command, "--area", "8,10,42,36")
+    assert result.exit_code == 0 and "8,10,42,36 in blocks of 7" in result.output
+    result = depixel(*command, "--area", "8,10,42,36", "--force", "--block", 8)
+    assert result.exit_code == 1 and "shows blocks of 7 pixels, not of 8" in result.output
+    result = depixel(*command, "--force")
+    assert result.exit_code == 1 and "where is it pixelated? Say so with --area" in result.output
+    result = depixel(*command, "--area", "80,10,42,36", "--force")
+    assert result.exit_code == 1 and "not inside the picture, which is 120 pixels wide" in result.output
+    result = depixel(*command, "--area", "60,40,32,32", "--force")
+    assert result.exit_code == 1 and "does not look pixelated" in result.output
+    assert depixel(*command, "--area", "60,40,32").exit_code == 2
+
+
+def test_one_bad_picture_does_not_stop_the_rest(folder, pictures):
+    depixel("pixelate", pictures / "in", "-o", pictures / "pix", "--area", "8,10,40,36", "--block", 6)
+    (pictures / "pix/b.jpg").write_bytes((pictures / "pix/b.jpg").read_bytes()[:900])
+    command = ["restore", pictures / "pix", "-o", pictures / "out", "--model", folder / "model.safetensors"]
+    result = depixel(*command)
+    assert result.exit_code == 1
+    assert f"Error: {pictures / 'pix/b.jpg'}: broken image" in result.output
+    assert sorted(path.name for path in (pictures / "out").iterdir()) == ["a.png", "c.tif"]
+    result = depixel(*command, "--json")
+    assert result.exit_code == 1
+    failed = json.loads(result.stdout)["failed"]
+    assert len(failed) == 3 and sum("exists already" in entry["problem"] for entry in failed) == 2
+
+
+def test_a_wrong_model_is_told_before_anything_is_written(folder, pictures):
+    for model, problem in (("no_such", "there is no such file"), (folder / "targets.npz", "there is no such file")):
+        result = depixel("restore", pictures / "in", "-o", pictures / "out", "--area", "0,0,9,9", "--model", model)
+        assert result.exit_code == 1 and problem in result.output
+    assert not (pictures / "out").exists()
+
+
+def test_pictures_are_not_overwritten_unasked(folder, pictures):
+    command = ["pixelate", pictures / "in/a.png", "-o", pictures / "pix", "--area", "8,10,40,36", "--block", 6]
+    assert depixel(*command).exit_code == 0
+    before = (pictures / "pix/a.png").read_bytes()
+    result = depixel(*command[:-1], 9)
+    assert result.exit_code == 1 and "exists already" in result.output and "--force" in result.output
+    assert (pictures / "pix/a.png").read_bytes() == before
+    assert depixel(*command[:-1], 9, "--force").exit_code == 0
+    assert json.loads((pictures / "pix/a.png.areas.json").read_text()) == {"areas": [[8, 10, 40, 36, 9]]}
+    sheet = pictures / "in/c.tif"
+    result = depixel("restore", pictures / "pix", "-o", pictures / "out", "--compare", sheet)
+    assert result.exit_code == 1 and "c.tif: exists already" in result.output
+
+
+def test_an_output_that_cannot_be_written_is_told(folder, pictures):
+    (pictures / "pix").mkdir()
+    (pictures / "pix/deep").symlink_to("/proc/no")  # where nobody can write, root neither
+    (pictures / "in/deep").mkdir()
+    (pictures / "in/a.png").rename(pictures / "in/deep/a.png")
+    result = depixel("pixelate", pictures / "in", "-o", pictures / "pix", "--area", "8,10,40,36", "--block", 6)
+    assert result.exit_code == 1 and "leads out of the folder" in result.output
+    result = depixel("pixelate", pictures / "in/b.jpg", "-o", "/proc/no", "--area", "8,10,40,36", "--block", 6)
+    assert result.exit_code == 1 and "cannot be written" in result.output

@@ -1,0 +1,218 @@
+"""How good, how fast and how large in memory the restoration of whole pictures is.
+
+    python benchmarks/restore.py --photos ../shared/photos
+
+Prints the ratio of the RMSE to that of the pixelated picture for blocks of 2 to 64 pixels, gray and in color, on photos
+of 400 pixels and more a side; what it is when the values of blocks are not what they are trusted to be; the error
+beside the cuts between tiles and elsewhere; and the time of a 64 x 64 picture, of a photo of 12 megapixels with an area
+of 400 x 300, of the start of the command, and the memory that 50 megapixels take. The larger pictures are enlarged
+photos: for time and memory only.
+"""
+
+import io
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+from PIL import Image
+
+from depixel import formats, fullsize, sources
+from depixel.errors import DepixelError
+from depixel.photos import decode, grayscale, opened
+from depixel.pixelation import block_means, spread
+from depixel.restoration import Restorer
+
+LEAST_SIDE = 400
+CASES = ((2, 96), (3, 96), (4, 96), (8, 128), (16, 192), (32, 256), (64, 320))  # block, side of the area
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from depixel.cli import main
+try:
+    main([*sys.argv[1:]], standalone_mode=False)
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def large_photos(raw: Path, count: int) -> list[np.ndarray]:
+    """(H, W, 3) photos with at least `LEAST_SIDE` pixels a side, of as many contributors as there are."""
+    found: dict[str, list[np.ndarray]] = {}
+    each = count
+    for entry in sources.Entries(raw):
+        if len(of := found.setdefault(entry.contributor, [])) >= each:
+            continue
+        try:
+            data = sources.read(entry, 5_000_000)
+            with opened(data) as image:
+                large = min(image.size) >= LEAST_SIDE and image.mode == "RGB"
+            if large:
+                of.append(np.asarray(decode(data)))
+        except DepixelError:
+            continue
+    photos = [photo for turn in zip_longest(found.values()) for photo in turn]
+    if not photos:
+        raise click.ClickException(f"{raw}: no photo has {LEAST_SIDE} pixels a side: nothing to measure quality on")
+    return photos[:count]
+
+
+def zip_longest(lists) -> Iterator[list]:
+    for i in range(max(map(len, lists), default=0)):
+        yield [of[i] for of in lists if i < len(of)]
+
+
+def pixelated(photo: np.ndarray, area: tuple[int, ...], how: str) -> np.ndarray:
+    """A copy, an area pixelated as tools do it: rounded, truncated, in linear light, nearest pixel, then JPEG."""
+    x, y, width, height, size = area
+    made = photo.copy()
+    part = made[y : y + height, x : x + width]
+    flat = part.reshape(height, width, -1)
+    if how == "nearest":
+        values = flat[size // 2 :: size, size // 2 :: size]
+    elif how == "linear":
+        values = (255 * fullsize._encoded(block_means(fullsize._linear(flat / 255), size))).round()
+    else:
+        values = np.floor(block_means(flat, size) + (0 if how == "exact" else 0.5))
+    part[:] = spread(values, size, (height, width)).reshape(part.shape)
+    if not how.startswith("JPEG"):
+        return made
+    file = io.BytesIO()
+    Image.fromarray(made).save(file, "JPEG", quality=int(how[4:]))
+    return np.asarray(Image.open(file))
+
+
+def areas(photos: list[np.ndarray], block: int, side: int) -> Iterator[tuple[np.ndarray, tuple[int, ...]]]:
+    random = np.random.default_rng(block)
+    for photo in photos:
+        y, x = (int(random.integers(0, n - side + 1)) for n in photo.shape[:2])
+        yield photo, (x, y, side, side, block)
+
+
+def ratios(restorer: Restorer, photos: list[np.ndarray], block: int, side: int, how="rounded", trust="rounded"):
+    """The mean ratio of the RMSE to that of the pixelated picture, the ratio of the pooled ones, and of how many."""
+    errors = []
+    for photo, area in areas(photos, block, side):
+        shown = pixelated(photo, area, how)
+        try:
+            restored = restorer.restore(shown, [area], trust=trust)
+        except DepixelError:  # hardly any contrast, lost in the noise of a JPEG
+            continue
+        part = np.s_[area[1] : area[1] + side, area[0] : area[0] + side]
+        errors.append([np.mean((a[part].astype(float) - photo[part]) ** 2) for a in (restored, shown)])
+    ours, theirs = np.array(errors).T
+    return np.mean(np.sqrt(ours / np.maximum(theirs, 1e-9))), np.sqrt(ours.sum() / theirs.sum()), len(errors)
+
+
+def at_cuts(restorer: Restorer, photos: list[np.ndarray]) -> tuple[float, float, float]:
+    """RMSE within 4 pixels of the cuts between tiles, of the same pixels restored in one window, and elsewhere.
+
+    The whole photos are pixelated in blocks of 8, so that everywhere is within 4 pixels of an edge between blocks.
+    """
+    squares, block, tile = [], 8, fullsize.TILE
+    for photo in photos:
+        height, width = (n // block * block for n in photo.shape[:2])
+        area = fullsize.Area(0, 0, width, height, block)
+        shown = pixelated(photo, area, "rounded")
+        beside = np.zeros(photo.shape[:2], bool)
+        for part in fullsize._tiles(fullsize._Shown(area, "rounded"), photo.shape):
+            beside[:, max(part.across.begin - 4, 0) : part.across.begin + 4] |= part.across.begin > 0
+            beside[max(part.down.begin - 4, 0) : part.down.begin + 4] |= part.down.begin > 0
+        tiled = (restorer.restore(shown, [area]).astype(float) - photo) ** 2
+        try:
+            fullsize.TILE = 8 * max(photo.shape)
+            whole = (restorer.restore(shown, [area]).astype(float) - photo) ** 2
+        finally:
+            fullsize.TILE = tile
+        squares.append(
+            [tiled[beside].mean(), whole[beside].mean(), tiled[:height, :width][~beside[:height, :width]].mean()]
+        )
+    return tuple(np.sqrt(np.mean(squares, axis=0)))
+
+
+def seconds(work: Callable[[], object], times: int) -> float:
+    """The least of several runs: what else the machine does only makes it longer."""
+    work()
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--photos", "raw", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
+@click.option("--model", default="laptop", show_default=True)
+@click.option("--count", default=40, show_default=True, help="How many photos.")
+@click.option("--only", type=click.Choice(["quality", "speed"]), help="Half of it.")
+def main(raw: Path, model: str, count: int, only: str | None) -> None:
+    restorer, photos = Restorer.load(model), large_photos(raw, count)
+    if only != "speed":
+        quality(restorer, photos)
+    if only != "quality":
+        speed(restorer, photos[0], model)
+
+
+def quality(restorer: Restorer, photos: list[np.ndarray]) -> None:
+    """Print the ratios."""
+    click.echo(
+        f"{len(photos)} photos with sides of {LEAST_SIDE} and more; ratio to the pixelated picture, mean, pooled"
+    )
+    gray = [grayscale(photo) for photo in photos]
+    for block, side in CASES:
+        of_gray, of_color = ratios(restorer, gray, block, side), ratios(restorer, photos, block, side)
+        click.echo(
+            "blocks of {:2} px: gray {:.3f} {:.3f}   color {:.3f} {:.3f}".format(block, *of_gray[:2], *of_color[:2])
+        )
+    click.echo("mean ratio, blocks of 8 px in color, by how they were made (rows) and how they are trusted (columns)")
+    trusts = ("exact", "rounded", "linear")
+    click.echo(" " * 9 + "".join(f"{trust:>9}" for trust in trusts))
+    for how in (*trusts, "nearest", "JPEG90", "JPEG60"):
+        found = [ratios(restorer, photos, 8, 128, how, trust) for trust in trusts]
+        click.echo(f"{how:9}" + "".join(f"{ratio:9.3f}" for ratio, _, _ in found) + f"   of {found[0][2]} photos")
+    found = at_cuts(restorer, photos)
+    click.echo(
+        "RMSE within 4 px of cuts between tiles {:.3f}, there without cuts {:.3f}, elsewhere {:.3f}".format(*found)
+    )
+
+
+def speed(restorer: Restorer, photo: np.ndarray, model: str) -> None:
+    """Print times and memory."""
+    small = fullsize.pixelate(grayscale(photo)[:64, :64], [(16, 16, 32, 32, 8)])
+    took = seconds(lambda: restorer.restore(small, [(16, 16, 32, 32, 8)]), 20)
+    click.echo(f"a gray picture of 64 x 64 pixels, area of 32 x 32: {took * 1e3:.1f} ms")
+    for block in (8, 16):
+        area = (1500, 1200, 400, 300, block)
+        large = fullsize.pixelate(np.asarray(Image.fromarray(photo).resize((4000, 3000))), [area])
+        took = seconds(lambda area=area, large=large: restorer.restore(large, [area]), 5)
+        click.echo(f"12 megapixels in color, area of 400 x 300, blocks of {block}: {took:.2f} s")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        formats.write(folder / "small.png", formats.Picture(small, "PNG"))
+        formats.write(folder / "large.jpg", formats.Picture(large, "JPEG"))
+        command = [sys.executable, "-m", "depixel.cli", "restore", "--model", model, "--force", "-o", f"{folder}/out"]
+        for file, options in (("small.png", ["--area", "16,16,32,32"]), ("large.jpg", ["--area", "1500,1200,400,300"])):
+            started = [*command, str(folder / file), *options]
+            took = seconds(lambda started=started: subprocess.run(started, check=True, capture_output=True), 3)
+            click.echo(f"depixel restore {file}, from start to end: {took:.2f} s")
+        took = seconds(lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True), 3)
+        click.echo(f"of these, importing PyTorch: {took:.2f} s")
+        for area in ((2000, 2000, 400, 300, 16), (0, 0, 8160, 6112, 16)):
+            pixels = np.asarray(Image.fromarray(photo).resize((8164, 6124)))
+            formats.write(folder / "huge.png", formats.Picture(fullsize.pixelate(pixels, [area]), "PNG", 1, {}))
+            del pixels
+            started = [sys.executable, "-c", MEMORY, *command[3:], str(folder / "huge.png")]
+            started += ["--area", ",".join(map(str, area[:4])), "--block", str(area[4])]
+            start = time.perf_counter()
+            done = subprocess.run(started, check=True, capture_output=True, text=True)
+            took, memory = time.perf_counter() - start, int(done.stdout.split()[-1])
+            click.echo(f"50 megapixels, area of {area[2]} x {area[3]}: {memory / 1e6:.2f} GB, {took:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+"""Picture files: read with all that is in them, and written back with it.
+
+PNG, JPEG, WebP and TIFF; gray or color, with or without alpha, 8 or 16 bits. Decoded by Pillow, as safely as photos
+are (`depixel.photos`).
+"""
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.ExifTags import Base
+from PIL.JpegImagePlugin import get_sampling
+from PIL.PngImagePlugin import PngInfo
+
+from depixel.errors import DepixelError
+from depixel.files import replacing
+from depixel.photos import MOST_PIXELS, UnreadableError, opened, orientation
+
+SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+"""How the names of picture files end, in small letters, and Pillow's names of their formats."""
+
+_MOST_BYTES = 8 * MOST_PIXELS + 10_000_000  # four channels of 16 bits, not compressed
+_TURNS = {  # EXIF orientation -> how to turn the stored pixels upright
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
+_BACK = {6: 8, 8: 6}  # the other turns undo themselves
+_OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}  # of the bytes, in Pillow's raw modes
+_TIFF_LAYOUT = {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 347}
+_TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and what its file says beside the pixels.
+
+    Attributes:
+        pixels: upright; (H, W), (H, W, 2) gray with alpha, (H, W, 3) or (H, W, 4) uint8, or uint16 without
+            (H, W, 2).
+        format: PNG, JPEG, WEBP or TIFF.
+        orientation: EXIF's, 1..8: how the file has the pixels turned.
+        options: what to hand to Pillow's `save`, metadata among it.
+    """
+
+    pixels: np.ndarray
+    format: str
+    orientation: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def showing(self, pixels: np.ndarray) -> "Picture":
+        """The same with other pixels, of the same shape and dtype."""
+        return replace(self, pixels=pixels)
+
+
+def read(path: str | Path) -> Picture:
+    """Read a picture file.
+
+    Palettes become RGB or RGBA, one bit becomes gray; all else is as stored.
+
+    Raises:
+        DepixelError: it is not there, not a picture, damaged, of more than 50 megapixels, animated, or has colors
+            (CMYK) or numbers (float) that are not restored.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DepixelError(f"{path}: has more than {_MOST_BYTES // 10**6} MB, which no picture here needs")
+        data = path.read_bytes()
+    except OSError as error:
+        raise DepixelError(f"{path}: cannot be read ({error.strerror or error})") from error
+    try:
+        with opened(data) as image:
+            return _picture(image, data)
+    except UnreadableError as error:
+        raise DepixelError(f"{path}: {error}{_HINTS.get(str(error), '')}") from error
+
+
+_HINTS = {
+    "not an image": "; PNG, JPEG, WebP and TIFF are read",
+    f"more than {MOST_PIXELS // 10**6} million pixels": "; cut out the part to restore, or make it smaller",
+}
+
+
+def _picture(image: Image.Image, data: bytes) -> Picture:
+    if image.format == "MPO":  # a JPEG with previews behind it, as phones write them
+        image.format = "JPEG"
+    elif getattr(image, "n_frames", 1) > 1:
+        raise UnreadableError(f"has {image.n_frames} frames or pages; a single picture is needed")
+    if image.format not in SUFFIXES.values():
+        raise UnreadableError(f"is a {image.format}; save it as PNG, JPEG, WebP or TIFF")
+    deep = _sixteen_bits(image)
+    turned = orientation(image)  # for which a PNG is loaded; a TIFF forgets it when it is
+    if deep:
+        with opened(data) as other:
+            pixels = _two_halves(image, other)
+    else:
+        pixels = _pixels(image)
+    if image.format != "TIFF":  # these Pillow has turned upright while it loaded them
+        pixels = _TURNS[turned](pixels)
+    return Picture(pixels, image.format, turned, _options(image, data, turned))
+
+
+def _sixteen_bits(image: Image.Image) -> bool:
+    """Whether the file has 16 bits a channel of which Pillow would keep 8."""
+    rawmodes = {str(tile.args[0] if isinstance(tile.args, tuple) else tile.args) for tile in image.tile}
+    if not any(";16" in mode for mode in rawmodes) or image.mode.startswith("I"):
+        return False
+    if image.mode not in ("RGB", "RGBA") or any(mode[:3] != "RGB" or mode[3:4] == "a" for mode in rawmodes):
+        raise UnreadableError("has 16 bits in gray with alpha or in premultiplied colors; save it as RGBA")
+    return True
+
+
+def _two_halves(image: Image.Image, other: Image.Image) -> np.ndarray:
+    """Pillow decodes 16-bit colors to their upper 8 bits; told the other byte order, it gives the lower 8."""
+    swapped = []
+    for tile in other.tile:
+        mode, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        kind, order = mode.split(";16")
+        mode = f"{kind};16{_OTHER_ORDER[order]}"
+        swapped.append(tile._replace(args=(mode, *rest) if isinstance(tile.args, tuple) else mode))
+    other.tile = swapped
+    pixels = np.asarray(image).astype(np.uint16)
+    pixels <<= 8
+    pixels |= np.asarray(other)
+    return pixels
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)
+    transparent = "transparency" in image.info
+    if image.mode == "1":
+        image = image.convert("L")
+    elif image.mode in ("P", "PA") or (transparent and image.mode == "RGB"):
+        image = image.convert("RGBA" if transparent or image.mode == "PA" else "RGB")
+    elif image.mode == "L" and transparent:
+        image = image.convert("LA")
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        raise UnreadableError(f"has the color mode {image.mode}; save it as RGB or gray with 8 or 16 bits")
+    return np.asarray(image)
+
+
+def _options(image: Image.Image, data: bytes, turned: int) -> dict[str, Any]:
+    """What `save` must be told to write the picture as it was."""
+    info, kept = image.info, {}
+    for key in ("icc_profile", "dpi", "comment"):
+        if info.get(key):
+            kept[key] = info[key]
+    if image.format == "TIFF":
+        tags = image.getexif()
+        for tag in _TIFF_LAYOUT & tags.keys():
+            del tags[tag]
+        if turned > 1:
+            tags[Base.Orientation] = turned
+        kept |= {"exif": tags} if len(tags) else {}
+        used = info.get("compression")
+        kept["compression"] = used if used in (*_TIFF_LOSSLESS, "raw") else "tiff_adobe_deflate"
+        return kept
+    kept |= {"exif": info["exif"]} if info.get("exif") else {}
+    if image.format == "PNG":
+        texts = PngInfo()
+        for name, text in image.text.items():
+            texts.add_itxt(name, text) if name.startswith("XML:") else texts.add_text(name, text)
+        return kept | {"pnginfo": texts}
+    kept |= {"xmp": info["xmp"]} if info.get("xmp") else {}
+    if image.format == "WEBP":
+        return kept | ({"lossless": True, "exact": True} if _lossless_webp(data) else {"quality": 95, "method": 4})
+    kept |= {"qtables": image.quantization, "progressive": bool(info.get("progressive"))}
+    sampling = get_sampling(image)  # -1 of gray
+    return kept | ({"subsampling": sampling} if sampling >= 0 else {})
+
+
+def _lossless_webp(data: bytes) -> bool:
+    """Whether the first chunk of pixels is a VP8L."""
+    place = 12
+    while kind := data[place : place + 4]:
+        if kind in (b"VP8L", b"VP8 "):
+            return kind == b"VP8L"
+        length = int.from_bytes(data[place + 4 : place + 8], "little")
+        place += 8 + length + length % 2
+    return False
+
+
+def write(path: str | Path, picture: Picture) -> None:
+    """Write a picture as it was read: same format, metadata and orientation. Appears whole or not at all.
+
+    PNG, TIFF and lossless WebP keep every pixel. A JPEG is encoded anew with the same tables, a lossy WebP with
+    quality 95.
+
+    Raises:
+        DepixelError: it cannot be written.
+    """
+    stored = np.ascontiguousarray(_TURNS[_BACK.get(picture.orientation, picture.orientation)](picture.pixels))
+    deep_colors = stored.dtype == np.uint16 and stored.ndim == 3
+    with replacing(path) as beside:
+        if deep_colors and picture.format == "PNG":
+            _write_deep_png(beside, stored, picture.options)
+        elif deep_colors:
+            _write_deep_tiff(beside, stored, picture.options)
+        else:
+            Image.fromarray(stored).save(beside, picture.format, **picture.options)
+
+
+def _write_deep_png(path: Path, pixels: np.ndarray, options: dict[str, Any]) -> None:
+    """16-bit colors, which Pillow does not write: it writes all the chunks but those of the pixels."""
+    height, width, channels = pixels.shape
+    around = io.BytesIO()
+    Image.new("RGBA" if channels == 4 else "RGB", (1, 1)).save(around, "PNG", **options)
+    data, position = around.getvalue(), 8
+    with path.open("wb") as file:
+        file.write(data[:8])
+        while position < len(data):
+            end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+            kind = data[position + 4 : position + 8]
+            if kind == b"IHDR":
+                file.write(_chunk(kind, struct.pack(">IIB", width, height, 16) + data[position + 17 : position + 21]))
+            elif kind == b"IDAT":
+                for piece in _filtered(pixels):
+                    file.write(_chunk(kind, piece))
+            else:
+                file.write(data[position:end])
+            position = end
+
+
+def _filtered(pixels: np.ndarray):
+    """The compressed rows of a PNG, in pieces, each row as the difference to the one above (filter 2, Up)."""
+    coder, above = zlib.compressobj(6), np.zeros((1, pixels[0].size * 2), np.uint8)
+    for top in range(0, len(pixels), 256):
+        rows = pixels[top : top + 256].astype(">u2").reshape(-1, pixels[0].size).view(np.uint8)
+        steps = np.diff(rows, axis=0, prepend=above)  # modulo 256
+        above = rows[-1:]
+        if piece := coder.compress(np.pad(steps, ((0, 0), (1, 0)), constant_values=2).tobytes()):
+            yield piece
+    yield coder.flush()
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def _write_deep_tiff(path: Path, pixels: np.ndarray, options: dict[str, Any]) -> None:
+    """16-bit colors, which Pillow does not write: their bytes as 8-bit colors of twice the width, then told rightly."""
+    height, width, channels = pixels.shape
+    as_bytes = pixels.astype("<u2").view(np.uint8).reshape(height, 2 * width, channels)
+    Image.fromarray(as_bytes).save(path, "TIFF", **options | {"compression": "tiff_adobe_deflate"})
+    with path.open("r+b") as file:
+        order = {b"II": "<", b"MM": ">"}[file.read(2)]
+        file.seek(4)
+        file.seek(struct.unpack(f"{order}I", file.read(4))[0])
+        first = file.tell() + 2
+        for number in range(struct.unpack(f"{order}H", file.read(2))[0]):
+            place = first + 12 * number
+            file.seek(place)
+            tag, kind, _, value = struct.unpack(f"{order}HHII", file.read(12))
+            if tag == 256:  # ImageWidth, a short or a long
+                file.seek(place + 8)
+                file.write(struct.pack(f"{order}HH", width, 0) if kind == 3 else struct.pack(f"{order}I", width))
+            elif tag == 258:  # BitsPerSample, three or four shorts elsewhere
+                file.seek(value)
+                file.write(struct.pack(f"{order}{channels}H", *[16] * channels))

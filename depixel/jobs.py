@@ -1,0 +1,153 @@
+"""Many picture files at once: which they are, where what is made of them goes, and where their areas stand."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from depixel.errors import DepixelError
+from depixel.files import write_json
+from depixel.formats import SUFFIXES
+
+AREAS = ".areas.json"
+"""What the name of a picture gets, to be that of the file beside it with its areas."""
+
+_MOST_BYTES = 1_000_000  # of a file of areas
+
+
+class Job(NamedTuple):
+    """A picture and where its result goes; `problem` says why it cannot go there, "" if it can."""
+
+    source: Path
+    target: Path
+    problem: str = ""
+
+
+class Outcome(NamedTuple):
+    """What became of a job: what it made, or else the problem."""
+
+    job: Job
+    made: object = None
+    problem: str = ""
+
+
+def jobs(inputs: Sequence[str], out: Path, force: bool = False) -> list[Job]:
+    """Say for each picture of `inputs` which file in the folder `out` its result becomes.
+
+    Args:
+        inputs: picture files, folders, of which every picture counts, in folders within too, and patterns such as
+            `*.png`; what is hidden (`.name`) only if it is named. A picture keeps its name, one of a folder also the
+            folders within that it is in.
+        out: the folder; need not be there. force: overwrite what is there.
+
+    Raises:
+        DepixelError: an input is not there, or a folder or pattern has no pictures; or `out` is not a folder.
+    """
+    if out.exists() and not out.is_dir():
+        raise DepixelError(f"{out}: is a file; name a folder with -o")
+    if out.suffix.lower() in SUFFIXES and not out.exists():
+        raise DepixelError(f"{out}: looks like the name of a picture; name a folder with -o, pictures keep their names")
+    taken: set[Path] = set()
+    found = []
+    for source, name in (pair for given in inputs for pair in _pictures(given, out)):
+        target = out / name
+        found.append(Job(source, target, _problem(source, target, out, taken, force)))
+        taken.add(target)
+    return found
+
+
+def _problem(source: Path, target: Path, out: Path, taken: set[Path], force: bool) -> str:
+    place = target.resolve()
+    if not place.is_relative_to(out.resolve()):
+        return f"{target} leads out of the folder {out}"
+    if target in taken:
+        return f"another picture is also written to {target}"
+    if place == source.resolve():
+        return f"it would be overwritten; name another folder than {out} with -o"
+    if target.exists() and not force:
+        return f"{target} exists already. Choose another folder, or overwrite it: --force"
+    return ""
+
+
+def _pictures(given: str, out: Path) -> Iterator[tuple[Path, Path]]:
+    """The pictures that an input names, and their names within `out`."""
+    path = Path(given)
+    if path.is_dir():
+        found = [p for p in _below(path) if not p.resolve().is_relative_to(out.resolve())]
+        if not found:
+            raise DepixelError(f"{given}: no pictures there; they end in {', '.join(SUFFIXES)}")
+        yield from ((p, p.relative_to(path)) for p in found)
+    elif path.exists():
+        yield path, Path(path.name)
+    else:
+        found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        matches = [match for match in found if match.is_file() and not match.name.startswith(".")]
+        if not matches:
+            raise DepixelError(f"{given}: there is no such picture")
+        yield from ((match, Path(match.name)) for match in sorted(matches))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for where, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                yield Path(where) / name
+
+
+def each(work: Callable[[Job], object], all_jobs: Iterable[Job]) -> Iterator[Outcome]:
+    """Do each job; one that fails does not stop the others."""
+    for job in all_jobs:
+        if job.problem:
+            yield Outcome(job, problem=f"{job.source}: {job.problem}")
+            continue
+        try:
+            yield Outcome(job, work(job))
+        except DepixelError as error:
+            text = str(error)
+            named = any(text.startswith(f"{path}") for path in (job.source, job.target))
+            yield Outcome(job, problem=text if named else f"{job.source}: {text}")
+        except MemoryError:
+            yield Outcome(job, problem=f"{job.source}: out of memory")
+
+
+_Number = Annotated[int, Field(ge=0, le=10**9)]
+_AREAS = TypeAdapter(
+    list[tuple[_Number, _Number, _Number, _Number] | tuple[_Number, _Number, _Number, _Number, _Number]]
+)
+
+
+def areas_beside(picture: Path) -> Path:
+    """The file with the areas of a picture: `photo.png.areas.json` beside `photo.png`."""
+    return picture.with_name(picture.name + AREAS)
+
+
+def write_areas(picture: Path, areas: Iterable[Sequence[int]]) -> None:
+    """Write the areas of a picture, x, y, width, height and block size of each, beside it."""
+    write_json(areas_beside(picture), {"areas": [list(area) for area in areas]})
+
+
+def read_areas(picture: Path) -> list[tuple[int, ...]]:
+    """Read what `write_areas` wrote, or a person: the block size may be missing.
+
+    Raises:
+        DepixelError: the file is not there, or is something else.
+    """
+    path = areas_beside(picture)
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DepixelError(f"{path}: has more than {_MOST_BYTES // 10**6} MB, which no list of areas needs")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return _AREAS.validate_python(content["areas"])
+    except FileNotFoundError:
+        raise DepixelError(
+            f"{picture}: where is it pixelated? Say so with --area x,y,width,height, or in {path}"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
+        raise DepixelError(
+            f"{path}: not a list of areas; it must hold "
+            '{"areas": [[x, y, width, height, block_size], ...]}, whole numbers, of which the last may be missing'
+        ) from error

@@ -1,0 +1,185 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
+
+from depixel import formats
+from depixel.errors import DepixelError
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
+
+
+def pixels(channels: int | None, dtype=np.uint8, seed: int = 0) -> np.ndarray:
+    shape = (23, 17) if channels is None else (23, 17, channels)
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+def exif(orientation: int) -> Image.Exif:
+    made = Image.Exif()
+    made[274], made[271] = orientation, "Maker"
+    return made
+
+
+LOSSLESS = [
+    *(("PNG", channels, dtype) for channels in (None, 3, 4) for dtype in (np.uint8, np.uint16)),
+    *(("TIFF", channels, dtype) for channels in (None, 3, 4) for dtype in (np.uint8, np.uint16)),
+    ("PNG", 2, np.uint8),
+    ("TIFF", 2, np.uint8),
+    ("WEBP", 3, np.uint8),
+    ("WEBP", 4, np.uint8),
+]
+
+
+@pytest.mark.parametrize(("form", "channels", "dtype"), LOSSLESS)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_lossless_pictures_come_back_as_they_were(tmp_path, form, channels, dtype, orientation):
+    """Every pixel upright, written and read twice, with EXIF, its orientation, and ICC."""
+    path, upright = tmp_path / "picture", pixels(channels, dtype)
+    options = {"exif": exif(orientation), "icc_profile": PROFILE}
+    options |= {"lossless": True, "exact": True} if form == "WEBP" else {}
+    formats.write(path, formats.Picture(upright, form, orientation, options))
+    read = formats.read(path)
+    np.testing.assert_array_equal(read.pixels, upright)
+    assert (read.format, read.orientation, read.pixels.dtype) == (form, orientation, dtype)
+    changed = upright.copy()
+    changed[5, 3] ^= 1
+    formats.write(path, read.showing(changed))
+    again = formats.read(path)
+    np.testing.assert_array_equal(again.pixels, changed)
+    with Image.open(path) as image:
+        assert image.getexif()[271] == "Maker"
+        assert image.getexif()[274] == orientation
+        assert image.info["icc_profile"] == PROFILE
+        assert image.size == ((17, 23) if orientation < 5 or form == "TIFF" else (23, 17))
+
+
+def test_what_is_upright_is_what_pillow_shows_upright(tmp_path):
+    from PIL import ImageOps
+
+    for orientation in range(1, 9):
+        stored = Image.fromarray(pixels(3))
+        stored.save(tmp_path / "a.png", exif=exif(orientation))
+        with Image.open(tmp_path / "a.png") as image:
+            shown = np.asarray(ImageOps.exif_transpose(image))
+        np.testing.assert_array_equal(formats.read(tmp_path / "a.png").pixels, shown)
+
+
+def deep_png(values: np.ndarray) -> bytes:
+    """A 16-bit PNG by the specification, with no help of what is tested."""
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_all_16_bits_of_a_foreign_png_are_read(tmp_path, channels):
+    values = pixels(channels, np.uint16)
+    (tmp_path / "deep.png").write_bytes(deep_png(values))
+    np.testing.assert_array_equal(formats.read(tmp_path / "deep.png").pixels, values)
+
+
+def test_palettes_and_bits_become_colors_and_gray(tmp_path):
+    for mode, expected in (("P", "RGB"), ("1", "L")):
+        image = Image.fromarray(pixels(3)).convert(mode)
+        image.save(tmp_path / "a.png")
+        np.testing.assert_array_equal(formats.read(tmp_path / "a.png").pixels, np.asarray(image.convert(expected)))
+    image = Image.fromarray(pixels(3)).convert("P")
+    image.save(tmp_path / "a.png", transparency=7)
+    found = formats.read(tmp_path / "a.png").pixels
+    np.testing.assert_array_equal(found[:, :, 3] == 0, np.asarray(image) == 7)
+
+
+def test_texts_of_a_png_and_xmp_are_kept(tmp_path, jpeg):
+    texts = PngInfo()
+    texts.add_text("Title", "a title")
+    texts.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    Image.fromarray(pixels(3)).save(tmp_path / "a.png", pnginfo=texts)
+    (tmp_path / "a.jpg").write_bytes(jpeg(0, xmp=XMP))
+    Image.fromarray(pixels(3)).save(tmp_path / "a.webp", xmp=XMP, lossless=True)
+    for name in ("a.png", "a.jpg", "a.webp"):
+        formats.write(tmp_path / f"b{name}", formats.read(tmp_path / name))
+        with Image.open(tmp_path / f"b{name}") as image:
+            assert (image.info.get("xmp") or image.text["XML:com.adobe.xmp"].encode()) == XMP, name
+            if name == "a.png":
+                assert image.text["Title"] == "a title"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_is_encoded_with_its_own_tables(tmp_path, jpeg, mode):
+    (tmp_path / "a.jpg").write_bytes(jpeg(3, mode=mode, quality=71, subsampling=1))
+    read = formats.read(tmp_path / "a.jpg")
+    formats.write(tmp_path / "b.jpg", read)
+    with Image.open(tmp_path / "a.jpg") as one, Image.open(tmp_path / "b.jpg") as other:
+        assert one.quantization == other.quantization
+        assert mode == "L" or one.layer == other.layer
+    assert np.abs(formats.read(tmp_path / "b.jpg").pixels.astype(int) - read.pixels).mean() < 1
+
+
+def made(image: Image.Image, form: str, **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+BAD = {
+    "text": (b"no picture", "not an image; PNG, JPEG, WebP and TIFF are read"),
+    "empty": (b"", "not an image"),
+    "cut off": (made(Image.effect_noise((200, 200), 50), "JPEG")[:3000], "broken image"),
+    "bomb": (made(Image.new("1", (20000, 20000)), "PNG"), "more than 50 million pixels"),
+    "gif": (made(Image.new("L", (9, 9)), "GIF"), "is a GIF; save it as PNG"),
+    "cmyk": (made(Image.new("CMYK", (9, 9)), "JPEG"), "has the color mode CMYK"),
+    "float": (made(Image.new("F", (9, 9)), "TIFF"), "has the color mode F"),
+    "animated": (
+        made(Image.new("L", (9, 9)), "WEBP", save_all=True, append_images=[Image.new("L", (9, 9), 200)]),
+        "has 2 frames",
+    ),
+    "pages": (made(Image.new("L", (9, 9)), "TIFF", save_all=True, append_images=[Image.new("L", (9, 9))]), "2 frames"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_is_no_picture_to_restore_is_told(tmp_path, kind):
+    content, problem = BAD[kind]
+    (tmp_path / "bad.png").write_bytes(content)
+    with pytest.raises(DepixelError, match=r"bad\.png: ") as caught:
+        formats.read(tmp_path / "bad.png")
+    assert problem in str(caught.value)
+
+
+def test_what_is_not_there_is_told(tmp_path):
+    with pytest.raises(DepixelError, match=r"no\.png: cannot be read"):
+        formats.read(tmp_path / "no.png")
+    with pytest.raises(DepixelError, match="cannot be read"):
+        formats.read(tmp_path)
+
+
+def test_nothing_is_left_of_a_picture_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(DepixelError, match="cannot be written"):
+        formats.write(tmp_path / "file" / "a.png", formats.Picture(pixels(3), "PNG"))
+    with pytest.raises(TypeError):
+        formats.write(tmp_path / "a.jpg", formats.Picture(pixels(3), "JPEG", 1, {"subsampling": "no option"}))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_messy_pictures(shared):
+    """Each of the odd files is read, or told in one line."""
+    told = {}
+    for path in sorted(path for path in (shared / "messy/loose").rglob("*") if path.is_file()):
+        try:
+            told[path.name] = formats.read(path).pixels.shape[:2]
+        except DepixelError as error:
+            told[path.name] = str(error)
+            assert "\n" not in str(error)
+    assert told["h_turned.jpg"] == (160, 120) and told["zb_palette.jpg"] == (120, 160)
+    assert "truncated" in told["u_truncated.jpg"] and "50 million" in told["x_bomb.jpg"]

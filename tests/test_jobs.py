@@ -1,0 +1,118 @@
+import json
+
+import pytest
+
+from depixel import jobs
+from depixel.errors import DepixelError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """in/a.png, in/b.JPG, in/deep/a.png, in/notes.txt, in/.hidden.png; c.png."""
+    for name in ("in/a.png", "in/b.JPG", "in/deep/a.png", "in/notes.txt", "in/.hidden.png", "c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+def planned(inputs, out, **options):
+    return [
+        (str(job.source), str(job.target.relative_to(out)), job.problem) for job in jobs.jobs(inputs, out, **options)
+    ]
+
+
+def test_a_picture_keeps_its_name_and_its_folder_within_an_input(folder, monkeypatch):
+    out = folder / "out"
+    assert [target for _, target, _ in planned([str(folder / "in")], out)] == ["a.png", "b.JPG", "deep/a.png"]
+    monkeypatch.chdir(folder / "in")
+    assert planned(["*.png", "../c.png"], out) == [("a.png", "a.png", ""), ("../c.png", "c.png", "")]
+    assert [source for source, _, _ in planned(["**/*.png"], out)] == ["a.png", "deep/a.png"]
+    assert planned([str(folder / "in" / "*.JPG")], out)[0][1] == "b.JPG"
+
+
+def test_what_was_written_before_is_no_input(folder):
+    out = folder / "in" / "out"
+    out.mkdir()
+    (out / "a.png").write_text("restored")
+    assert [target for _, target, _ in planned([str(folder / "in")], out, force=True)] == [
+        "a.png",
+        "b.JPG",
+        "deep/a.png",
+    ]
+
+
+def test_nothing_is_overwritten_unasked(folder):
+    out = folder / "out"
+    out.mkdir()
+    (out / "c.png").write_text("earlier")
+    assert "exists already" in planned([str(folder / "c.png")], out)[0][2]
+    assert planned([str(folder / "c.png")], out, force=True)[0][2] == ""
+    assert "it would be overwritten" in planned([str(folder / "c.png")], folder, force=True)[0][2]
+    twice = planned([str(folder / "in/a.png"), str(folder / "in/deep/a.png")], folder / "new")
+    assert twice[0][2] == "" and "another picture is also written to" in twice[1][2]
+
+
+def test_names_do_not_lead_out_of_the_folder(folder):
+    out = folder / "out"
+    out.mkdir()
+    (folder / "elsewhere").mkdir()
+    (out / "deep").symlink_to(folder / "elsewhere")
+    (out / "b.JPG").symlink_to(folder / "elsewhere/b.JPG")
+    found = {target: problem for _, target, problem in planned([str(folder / "in")], out, force=True)}
+    assert found["a.png"] == ""
+    assert "leads out of the folder" in found["deep/a.png"] and "leads out of the folder" in found["b.JPG"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "problem"),
+    [
+        (["no.png"], "out", "no.png: there is no such picture"),
+        (["*.tiff"], "out", r"\*.tiff: there is no such picture"),
+        (["empty"], "out", "empty: no pictures there; they end in .png"),
+        (["c.png"], "c.png", "c.png: is a file; name a folder"),
+        (["c.png"], "restored.png", "restored.png: looks like the name of a picture; name a folder"),
+    ],
+)
+def test_wrong_inputs_and_outputs_are_told(folder, monkeypatch, inputs, out, problem):
+    monkeypatch.chdir(folder)
+    (folder / "empty").mkdir()
+    with pytest.raises(DepixelError, match=problem):
+        jobs.jobs(inputs, folder / out)
+
+
+def test_a_failure_does_not_stop_the_rest(folder):
+    def work(job):
+        if job.source.name == "b.JPG":
+            raise DepixelError("it is odd")
+        if job.source.parent.name == "deep":
+            raise MemoryError
+        return job.source.read_text()
+
+    outcomes = list(jobs.each(work, jobs.jobs([str(folder / "in"), str(folder / "c.png")], folder / "out")))
+    assert [outcome.made for outcome in outcomes] == ["in/a.png", None, None, "c.png"]
+    assert outcomes[1].problem == f"{folder / 'in/b.JPG'}: it is odd"
+    assert outcomes[2].problem == f"{folder / 'in/deep/a.png'}: out of memory"
+
+
+def test_areas_are_read_as_they_were_written(tmp_path):
+    jobs.write_areas(tmp_path / "a.png", [(1, 2, 30, 40, 8), (50, 0, 9, 9, 3)])
+    assert (tmp_path / "a.png.areas.json").is_file()
+    assert jobs.read_areas(tmp_path / "a.png") == [(1, 2, 30, 40, 8), (50, 0, 9, 9, 3)]
+    (tmp_path / "b.png.areas.json").write_text('{"areas": [[1, 2, 30, 40]]}')
+    assert jobs.read_areas(tmp_path / "b.png") == [(1, 2, 30, 40)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"areas": 3}', '{"areas": [[1, 2, 3]]}', '{"areas": [[1, 2, 3, "x", 5]]}', "[" * 100_000,
+     '{"areas": [[1, 2, -3, 4]]}', '{"areas": [[1.5, 2, 3, 4]]}', json.dumps({"areas": [[0, 0, 10**20, 4]]}), "\xff"],
+)  # fmt: skip
+def test_what_is_no_list_of_areas_is_told(tmp_path, content):
+    (tmp_path / "a.png.areas.json").write_text(content, encoding="latin-1")
+    with pytest.raises(DepixelError, match=r"a\.png\.areas\.json: not a list of areas; it must hold"):
+        jobs.read_areas(tmp_path / "a.png")
+
+
+def test_missing_areas_are_told(tmp_path):
+    with pytest.raises(DepixelError, match=r"a\.png: where is it pixelated"):
+        jobs.read_areas(tmp_path / "a.png")
