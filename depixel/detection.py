@@ -7,6 +7,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter, uniform_filter1d
 
 LINE = 6.0
+NF = 1.0
 WINDOW = 17
 ON_GRID = 3.0
 STRIPS = (4, 8, 16, 32)
@@ -21,14 +22,18 @@ class Evidence:
         self.height, self.width = inside_x.shape
 
     @classmethod
-    def of(cls, gray: np.ndarray, noise: float, smooth: int = 1) -> "Evidence":
+    def of(cls, gray: np.ndarray, noise_of, smooth: int = 1) -> "Evidence":
         across, down = np.zeros_like(gray), np.zeros_like(gray)
         across[:, 1:] = np.abs(np.diff(uniform_filter1d(gray, smooth, axis=0), axis=1))
         down[1:] = np.abs(np.diff(uniform_filter1d(gray, smooth, axis=1), axis=0))
-        scale = np.maximum(uniform_filter((across + down) / 2, WINDOW, mode="nearest"), noise)
+        local = uniform_filter((across + down) / 2, WINDOW, mode="nearest")
         ratios = []
-        for step in (across, down):
-            photo = np.log(scale) + 0
+        for axis, step in enumerate((across, down)):
+            if isinstance(noise_of, np.ndarray):
+                noise = noise_level(noise_of, smooth, axis, gray.shape)
+            else:
+                noise = np.float32(noise_of)
+            scale = np.maximum(local, noise)
             tail = np.log1p(step / scale)
             inside = np.log(scale / noise) + 3 * (tail - np.log1p(step / noise))
             line = -np.log(LINE) + 3 * (tail - np.log1p(step / (LINE * scale)))
@@ -86,6 +91,15 @@ def seeds(evidence: Evidence, least: float) -> list[tuple[float, int, int, int, 
                 if part[peak] >= least:
                     found.append((float(part[peak]), int(tops[row]), int(tops[row]) + high, int(begin), int(begin) + peak + 1))
     return found
+
+
+def noise_level(table, smooth, axis, shape):
+    rng = np.random.default_rng(0)
+    error = (rng.random((32, 32, 8, 8)) - 0.5) * table
+    pixels = (BASIS.T @ error @ BASIS).transpose(0, 2, 1, 3).reshape(256, 256)
+    step = np.diff(uniform_filter1d(pixels, smooth, axis=axis), axis=1 - axis, prepend=0)
+    level = np.abs(step[8:-8, 8:-8]).reshape(30, 8, 30, 8).mean(axis=(0, 2)).astype(np.float32)
+    return np.maximum(0.3, NF * np.tile(level, [-(-n // 8) for n in shape])[: shape[0], : shape[1]])
 
 
 def combs(low: int, high: int) -> np.ndarray:
@@ -318,3 +332,101 @@ def _kept(size: int) -> np.ndarray:
         kept = np.sin(size * angle) / (size * np.sin(angle))
     kept[0] = 1
     return kept**2
+
+
+def patterns(count: int, sizes: tuple[int, int]):
+    """Grids (G, 2) size and phase; which pattern each of `count` JPEG blocks in a row shows (G, count); patterns (P, 8, 8) projections."""
+    grids = combs(*sizes)
+    columns = np.arange(8 * count).reshape(count, 8)
+    on = (columns[None] - grids[:, 1, None, None]) % grids[:, 0, None, None] == 0  # (G, count, 8)
+    on[:, :, 0] = True
+    codes, which = np.unique((on * 2 ** np.arange(8)).sum(axis=2), return_inverse=True)
+    made = []
+    for code in codes:
+        lines = [i for i in range(8) if code >> i & 1] + [8]
+        project = np.zeros((8, 8))
+        for a, b in zip(lines[:-1], lines[1:], strict=True):
+            project[a:b, a:b] = 1 / (b - a)
+        made.append(project)
+    return grids, which.reshape(on.shape[:2]), np.array(made)
+
+
+def local_ratios(pixels: np.ndarray, scale: np.ndarray, noise: np.ndarray, projections: np.ndarray) -> np.ndarray:
+    """Log-likelihood ratios of every JPEG block being constant along x between lines.
+
+    pixels (ny, nx, 8, 8), scale (ny, nx), noise (8, 8), projections (P, 8, 8) -> (P, 2 * ny, nx) for upper and lower halves
+    """
+    subsets = [slice(0, 8), slice(0, 4), slice(4, 8)]
+    out = []
+    for project in projections:
+        rest = np.eye(8) - project
+        # what is left of natural coefficients and of noise: E[c c^T] transformed; rows of BASIS are frequencies
+        turn_x = (BASIS @ rest @ BASIS.T) ** 2  # frequencies along x after projection
+        left = pixels @ rest
+        values = []
+        for rows in subsets:
+            mask = np.zeros(8)
+            mask[rows] = 1
+            turn_y = (BASIS * mask @ BASIS.T) ** 2
+            v1 = turn_y @ noise @ turn_x.T + 0.05
+            n0 = (turn_y @ SPECTRUM**2 @ turn_x.T) * (scale**2)[..., None, None]
+            c = np.abs(BASIS @ (left * mask[:, None]) @ BASIS.T)
+            a0 = np.sqrt(v1 + n0)
+            one = np.sqrt(2 / np.pi / v1) * np.exp(-np.minimum(c * c / (2 * v1), 30))
+            other = 2 / a0 * (1 + c / a0) ** -3
+            w = n0 / (n0 + v1)
+            ratio = np.maximum(-np.log(w * other / one + 1 - w), -6)
+            rank = np.trace(rest) / 8 * mask.mean()
+            values.append(ratio.sum(axis=(2, 3)) * rank)
+        half = np.maximum(np.stack(values[1:], axis=1), values[0][:, None] / 2)  # (ny, 2, nx)
+        out.append(half.reshape(-1, half.shape[2]))
+    return np.array(out)
+
+
+def best_rectangles(maps: np.ndarray, top: int):
+    """maps (G, R, C): the best rectangle of each G: (value, g, r0, r1, c0, c1), best first."""
+    count, rows, columns = maps.shape
+    total = np.zeros((count, rows + 1, columns))
+    np.cumsum(maps, axis=1, out=total[:, 1:])
+    r0, r1 = np.triu_indices(rows + 1, 1)
+    strips = total[:, r1] - total[:, r0]  # (G, K, C)
+    run = np.zeros((count, len(r0), columns + 1))
+    np.cumsum(strips, axis=2, out=run[:, :, 1:])
+    low = np.minimum.accumulate(run, axis=2)
+    rise = run - low
+    flat = rise.reshape(count, -1)
+    best = flat.argmax(axis=1)
+    values = flat[np.arange(count), best]
+    found = []
+    for g in np.argsort(-values)[:top]:
+        k, c1 = divmod(int(best[g]), columns + 1)
+        c0 = int(run[g, k, : c1 + 1].argmin())
+        if c1 > c0:
+            found.append((float(values[g]), int(g), int(r0[k]), int(r1[k]), c0, c1))
+    return found
+
+
+def starts(jpeg: Jpeg, sizes=(4, 16), top=24) -> list[Box]:
+    """Boxes to start from, for a tile of at most about 128 pixels."""
+    high, wide = jpeg.height // 8, jpeg.width // 8
+    tile = jpeg.gray[: 8 * high, : 8 * wide].reshape(high, 8, wide, 8).transpose(0, 2, 1, 3)
+    scale = jpeg.scale[:high, :wide]
+    out = []
+    gx, wx, px = patterns(wide, sizes)
+    gy, wy, py = patterns(high, sizes)
+    across = local_ratios(tile, scale, jpeg.noise, px)  # (P, 2 high, wide)
+    down = local_ratios(tile.transpose(1, 0, 3, 2), scale.T, jpeg.noise.T, py)  # (P, 2 wide, high)
+    maps_x = across[wx, :, np.arange(wide)].transpose(0, 2, 1)
+    maps_y = down[wy, :, np.arange(high)].transpose(0, 2, 1)
+    for maps, others, grids, other_grids, flipped in ((maps_x, maps_y, gx, gy, False), (maps_y, maps_x, gy, gx, True)):
+        for _, g, r0, r1, c0, c1 in best_rectangles(maps, top):
+            size, phase = map(int, grids[g])
+            y0, y1, x0, x1 = 4 * r0, 4 * r1, 8 * c0, 8 * c1
+            same = np.flatnonzero(other_grids[:, 0] == size)
+            # others: (G', halves along this axis, blocks along the other)
+            worth = others[same][:, 2 * c0 : 2 * c1, r0 // 2 : -(-r1 // 2)].sum(axis=(1, 2))
+            for k in np.argsort(-worth)[:2]:
+                other = int(other_grids[same[k], 1])
+                box = (x0, y0, x1, y1, size, (x0 - phase) % size, (y0 - other) % size)
+                out.append(Box(*box) if not flipped else Box(y0, x0, y1, x1, size, (y0 - other) % size, (x0 - phase) % size))
+    return out
