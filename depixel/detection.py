@@ -112,7 +112,10 @@ def find(image: np.ndarray) -> list[Found]:
     table = quantization(gray)
     found = _exact(gray, table is not None)
     if table is not None:
-        found += _lossy(gray, table, [box for _, box, certain in found if certain])
+        later = [_is_later(gray, table, box) for _, box, _ in found]  # pixelated after it was a JPEG
+        before = [box for (_, box, _), after in zip(found, later, strict=True) if not after]
+        found = [one for one, after in zip(found, later, strict=True) if after]
+        found += _lossy(gray, table, before, [box for _, box, certain in found if certain])
     kept: list[tuple[float, _Box, bool]] = []
     for candidate in sorted(found, key=lambda one: (-one[2], -one[0])):
         if all(candidate[1].overlap(other) < 0.2 for _, other, _ in kept):
@@ -417,18 +420,41 @@ def _exact(gray: np.ndarray, was_jpeg: bool) -> list[tuple[float, _Box, bool]]:
     tries = 10 + gray.size // 200_000
     found = []
     for score, box in _candidates(steps, 15.0, tries, min(MOST_BLOCK, max(gray.shape))):
+        box = _peeled(gray, box)
         traits = _traits(steps, gray, box)
         verdict = _verdict(score, box, traits)
+        if LOG is not None:
+            LOG.append((score, traits, box))
         if verdict is not None:
             found.append((score, box, verdict))
     return found
 
 
+def _peeled(gray: np.ndarray, box: _Box) -> _Box:
+    """Less the outer rows and columns of blocks that are all of one value: a smooth part of the photo is as likely."""
+    for _ in range(100):
+        x, y = ([start, *lines, stop] for start, lines, stop in zip((box.x0, box.y0), box.lines(), (box.x1, box.y1), strict=True))
+        options = []
+        if len(y) > 2 and len(x) > 2:
+            options += [box._replace(y0=int(y[1]), py=0), box._replace(y1=int(y[-2]))]
+            options += [box._replace(x0=int(x[1]), px=0), box._replace(x1=int(x[-2]))]
+        for less in options:
+            rest = gray[box.y0 : box.y1, box.x0 : box.x1].copy()
+            rest[max(less.y0 - box.y0, 0) : less.y1 - box.y0, less.x0 - box.x0 : less.x1 - box.x0] = np.nan
+            if np.nanmax(rest) == np.nanmin(rest):
+                box = less
+                break
+        else:
+            return box
+    return box
+
+
 def _verdict(score: float, box: _Box, traits: Traits) -> bool | None:
     """Certain, uncertain, or None: not pixelated."""
-    if not traits.line_pixels or score < 100 or traits.inside < 1.5 or traits.sides < 2.5:
+    thin = min(box.x1 - box.x0, box.y1 - box.y0) < 3
+    if thin or not traits.line_pixels or score < 100 or traits.inside < 1.1 or traits.sides < 3 or traits.jump < 1:
         return None
-    return bool(traits.lines >= 1 and traits.sides >= 3 and score > 250 and traits.lines * traits.line_pixels > 20)
+    return bool(traits.lines >= 1 and traits.sides >= 3.5 and score > (1200 if box.px or box.py else 220))
 
 
 # Coefficients of JPEG blocks
@@ -491,7 +517,7 @@ class _Coefficients:
         for _ in range(sweeps):
             before = best
             for change in _CHANGES:
-                options = change(box)
+                options = change(box) or [box]
                 values = [self.worth(option) for option in options]
                 top = int(np.argmax(values))
                 if values[top] > best + 1e-9:
@@ -548,9 +574,19 @@ _CHANGES = [
 ]  # fmt: skip
 
 
-def _lossy(gray: np.ndarray, table: np.ndarray, taken: list[_Box]) -> list[tuple[float, _Box, bool]]:
+def _is_later(gray: np.ndarray, table: np.ndarray, box: _Box) -> bool:
+    """Whether the pixels of an area do not look as if they had gone through the quantization."""
+    touched = _blocks(gray)[box.y0 // 8 : -(-box.y1 // 8), box.x0 // 8 : -(-box.x1 // 8)]
+    values = _BASIS @ (touched - 128) @ _BASIS.T
+    off = np.abs(values - table * np.round(values / table))
+    known = (touched.min(axis=(2, 3)) > 0) & (touched.max(axis=(2, 3)) < 255)
+    return bool((off.max(axis=(2, 3))[known] > 4 * _ROUNDING).mean() > 0.3) if known.any() else True
+
+
+def _lossy(
+    gray: np.ndarray, table: np.ndarray, starts: list[_Box], taken: list[_Box]
+) -> list[tuple[float, _Box, bool]]:
     found: list[tuple[float, _Box, bool]] = []
-    starts: list[_Box] = []
     most = min(MOST_BLOCK, max(gray.shape))
     for smooth in (2, 4):
         steps = _Steps.of(gray, _step_noise(table, smooth, gray.shape), smooth)
@@ -572,11 +608,15 @@ def _climbed(gray, table, starts, taken):
         if value < 4 or any(box.overlap(other) > 0.2 for other in taken):
             continue
         value, box = whole.climb(box, 10)
+        if LOG is not None:
+            LOG.append((value, value - whole.score(box._replace(size=10_000, px=0, py=0)), box))
         lines = value - whole.score(box._replace(size=10_000, px=0, py=0))
-        found.append((value, box, value > CERTAIN and lines > CERTAIN / 2))
+        plain = not (box.px or box.py)
+        found.append((value, box, bool(value > (26 if plain else 60) and lines > 65)))
     return found
 
 
+LOG = None
 TRIES, TRIES_TO_END, CERTAIN = 16, 4, 30.0
 
 
