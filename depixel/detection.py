@@ -164,20 +164,24 @@ def quantization(gray: np.ndarray) -> np.ndarray | None:
         return None
     blocks = blocks[:: -(-len(blocks) // 2000)]
     values = np.abs(_BASIS @ (blocks - 128) @ _BASIS.T)
+    told = values > 1.5  # those that are zero fit any step
     steps = np.arange(1, 122)
     likely = np.zeros((len(steps), _BLOCK, _BLOCK))
     for i, step in enumerate(steps):
         off = values - step * np.round(values / step)
         near = np.exp(-0.5 * (off / _ROUNDING) ** 2) / (_ROUNDING * np.sqrt(2 * np.pi))
-        likely[i] = np.log(0.95 * step * near + 0.05).sum(axis=0)
+        likely[i] = (np.log(0.95 * step * near + 0.05) * told).sum(axis=0)
     rows, columns = np.indices((_BLOCK, _BLOCK))
     tables = [standard_table(quality) for quality in range(20, 100)]
     totals = [likely[np.minimum(table, 121) - 1, rows, columns].sum() for table in tables]
     best = int(np.argmax(totals))
-    gain = (totals[best] - likely[0].sum()) / values.size
+    gain = (totals[best] - likely[0].sum()) / max(told.sum(), 1)
     return tables[best] if gain > _GAIN else None
 
 
+_TRIES = 24  # areas of a JPEG that are tried; a third of them to the end
+_MOST_SCANNED = 90_000  # pixels of a picture of which each grid is tried everywhere
+_ENDLESS = 1_000_000  # a block without end
 _ROUNDING = 0.45  # standard deviation that rounding of pixels and of colors gives a coefficient
 _GAIN = 0.25  # a coefficient; to tell a JPEG
 
@@ -423,8 +427,6 @@ def _exact(gray: np.ndarray, was_jpeg: bool) -> list[tuple[float, _Box, bool]]:
         box = _peeled(gray, box)
         traits = _traits(steps, gray, box)
         verdict = _verdict(score, box, traits)
-        if LOG is not None:
-            LOG.append((score, traits, box))
         if verdict is not None:
             found.append((score, box, verdict))
     return found
@@ -586,38 +588,40 @@ def _is_later(gray: np.ndarray, table: np.ndarray, box: _Box) -> bool:
 def _lossy(
     gray: np.ndarray, table: np.ndarray, starts: list[_Box], taken: list[_Box]
 ) -> list[tuple[float, _Box, bool]]:
-    found: list[tuple[float, _Box, bool]] = []
+    """Areas of a JPEG, with scores and whether they are certain; `starts` are first guesses, `taken` is known already."""
     most = min(MOST_BLOCK, max(gray.shape))
     for smooth in (2, 4):
         steps = _Steps.of(gray, _step_noise(table, smooth, gray.shape), smooth)
-        starts += [box for _, box in _candidates(steps, 4.0, 8 + gray.size // 500_000, most)]
-    if gray.size <= MOST_SCANNED:
-        starts += _scan(_Coefficients(gray, table))
-    return found + _climbed(gray, table, starts, taken)
-
-
-MOST_SCANNED = 300 * 300
-
-
-def _climbed(gray, table, starts, taken):
-    whole = _Coefficients(gray, table)
-    ranked = sorted({(whole.worth(box), box) for box in starts}, reverse=True)
-    first = [whole.climb(box, 1) for _, box in ranked[:TRIES]]
-    found = []
-    for value, box in sorted(set(first), reverse=True)[:TRIES_TO_END]:
-        if value < 4 or any(box.overlap(other) > 0.2 for other in taken):
+        starts = starts + [box for _, box in _candidates(steps, 4.0, 8 + gray.size // 500_000, most)]
+    coefficients = _Coefficients(gray, table)
+    if gray.size <= _MOST_SCANNED:
+        starts = starts + _scan(coefficients)
+    tries = _TRIES + gray.size // 200_000
+    ranked = sorted({(coefficients.worth(box), box) for box in starts}, reverse=True)[:tries]
+    begun = sorted({coefficients.climb(box, 1) for _, box in ranked}, reverse=True)
+    found: list[tuple[float, _Box, bool]] = []
+    for value, start in begun[: tries // 3]:
+        known = [*taken, *(box for _, box, _ in found)]
+        if value < 4 or any(start.overlap(other) > 0.9 for other in known):
             continue
-        value, box = whole.climb(box, 10)
-        if LOG is not None:
-            LOG.append((value, value - whole.score(box._replace(size=10_000, px=0, py=0)), box))
-        lines = value - whole.score(box._replace(size=10_000, px=0, py=0))
-        plain = not (box.px or box.py)
-        found.append((value, box, bool(value > (26 if plain else 60) and lines > 65)))
+        score, box = coefficients.climb(start, 10)
+        verdict = _judged(score, score - coefficients.score(box._replace(size=_ENDLESS, px=0, py=0)), box)
+        if verdict is not None and all(box.overlap(other) < 0.2 for other in taken):
+            found.append((score, box, verdict))
     return found
 
 
-LOG = None
-TRIES, TRIES_TO_END, CERTAIN = 16, 4, 30.0
+def _judged(score: float, lines: float, box: _Box) -> bool | None:
+    """Certain, uncertain, or None: not worth telling.
+
+    lines: by how much the blocks explain an area better than one block does. A photo has smooth rectangles, but hardly
+    any with steps in such places, and fewer that begin where the blocks do. The limits leave about one in a hundred
+    untouched photos at qualities 75 and 90.
+    """
+    if lines < 40:
+        return None
+    both = score + 0.2 * min(lines, 200)
+    return bool(lines > 65 and both > (110 if box.px or box.py else 65)) if both > 45 else None
 
 
 @lru_cache(maxsize=8)
