@@ -1,0 +1,721 @@
+"""Pixelated areas found by themselves: where they are, how large their blocks are, where the grid begins.
+
+Both ways to find them are tests of one hypothesis: within blocks the picture is constant, at the lines between blocks it
+may do what it wants, and outside it is a photo. Its log-likelihood ratio to "all is a photo" is added up over an area,
+and the area, block size and phase with the largest sum are looked for.
+
+In lossless pictures the ratio is that of each step between neighbouring pixels (`_Steps`). JPEG leaves nothing exactly
+constant, but its errors are known: a coefficient of an 8 x 8 block is wrong by at most half of its quantization step.
+There the ratio is that of the coefficients of what the block means leave over (`_Coefficients`). Smooth parts of a photo
+say nothing either way: what is expected of a photo follows from the contrast around.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from scipy.fft import dct
+from scipy.ndimage import uniform_filter, uniform_filter1d
+
+LEAST_BLOCK = 2
+MOST_BLOCK = 200
+LEAST_JPEG_BLOCK = 4
+
+EXACT = 0.05
+"""Mean step within blocks that the lossless test allows for, gray levels: in effect none."""
+
+_WINDOW = 17  # pixels; over which the contrast of the surroundings is taken
+_LINE = 6.0  # mean step between blocks / mean step around
+_CORNER = 3.0  # by how much a grid that begins at the area's corner is likelier than any other, in each direction
+_STRIPS = (4, 8, 16, 32)  # heights of the strips in which areas are first looked for, pixels
+_BLOCK = 8  # of JPEG
+_BASIS = dct(np.eye(_BLOCK), axis=0, norm="ortho")  # (8 frequencies, 8 pixels)
+_WORST = -6.0  # a single coefficient says no more than this against an area
+
+_FREQUENCY = np.add.outer(np.arange(_BLOCK), np.arange(_BLOCK))
+_SPECTRUM = np.where(_FREQUENCY > 0, 7.5 / np.maximum(_FREQUENCY, 1) * np.exp(-_FREQUENCY / 12), 20.0)
+"""(8, 8) mean size of a photo's coefficients / mean step around; fitted to photos of 64 and 128 pixels."""
+
+
+class Found(NamedTuple):
+    """A pixelated area.
+
+    Attributes:
+        x, y, width, height: pixels. block_size: pixels.
+        offset_x, offset_y: how many columns and rows the first blocks lack, 0 to block_size - 1; 0 where blocks begin at
+            the area's upper left corner.
+        score: log-likelihood ratio, natural logarithm, of the area being pixelated and not a part of the photo.
+        certain: the evidence is beyond what untouched photos show (`find`).
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    block_size: int
+    offset_x: int
+    offset_y: int
+    score: float
+    certain: bool
+
+
+class _Box(NamedTuple):
+    """An area [x0, x1) x [y0, y1) with its blocks; px and py are the offsets of `Found`."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    size: int
+    px: int
+    py: int
+
+    def overlap(self, other: "_Box") -> float:
+        """Share of the smaller of the two that both cover."""
+        wide = min(self.x1, other.x1) - max(self.x0, other.x0)
+        high = min(self.y1, other.y1) - max(self.y0, other.y0)
+        return max(wide, 0) * max(high, 0) / min(self.pixels, other.pixels)
+
+    @property
+    def pixels(self) -> int:
+        return (self.x1 - self.x0) * (self.y1 - self.y0)
+
+    def moved(self, x: int, y: int) -> "_Box":
+        return self._replace(x0=self.x0 + x, x1=self.x1 + x, y0=self.y0 + y, y1=self.y1 + y)
+
+    def lines(self) -> tuple[np.ndarray, np.ndarray]:
+        """The first columns and rows of all blocks but the first."""
+        return _lines(self.x0, self.x1, self.size, self.px), _lines(self.y0, self.y1, self.size, self.py)
+
+
+def _lines(start: int, stop: int, size: int, offset: int) -> np.ndarray:
+    return np.arange(start + size - offset, stop, size)
+
+
+def find(image: np.ndarray) -> list[Found]:
+    """Find the pixelated areas of a picture.
+
+    Args:
+        image: (H, W) gray or (H, W, 3) RGB, uint8.
+
+    Returns:
+        The areas, likeliest first, none overlapping. Those that are not `certain` are guesses: about one untouched photo
+        in ten shows one.
+    """
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise ValueError(f"image must be (H, W) or (H, W, 3) uint8, not {image.shape} {image.dtype}")
+    if min(image.shape[:2]) < 2 * LEAST_BLOCK:
+        return []
+    gray = luma(image)
+    table = quantization(gray)
+    found = _exact(gray, table is not None)
+    if table is not None:
+        later = [_is_later(gray, table, box) for _, box, _ in found]  # pixelated after it was a JPEG
+        before = [box for (_, box, _), after in zip(found, later, strict=True) if not after]
+        found = [one for one, after in zip(found, later, strict=True) if after]
+        found += _lossy(gray, table, before, [box for _, box, certain in found if certain])
+    kept: list[tuple[float, _Box, bool]] = []
+    for candidate in sorted(found, key=lambda one: (-one[2], -one[0])):
+        if all(candidate[1].overlap(other) < 0.2 for _, other, _ in kept):
+            kept.append(candidate)
+    return [
+        Found(b.x0, b.y0, b.x1 - b.x0, b.y1 - b.y0, b.size, b.px, b.py, score, certain) for score, b, certain in kept
+    ]
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    """(H, W) float32: the luminance that JPEG codes (ITU-R BT.601), 0..255, not rounded."""
+    return (image if image.ndim == 2 else image @ np.array([0.299, 0.587, 0.114])).astype(np.float32)
+
+
+# JPEG's quantization, seen in the pixels
+
+_STANDARD = np.array([
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87,
+    80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101, 72, 92,
+    95, 98, 112, 100, 103, 99,
+]).reshape(8, 8)  # fmt: skip
+"""The table of luminance of the JPEG standard (ITU-T T.81, annex K), which nearly all programs scale by a quality."""
+
+
+def standard_table(quality: int) -> np.ndarray:
+    """(8, 8) quantization steps of the luminance at a quality of 1 to 100, as libjpeg has them."""
+    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return np.clip((_STANDARD * percent + 50) // 100, 1, 255)
+
+
+def quantization(gray: np.ndarray) -> np.ndarray | None:
+    """Which JPEG quantization the pixels have last gone through.
+
+    A coefficient is near a multiple of its step, up to the rounding of pixels; steps are those under which the
+    coefficients of up to 2 000 blocks are likeliest, of the standard's tables.
+
+    Args:
+        gray: (H, W) float, luminance, of which blocks begin in the upper left corner.
+
+    Returns:
+        (8, 8) integers, or None: no JPEG, or one of so high a quality that it cannot be told.
+    """
+    blocks = _blocks(gray).reshape(-1, _BLOCK, _BLOCK)
+    blocks = blocks[(blocks.min(axis=(1, 2)) > 0) & (blocks.max(axis=(1, 2)) < 255)]  # clipping spoils coefficients
+    if len(blocks) < 4:
+        return None
+    blocks = blocks[:: -(-len(blocks) // 2000)]
+    values = np.abs(_BASIS @ (blocks - 128) @ _BASIS.T)
+    told = values > 1.5  # those that are zero fit any step
+    steps = np.arange(1, 122)
+    likely = np.zeros((len(steps), _BLOCK, _BLOCK))
+    for i, step in enumerate(steps):
+        off = values - step * np.round(values / step)
+        near = np.exp(-0.5 * (off / _ROUNDING) ** 2) / (_ROUNDING * np.sqrt(2 * np.pi))
+        likely[i] = (np.log(0.95 * step * near + 0.05) * told).sum(axis=0)
+    rows, columns = np.indices((_BLOCK, _BLOCK))
+    tables = [standard_table(quality) for quality in range(20, 100)]
+    totals = [likely[np.minimum(table, 121) - 1, rows, columns].sum() for table in tables]
+    best = int(np.argmax(totals))
+    gain = (totals[best] - likely[0].sum()) / max(told.sum(), 1)
+    return tables[best] if gain > _GAIN else None
+
+
+_TRIES = 24  # areas of a JPEG that are tried; a third of them to the end
+_MOST_SCANNED = 90_000  # pixels of a picture of which each grid is tried everywhere
+_ENDLESS = 1_000_000  # a block without end
+_ROUNDING = 0.45  # standard deviation that rounding of pixels and of colors gives a coefficient
+_GAIN = 0.25  # a coefficient; to tell a JPEG
+
+
+def _blocks(pixels: np.ndarray) -> np.ndarray:
+    """(rows, columns, 8, 8): the whole JPEG blocks of a picture."""
+    high, wide = (n // _BLOCK for n in pixels.shape)
+    return pixels[: high * _BLOCK, : wide * _BLOCK].reshape(high, _BLOCK, wide, _BLOCK).transpose(0, 2, 1, 3)
+
+
+# Steps between neighbouring pixels
+
+
+class _Steps:
+    """What every step between neighbouring pixels says: log-likelihood ratios to a photo's.
+
+    Steps within blocks, between blocks and in a photo have mean sizes of `noise`, 6 times that around, and that around,
+    with a heavy tail: the density at a step s of mean size a is 2/a (1 + s/a)^-3.
+
+    Attributes:
+        inside, line: (H, W) float32, of the steps from the left neighbour, within a block and between two.
+        turned: the same of the transposed picture.
+    """
+
+    def __init__(self, inside: np.ndarray, line: np.ndarray):
+        self.inside, self.line = inside, line
+        self.height, self.width = inside.shape
+        self.turned: _Steps
+
+    @classmethod
+    def of(cls, gray: np.ndarray, noise: tuple = (EXACT, EXACT), smooth: int = 1, dull: np.ndarray | None = None) -> "_Steps":
+        """Of a picture (H, W) float32; where `dull`, steps say nothing. `noise` is that of steps across and down."""
+        steps = [np.zeros_like(gray), np.zeros_like(gray)]
+        steps[0][:, 1:] = np.abs(np.diff(uniform_filter1d(gray, smooth, axis=0), axis=1))
+        steps[1][1:] = np.abs(np.diff(uniform_filter1d(gray, smooth, axis=1), axis=0))
+        around = uniform_filter((steps[0] + steps[1]) / 2, _WINDOW, mode="nearest")
+        both = []
+        for axis, (step, level) in enumerate(zip(steps, noise, strict=True)):
+            scale = np.maximum(around, level)
+            tail = np.log1p(step / scale)
+            inside = (np.log(scale / level) + 3 * (tail - np.log1p(step / level))) / smooth
+            line = (3 * (tail - np.log1p(step / (_LINE * scale))) - np.float32(np.log(_LINE))) / smooth
+            for ratio in (inside, line):
+                ratio[(slice(None), 0) if axis == 0 else 0] = 0
+                if dull is not None:
+                    ratio[dull] = 0
+            both.append((inside.T, line.T) if axis else (inside, line))
+        across, down = (cls(*pair) for pair in both)
+        across.turned, down.turned = down, across
+        return across
+
+
+def _seeds(steps: _Steps, least: float) -> list[tuple[float, int, int, int, int]]:
+    """Stretches of strips of rows that look like blocks in a row: (score, y0, y1, x0, x1)."""
+    found = []
+    padded = [np.pad(np.cumsum(r, axis=0, dtype=np.float32), ((1, 0), (0, 0))) for r in (steps.inside, steps.line)]
+    for high in _STRIPS:
+        if high > steps.height:
+            break
+        tops = np.unique(np.append(np.arange(0, steps.height - high + 1, high // 2), steps.height - high))
+        inside, line = (total[tops + high] - total[tops] for total in padded)
+        calm = inside > 0
+        alone = np.zeros_like(calm)
+        alone[:, 1:-1] = calm[:, :-2] & calm[:, 2:]
+        total = np.cumsum(np.where(alone, np.maximum(inside, line - 2), inside), axis=1)
+        rise = total - np.minimum(np.minimum.accumulate(total, axis=1), 0)
+        begins = rise <= 0
+        begins[:, 0] = True
+        begins = np.flatnonzero(begins)
+        peaks = np.maximum.reduceat(rise.reshape(-1), begins)
+        ends = np.append(begins[1:], rise.size)
+        for k in np.flatnonzero(peaks >= least):
+            row, start = divmod(int(begins[k]), steps.width)
+            stop = start + int(rise.reshape(-1)[begins[k] : ends[k]].argmax()) + 1
+            found.append((float(peaks[k]), int(tops[row]), int(tops[row]) + high, start, stop))
+    return found
+
+
+class _Span(NamedTuple):
+    """Along one axis: pixels [start, stop), with lines at phase + k size."""
+
+    start: int
+    stop: int
+    size: int
+    phase: int
+
+    @property
+    def offset(self) -> int:
+        return (self.start - self.phase) % self.size
+
+    def lines(self) -> np.ndarray:
+        return _lines(self.start, self.stop, self.size, self.offset)
+
+
+@lru_cache(maxsize=64)
+def _grids(least: int, most: int) -> np.ndarray:
+    """(G, 2): every size in the range with every phase."""
+    return np.array([(size, phase) for size in range(least, most + 1) for phase in range(size)])
+
+
+def _fit(
+    steps: _Steps, rows: tuple[int, int], row_lines: np.ndarray | None, low: int, high: int, sizes: tuple[int, int]
+) -> tuple[float, _Span]:
+    """The best columns within [low, high) for given rows, and the grid's size and phase along x, with their score.
+
+    For each grid, the stretch with the largest sum. With row_lines None the steps down the columns do not count.
+    """
+    y0, y1 = rows
+    window, length = slice(low, high), high - low
+    inside = steps.inside[y0:y1, window].sum(axis=0, dtype=np.float64)
+    line = steps.line[y0:y1, window].sum(axis=0, dtype=np.float64)
+    after = steps.line[y0:y1, high].sum() if high < steps.width else 0.0
+    down = np.zeros(length)
+    if row_lines is not None:
+        within, between = steps.turned.inside[window].T, steps.turned.line[window].T
+        down += within[y0 + 1 : y1].sum(axis=0, dtype=np.float64)
+        down += (between[row_lines] - within[row_lines]).sum(axis=0, dtype=np.float64)
+        down += between[y0]
+        if y1 < steps.height:
+            down += between[y1]
+    grids = _grids(*sizes)
+    columns = np.arange(low, high)
+    if length * len(grids) > 20000:  # those whose lines gain most
+        gain = line - inside
+        worth = np.concatenate([np.bincount(columns % b, gain, minlength=b) for b in range(sizes[0], sizes[1] + 1)])
+        grids = grids[np.argsort(-worth)[:40]]
+    on = (columns - grids[:, 1:]) % grids[:, :1] == 0  # (G, length)
+    step = np.where(on, line, inside)
+    total = np.zeros((len(grids), length + 1))
+    np.cumsum(step + down, axis=1, out=total[:, 1:])
+    start = total[:, :length] + step - line - _CORNER * on
+    ends = total[:, 2:] - np.minimum.accumulate(start, axis=1)[:, : length - 1] + np.append(line[2:], after)
+    grid, end = divmod(int(ends.argmax()), length - 1)
+    begin = int(start[grid, : end + 1].argmin())
+    return float(ends[grid, end]), _Span(low + begin, low + end + 2, *map(int, grids[grid]))
+
+
+def _grow(steps: _Steps, seed: tuple[float, int, int, int, int], most: int) -> tuple[float, _Span, _Span]:
+    """From a seed to the best area: columns for the rows, rows for the columns, in turn; its score, along x, along y."""
+    _, y0, y1, x0, x1 = seed
+
+    def fit(of: _Steps, across: tuple[int, int], lines: np.ndarray | None, near: tuple[int, int], reach: int, sizes):
+        return _fit(of, across, lines, max(0, near[0] - reach), min(of.width, near[1] + reach), sizes)
+
+    least = LEAST_BLOCK
+    _, x = fit(steps, (y0, y1), None, (x0, x1), max(16, 2 * (x1 - x0)), (least, min(most, max(x1 - x0, 4))))
+    y, last = _Span(y0, y1, most, y0), -np.inf
+    for _ in range(6):
+        sizes = (x.size, x.size) if len(x.lines()) > 1 else (least, most)
+        reach = max(48, 3 * (y.stop - y.start))
+        _, y = fit(steps.turned, (x.start, x.stop), x.lines(), (y.start, y.stop), reach, sizes)
+        sizes = (y.size, y.size) if len(y.lines()) > 1 else (least, most)
+        reach = max(48, 3 * (x.stop - x.start))
+        score, x = fit(steps, (y.start, y.stop), y.lines(), (x.start, x.stop), reach, sizes)
+        if score <= last + 1e-6:
+            break
+        last = score
+    if x.size != y.size and len(x.lines()) >= len(y.lines()):
+        score, y = fit(steps.turned, (x.start, x.stop), x.lines(), (y.start, y.stop), 8, (x.size, x.size))
+    elif x.size != y.size:
+        score, x = fit(steps, (y.start, y.stop), y.lines(), (x.start, x.stop), 8, (y.size, y.size))
+    return score, x, y
+
+
+def _candidates(steps: _Steps, least: float, tries: int, most: int) -> list[tuple[float, _Box]]:
+    """The best areas that grow from the likeliest seeds, best first."""
+    seeds = [(seed, False) for seed in _seeds(steps, least)] + [(seed, True) for seed in _seeds(steps.turned, least)]
+    seeds.sort(key=lambda one: -one[0][0])
+    found: list[tuple[float, _Box]] = []
+    used: list[_Box] = []
+    for seed, flipped in seeds:
+        _, y0, y1, x0, x1 = seed
+        place = _Box(y0, x0, y1, x1, 1, 0, 0) if flipped else _Box(x0, y0, x1, y1, 1, 0, 0)
+        if any(place.overlap(other) > 0.5 and other.pixels > place.pixels / 2 for other in used):
+            continue
+        score, x, y = _grow(steps.turned if flipped else steps, seed, most)
+        x, y = (y, x) if flipped else (x, y)
+        box = _Box(x.start, y.start, x.stop, y.stop, x.size, x.offset, y.offset)
+        used += [place, box]
+        found.append((score, box))
+        if len(found) == tries:
+            break
+    return sorted(found, key=lambda one: -one[0])
+
+
+class Traits(NamedTuple):
+    """What a decision on an area of a lossless picture rests on; mean log-likelihood ratios.
+
+    Attributes:
+        lines: of a step at the lines between blocks being no step within one; line_pixels: how many. sides: the same of
+            the area's sides, the mean of the four; inside: of a step within blocks; inside_pixels: how many.
+        jump: median step at the lines, gray levels.
+    """
+
+    lines: float
+    line_pixels: int
+    line_count: int
+    sides: float
+    least_side: float
+    inside: float
+    inside_pixels: int
+    jump: float
+
+
+def _traits(steps: _Steps, gray: np.ndarray, box: _Box) -> Traits:
+    rows, columns = slice(box.y0, box.y1), slice(box.x0, box.x1)
+    x, y = box.lines()
+    across, down = steps.line - steps.inside, (steps.turned.line - steps.turned.inside).T
+    lines = np.concatenate([across[rows][:, x].ravel(), down[y][:, columns].ravel()])
+    jumps = np.concatenate(
+        [np.abs(gray[rows][:, x] - gray[rows][:, x - 1]).ravel(), np.abs(gray[y][:, columns] - gray[y - 1][:, columns]).ravel()]
+    )
+    sides = [across[rows, at].mean() for at in (box.x0, box.x1) if 0 < at < steps.width]
+    sides += [down[at, columns].mean() for at in (box.y0, box.y1) if 0 < at < steps.height]
+    within_x = np.delete(steps.inside[rows, columns], np.append(x - box.x0, 0), axis=1)
+    within_y = np.delete(steps.turned.inside.T[rows, columns], np.append(y - box.y0, 0), axis=0)
+    count = within_x.size + within_y.size
+    return Traits(
+        float(lines.mean()) if lines.size else 0.0, lines.size, len(x) + len(y),
+        float(np.mean(sides)) if sides else 4.0, float(min(sides, default=4)),
+        float(within_x.sum() + within_y.sum()) / max(count, 1), count, float(np.median(jumps)) if lines.size else 0.0,
+    )  # fmt: skip
+
+
+def _dull(gray: np.ndarray) -> np.ndarray:
+    """(H, W) bool: where JPEG itself made blocks, constant and hardly different from their neighbours."""
+    blocks = _blocks(gray)
+    flat = blocks.max(axis=(2, 3)) == blocks.min(axis=(2, 3))
+    level = np.pad(blocks[:, :, 0, 0], 1, mode="edge")
+    steps = [np.abs(level[1:-1, 1:-1] - level[1 + a : level.shape[0] - 1 + a, 1 + b : level.shape[1] - 1 + b]) for a, b in ((0, 1), (1, 0), (0, -1), (-1, 0))]
+    flat &= np.mean(steps, axis=0) < 5
+    dull = np.zeros(gray.shape, dtype=bool)
+    spread = np.repeat(np.repeat(flat, _BLOCK, axis=0), _BLOCK, axis=1)
+    dull[: spread.shape[0], : spread.shape[1]] = spread
+    return dull
+
+
+def _exact(gray: np.ndarray, was_jpeg: bool) -> list[tuple[float, _Box, bool]]:
+    steps = _Steps.of(gray, dull=_dull(gray) if was_jpeg else None)
+    tries = 10 + gray.size // 200_000
+    found = []
+    for score, box in _candidates(steps, 15.0, tries, min(MOST_BLOCK, max(gray.shape))):
+        box = _peeled(gray, box)
+        traits = _traits(steps, gray, box)
+        verdict = _verdict(score, box, traits)
+        if verdict is not None:
+            found.append((score, box, verdict))
+    return found
+
+
+def _peeled(gray: np.ndarray, box: _Box) -> _Box:
+    """Less the outer rows and columns of blocks that are all of one value: a smooth part of the photo is as likely."""
+    for _ in range(100):
+        x, y = ([start, *lines, stop] for start, lines, stop in zip((box.x0, box.y0), box.lines(), (box.x1, box.y1), strict=True))
+        options = []
+        if len(y) > 2 and len(x) > 2:
+            options += [box._replace(y0=int(y[1]), py=0), box._replace(y1=int(y[-2]))]
+            options += [box._replace(x0=int(x[1]), px=0), box._replace(x1=int(x[-2]))]
+        for less in options:
+            rest = gray[box.y0 : box.y1, box.x0 : box.x1].copy()
+            rest[max(less.y0 - box.y0, 0) : less.y1 - box.y0, less.x0 - box.x0 : less.x1 - box.x0] = np.nan
+            if np.nanmax(rest) == np.nanmin(rest):
+                box = less
+                break
+        else:
+            return box
+    return box
+
+
+def _verdict(score: float, box: _Box, traits: Traits) -> bool | None:
+    """Certain, uncertain, or None: not pixelated."""
+    thin = min(box.x1 - box.x0, box.y1 - box.y0) < 3
+    if thin or not traits.line_pixels or score < 100 or traits.inside < 1.1 or traits.sides < 3 or traits.jump < 1:
+        return None
+    return bool(traits.lines >= 1 and traits.sides >= 3.5 and score > (1200 if box.px or box.py else 220))
+
+
+# Coefficients of JPEG blocks
+
+
+class _Coefficients:
+    """How well blocks explain an area of a picture that was saved as JPEG after it was pixelated.
+
+    What the block means leave over is error of the quantization where the hypothesis is right: its coefficients have the
+    variance q^2 / 12. In a photo they also have that of `_SPECTRUM`. Where an area covers a JPEG block in part, both leak
+    from frequency to frequency in a known way.
+
+    Args:
+        gray: (H, W) float32; JPEG's blocks begin in its upper left corner. table: (8, 8) quantization steps.
+    """
+
+    def __init__(self, gray: np.ndarray, table: np.ndarray):
+        self.height, self.width = gray.shape
+        self.gray = gray.astype(np.float64)
+        self.noise = table**2 / 12 + 1 / 12
+        steps = np.zeros((2, *gray.shape))
+        steps[0, :, 1:] = np.abs(np.diff(self.gray, axis=1))
+        steps[1, 1:] = np.abs(np.diff(self.gray, axis=0))
+        around = uniform_filter(steps.mean(axis=0), _WINDOW, mode="nearest")
+        padding = [(0, -n % _BLOCK) for n in gray.shape]
+        self.contrast = _blocks(np.pad(around, padding, mode="edge")).mean(axis=(2, 3)) ** 2  # of each JPEG block
+        self._known: dict[_Box, float] = {}
+
+    def score(self, box: _Box) -> float:
+        """The log-likelihood ratio; coefficients of a block that is covered in part count in part."""
+        area = self.gray[box.y0 : box.y1, box.x0 : box.x1]
+        x, y = (np.append(0, lines - start) for lines, start in zip(box.lines(), (box.x0, box.y0), strict=True))
+        wide, high = np.diff(np.append(x, area.shape[1])), np.diff(np.append(y, area.shape[0]))
+        means = np.add.reduceat(np.add.reduceat(area, y, axis=0), x, axis=1) / (high[:, None] * wide)
+        first_x, leak_x, share_x = _cover(box.x0, box.x1)
+        first_y, leak_y, share_y = _cover(box.y0, box.y1)
+        left = np.zeros((_BLOCK * len(share_y), _BLOCK * len(share_x)))
+        top, begin = box.y0 - _BLOCK * first_y, box.x0 - _BLOCK * first_x
+        left[top : top + len(area), begin : begin + area.shape[1]] = area - means.repeat(high, 0).repeat(wide, 1)
+        found = np.abs(_BASIS @ _blocks(left) @ _BASIS.T)  # (rows, columns, 8, 8)
+        contrast = self.contrast[first_y : first_y + len(share_y), first_x : first_x + len(share_x), None, None]
+        noise = leak_y[:, None] @ self.noise @ leak_x
+        photo = leak_y[:, None] @ _natural(box.size) @ leak_x * contrast
+        return float((_ratios(found, noise, photo).sum(axis=(2, 3)) * share_y[:, None] * share_x).sum())
+
+    def worth(self, box: _Box) -> float:
+        """`score`, less what an unusual grid costs; minus infinity for what is no area."""
+        if box not in self._known:
+            wide, high = box.x1 - box.x0, box.y1 - box.y0
+            fits = 0 <= box.x0 and 0 <= box.y0 and box.x1 <= self.width and box.y1 <= self.height
+            fits &= min(wide, high) >= LEAST_JPEG_BLOCK and LEAST_JPEG_BLOCK <= box.size <= MOST_BLOCK
+            fits = fits and any(map(len, box.lines()))
+            cost = 2 * _CORNER * ((box.px != 0) + (box.py != 0))
+            self._known[box] = self.score(box) - cost if fits else -np.inf
+        return self._known[box]
+
+    def climb(self, box: _Box, sweeps: int) -> tuple[float, _Box]:
+        """The best area that small changes lead to."""
+        best = self.worth(box)
+        for _ in range(sweeps):
+            before = best
+            for change in _CHANGES:
+                options = change(box) or [box]
+                values = [self.worth(option) for option in options]
+                top = int(np.argmax(values))
+                if values[top] > best + 1e-9:
+                    best, box = values[top], options[top]
+            if best <= before:
+                break
+        return best, box
+
+
+def _ratios(found: np.ndarray, noise: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """Log-likelihood ratios of coefficients being noise (Gaussian) and not a photo's (heavy-tailed) with noise."""
+    scale = np.sqrt(noise + photo)
+    quiet = np.sqrt(2 / np.pi / noise) * np.exp(-np.minimum(found**2 / (2 * noise), 30))
+    loud = 2 / scale * (1 + found / scale) ** -3
+    share = photo / (photo + noise)
+    return np.maximum(-np.log(share * loud / quiet + 1 - share), _WORST)
+
+
+@lru_cache(maxsize=100_000)
+def _cover(start: int, stop: int) -> tuple[int, np.ndarray, np.ndarray]:
+    """Along one axis: the first JPEG block of [start, stop), how frequencies leak in each (n, 8, 8), shares (n,)."""
+    first = start // _BLOCK
+    pixels = np.arange(_BLOCK * first, _BLOCK * -(-stop // _BLOCK)).reshape(-1, _BLOCK)
+    inside = (pixels >= start) & (pixels < stop)
+    return first, ((_BASIS * inside[:, None]) @ _BASIS.T) ** 2, inside.mean(axis=1)
+
+
+@lru_cache(maxsize=MOST_BLOCK)
+def _natural(size: int) -> np.ndarray:
+    """(8, 8): the variance of what the means of blocks of this size leave of a photo's coefficients."""
+    angle = np.pi * np.arange(1, _BLOCK) / (2 * _BLOCK)
+    kept = np.append(1, np.sin(size * angle) / (size * np.sin(angle))) ** 2
+    return _SPECTRUM**2 * (1 - np.multiply.outer(kept, kept))
+
+
+_NEAR = (-4, -2, -1, 1, 2, 4)
+_CHANGES = [
+    lambda b: [b._replace(x1=b.x1 + d) for d in (-8, *_NEAR, 8)],
+    lambda b: [b._replace(y1=b.y1 + d) for d in (-8, *_NEAR, 8)],
+    lambda b: [b._replace(x0=b.x0 + d, px=(b.px + d) % b.size) for d in (-8, *_NEAR, 8)],
+    lambda b: [b._replace(y0=b.y0 + d, py=(b.py + d) % b.size) for d in (-8, *_NEAR, 8)],
+    lambda b: [b._replace(x0=b.x0 + d) for d in (-2, -1, 1, 2)],
+    lambda b: [b._replace(y0=b.y0 + d) for d in (-2, -1, 1, 2)],
+    lambda b: [b.moved(d, 0) for d in _NEAR] + [b.moved(0, d) for d in _NEAR],
+    lambda b: [b._replace(px=p % b.size) for p in (0, b.px - 2, b.px - 1, b.px + 1, b.px + 2)],
+    lambda b: [b._replace(py=p % b.size) for p in (0, b.py - 2, b.py - 1, b.py + 1, b.py + 2)],
+    lambda b: [b._replace(px=0, py=0), b._replace(x0=b.x0 - b.px, px=0), b._replace(y0=b.y0 - b.py, py=0)],
+    lambda b: [
+        b._replace(size=size, px=b.px % size * keep, py=b.py % size * keep)
+        for size in (b.size // 2, b.size - 2, b.size - 1, b.size + 1, b.size + 2, 2 * b.size) if size > 1
+        for keep in (0, 1)
+    ],
+    lambda b: [b._replace(size=size, px=0, py=0) for size in {b.x1 - b.x0 - 1, b.y1 - b.y0 - 1} if size > 1],
+]  # fmt: skip
+
+
+def _is_later(gray: np.ndarray, table: np.ndarray, box: _Box) -> bool:
+    """Whether the pixels of an area do not look as if they had gone through the quantization."""
+    touched = _blocks(gray)[box.y0 // 8 : -(-box.y1 // 8), box.x0 // 8 : -(-box.x1 // 8)]
+    values = _BASIS @ (touched - 128) @ _BASIS.T
+    off = np.abs(values - table * np.round(values / table))
+    known = (touched.min(axis=(2, 3)) > 0) & (touched.max(axis=(2, 3)) < 255)
+    return bool((off.max(axis=(2, 3))[known] > 4 * _ROUNDING).mean() > 0.3) if known.any() else True
+
+
+def _lossy(
+    gray: np.ndarray, table: np.ndarray, starts: list[_Box], taken: list[_Box]
+) -> list[tuple[float, _Box, bool]]:
+    """Areas of a JPEG, with scores and whether they are certain; `starts` are first guesses, `taken` is known already."""
+    most = min(MOST_BLOCK, max(gray.shape))
+    for smooth in (2, 4):
+        steps = _Steps.of(gray, _step_noise(table, smooth, gray.shape), smooth)
+        starts = starts + [box for _, box in _candidates(steps, 4.0, 8 + gray.size // 500_000, most)]
+    coefficients = _Coefficients(gray, table)
+    if gray.size <= _MOST_SCANNED:
+        starts = starts + _scan(coefficients)
+    tries = _TRIES + gray.size // 200_000
+    ranked = sorted({(coefficients.worth(box), box) for box in starts}, reverse=True)[:tries]
+    begun = sorted({coefficients.climb(box, 1) for _, box in ranked}, reverse=True)
+    found: list[tuple[float, _Box, bool]] = []
+    for value, start in begun[: tries // 3]:
+        known = [*taken, *(box for _, box, _ in found)]
+        if value < 4 or any(start.overlap(other) > 0.9 for other in known):
+            continue
+        score, box = coefficients.climb(start, 10)
+        verdict = _judged(score, score - coefficients.score(box._replace(size=_ENDLESS, px=0, py=0)), box)
+        if verdict is not None and all(box.overlap(other) < 0.2 for other in taken):
+            found.append((score, box, verdict))
+    return found
+
+
+def _judged(score: float, lines: float, box: _Box) -> bool | None:
+    """Certain, uncertain, or None: not worth telling.
+
+    lines: by how much the blocks explain an area better than one block does. A photo has smooth rectangles, but hardly
+    any with steps in such places, and fewer that begin where the blocks do. The limits leave about one in a hundred
+    untouched photos at qualities 75 and 90.
+    """
+    if lines < 40:
+        return None
+    both = score + 0.2 * min(lines, 200)
+    return bool(lines > 65 and both > (110 if box.px or box.py else 65)) if both > 45 else None
+
+
+@lru_cache(maxsize=8)
+def _step_noise_of(table: bytes, smooth: int) -> tuple[np.ndarray, np.ndarray]:
+    steps = np.frombuffer(table, dtype=np.int64).reshape(8, 8)
+    error = (np.random.default_rng(0).random((32, 32, 8, 8)) - 0.5) * steps
+    pixels = (_BASIS.T @ error @ _BASIS).transpose(0, 2, 1, 3).reshape(256, 256)
+    levels = []
+    for axis in (1, 0):
+        step = np.abs(np.diff(uniform_filter1d(pixels, smooth, axis=1 - axis), axis=axis, prepend=0))
+        levels.append(np.maximum(_blocks(step[8:-8, 8:-8]).mean(axis=(0, 1)), 0.3).astype(np.float32))
+    return tuple(levels)
+
+
+def _step_noise(table: np.ndarray, smooth: int, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W) twice: mean size of the errors of steps across and down, by their place in the JPEG block."""
+    times = [-(-n // _BLOCK) for n in shape]
+    return tuple(
+        np.tile(level, times)[: shape[0], : shape[1]] for level in _step_noise_of(table.astype(np.int64).tobytes(), smooth)
+    )
+
+
+def _scan(coefficients: _Coefficients, top: int = 16) -> list[_Box]:
+    """Areas to start from: for each grid along x or y, the JPEG blocks whose rows or columns it explains best."""
+    sizes = (LEAST_JPEG_BLOCK, 16)
+    tiles, contrast = _blocks(coefficients.gray), coefficients.contrast
+    high, wide = tiles.shape[:2]
+    contrast = contrast[:high, :wide]
+    maps = []
+    for turned in (False, True):
+        pixels, around, noise = (tiles.transpose(1, 0, 3, 2), contrast.T, coefficients.noise.T) if turned else (tiles, contrast, coefficients.noise)
+        which, projections = _patterns(pixels.shape[1], *sizes)
+        table = _explained(pixels, around, noise, projections)  # (P, halves, blocks)
+        maps.append(table[which, :, np.arange(pixels.shape[1])].transpose(0, 2, 1))  # (G, halves, blocks)
+    grids, out = _grids(*sizes), []
+    for turned, (of, others) in enumerate((maps, maps[::-1])):
+        for g, r0, r1, c0, c1 in _best_rectangles(of, top):
+            size, phase = map(int, grids[g])
+            same = np.flatnonzero(grids[:, 0] == size)
+            sums = others[same][:, 2 * c0 : 2 * c1, r0 // 2 : -(-r1 // 2)].sum(axis=(1, 2))
+            for other in grids[same[np.argsort(-sums)[:2]], 1]:
+                x0, y0, x1, y1 = 8 * c0, 4 * r0, 8 * c1, 4 * r1
+                px, py = (x0 - phase) % size, int(y0 - other) % size
+                out.append(_Box(y0, x0, y1, x1, size, py, px) if turned else _Box(x0, y0, x1, y1, size, px, py))
+    return out
+
+
+@lru_cache(maxsize=16)
+def _patterns(count: int, least: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """How grids cut JPEG blocks in a row: (G, count) which of the projections (P, 8, 8) onto constant stretches."""
+    grids = _grids(least, most)
+    on = (np.arange(_BLOCK * count) - grids[:, 1:]) % grids[:, :1] == 0
+    on = on.reshape(len(grids), count, _BLOCK)
+    on[:, :, 0] = True
+    codes, which = np.unique(on @ (1 << np.arange(_BLOCK)), return_inverse=True)
+    projections = np.zeros((len(codes), _BLOCK, _BLOCK))
+    for projection, code in zip(projections, codes, strict=True):
+        for a, b in pairwise([i for i in range(_BLOCK) if code >> i & 1] + [_BLOCK]):
+            projection[a:b, a:b] = 1 / (b - a)
+    return which.reshape(on.shape[:2]), projections
+
+
+def _explained(pixels: np.ndarray, contrast: np.ndarray, noise: np.ndarray, projections: np.ndarray) -> np.ndarray:
+    """(P, 2 rows, columns): log-likelihood ratios of the upper and lower half of JPEG blocks being constant in x."""
+    out = []
+    for projection in projections:
+        rest = np.eye(_BLOCK) - projection
+        left, leak_x = pixels @ rest, (_BASIS @ rest @ _BASIS.T) ** 2
+        values = []
+        for rows in (slice(0, 8), slice(0, 4), slice(4, 8)):
+            mask = np.zeros(_BLOCK)
+            mask[rows] = 1
+            leak_y = (_BASIS * mask @ _BASIS.T) ** 2
+            found = np.abs(_BASIS @ (left * mask[:, None]) @ _BASIS.T)
+            photo = leak_y @ _SPECTRUM**2 @ leak_x.T * contrast[..., None, None]
+            ratios = _ratios(found, leak_y @ noise @ leak_x.T + 0.05, photo)
+            values.append(ratios.sum(axis=(2, 3)) * np.trace(rest) / _BLOCK * mask.mean())
+        out.append(np.maximum(np.stack(values[1:], axis=1), values[0][:, None] / 2).reshape(-1, pixels.shape[1]))
+    return np.array(out)
+
+
+def _best_rectangles(maps: np.ndarray, top: int) -> list[tuple[int, int, int, int, int]]:
+    """Of maps (G, R, C), the rectangle with the largest sum in each of the best `top`: (g, r0, r1, c0, c1)."""
+    total = np.pad(np.cumsum(maps, axis=1), ((0, 0), (1, 0), (0, 0)))
+    r0, r1 = np.triu_indices(total.shape[1], 1)
+    near = r1 - r0 <= 16
+    r0, r1 = r0[near], r1[near]
+    run = np.pad(np.cumsum(total[:, r1] - total[:, r0], axis=2), ((0, 0), (0, 0), (1, 0)))  # (G, K, C + 1)
+    rise = (run - np.minimum.accumulate(run, axis=2)).reshape(len(maps), -1)
+    best = rise.argmax(axis=1)
+    found = []
+    for g in np.argsort(-rise[np.arange(len(maps)), best])[:top]:
+        k, stop = divmod(int(best[g]), run.shape[2])
+        start = int(run[g, k, : stop + 1].argmin())
+        if stop > start:
+            found.append((int(g), int(r0[k]), int(r1[k]), start, stop))
+    return found
