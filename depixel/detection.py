@@ -212,7 +212,9 @@ class _Steps:
         self.turned: _Steps
 
     @classmethod
-    def of(cls, gray: np.ndarray, noise: tuple = (EXACT, EXACT), smooth: int = 1, dull: np.ndarray | None = None) -> "_Steps":
+    def of(
+        cls, gray: np.ndarray, noise: tuple = (EXACT, EXACT), smooth: int = 1, dull: np.ndarray | None = None
+    ) -> "_Steps":
         """Of a picture (H, W) float32; where `dull`, steps say nothing. `noise` is that of steps across and down."""
         steps = [np.zeros_like(gray), np.zeros_like(gray)]
         steps[0][:, 1:] = np.abs(np.diff(uniform_filter1d(gray, smooth, axis=0), axis=1))
@@ -392,7 +394,10 @@ def _traits(steps: _Steps, gray: np.ndarray, box: _Box) -> Traits:
     across, down = steps.line - steps.inside, (steps.turned.line - steps.turned.inside).T
     lines = np.concatenate([across[rows][:, x].ravel(), down[y][:, columns].ravel()])
     jumps = np.concatenate(
-        [np.abs(gray[rows][:, x] - gray[rows][:, x - 1]).ravel(), np.abs(gray[y][:, columns] - gray[y - 1][:, columns]).ravel()]
+        [
+            np.abs(gray[rows][:, x] - gray[rows][:, x - 1]).ravel(),
+            np.abs(gray[y][:, columns] - gray[y - 1][:, columns]).ravel(),
+        ]
     )
     sides = [across[rows, at].mean() for at in (box.x0, box.x1) if 0 < at < steps.width]
     sides += [down[at, columns].mean() for at in (box.y0, box.y1) if 0 < at < steps.height]
@@ -411,7 +416,10 @@ def _dull(gray: np.ndarray) -> np.ndarray:
     blocks = _blocks(gray)
     flat = blocks.max(axis=(2, 3)) == blocks.min(axis=(2, 3))
     level = np.pad(blocks[:, :, 0, 0], 1, mode="edge")
-    steps = [np.abs(level[1:-1, 1:-1] - level[1 + a : level.shape[0] - 1 + a, 1 + b : level.shape[1] - 1 + b]) for a, b in ((0, 1), (1, 0), (0, -1), (-1, 0))]
+    steps = [
+        np.abs(level[1:-1, 1:-1] - level[1 + a : level.shape[0] - 1 + a, 1 + b : level.shape[1] - 1 + b])
+        for a, b in ((0, 1), (1, 0), (0, -1), (-1, 0))
+    ]
     flat &= np.mean(steps, axis=0) < 5
     dull = np.zeros(gray.shape, dtype=bool)
     spread = np.repeat(np.repeat(flat, _BLOCK, axis=0), _BLOCK, axis=1)
@@ -435,7 +443,10 @@ def _exact(gray: np.ndarray, was_jpeg: bool) -> list[tuple[float, _Box, bool]]:
 def _peeled(gray: np.ndarray, box: _Box) -> _Box:
     """Less the outer rows and columns of blocks that are all of one value: a smooth part of the photo is as likely."""
     for _ in range(100):
-        x, y = ([start, *lines, stop] for start, lines, stop in zip((box.x0, box.y0), box.lines(), (box.x1, box.y1), strict=True))
+        x, y = (
+            [start, *lines, stop]
+            for start, lines, stop in zip((box.x0, box.y0), box.lines(), (box.x1, box.y1), strict=True)
+        )
         options = []
         if len(y) > 2 and len(x) > 2:
             options += [box._replace(y0=int(y[1]), py=0), box._replace(y1=int(y[-2]))]
@@ -640,7 +651,8 @@ def _step_noise(table: np.ndarray, smooth: int, shape: tuple[int, int]) -> tuple
     """(H, W) twice: mean size of the errors of steps across and down, by their place in the JPEG block."""
     times = [-(-n // _BLOCK) for n in shape]
     return tuple(
-        np.tile(level, times)[: shape[0], : shape[1]] for level in _step_noise_of(table.astype(np.int64).tobytes(), smooth)
+        np.tile(level, times)[: shape[0], : shape[1]]
+        for level in _step_noise_of(table.astype(np.int64).tobytes(), smooth)
     )
 
 
@@ -652,7 +664,11 @@ def _scan(coefficients: _Coefficients, top: int = 16) -> list[_Box]:
     contrast = contrast[:high, :wide]
     maps = []
     for turned in (False, True):
-        pixels, around, noise = (tiles.transpose(1, 0, 3, 2), contrast.T, coefficients.noise.T) if turned else (tiles, contrast, coefficients.noise)
+        pixels, around, noise = (
+            (tiles.transpose(1, 0, 3, 2), contrast.T, coefficients.noise.T)
+            if turned
+            else (tiles, contrast, coefficients.noise)
+        )
         which, projections = _patterns(pixels.shape[1], *sizes)
         table = _explained(pixels, around, noise, projections)  # (P, halves, blocks)
         maps.append(table[which, :, np.arange(pixels.shape[1])].transpose(0, 2, 1))  # (G, halves, blocks)
