@@ -39,7 +39,8 @@ def jobs(inputs: Sequence[str], out: Path, force: bool = False) -> list[Job]:
 
     Args:
         inputs: picture files, folders, of which every picture counts, in folders within too, and patterns such as
-            `*.png`; what is hidden (`.name`) only if it is named. A picture keeps its name, one of a folder also the folders within that it is in.
+            `*.png`; what is hidden (`.name`) only if it is named. A picture keeps its name, one of a folder also the
+            folders within that it is in.
         out: the folder; need not be there. force: overwrite what is there.
 
     Raises:
