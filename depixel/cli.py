@@ -138,9 +138,8 @@ def restore(
         raise DepixelError(f"{sheet}: exists already. Choose another name, or overwrite it: --force")
     found = jobs.jobs(inputs, out, force)
     from depixel import fullsize
-    from depixel.restoration import Restorer
 
-    restorer, panels, captions = Restorer.load(model), [], []
+    restorer, panels, captions = fullsize.Restorer.load(model), [], []
 
     def work(job: jobs.Job) -> list[fullsize.Area]:
         named = [(*area, block) for area in areas] or [
