@@ -23,9 +23,9 @@ from PIL import Image
 
 from depixel import formats, fullsize, sources
 from depixel.errors import DepixelError
+from depixel.fullsize import Restorer
 from depixel.photos import decode, grayscale, opened
 from depixel.pixelation import block_means, spread
-from depixel.restoration import Restorer
 
 LEAST_SIDE = 400
 CASES = ((2, 96), (3, 96), (4, 96), (8, 128), (16, 192), (32, 256), (64, 320))  # block, side of the area

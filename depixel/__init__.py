@@ -9,7 +9,7 @@ IMPORTED = time.time_ns()
 def __getattr__(name: str):
     """`from depixel import Restorer` loads PyTorch only then: `import depixel` stays quick."""
     if name == "Restorer":
-        from depixel.restoration import Restorer
+        from depixel.fullsize import Restorer
 
         return Restorer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -131,7 +131,7 @@ def restore(
     anew does to them. Without --area, the areas of photo.png are those in photo.png.areas.json beside it, which
     `depixel pixelate` writes: {"areas": [[x, y, width, height, block_size], ...]}.
 
-    A restoration is the most likely pixels, not the true ones: it cannot show who somebody is or what was written.
+    A restoration is a likely picture, not the true one: it is no evidence of who somebody is or of what was written.
 
     A picture that cannot be restored does not stop the others. Exit code 0 if all were restored, 1 if not.
 
@@ -147,9 +147,8 @@ def restore(
         raise DepixelError(f"{sheet}: exists already. Choose another name, or overwrite it: --force")
     found = jobs.jobs(inputs, out, force)
     from depixel import fullsize
-    from depixel.restoration import Restorer
 
-    restorer, panels, captions = Restorer.load(model), [], []
+    restorer, panels, captions = fullsize.Restorer.load(model), [], []
 
     def work(job: jobs.Job) -> list[fullsize.Area]:
         named = [(*area, block) for area in areas] or [

@@ -1,4 +1,4 @@
-"""Pictures as they come: of any size, in color, with areas and blocks of any size. `Restorer.restore` is this.
+"""Pictures as they come: of any size, in color, with areas and blocks of any size.
 
 The networks have learnt gray areas of up to 32 pixels with blocks of 4 to 16. What is larger they restore as well as
 that when they see all of it at once, or in tiles as `_spans` lays them (benchmarks/restore.py measures it). Blocks of
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import combinations, groupby, pairwise
 from math import ceil
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from depixel import restoration
 from depixel.blocks import Blocks
 from depixel.errors import DepixelError
 from depixel.pixelation import (
@@ -30,9 +31,6 @@ from depixel.pixelation import (
     spread,
 )
 from depixel.restoration import CONTEXT, predicted, window_side
-
-if TYPE_CHECKING:
-    from depixel.restoration import Restorer
 
 SMALL, LARGE = 4, 12
 """Blocks of so many pixels are restored as they are, smaller ones as blocks of `SMALL`, larger ones of `SCALED`."""
@@ -77,41 +75,79 @@ class Area(NamedTuple):
 _CHANNELS = ((), (2,), (3,), (4,))
 
 
-def restore(
-    restorer: "Restorer",
-    image: Picture,
-    areas: Sequence[Sequence[int | None]],
-    views: Literal[1, 2, 8] = 1,
-    trust: Trust = "rounded",
-) -> Picture:
-    """See `depixel.restoration.Restorer.restore`."""
-    if isinstance(image, Image.Image):
-        if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
-            raise DepixelError(f"pictures of the mode {image.mode} are not restored: convert it to L, LA, RGB or RGBA")
-        made = Image.fromarray(restore(restorer, np.asarray(image), areas, views, trust))
-        made.info = image.info.copy()
-        return made
-    if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (2, 3) or image.shape[2:] not in _CHANNELS:
-        raise DepixelError(
-            f"a picture is (H, W) or (H, W, 2, 3 or 4) of uint8 or uint16, not {image.shape} of {image.dtype}"
-        )
-    tiles = [tile for area in resolve(image, areas) for tile in _tiles(_Shown(area, trust), image.shape)]
-    restored = image.copy()
-    tiles.sort(key=lambda tile: tile.side)
-    for side, of_side in groupby(tiles, key=lambda tile: tile.side):
-        waiting, most = list(of_side), max(1, _BATCH // (side[0] * side[1]))
-        for i in range(0, len(waiting), most):
-            batch = waiting[i : i + most]
-            for tile, window in zip(batch, _predict(restorer, image, batch, views), strict=True):
-                tile.write(restored, image, window)
-    return restored
+class Restorer(restoration.Restorer):
+    """A trained network that restores pictures as they come. `depixel.Restorer` is this; `load` makes one."""
+
+    def restore(
+        self,
+        image: Picture,
+        areas: Sequence[Sequence[int | None]],
+        views: Literal[1, 2, 8] = 1,
+        trust: Trust = "rounded",
+    ) -> Picture:
+        """Restore the pixelated areas of a picture as it comes: of any size, gray or color.
+
+        Areas of any size are restored, those larger than what the network has learnt in overlapping tiles, and blocks
+        of 2 to 200 pixels, at the scale that suits the network. Luminance is predicted; colors are interpolated. Each
+        channel keeps the means of its blocks. Several threads may call it at once.
+
+        Args:
+            image: NumPy (H, W) gray, (H, W, 3) RGB, or with alpha (H, W, 2) or (H, W, 4), uint8 or uint16; or Pillow
+                of the mode L, LA, RGB, RGBA or I;16, with its pixels as they are stored. It is not changed.
+            areas: x, y, width, height and block size of each, pixels; without the block size it is found.
+            views: how many turned views of the picture to average the predictions of.
+            trust: what the value of a block is: "exact", the truncated mean of its pixels, as in the challenge;
+                "rounded", their mean give or take half a level; "linear", the same of their mean in linear light.
+                Where it is not known, "rounded" costs least.
+
+        Returns:
+            A new picture of the same kind, shape and dtype; pixels outside the areas, and alpha, as they were.
+
+        Raises:
+            DepixelError: an area is outside, overlaps another, or does not look pixelated in such blocks; or the
+                picture is of another kind.
+
+        Example:
+            >>> import numpy as np
+            >>> from depixel import Restorer
+            >>> image = np.full((64, 64), 90, np.uint8)
+            >>> image[8:24, 8:16] = 120  # two blocks of 8 pixels
+            >>> image[16:24, 8:16] = 60
+            >>> restored = Restorer.load("laptop").restore(image, [(8, 8, 8, 16, 8)])
+            >>> restored.shape, restored.dtype, int(restored[0, 0])
+            ((64, 64), dtype('uint8'), 90)
+            >>> [abs(float(restored[y : y + 8, 8:16].mean()) - shown) < 1 for y, shown in ((8, 120), (16, 60))]
+            [True, True]
+        """
+        if isinstance(image, Image.Image):
+            if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
+                raise DepixelError(
+                    f"pictures of the mode {image.mode} are not restored: convert it to L, LA, RGB or RGBA"
+                )
+            made = Image.fromarray(self.restore(np.asarray(image), areas, views, trust))
+            made.info = image.info.copy()
+            return made
+        if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (2, 3) or image.shape[2:] not in _CHANNELS:
+            raise DepixelError(
+                f"a picture is (H, W) or (H, W, 2, 3 or 4) of uint8 or uint16, not {image.shape} of {image.dtype}"
+            )
+        tiles = [tile for area in resolve(image, areas) for tile in _tiles(_Shown(area, trust), image.shape)]
+        restored = image.copy()
+        tiles.sort(key=lambda tile: tile.side)
+        for side, of_side in groupby(tiles, key=lambda tile: tile.side):
+            waiting, most = list(of_side), max(1, _BATCH // (side[0] * side[1]))
+            for i in range(0, len(waiting), most):
+                batch = waiting[i : i + most]
+                for tile, window in zip(batch, _predict(self, image, batch, views), strict=True):
+                    tile.write(restored, image, window)
+        return restored
 
 
 def pixelate(image: np.ndarray, areas: Sequence[Sequence[int]]) -> np.ndarray:
     """A copy of a picture with each block of the areas overwritten by its rounded mean; alpha stays.
 
     Args:
-        image: as `restore` takes it. areas: x, y, width, height and block size of each; they may overlap.
+        image: as `Restorer.restore` takes it. areas: x, y, width, height and block size of each; they may overlap.
 
     Raises:
         DepixelError: an area is not inside the picture, or a block not of 2 to 200 pixels.
@@ -129,7 +165,7 @@ def resolve(image: np.ndarray, areas: Sequence[Sequence[int | None]]) -> list[Ar
     """Check areas, and find the block sizes that they do not say.
 
     Args:
-        image: as `restore` takes it. areas: x, y, width, height and, if known, block size.
+        image: as `Restorer.restore` takes it. areas: x, y, width, height and, if known, block size.
 
     Raises:
         DepixelError: an area is not inside the picture, overlaps another, is not pixelated, or not in such blocks.
@@ -382,7 +418,7 @@ def _resampled(
     return np.stack(list(planes)) / np.float32(_scale(colors))
 
 
-def _predict(restorer: "Restorer", image: np.ndarray, tiles: list[_Tile], views: Literal[1, 2, 8]) -> np.ndarray:
+def _predict(restorer: Restorer, image: np.ndarray, tiles: list[_Tile], views: Literal[1, 2, 8]) -> np.ndarray:
     """(B, C, height, width) float32, 0..255: the restored windows of tiles that are of one size.
 
     The network predicts the luminance. Colors are interpolated smoothly; what they then lack of the luminance, or have

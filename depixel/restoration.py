@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -21,9 +21,6 @@ from depixel.files import replacing
 from depixel.memory import keep_freed_memory
 from depixel.pixelation import infer_block_sizes
 from depixel.settings import Range, Settings
-
-if TYPE_CHECKING:
-    from depixel.fullsize import Picture
 
 CONTEXT = 16
 """How many pixels a window is wider than its area: at least half of it on each side, unless the image ends."""
@@ -172,6 +169,9 @@ def _configuration(path: Path) -> ModelConfiguration:
         raise DepixelError(f"{path}: not JSON ({error}); it must be the configuration of {weights}") from error
 
 
+R = TypeVar("R", bound="Restorer")
+
+
 class Restorer:
     """A trained network with all that is needed to restore pictures with it.
 
@@ -191,7 +191,7 @@ class Restorer:
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
 
     @classmethod
-    def load(cls, path: str | Path, device: str | None = None) -> "Restorer":
+    def load(cls: type[R], path: str | Path, device: str | None = None) -> R:
         """Load weights (safetensors) from `path`; their configuration is the .json beside them.
 
         `path` may also be the bare name of a pretrained model (`model_path`).
@@ -317,51 +317,6 @@ class Restorer:
             for i, prediction, error in zip(batch, *found, strict=True):
                 predictions[i], errors[i] = prediction, error
         return predictions, errors
-
-    def restore(
-        self,
-        image: "Picture",
-        areas: Sequence[Sequence[int | None]],
-        views: Literal[1, 2, 8] = 1,
-        trust: Literal["exact", "rounded", "linear"] = "rounded",
-    ) -> "Picture":
-        """Restore the pixelated areas of a picture as it comes: of any size, gray or color.
-
-        Areas of any size are restored, those larger than what the network has learnt in overlapping tiles, and blocks
-        of 2 to 200 pixels, at the scale that suits the network. Luminance is predicted; colors are interpolated. Each
-        channel keeps the means of its blocks. Several threads may call it at once.
-
-        Args:
-            image: NumPy (H, W) gray, (H, W, 3) RGB, or with alpha (H, W, 2) or (H, W, 4), uint8 or uint16; or Pillow
-                of the mode L, LA, RGB, RGBA or I;16, with its pixels as they are stored. It is not changed.
-            areas: x, y, width, height and block size of each, pixels; without the block size it is found.
-            views: how many turned views of the picture to average the predictions of.
-            trust: what the value of a block is: "exact", the truncated mean of its pixels, as in the challenge;
-                "rounded", their mean give or take half a level; "linear", the same of their mean in linear light.
-                Where it is not known, "rounded" costs least.
-
-        Returns:
-            A new picture of the same kind, shape and dtype; pixels outside the areas, and alpha, as they were.
-
-        Raises:
-            DepixelError: an area is outside, overlaps another, or does not look pixelated in such blocks; or the
-                picture is of another kind.
-
-        Example:
-            >>> import numpy as np
-            >>> from depixel import Restorer
-            >>> image = np.full((64, 64), 90, np.uint8)
-            >>> image[8:24, 8:16] = 120  # two blocks of 8 pixels
-            >>> image[16:24, 8:16] = 60
-            >>> restored = Restorer.load("laptop").restore(image, [(8, 8, 8, 16, 8)])
-            >>> restored.shape, restored.dtype, int(restored[0, 0])
-            ((64, 64), dtype('uint8'), 90)
-            >>> [abs(float(restored[y : y + 8, 8:16].mean()) - shown) < 1 for y, shown in ((8, 120), (16, 60))]
-            [True, True]
-        """
-        from depixel import fullsize  # which imports this module
-
-        return fullsize.restore(self, image, areas, views, trust)
 
     def predict_batch(
         self, pixelated: Tensor, areas: Tensor, views: Literal[1, 2, 8] = 1, projection: Projection = "interval"

@@ -8,13 +8,18 @@ import depixel
 from depixel import fullsize
 from depixel.baselines import Interpolation
 from depixel.errors import DepixelError
-from depixel.fullsize import Area, pixelate, resolve
+from depixel.fullsize import Area, Restorer, pixelate, resolve
 from depixel.pixelation import block_means, prepare_image
-from depixel.restoration import Restorer
+from tests import test_restoration
 from tests.conftest import REPOSITORY
-from tests.test_restoration import restorer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def restorer() -> Restorer:
+    """With random weights."""
+    made = test_restoration.restorer()
+    return Restorer(made.network, made.configuration, "cpu")
 
 
 def photo(height=150, width=170, channels: int | None = 3, dtype=np.uint8, seed=0) -> np.ndarray:
