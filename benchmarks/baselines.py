@@ -63,7 +63,7 @@ COLUMNS = [
     *(*quality.ENDS, *(f"difference_{end}" for end in quality.ENDS), "scored_samples", "hardware"),
 ]
 
-SAMPLES = 16384
+SAMPLES = 32768
 PIXELS = 0.1  # share of an area's pixels to learn from: neighbours are alike
 SEED = 0
 BATCH = 1024
