@@ -53,7 +53,12 @@ class Trial:
     def train(self, chosen: np.ndarray, seed: int) -> Restorer:
         """A model of these photos of the training side."""
         settings = TrainSettings(
-            width=self.width, epochs=self.samples / len(chosen), crop=0, weight_average=0.99, seed=seed
+            width=self.width,
+            epochs=self.samples / len(chosen),
+            crop=0,
+            weight_average=0.99,
+            seed=seed,
+            threads=1,  # of so small a network
         )
         run = Run(settings, PIXELATION, some(self.pool, chosen), self.validation, Path("unused"), float("inf"))
         run._checkpoint = lambda: False  # nothing to go on from
