@@ -438,8 +438,8 @@ def export_model(model: str, out: Path, int8: bool, force: bool) -> None:
 
     check = export(Restorer.load(model, "cpu"), out, int8)
     click.echo(
-        f"{out}: {out.stat().st_size / 1e6:.1f} MB. On generated photos its RMSE is {check.rmse:.3f}, that of the model "
-        f"{check.rmse_torch:.3f}; no pixel differs by more than {check.largest:.2g} gray levels"
+        f"{out}: {out.stat().st_size / 1e6:.1f} MB. On generated photos its RMSE is {check.rmse:.3f}, that of the "
+        f"model {check.rmse_torch:.3f}; no pixel differs by more than {check.largest:.2g} gray levels"
     )
 
 
