@@ -6,7 +6,7 @@ PRETRAINED = Path("models/pretrained")
 """The folder, within the project's, of the models that the project ships."""
 
 _PACKAGE = Path(__file__).resolve().parent
-CARRIED = _PACKAGE / "models"
+CARRIED = _PACKAGE / "pretrained"
 """The folder of those that a wheel carries (`make wheel`)."""
 
 
