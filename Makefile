@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: repro report test verify bench lock clean
+.PHONY: repro report test verify bench wheel lock clean
 
 repro: .venv/installed
 	depixel mend
@@ -33,6 +33,15 @@ test: .venv/installed
 verify: .venv/installed
 	python benchmarks/verify.py
 
+# A wheel in dist/ that carries the pretrained models, also as ONNX, and restores without a clone.
+wheel: .venv/installed
+	test -e models/pretrained || dvc pull models/pretrained.dvc
+	rm -rf build depixel/pretrained
+	cp -rL models/pretrained depixel/pretrained
+	for model in depixel/pretrained/*.safetensors; do depixel export-model $$model -o $${model%.safetensors}.onnx || exit; done
+	python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build depixel/pretrained
+
 .venv/installed: requirements.lock requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	python -m pip install --quiet --disable-pip-version-check -r requirements.lock -r requirements-dev.lock
@@ -42,6 +51,7 @@ verify: .venv/installed
 # Every figure of the README; PHOTOS says where photos are. The quality is printed as it was measured: a training takes
 # hours, and `python benchmarks/quality.py train NAME` does one again.
 PHOTOS ?= ../shared/photos
+BENCH ?= ../shared/bench
 bench: .venv/installed
 	python benchmarks/data.py --photos $(PHOTOS)
 	python benchmarks/copies.py --photos $(PHOTOS)
@@ -49,6 +59,7 @@ bench: .venv/installed
 	python benchmarks/training.py --photos $(PHOTOS)
 	python benchmarks/suggest.py --photos $(PHOTOS)
 	python benchmarks/restore.py --photos $(PHOTOS)
+	python benchmarks/engines.py --bench $(BENCH)
 	python benchmarks/repro.py
 	python benchmarks/hardware.py
 	python benchmarks/kills.py
@@ -69,4 +80,4 @@ lock: .venv/installed
 	rm run.all dev.all
 
 clean:
-	rm -rf .venv .pytest_cache .hypothesis .ruff_cache build *.egg-info
+	rm -rf .venv .pytest_cache .hypothesis .ruff_cache build dist depixel/pretrained *.egg-info

@@ -8,7 +8,7 @@ import copy
 import torch
 from torch import Tensor
 
-MIRROR_X, MIRROR_Y, TRANSPOSE = 1, 2, 4  # bits of a view
+from depixel.windows import MIRROR_X, MIRROR_Y, TRANSPOSE
 
 
 def cut_windows(images: Tensor, areas: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
@@ -76,6 +76,12 @@ class Blocks:
         y = self._y.mirrored() if view & MIRROR_Y else self._y
         blocks = copy.copy(self)
         blocks._join(*((y, x) if view & TRANSPOSE else (x, y)))
+        return blocks
+
+    def mirrored_where(self, along_x: Tensor, along_y: Tensor) -> "Blocks":
+        """`turned`, for a view that a traced graph is not told before it runs: mirrored where a bool () says so."""
+        blocks = copy.copy(self)
+        blocks._join(self._x.mirrored_where(along_x), self._y.mirrored_where(along_y))
         return blocks
 
     @property
@@ -170,4 +176,11 @@ class _Axis:
             setattr(axis, name, getattr(self, name).flip(1))
         axis.position, axis.same = -self.position.flip(1), self.same.flip(1, 2)
         axis.cell = self.cell[:, -1:] - self.cell.flip(1)
+        return axis
+
+    def mirrored_where(self, condition: Tensor) -> "_Axis":
+        axis, mirrored = copy.copy(self), self.mirrored()
+        for name, here in vars(self).items():  # as floats: ONNX Runtime does not choose between bools
+            chosen = torch.where(condition, getattr(mirrored, name).float(), here.float())
+            setattr(axis, name, chosen.to(here.dtype))
         return axis

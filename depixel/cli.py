@@ -33,6 +33,7 @@ def main() -> None:
       depixel datasets                               public collections of photos
       depixel fetch imagenette                       bring one of them into data/raw
       depixel predict test_set.pkl -o answer.bin     restore a test set: the submission for it
+      depixel export-model laptop -o laptop.onnx     a model as ONNX: for other programs, and to start faster
       depixel check answer.bin test_set.pkl          would a server take the submission?
       depixel score answer.bin targets.npz           its error, where the true pixels are known
       depixel compare main                           is the model here better than that of main?
@@ -408,6 +409,38 @@ def predict(
     )
     write_submission(submission, predictions)
     click.echo(f"{submission}: {_amount(predictions)}")
+
+
+@main.command()
+@click.argument("model", metavar="NAME|PATH")
+@click.option("-o", "--output", "out", type=_path(dir_okay=False), required=True, help="The file, NAME.onnx.")
+@click.option("--int8", is_flag=True, help="Quantize it to 8 bits: smaller, faster, a little worse.")
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+def export_model(model: str, out: Path, int8: bool, force: bool) -> None:
+    """Write a model as an ONNX file.
+
+    One file with all that is needed to run it, in any program that reads ONNX: depixel/exported.py says what goes in
+    and comes out. `depixel restore --model FILE.onnx` restores with it, and starts without PyTorch. Before it is kept,
+    its predictions are compared with those of the model on generated photos. Needs onnx, onnxscript and onnxruntime.
+
+    \b
+    Example:
+      depixel export-model laptop -o laptop.onnx
+      depixel export-model models/depixel.safetensors -o small.onnx --int8
+      depixel restore photo.png -o restored --model small.onnx --area 40,60,120,80
+    """
+    if out.suffix.lower() != ".onnx":
+        raise DepixelError(f"{out}: the name of the file ends in .onnx")
+    if out.exists() and not force:
+        raise DepixelError(f"{out}: exists already. Choose another name, or overwrite it: --force")
+    from depixel.exporting import export
+    from depixel.restoration import Restorer
+
+    check = export(Restorer.load(model, "cpu"), out, int8)
+    click.echo(
+        f"{out}: {out.stat().st_size / 1e6:.1f} MB. On generated photos its RMSE is {check.rmse:.3f}, that of the "
+        f"model {check.rmse_torch:.3f}; no pixel differs by more than {check.largest:.2g} gray levels"
+    )
 
 
 @main.command()

@@ -9,17 +9,14 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import combinations, groupby, pairwise
 from math import ceil
-from typing import Literal, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional as F
 
-from depixel import restoration
-from depixel.blocks import Blocks
 from depixel.errors import DepixelError
+from depixel.exported import Exported
 from depixel.pixelation import (
     LEAST_AREA,
     LEAST_BLOCK,
@@ -30,7 +27,7 @@ from depixel.pixelation import (
     shown_block_size,
     spread,
 )
-from depixel.restoration import CONTEXT, predicted, window_side
+from depixel.windows import CONTEXT, window_side
 
 SMALL, LARGE = 4, 12
 """Blocks of so many pixels are restored as they are, smaller ones as blocks of `SMALL`, larger ones of `SCALED`."""
@@ -47,7 +44,7 @@ LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Of Rec. 709, from R'G'B' as stored: the mean of a block's luminance is then the luminance of its mean color."""
 
 COLOR_STEPS = 16
-"""Of the smooth interpolation of colors (`Blocks.smooth`)."""
+"""Of the smooth interpolation of colors (`_smooth`)."""
 
 NEAR = 17
 """The neighbourhood in which colors are compared with luminance, working pixels a side."""
@@ -75,8 +72,33 @@ class Area(NamedTuple):
 _CHANNELS = ((), (2,), (3,), (4,))
 
 
-class Restorer(restoration.Restorer):
-    """A trained network that restores pictures as they come. `depixel.Restorer` is this; `load` makes one."""
+class Model(Protocol):
+    """What predicts: `depixel.restoration.Restorer` by PyTorch, `depixel.exported.Exported` by ONNX Runtime."""
+
+    def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Literal[1, 2, 8] = 1) -> np.ndarray: ...
+
+
+class Restorer:
+    """A model that restores pictures as they come. `depixel.Restorer` is this; `load` makes one."""
+
+    def __init__(self, model: Model):
+        self.model = model
+
+    @classmethod
+    def load(cls, model: str | Path, device: str | None = None) -> "Restorer":
+        """Load a model: the .safetensors or .onnx file of this path, or a pretrained one by its bare name.
+
+        If a pretrained model has been exported (`depixel.exported.Exported.of`) that is taken, which starts several
+        times as fast; unless a torch `device` is named.
+
+        Raises:
+            DepixelError: a file is missing, not readable, or not what it should be.
+        """
+        if found := None if device else Exported.of(model):
+            return cls(found)
+        from depixel.restoration import Restorer as ByTorch  # only now: PyTorch takes long to load
+
+        return cls(ByTorch.load(model, device))
 
     def restore(
         self,
@@ -138,7 +160,7 @@ class Restorer(restoration.Restorer):
             waiting, most = list(of_side), max(1, _BATCH // (side[0] * side[1]))
             for i in range(0, len(waiting), most):
                 batch = waiting[i : i + most]
-                for tile, window in zip(batch, _predict(self, image, batch, views), strict=True):
+                for tile, window in zip(batch, _predict(self.model, image, batch, views), strict=True):
                     tile.write(restored, image, window)
         return restored
 
@@ -418,48 +440,67 @@ def _resampled(
     return np.stack(list(planes)) / np.float32(_scale(colors))
 
 
-def _predict(restorer: Restorer, image: np.ndarray, tiles: list[_Tile], views: Literal[1, 2, 8]) -> np.ndarray:
-    """(B, C, height, width) float32, 0..255: the restored windows of tiles that are of one size.
+def _predict(model: Model, image: np.ndarray, tiles: list[_Tile], views: Literal[1, 2, 8]) -> list[np.ndarray]:
+    """(C, height, width), 0..255: the restored windows of tiles that are of one size.
 
     The network predicts the luminance. Colors are interpolated smoothly; what they then lack of the luminance, or have
     too much, is shared out among them as colors go with luminance near by (`_share`).
     """
-    windows = torch.from_numpy(np.stack([tile.window(image) for tile in tiles])).to(restorer.device)
-    blocks = Blocks(torch.tensor([tile.within() for tile in tiles], device=restorer.device), *windows.shape[2:])
-    lack = torch.where(blocks.unknown, (blocks.count - 1) / blocks.count / 2, 0)  # what a truncated mean has lost
+    windows = [tile.window(image) for tile in tiles]
+    weights = np.float32(LUMINANCE if len(windows[0]) == 3 else (1,))
+    luminance = np.stack([np.tensordot(weights, window, 1) for window in windows])  # (B, height, width)
+    for plane, tile in zip(luminance, tiles, strict=True):
+        left, top, width, height, block = tile.within()
+        count = block_counts(height, width, block)
+        lost = (count - 1) / count / 2  # by truncation, which the networks have learnt with
+        plane[top : top + height, left : left + width] -= spread(lost, block, (height, width))
+    found = model.predict_windows(luminance, np.array([tile.within() for tile in tiles]), views)
+    if len(weights) == 1:
+        return list(found[:, None])
+    colored = []
+    for window, tile, wanted in zip(windows, tiles, found, strict=True):
+        smooth = _smooth(np.moveaxis(window, 0, 2), tile.within())
+        gray = smooth @ weights
+        colored.append(np.moveaxis(smooth + _share(smooth, gray) * (wanted - gray)[:, :, None], 2, 0))
+    return colored
 
-    with torch.inference_mode():
-        if windows.shape[1] == 1:
-            found = predicted(restorer.network, windows - lack, blocks, restorer.precision, views)
-            return found[:, :1].cpu().numpy()
-        weights = torch.tensor(LUMINANCE, device=restorer.device)
-        luminance = _weighed(windows, weights)
-        found = predicted(restorer.network, luminance - lack, blocks, restorer.precision, views)[:, :1]
-        smooth = torch.cat(
-            [blocks.smooth(channel - lack, COLOR_STEPS) for channel in windows.split(1, dim=1)], dim=1
-        )  # (B, 3, height, width)
-        gray = _weighed(smooth, weights)
-        share = _share(smooth, gray)
-        return (smooth + share * (found - gray)).cpu().numpy()
+
+def _smooth(window: np.ndarray, within: tuple[int, int, int, int, int]) -> np.ndarray:
+    """(H, W, C) float32: the block means of an area interpolated smoothly; as `depixel.blocks.Blocks.smooth`."""
+    left, top, width, height, block = within
+    smooth = window.copy()
+    area = smooth[top : top + height, left : left + width]
+    means = block_means(area, block)
+    around = smooth[max(top - 1, 0) : top + height + 1, max(left - 1, 0) : left + width + 1]
+    rows, columns = (slice(int(start > 0), int(start > 0) + n) for start, n in ((top, height), (left, width)))
+    for _ in range(COLOR_STEPS):
+        padded = np.pad(around, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        across = (padded[:, :-2] + padded[:, 2:]) * np.float32(0.25) + padded[:, 1:-1] * np.float32(0.5)
+        blurred = (across[:-2] + across[2:]) * np.float32(0.25) + across[1:-1] * np.float32(0.5)
+        blurred = blurred[rows, columns]
+        area[:] = blurred + spread(means - block_means(blurred, block), block, (height, width))
+    return smooth
 
 
-def _share(smooth: Tensor, gray: Tensor) -> Tensor:
-    """(B, 3, H, W): by how much each color changes where the luminance changes by 1, in the neighbourhood.
+def _share(smooth: np.ndarray, gray: np.ndarray) -> np.ndarray:
+    """(H, W, 3): by how much each color changes where the luminance changes by 1, in the neighbourhood.
 
     The slope of their regression on it, as in a guided filter (He et al. 2013): at a red edge, red changes most. The
     weighed mean of the three is 1.
     """
-
-    def local(image: Tensor) -> Tensor:
-        for kernel in ((NEAR, 1), (1, NEAR)):
-            image = F.avg_pool2d(image, kernel, 1, [n // 2 for n in kernel], count_include_pad=False)
-        return image
-
-    colors_mean, gray_mean = local(smooth), local(gray)
-    covariance = local(smooth * gray) - colors_mean * gray_mean
-    variance = local(gray * gray) - gray_mean * gray_mean
+    gray = gray[:, :, None]
+    colors_mean, gray_mean = _local_mean(smooth), _local_mean(gray)
+    covariance = _local_mean(smooth * gray) - colors_mean * gray_mean
+    variance = _local_mean(gray * gray) - gray_mean * gray_mean
     return (covariance + FLAT**2) / (variance + FLAT**2)
 
 
-def _weighed(windows: Tensor, weights: Tensor) -> Tensor:
-    return torch.einsum("bchw,c->bhw", windows, weights)[:, None]
+def _local_mean(image: np.ndarray) -> np.ndarray:
+    """(H, W, C) float64: the mean of what is of the `NEAR` x `NEAR` pixels around each within the image."""
+    for axis in (0, 1):
+        at = np.arange(image.shape[axis])
+        first, end = np.maximum(at - NEAR // 2, 0), np.minimum(at + NEAR // 2 + 1, len(at))
+        sums = np.insert(np.cumsum(image, axis, dtype=np.float64), 0, 0, axis)
+        count = (end - first).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        image = (sums.take(end, axis) - sums.take(first, axis)) / count
+    return image

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,29 +15,17 @@ from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
 from depixel import networks
-from depixel.blocks import MIRROR_X, MIRROR_Y, Blocks, cut_windows, turn, turn_back
+from depixel.blocks import Blocks, cut_windows, turn, turn_back
 from depixel.errors import DepixelError
 from depixel.files import replacing
 from depixel.memory import keep_freed_memory
+from depixel.models import PRETRAINED, model_path
 from depixel.pixelation import infer_block_sizes
 from depixel.settings import Range, Settings
-
-CONTEXT = 16
-"""How many pixels a window is wider than its area: at least half of it on each side, unless the image ends."""
-
-STEP = 8
-"""Window sides are multiples of it, as the networks need."""
-
-# the transposed view first: as in training, its blocks begin at the area's upper left corner
-VIEWS = sorted(range(8), key=lambda view: (bool(view & (MIRROR_X | MIRROR_Y)), view))
+from depixel.windows import VIEWS, window_side
 
 Precision = Literal["float32", "bfloat16"]
 Projection = Literal["interval", "center"]
-
-PRETRAINED = Path("models/pretrained")
-"""The folder, within the project's, of the models that the project ships."""
-
-_CLONE = Path(__file__).resolve().parents[1]
 
 
 class ModelConfiguration(Settings):
@@ -58,11 +46,6 @@ class ModelConfiguration(Settings):
     versions: dict[str, str] = Field({}, description="of Python and of the packages it was trained with")
     sources: str = Field("", description="hash of the code that trained it")
     init: str = Field("", description="hash of the weights that its training started from, if not from random ones")
-
-
-def window_side(extent: int | np.ndarray) -> int | np.ndarray:
-    """Width or height of the window for an area that is `extent` pixels wide or high; of many at once."""
-    return -(-(extent + CONTEXT) // STEP) * STEP
 
 
 def predicted(
@@ -137,18 +120,6 @@ def best_precision(device: str) -> Precision:
     return "float32"
 
 
-def model_path(model: str | Path) -> Path:
-    """The weights that `--model` names: a pretrained model by its bare name, any other by its path.
-
-    Pretrained models are those of the project in the current folder, or else of the clone that this code is in.
-    """
-    bare = Path(model).name == str(model) and not Path(model).suffix
-    if not bare:
-        return Path(model)
-    here, beside = (folder / f"{model}.safetensors" for folder in (PRETRAINED, _CLONE / PRETRAINED))
-    return beside if beside.is_file() and not here.is_file() else here
-
-
 class PredictSettings(Settings):
     """The section `predict` of params.yaml."""
 
@@ -167,9 +138,6 @@ def _configuration(path: Path) -> ModelConfiguration:
     except ValueError as error:
         weights = path.with_suffix(".safetensors")
         raise DepixelError(f"{path}: not JSON ({error}); it must be the configuration of {weights}") from error
-
-
-R = TypeVar("R", bound="Restorer")
 
 
 class Restorer:
@@ -191,7 +159,7 @@ class Restorer:
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
 
     @classmethod
-    def load(cls: type[R], path: str | Path, device: str | None = None) -> R:
+    def load(cls, path: str | Path, device: str | None = None) -> "Restorer":
         """Load weights (safetensors) from `path`; their configuration is the .json beside them.
 
         `path` may also be the bare name of a pretrained model (`model_path`).
@@ -200,6 +168,10 @@ class Restorer:
             DepixelError: a file is missing or not readable, or weights and configuration do not belong together.
         """
         path = model_path(path)
+        if path.suffix.lower() == ".onnx":
+            raise DepixelError(
+                f"{path}: an ONNX file is for `depixel restore`; name the .safetensors file that it was made of"
+            )
         described = path.with_suffix(".json")
         for file in (path, described):
             if not file.is_file():
@@ -317,6 +289,21 @@ class Restorer:
             for i, prediction, error in zip(batch, *found, strict=True):
                 predictions[i], errors[i] = prediction, error
         return predictions, errors
+
+    def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Literal[1, 2, 8] = 1) -> np.ndarray:
+        """What the network says of all pixels of windows, before any projection (`predicted`).
+
+        Args:
+            windows: (B, H, W) float32, 0..255, H and W multiples of 8. areas: (B, 5) integers, the area in each.
+            views: how many turned views of each to average the predictions of.
+
+        Returns:
+            (B, H, W) float32, gray levels, neither clipped nor rounded.
+        """
+        pixelated, within = (torch.from_numpy(array).to(self.device) for array in (windows[:, None], areas))
+        with torch.inference_mode():
+            found = predicted(self.network, pixelated, Blocks(within, *windows.shape[1:]), self.precision, views)
+        return found[:, 0].cpu().numpy()
 
     def predict_batch(
         self, pixelated: Tensor, areas: Tensor, views: Literal[1, 2, 8] = 1, projection: Projection = "interval"

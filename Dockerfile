@@ -1,0 +1,24 @@
+# The page of `depixel serve`, with the pretrained models:
+#
+#     make wheel
+#     docker build -t depixel .
+#     docker run --rm --read-only --tmpfs /tmp -p 127.0.0.1:8000:8000 depixel
+FROM python:3.12-slim
+
+COPY requirements.lock /tmp/
+COPY dist/depixel-*.whl /tmp/
+# The CPU build of PyTorch is a tenth of the one with CUDA; all versions are those of the lock.
+RUN pip install --no-cache-dir --disable-pip-version-check \
+        --extra-index-url https://download.pytorch.org/whl/cpu --constraint /tmp/requirements.lock \
+        "$(grep '^torch==' /tmp/requirements.lock | cut -d ';' -f 1)+cpu" \
+        "$(echo /tmp/depixel-*.whl)[onnx,serve]" \
+    && rm -r /tmp/*
+
+RUN useradd --create-home --uid 10001 depixel
+USER depixel
+WORKDIR /home/depixel
+
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/', timeout=4)"]
+CMD ["depixel", "serve", "--host", "0.0.0.0", "--port", "8000", "--no-browser"]

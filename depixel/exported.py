@@ -1,0 +1,101 @@
+"""Models as ONNX files, run by ONNX Runtime: without PyTorch, whose import alone takes longer than a small picture.
+
+An ONNX file holds the network in float32, or quantized to 8 bits, the geometry of the blocks included:
+
+    pixelated   (B, 1, H, W) float32, 0..255: windows; H and W multiples of 8
+    areas       (B, 5) int64: x, y, width, height and block size of the area in each, as it is when not mirrored
+    mirrored    (2,) bool: whether the windows are mirrored left to right, and top to bottom
+    prediction  (B, 1, H, W) float32, gray levels; neither projected onto the block means nor clipped
+
+and in its metadata `configuration`, the JSON that stands beside weights, and `weights`, the first half of their sha256.
+"""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from depixel.errors import DepixelError
+from depixel.files import hash_of
+from depixel.models import exported_path, model_path
+from depixel.windows import MIRROR_X, MIRROR_Y, TRANSPOSE, VIEWS
+
+SUFFIX = ".onnx"
+INPUTS = ["pixelated", "areas", "mirrored"]
+
+
+class Exported:
+    """A model that `depixel export-model` wrote. Several threads may use it at once.
+
+    Attributes:
+        configuration: what it was trained for, as `depixel.restoration.ModelConfiguration` has it. weights: hash of the
+            weights that it was made of.
+    """
+
+    def __init__(self, path: Path):
+        """Load the file `path`.
+
+        Raises:
+            DepixelError: it is missing or not such a file, or ONNX Runtime is not installed.
+        """
+        try:
+            import onnxruntime
+        except ModuleNotFoundError as error:
+            raise DepixelError(
+                f"{path}: ONNX files need ONNX Runtime: `pip install onnxruntime`. Or name the .safetensors file that "
+                "it was made of"
+            ) from error
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what is wrong is told below
+        try:
+            # from memory: it cannot name other files as the place of its weights
+            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, ["CPUExecutionProvider"])
+            about = self._session.get_modelmeta().custom_metadata_map
+            self.configuration, self.weights = json.loads(about["configuration"]), about["weights"]
+            if [node.name for node in self._session.get_inputs()] != INPUTS:
+                raise KeyError(INPUTS)
+        except FileNotFoundError as error:
+            raise DepixelError(
+                f"{path}: there is no such file. `depixel export-model MODEL -o {path}` makes it"
+            ) from error
+        except OSError as error:
+            raise DepixelError(f"{path}: cannot be read ({error.strerror})") from error
+        except Exception as error:  # ONNX Runtime has many, without a common class
+            raise DepixelError(
+                f"{path}: not a whole model of depixel in ONNX. `depixel export-model MODEL -o FILE.onnx` makes one"
+            ) from error
+
+    @classmethod
+    def of(cls, model: str | Path) -> "Exported | None":
+        """The ONNX file that `--model` names, or that stands for the pretrained model of that name.
+
+        The latter only if it was made of those weights and ONNX Runtime is installed; None if not.
+        """
+        if Path(model).suffix.lower() == SUFFIX:
+            return cls(Path(model))
+        if path := exported_path(model):
+            try:
+                exported, weights = cls(path), model_path(model)
+                if not weights.is_file() or hash_of(weights, "sha256").startswith(exported.weights):
+                    return exported
+            except DepixelError:
+                pass  # then it is the weights that are used
+        return None
+
+    def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Literal[1, 2, 8] = 1) -> np.ndarray:
+        """As `depixel.restoration.Restorer.predict_windows`, in float32 or what it was quantized to."""
+        return np.mean([self._view(windows, areas, view) for view in VIEWS[:views]], axis=0)
+
+    def _view(self, windows: np.ndarray, areas: np.ndarray, view: int) -> np.ndarray:
+        """The prediction of one view (`depixel.blocks.turn`), turned back."""
+        mirrored = np.array([view & MIRROR_X, view & MIRROR_Y], bool)
+        axes = [axis for axis, along in ((2, MIRROR_X), (1, MIRROR_Y)) if view & along]
+        turned = np.flip(windows, axes)
+        if view & TRANSPOSE:
+            turned, areas, mirrored = turned.swapaxes(1, 2), areas[:, [1, 0, 3, 2, 4]], mirrored[::-1]
+        inputs = (turned[:, None], areas.astype(np.int64), mirrored)
+        inputs = {name: np.ascontiguousarray(value) for name, value in zip(INPUTS, inputs, strict=True)}
+        found = self._session.run(None, inputs)[0][:, 0]
+        return np.flip(found.swapaxes(1, 2) if view & TRANSPOSE else found, axes)

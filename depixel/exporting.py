@@ -1,0 +1,156 @@
+"""Writing models as ONNX files, and quantizing them. What they hold and what runs them is in `depixel.exported`."""
+
+import logging
+import tempfile
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from depixel.blocks import Blocks
+from depixel.errors import DepixelError
+from depixel.exported import INPUTS, Exported
+from depixel.files import replacing
+from depixel.restoration import Restorer
+from depixel.sample import unseen_photos
+from depixel.windows import STEP
+
+OPSET = 18
+SEED, PHOTOS = 0, 64
+"""Of the generated photos that each file is checked on, and as many others that a quantization is fitted to."""
+
+
+class Check(NamedTuple):
+    """How an ONNX file compares with the network it was made of, on pixels of areas in generated photos.
+
+    Attributes:
+        rmse, rmse_torch: of its predictions and of those of the network in float32, gray levels. largest: difference
+            between the two.
+    """
+
+    rmse: float
+    rmse_torch: float
+    largest: float
+
+
+def export(model: Restorer, path: Path, int8: bool = False) -> Check:
+    """Write a model as an ONNX file.
+
+    Args:
+        path: of the file. int8: quantize what the convolutions see and their weights to 8 bits.
+
+    Raises:
+        DepixelError: onnx or onnxscript is not installed; or, in float32, the file predicts something else than the
+            network, by half a gray level or more.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  (PyTorch needs it)
+    except ModuleNotFoundError as error:
+        raise DepixelError(
+            "export-model needs onnx, onnxscript and onnxruntime: `pip install onnx onnxscript onnxruntime`"
+        ) from error
+    network = _Whole(model.network.float().cpu()).eval()
+    configuration = model.configuration.model_copy(update={"precision": "float32"})
+    with tempfile.TemporaryDirectory() as name, replacing(path) as beside:
+        made = Path(name) / "float32.onnx"
+        _translate(network, made)
+        if int8:
+            made = _quantized(made, Path(name) / "int8.onnx")
+        graph = onnx.load(made)
+        onnx.helper.set_model_props(
+            graph, {"configuration": configuration.model_dump_json(), "weights": model.digest()}
+        )
+        onnx.save(graph, beside)
+        check = _check(network, Exported(beside))
+        if not int8 and check.largest >= 0.5:
+            raise DepixelError(
+                f"{path}: not written: what it predicts differs by up to {check.largest:.2f} gray levels from the model"
+            )
+    return check
+
+
+class _Whole(nn.Module):
+    """A network with the geometry of its blocks; forward as `depixel.exported` says."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixelated: Tensor, areas: Tensor, mirrored: Tensor) -> Tensor:
+        blocks = Blocks(areas, *pixelated.shape[2:]).mirrored_where(*mirrored)
+        return self.network(pixelated, blocks)[:, :1]
+
+
+def _translate(network: nn.Module, path: Path) -> None:
+    """Write the float32 file, without what it is."""
+    batch, rows, columns = (torch.export.Dim(name, min=1) for name in ("batch", "rows", "columns"))
+    shapes = ({0: batch, 2: STEP * rows, 3: STEP * columns}, {0: batch}, None)
+    example = _inputs(*_samples(0, 2)[1:])
+    with _quiet():
+        torch.onnx.export(
+            network, example, path, input_names=INPUTS, output_names=["prediction"], dynamic_shapes=shapes,
+            opset_version=OPSET, external_data=False, verbose=False,
+        )  # fmt: skip
+
+
+def _quantized(path: Path, to: Path) -> Path:
+    """Quantize the convolutions of a file, fitted to generated photos; per channel, symmetric weights."""
+    from onnxruntime import quantization
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self):
+            _, pixelated, areas = _samples(PHOTOS, PHOTOS)
+            self.each = (
+                dict(zip(INPUTS, (t.numpy() for t in _inputs(pixelated[i : i + 1], areas[i : i + 1])), strict=True))
+                for i in range(PHOTOS)
+            )
+
+        def get_next(self):
+            return next(self.each, None)
+
+    with _quiet():
+        quantization.quantize_static(path, to, Reader(), op_types_to_quantize=["Conv"], per_channel=True,
+            activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8)  # fmt: skip
+    return to
+
+
+def _samples(first: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Generated photos, pixelated: (count, 64, 64) uint8 each, and (count, 5) areas."""
+    photos, areas = (part[first:] for part in unseen_photos(SEED, first + count))
+    images, within = torch.from_numpy(photos).float()[:, None], torch.from_numpy(areas)
+    pixelated = Blocks(within, *photos.shape[1:]).pixelate(images)[:, 0].numpy().astype(np.uint8)
+    return photos, pixelated, areas
+
+
+def _inputs(pixelated: np.ndarray, areas: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.from_numpy(pixelated).float()[:, None], torch.from_numpy(areas), torch.zeros(2, dtype=torch.bool)
+
+
+def _check(network: nn.Module, exported: Exported) -> Check:
+    photos, pixelated, areas = _samples(0, PHOTOS)
+    inputs = _inputs(pixelated, areas)
+    with torch.inference_mode():
+        expected = network(*inputs)[:, 0].numpy()
+    found = exported.predict_windows(inputs[0][:, 0].numpy(), areas)
+    unknown = Blocks(inputs[1], *photos.shape[1:]).unknown[:, 0].numpy()
+    error, error_torch = ((values - photos)[unknown] for values in (found, expected))
+    rmse, rmse_torch = (float(np.sqrt(np.mean(values**2))) for values in (error, error_torch))
+    return Check(rmse, rmse_torch, float(np.abs(error - error_torch).max()))
+
+
+@contextmanager
+def _quiet():
+    """Without advice that is meant for those who wrote the exporter and the quantizer."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

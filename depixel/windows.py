@@ -1,0 +1,19 @@
+"""The windows around areas that networks see, and the 8 views of them. No tensors: it loads at once."""
+
+import numpy as np
+
+CONTEXT = 16
+"""How many pixels a window is wider than its area: at least half of it on each side, unless the image ends."""
+
+STEP = 8
+"""Window sides are multiples of it, as the networks need."""
+
+MIRROR_X, MIRROR_Y, TRANSPOSE = 1, 2, 4  # bits of a view
+
+# the transposed view first: as in training, its blocks begin at the area's upper left corner
+VIEWS = sorted(range(8), key=lambda view: (bool(view & (MIRROR_X | MIRROR_Y)), view))
+
+
+def window_side(extent: int | np.ndarray) -> int | np.ndarray:
+    """Width or height of the window for an area that is `extent` pixels wide or high; of many at once."""
+    return -(-(extent + CONTEXT) // STEP) * STEP

@@ -1,0 +1,252 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from depixel import models, networks, restoration
+from depixel.blocks import Blocks
+from depixel.cli import main
+from depixel.errors import DepixelError
+from depixel.fullsize import Restorer, pixelate
+from depixel.photos import decode, grayscale
+from depixel.sources import Entries, read
+from tests.conftest import REPOSITORY
+
+pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
+
+from depixel import exporting
+from depixel.exported import Exported
+from depixel.exporting import export
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def trained() -> restoration.Restorer:
+    """A network of random weights that does not predict the interpolation only."""
+    torch.manual_seed(3)
+    network = networks.build("unet", 4, uncertainty=True)
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, 0, 0.1)
+    configuration = restoration.ModelConfiguration(
+        network="unet", width=4, uncertainty=True, size=64, area_width=[4, 32], area_height=[4, 32], block_size=[4, 16]
+    )
+    return restoration.Restorer(network, configuration, "cpu")
+
+
+@pytest.fixture(scope="module")
+def model() -> restoration.Restorer:
+    return trained()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("exported")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def translated_once(folder):
+    """Translating takes PyTorch half a minute: done for the first file, copied for others."""
+    translate, once = exporting._translate, folder / "translated.onnx"
+
+    def remembered(network, path):
+        if not once.exists():
+            translate(network, once)
+        shutil.copy(once, path)
+
+    exporting._translate = remembered
+    yield
+    exporting._translate = translate
+
+
+@pytest.fixture(scope="module")
+def file(model, folder) -> Path:
+    path = folder / "model.onnx"
+    check = export(model, path)
+    assert check.largest < 0.01 and abs(check.rmse - check.rmse_torch) < 1e-3
+    return path
+
+
+def windows(height: int, width: int, areas: list) -> tuple[np.ndarray, np.ndarray]:
+    """Noise, pixelated in the areas."""
+    random = np.random.default_rng(height)
+    images = torch.from_numpy(random.integers(0, 256, (len(areas), 1, height, width))).float()
+    within = torch.tensor(areas)
+    return Blocks(within, height, width).pixelate(images)[:, 0].numpy(), within.numpy()
+
+
+@pytest.mark.parametrize("views", [1, 2, 8])
+@pytest.mark.parametrize(
+    ("height", "width", "areas"),
+    [(64, 64, [(3, 9, 31, 22, 7)]), (24, 56, [(9, 2, 40, 17, 6), (0, 0, 56, 24, 16), (50, 20, 6, 4, 4)])],
+)
+def test_it_predicts_what_the_network_predicts(model, file, views, height, width, areas):
+    """In windows of any shape, one or many, also where a mirrored block is cut off at the other end."""
+    shown, within = windows(height, width, areas)
+    expected = model.predict_windows(shown, within, views)
+    found = Exported(file).predict_windows(shown, within, views)
+    assert found.shape == shown.shape
+    assert np.abs(expected - shown).max() > 1  # it says something
+    np.testing.assert_allclose(found, expected, atol=0.01)
+
+
+def test_the_file_says_what_the_model_was_trained_for(model, file):
+    exported = Exported(file)
+    assert exported.weights == model.digest()
+    assert restoration.ModelConfiguration.model_validate(exported.configuration) == model.configuration
+
+
+def test_real_photos_are_restored_to_one_gray_level(model, file, shared):
+    entries = [entry for entry in Entries(shared / "photos") if entry.name.endswith(".jpg")]
+    photos = [decode(read(entry, 5_000_000)) for entry in entries[:: len(entries) // 12]]
+    area, by_torch, by_onnx = (30, 24, 61, 50, 7), Restorer(model), Restorer.load(file)
+    for photo in (*photos, *map(grayscale, photos[:4])):
+        shown = pixelate(photo, [area])
+        one, other = (restorer.restore(shown, [area]).astype(int) for restorer in (by_torch, by_onnx))
+        assert np.abs(one - other).max() <= 1
+        assert (one != shown).any()
+
+
+def test_eight_bits_differ_little_and_are_known(model, file, tmp_path):
+    check = export(model, tmp_path / "small.onnx", int8=True)
+    assert check.largest > 0
+    assert check.rmse < 1.02 * check.rmse_torch
+    assert Exported(tmp_path / "small.onnx").configuration == Exported(file).configuration
+
+
+def test_restoring_with_it_needs_no_pytorch(file):
+    code = f"""
+import sys, numpy as np, depixel
+image = np.full((64, 64), 90, np.uint8); image[8:24, 8:16] = 120; image[16:24, 8:16] = 60
+depixel.Restorer.load({str(file)!r}).restore(image, [(8, 8, 8, 16, 8)])
+print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == "False"
+
+
+# Which file a name means
+
+
+@pytest.fixture
+def named(model, file, tmp_path, monkeypatch) -> Path:
+    """A project whose pretrained model `m` has been exported; the folder of both."""
+    folder = tmp_path / "models/pretrained"
+    model.save(folder / "m.safetensors")
+    (folder / "m.onnx").write_bytes(file.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_a_pretrained_model_is_run_by_what_it_was_exported_to(named):
+    assert isinstance(Restorer.load("m").model, Exported)
+    assert isinstance(Restorer.load("m", "cpu").model, restoration.Restorer)
+    assert isinstance(Restorer.load(named / "m.safetensors").model, restoration.Restorer)
+
+
+def test_an_export_of_other_weights_is_not_taken(named):
+    other = trained()
+    torch.nn.init.normal_(other.network.out.weight, 0, 0.2)
+    other.save(named / "m.safetensors")
+    assert isinstance(Restorer.load("m").model, restoration.Restorer)
+
+
+def test_a_damaged_export_is_not_taken(named):
+    (named / "m.onnx").write_bytes(b"no model")
+    assert isinstance(Restorer.load("m").model, restoration.Restorer)
+
+
+def test_a_model_that_the_package_carries_is_found_last(named, tmp_path, monkeypatch):
+    carried = tmp_path / "package"
+    carried.mkdir()
+    for name in ("only", "m"):
+        (carried / f"{name}.safetensors").write_bytes(b"")
+    monkeypatch.setattr(models, "CARRIED", carried)
+    assert models.model_path("only") == carried / "only.safetensors"
+    assert models.model_path("m") == Path("models/pretrained/m.safetensors")
+    assert models.model_path("nowhere") == Path("models/pretrained/nowhere.safetensors")
+    assert models.model_path("some/m.safetensors") == Path("some/m.safetensors")
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", "half", "foreign"])
+def test_what_is_no_exported_model_is_told(file, tmp_path, content):
+    import onnx
+
+    if content == "half":
+        content = file.read_bytes()[: file.stat().st_size // 2]
+    elif content == "foreign":
+        graph = onnx.load(file)
+        del graph.metadata_props[:]
+        content = graph.SerializeToString()
+    (tmp_path / "bad.onnx").write_bytes(content)
+    with pytest.raises(DepixelError, match=r"bad\.onnx: not a whole model of depixel in ONNX"):
+        Restorer.load(tmp_path / "bad.onnx")
+
+
+def test_a_file_cannot_have_its_weights_read_from_others(file, tmp_path):
+    import onnx
+
+    graph = onnx.load(file)
+    onnx.save(graph, tmp_path / "two.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    with pytest.raises(DepixelError, match="not a whole model"):
+        Restorer.load(tmp_path / "two.onnx")
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(DepixelError, match="there is no such file"):
+        Restorer.load(tmp_path / "none.onnx")
+
+
+def test_without_onnx_runtime_the_weights_are_used(named, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert isinstance(Restorer.load("m").model, restoration.Restorer)
+    with pytest.raises(DepixelError, match="pip install onnxruntime"):
+        Restorer.load(named / "m.onnx")
+
+
+def test_an_export_that_predicts_something_else_is_not_kept(file, tmp_path):
+    other = trained()
+    torch.nn.init.constant_(other.network.out.bias, 1)  # the translation is that of `file`
+    with pytest.raises(DepixelError, match="not written: what it predicts differs"):
+        export(other, tmp_path / "wrong.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+# The command
+
+
+def test_the_command_overwrites_nothing_unasked_and_wants_the_right_name(tmp_path):
+    (tmp_path / "there.onnx").write_bytes(b"mine")
+    for name, problem in (("there.onnx", "--force"), ("model.bin", "ends in .onnx")):
+        done = CliRunner().invoke(main, ["export-model", "laptop", "-o", str(tmp_path / name)])
+        assert done.exit_code == 1 and problem in done.output
+    assert (tmp_path / "there.onnx").read_bytes() == b"mine"
+
+
+def test_predict_says_that_it_wants_the_weights(file):
+    with pytest.raises(DepixelError, match=r"name the \.safetensors file"):
+        restoration.Restorer.load(file)
+
+
+def test_restore_takes_the_file(file, tmp_path):
+    from PIL import Image
+
+    image = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
+    shown = pixelate(image, [(8, 8, 32, 32, 8)])
+    Image.fromarray(shown).save(tmp_path / "photo.png")
+    command = ["restore", f"{tmp_path}/photo.png", "-o", f"{tmp_path}/out", "--model", str(file), "--json"]
+    done = CliRunner().invoke(main, [*command, "--area", "8,8,32,32"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["pictures"][0]["areas"] == [[8, 8, 32, 32, 8]]
+    restored = np.asarray(Image.open(tmp_path / "out/photo.png"))
+    np.testing.assert_array_equal(restored[40:], shown[40:])
+    assert (restored != shown).any()
