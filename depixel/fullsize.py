@@ -6,7 +6,9 @@ other sizes are restored at the scale at which they have 4 or 8 pixels. Only win
 """
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from fractions import Fraction
+from functools import partial
 from itertools import combinations, groupby, pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
@@ -17,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from depixel.blocks import Blocks
+from depixel.blocks import Blocks, turn, turn_back
 from depixel.errors import DepixelError
 from depixel.pixelation import (
     LEAST_AREA,
@@ -29,7 +31,7 @@ from depixel.pixelation import (
     shown_block_size,
     spread,
 )
-from depixel.restoration import CONTEXT, predicted, window_side
+from depixel.restoration import CONTEXT, STEP, VIEWS, predicted, window_side
 
 if TYPE_CHECKING:
     from depixel.restoration import Restorer
@@ -105,6 +107,44 @@ def restore(
             for tile, window in zip(batch, _predict(restorer, image, batch, views), strict=True):
                 tile.write(restored, image, window)
     return restored
+
+
+def disagreement(restorer: "Restorer", image: np.ndarray, areas: Sequence[Sequence[int | None]]) -> np.ndarray:
+    """How far the restorations of the 8 turned views of a picture are from their mean, root mean square.
+
+    It is large where the model is unsure, but says only in which pixels, not by how much they are off: the error is
+    several times as large (README.md, "Look inside").
+
+    Args:
+        image, areas: as `restore` takes them.
+
+    Returns:
+        (H, W) float32, gray levels of 0..255, of the luminance; 0 outside the areas.
+
+    Raises:
+        DepixelError: as `restore`.
+    """
+    found = np.zeros(image.shape[:2], np.float32)
+    for area in resolve(image, areas):
+        around = ceil((CONTEXT + STEP) * _Shown(area, "rounded").step) + 1  # no window shows more
+        left, top = max(area.x - around, 0), max(area.y - around, 0)
+        part = image[top : area.y + area.height + around, left : area.x + area.width + around]
+        part = part.astype(np.uint16) * np.uint16(257 // _scale(image))  # so that no view is rounded to gray levels
+        moved = area._replace(x=area.x - left, y=area.y - top)
+        inside = np.s_[moved.y : moved.y + area.height, moved.x : moved.x + area.width]
+        views = []
+        for view in VIEWS:
+            one = copy(restorer)
+            one.network = partial(_turned, restorer.network, view)
+            colors = _colors(restore(one, part, [moved])[inside]).astype(np.float32) / 257
+            views.append(colors[:, :, 0] if colors.shape[2] == 1 else colors @ np.float32(LUMINANCE))
+        found[area.y : area.y + area.height, area.x : area.x + area.width] = np.std(views, axis=0)
+    return found
+
+
+def _turned(network, view: int, pixelated: Tensor, blocks: Blocks) -> Tensor:
+    """What a network says of one turned view, turned back."""
+    return turn_back(network(turn(pixelated, view), blocks.turned(view)), view)
 
 
 def pixelate(image: np.ndarray, areas: Sequence[Sequence[int]]) -> np.ndarray:
