@@ -295,7 +295,7 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
         if not no_browser:
             webbrowser.open(address)
         try:
-            server.serve(restorer, host, listening)
+            server.make_server(restorer, host).run(sockets=[listening])
         except KeyboardInterrupt:
             click.echo("\nEnded.")
 

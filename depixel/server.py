@@ -59,7 +59,7 @@ SAMPLES = ((11, 1), (9, 3), (16, 1), (13, 3))
 _TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "TIFF": "image/tiff"}
 _ENDINGS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "TIFF": "tif"}
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'none'; "
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; object-src 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -71,7 +71,7 @@ _REPORT_HEADERS = {  # the report has its styles and pictures within it, and is 
     "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "frame-ancestors 'self'; sandbox"
 }
-_EXPERIMENTS = ("exp", "show", "--csv", "--only-changed", "--hide-workspace", "--drop")
+_EXPERIMENTS = ("exp", "show", "--csv", "--only-changed", "--hide-workspace", "--num", "10", "--drop")
 _NO_COLUMNS = r"rev|typ|parent|State|Executor|rmse_.*|.*\.(csv|json|yaml|npy|py|lock|safetensors)|data/.*|models/.*"
 
 T = TypeVar("T")
@@ -238,11 +238,18 @@ def _recorded() -> pd.DataFrame:
 
 
 def _experiments() -> pd.DataFrame:
+    """Those that started from the last ten commits, lowest ratio first."""
     done = run_dvc(*_EXPERIMENTS, _NO_COLUMNS)
     if done.returncode:
         raise DepixelError(reason(done))
-    table = pd.read_csv(io.StringIO(done.stdout), dtype=str, keep_default_na=False) if done.stdout.strip() else None
-    return pd.DataFrame() if table is None or "Experiment" not in table else table[table["Experiment"] != ""]
+    if not done.stdout.strip():
+        return pd.DataFrame()
+    table = pd.read_csv(io.StringIO(done.stdout))
+    if "Experiment" not in table:  # all of it is the same, and so dropped: there are only commits
+        return pd.DataFrame()
+    table = table[table["Experiment"].notna()]
+    by = [column for column in table if column.endswith("ratio_mean")]
+    return table.sort_values(by, ignore_index=True).round(4).fillna("")
 
 
 # -- requests --------------------------------------------------------------------------------------------------------
@@ -429,8 +436,9 @@ def create_app(restorer: Restorer, host: str = "127.0.0.1") -> _Guard:
         summary="Restores the pixelated areas of pictures.",
         description="A restoration is the most likely pixels, not the true ones: it cannot show who somebody is or "
         "what was written. Nothing that is sent here is kept.",
-        docs_url=None,
+        docs_url=None,  # these pages load their scripts from the internet
         redoc_url=None,
+        telemetry=dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False),
     )
     house = _House()
 
@@ -455,6 +463,10 @@ def create_app(restorer: Restorer, host: str = "127.0.0.1") -> _Guard:
     async def _stopped(request: Request, error: StoppedError):
         text = f"This takes longer than {WORK_SECONDS} s here. Choose smaller areas, fewer views or a smaller picture."
         return JSONResponse({"problem": text}, 413)
+
+    @api.exception_handler(Exception)
+    async def _broken(request: Request, error: Exception):
+        return JSONResponse({"problem": "This should not have happened; the terminal says what did."}, 500)
 
     @api.exception_handler(ClientDisconnect)
     async def _gone(request: Request, error: ClientDisconnect):
@@ -601,8 +613,8 @@ def address(listening: socket.socket, host: str) -> str:
     return f"http://{name}:{listening.getsockname()[1]}/"
 
 
-def serve(restorer: Restorer, host: str, listening: socket.socket) -> None:
-    """Serve until Ctrl-C. Raises `KeyboardInterrupt` then."""
+def make_server(restorer: Restorer, host: str) -> uvicorn.Server:
+    """The server; `run(sockets=[...])` serves until Ctrl-C and raises `KeyboardInterrupt` then."""
     settings = uvicorn.Config(
         create_app(restorer, host),
         log_level="warning",
@@ -612,4 +624,4 @@ def serve(restorer: Restorer, host: str, listening: socket.socket) -> None:
         timeout_graceful_shutdown=2,
         timeout_keep_alive=15,
     )
-    uvicorn.Server(settings).run(sockets=[listening])
+    return uvicorn.Server(settings)
