@@ -410,7 +410,7 @@ class _Guard:
                 "--host and the name or address by which it is to be reached"
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
             return "Another site's page asked for this; only this page may"
         if path != "/" and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             return "Another site's page asked for this; only this page may"
