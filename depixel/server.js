@@ -73,8 +73,9 @@ async function open(blob, name) {
     return;
   }
   await doing(`Reading ${name} …`, async () => {
-    const bitmap = await bitmapOf(blob);
-    start(blob, name, bitmap, null, []);
+    const kept = new Blob([await blob.arrayBuffer()]);  // whatever happens to the file meanwhile
+    const bitmap = await bitmapOf(kept);
+    start(kept, name, bitmap, null, []);
     tell(`${bitmap.width} × ${bitmap.height} pixels. Draw where it is pixelated, or let it be found.`);
   });
 }

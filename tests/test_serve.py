@@ -490,7 +490,7 @@ def test_a_port_that_is_taken_is_told_before_the_model_is_loaded():
 
 
 def test_a_host_that_is_not_here_is_told():
-    with pytest.raises(DepixelError, match="--host no.such.invalid: no name or address of this machine"):
+    with pytest.raises(DepixelError, match=r"--host no\.such\.invalid: no name or address of this machine"):
         server.listen("no.such.invalid", 0)
 
 
