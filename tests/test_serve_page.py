@@ -212,7 +212,7 @@ def test_areas_are_typed_changed_and_removed(opened):
     choose(page, file_of(shown()))
     page.click("#find")
     page.wait_for_selector("#areas .area")
-    page.get_by_label("left of area 1").fill("41")
+    page.get_by_label("left of area 1").fill("43")
     page.get_by_label("left of area 1").blur()
     page.click("#restore")
     page.wait_for_selector("#problem:visible")
@@ -281,11 +281,12 @@ def test_a_finger_draws_on_a_phone_and_nothing_sticks_out(opened):
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     expect(page.get_by_label("block of area 1")).to_have_value("8")
     assert numbers(page) == [list(map(str, AREA))]
-    page.tap("#restore")
+    page.click("#restore")
     page.wait_for_selector("#compare-bar:visible")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.tap("#tab-runs")
+    page.click("#tab-runs")
     page.wait_for_selector("#runs-page:visible")
+    expect(page.locator("#runs-told")).not_to_contain_text("Asking", timeout=20_000)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
