@@ -29,6 +29,7 @@ def main() -> None:
     \b
       depixel restore photo.png -o restored          restore the pixelated areas of pictures
       depixel pixelate photo.png -o pixelated        pixelate areas of pictures
+      depixel serve                                  the same in a browser, on this machine only
       depixel sample data/raw                        make photos to try everything out with
       depixel datasets                               public collections of photos
       depixel fetch imagenette                       bring one of them into data/raw
@@ -244,6 +245,59 @@ def pixelate(
         return named
 
     _tell(jobs.each(work, progress(jobs.jobs(inputs, out, force), unit=" pictures")), as_json)
+
+
+@main.command()
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on. Others than this machine can reach it only if you name another.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
+@click.option(
+    "--model",
+    default="laptop",
+    show_default=True,
+    metavar="NAME|PATH",
+    help="A pretrained model by its name, any other by its path.",
+)
+@click.option("--no-browser", is_flag=True, help="Do not open the page in the browser.")
+def serve(host: str, port: int, model: str, no_browser: bool) -> None:
+    """Restore pictures in the browser.
+
+    Opens a page on this machine: choose a picture, draw the pixelated areas or let them be found, restore, compare, see
+    where the model is unsure, download; and the runs of the project in the current folder. Nothing is loaded from the
+    internet, nothing that is sent is kept, and other machines cannot reach it unless --host says so. Ctrl-C ends it.
+
+    The page speaks to an HTTP API that anything else may use, too; /openapi.json describes it.
+
+    Needs FastAPI and uvicorn: pip install fastapi uvicorn
+
+    \b
+    Example:
+      depixel serve
+      curl --data-binary @photo.png "http://127.0.0.1:8000/api/restore?area=40,60,120,80" -o restored.png
+    """
+    try:
+        from depixel import server
+    except ModuleNotFoundError as error:
+        if error.name not in ("fastapi", "uvicorn", "starlette", "anyio"):
+            raise
+        raise DepixelError("the page needs FastAPI and uvicorn: pip install fastapi uvicorn") from error
+    import webbrowser
+
+    from depixel.fullsize import Restorer
+
+    with server.listen(host, port) as listening:
+        restorer, address = Restorer.load(model), server.address(listening, host)
+        click.echo(f"{address}    Ctrl-C ends it.")
+        if not no_browser:
+            webbrowser.open(address)
+        try:
+            server.make_server(restorer, host).run(sockets=[listening])
+        except KeyboardInterrupt:
+            click.echo("\nEnded.")
 
 
 @main.command()

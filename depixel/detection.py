@@ -10,7 +10,6 @@ There the ratio is that of the coefficients of what the block means leave over (
 say nothing either way: what is expected of a photo follows from the contrast around.
 """
 
-from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -517,7 +516,7 @@ class _Coefficients:
         """`score`, less what an unusual grid costs; minus infinity for what is no area."""
         if box not in self._known:
             wide, high = box.x1 - box.x0, box.y1 - box.y0
-            fits = 0 <= box.x0 and 0 <= box.y0 and box.x1 <= self.width and box.y1 <= self.height
+            fits = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= self.width and box.y1 <= self.height
             fits &= min(wide, high) >= LEAST_JPEG_BLOCK and LEAST_JPEG_BLOCK <= box.size <= MOST_BLOCK
             fits = fits and any(map(len, box.lines()))
             cost = 2 * _CORNER * ((box.px != 0) + (box.py != 0))

@@ -11,8 +11,8 @@ and in its metadata `configuration`, the JSON that stands beside weights, and `w
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -84,9 +84,9 @@ class Exported:
                 pass  # then it is the weights that are used
         return None
 
-    def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Literal[1, 2, 8] = 1) -> np.ndarray:
+    def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]) -> np.ndarray:
         """As `depixel.restoration.Restorer.predict_windows`, in float32 or what it was quantized to."""
-        return np.mean([self._view(windows, areas, view) for view in VIEWS[:views]], axis=0)
+        return np.mean([self._view(windows, areas, view) for view in views], axis=0)
 
     def _view(self, windows: np.ndarray, areas: np.ndarray, view: int) -> np.ndarray:
         """The prediction of one view (`depixel.blocks.turn`), turned back."""

@@ -9,7 +9,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -80,10 +80,18 @@ def read(path: str | Path) -> Picture:
     except OSError as error:
         raise DepixelError(f"{path}: cannot be read ({error.strerror or error})") from error
     try:
+        return decoded(data)
+    except UnreadableError as error:
+        raise DepixelError(f"{path}: {error}") from error
+
+
+def decoded(data: bytes) -> Picture:
+    """As `read`, from the bytes of a file. Raises `UnreadableError`, whose text names no file."""
+    try:
         with opened(data) as image:
             return _picture(image, data)
     except UnreadableError as error:
-        raise DepixelError(f"{path}: {error}{_HINTS.get(str(error), '')}") from error
+        raise UnreadableError(f"{error}{_HINTS.get(str(error), '')}") from error
 
 
 _HINTS = {
@@ -201,36 +209,46 @@ def write(path: str | Path, picture: Picture) -> None:
     Raises:
         DepixelError: it cannot be written.
     """
+    with replacing(path) as beside, beside.open("w+b") as file:
+        _write(file, picture)
+
+
+def encoded(picture: Picture) -> bytes:
+    """The bytes of the file that `write` writes."""
+    file = io.BytesIO()
+    _write(file, picture)
+    return file.getvalue()
+
+
+def _write(file: BinaryIO, picture: Picture) -> None:
     stored = np.ascontiguousarray(_TURNS[_BACK.get(picture.orientation, picture.orientation)](picture.pixels))
     deep_colors = stored.dtype == np.uint16 and stored.ndim == 3
-    with replacing(path) as beside:
-        if deep_colors and picture.format == "PNG":
-            _write_deep_png(beside, stored, picture.options)
-        elif deep_colors:
-            _write_deep_tiff(beside, stored, picture.options)
-        else:
-            Image.fromarray(stored).save(beside, picture.format, **picture.options)
+    if deep_colors and picture.format == "PNG":
+        _write_deep_png(file, stored, picture.options)
+    elif deep_colors:
+        _write_deep_tiff(file, stored, picture.options)
+    else:
+        Image.fromarray(stored).save(file, picture.format, **picture.options)
 
 
-def _write_deep_png(path: Path, pixels: np.ndarray, options: dict[str, Any]) -> None:
+def _write_deep_png(file: BinaryIO, pixels: np.ndarray, options: dict[str, Any]) -> None:
     """16-bit colors, which Pillow does not write: it writes all the chunks but those of the pixels."""
     height, width, channels = pixels.shape
     around = io.BytesIO()
     Image.new("RGBA" if channels == 4 else "RGB", (1, 1)).save(around, "PNG", **options)
     data, position = around.getvalue(), 8
-    with path.open("wb") as file:
-        file.write(data[:8])
-        while position < len(data):
-            end = position + 12 + int.from_bytes(data[position : position + 4], "big")
-            kind = data[position + 4 : position + 8]
-            if kind == b"IHDR":
-                file.write(_chunk(kind, struct.pack(">IIB", width, height, 16) + data[position + 17 : position + 21]))
-            elif kind == b"IDAT":
-                for piece in _filtered(pixels):
-                    file.write(_chunk(kind, piece))
-            else:
-                file.write(data[position:end])
-            position = end
+    file.write(data[:8])
+    while position < len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        kind = data[position + 4 : position + 8]
+        if kind == b"IHDR":
+            file.write(_chunk(kind, struct.pack(">IIB", width, height, 16) + data[position + 17 : position + 21]))
+        elif kind == b"IDAT":
+            for piece in _filtered(pixels):
+                file.write(_chunk(kind, piece))
+        else:
+            file.write(data[position:end])
+        position = end
 
 
 def _filtered(pixels: np.ndarray):
@@ -249,23 +267,23 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def _write_deep_tiff(path: Path, pixels: np.ndarray, options: dict[str, Any]) -> None:
+def _write_deep_tiff(file: BinaryIO, pixels: np.ndarray, options: dict[str, Any]) -> None:
     """16-bit colors, which Pillow does not write: their bytes as 8-bit colors of twice the width, then told rightly."""
     height, width, channels = pixels.shape
     as_bytes = pixels.astype("<u2").view(np.uint8).reshape(height, 2 * width, channels)
-    Image.fromarray(as_bytes).save(path, "TIFF", **options | {"compression": "tiff_adobe_deflate"})
-    with path.open("r+b") as file:
-        order = {b"II": "<", b"MM": ">"}[file.read(2)]
-        file.seek(4)
-        file.seek(struct.unpack(f"{order}I", file.read(4))[0])
-        first = file.tell() + 2
-        for number in range(struct.unpack(f"{order}H", file.read(2))[0]):
-            place = first + 12 * number
-            file.seek(place)
-            tag, kind, _, value = struct.unpack(f"{order}HHII", file.read(12))
-            if tag == 256:  # ImageWidth, a short or a long
-                file.seek(place + 8)
-                file.write(struct.pack(f"{order}HH", width, 0) if kind == 3 else struct.pack(f"{order}I", width))
-            elif tag == 258:  # BitsPerSample, three or four shorts elsewhere
-                file.seek(value)
-                file.write(struct.pack(f"{order}{channels}H", *[16] * channels))
+    Image.fromarray(as_bytes).save(file, "TIFF", **options | {"compression": "tiff_adobe_deflate"})
+    file.seek(0)
+    order = {b"II": "<", b"MM": ">"}[file.read(2)]
+    file.seek(4)
+    file.seek(struct.unpack(f"{order}I", file.read(4))[0])
+    first = file.tell() + 2
+    for number in range(struct.unpack(f"{order}H", file.read(2))[0]):
+        place = first + 12 * number
+        file.seek(place)
+        tag, kind, _, value = struct.unpack(f"{order}HHII", file.read(12))
+        if tag == 256:  # ImageWidth, a short or a long
+            file.seek(place + 8)
+            file.write(struct.pack(f"{order}HH", width, 0) if kind == 3 else struct.pack(f"{order}I", width))
+        elif tag == 258:  # BitsPerSample, three or four shorts elsewhere
+            file.seek(value)
+            file.write(struct.pack(f"{order}{channels}H", *[16] * channels))

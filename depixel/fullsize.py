@@ -27,7 +27,7 @@ from depixel.pixelation import (
     shown_block_size,
     spread,
 )
-from depixel.windows import CONTEXT, window_side
+from depixel.windows import CONTEXT, STEP, VIEWS, window_side
 
 SMALL, LARGE = 4, 12
 """Blocks of so many pixels are restored as they are, smaller ones as blocks of `SMALL`, larger ones of `SCALED`."""
@@ -75,7 +75,9 @@ _CHANNELS = ((), (2,), (3,), (4,))
 class Model(Protocol):
     """What predicts: `depixel.restoration.Restorer` by PyTorch, `depixel.exported.Exported` by ONNX Runtime."""
 
-    def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Literal[1, 2, 8] = 1) -> np.ndarray: ...
+    def predict_windows(
+        self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]
+    ) -> np.ndarray: ...
 
 
 class Restorer:
@@ -160,9 +162,51 @@ class Restorer:
             waiting, most = list(of_side), max(1, _BATCH // (side[0] * side[1]))
             for i in range(0, len(waiting), most):
                 batch = waiting[i : i + most]
-                for tile, window in zip(batch, _predict(self.model, image, batch, views), strict=True):
+                for tile, window in zip(batch, _predict(self.model, image, batch, VIEWS[:views]), strict=True):
                     tile.write(restored, image, window)
         return restored
+
+
+def disagreement(restorer: Restorer, image: np.ndarray, areas: Sequence[Sequence[int | None]]) -> np.ndarray:
+    """How far the restorations of the 8 turned views of a picture are from their mean, root mean square.
+
+    It is large where the model is unsure, but says only in which pixels, not by how much they are off: the error is
+    several times as large (README.md, "Look inside").
+
+    Args:
+        image, areas: as `Restorer.restore` takes them.
+
+    Returns:
+        (H, W) float32, gray levels of 0..255, of the luminance; 0 outside the areas.
+
+    Raises:
+        DepixelError: as `Restorer.restore`.
+    """
+    found = np.zeros(image.shape[:2], np.float32)
+    for area in resolve(image, areas):
+        around = ceil((CONTEXT + STEP) * _Shown(area, "rounded").step) + 1  # no window shows more
+        left, top = max(area.x - around, 0), max(area.y - around, 0)
+        part = image[top : area.y + area.height + around, left : area.x + area.width + around]
+        part = part.astype(np.uint16) * np.uint16(257 // _scale(image))  # so that no view is rounded to gray levels
+        moved = area._replace(x=area.x - left, y=area.y - top)
+        inside = np.s_[moved.y : moved.y + area.height, moved.x : moved.x + area.width]
+        views = []
+        for view in VIEWS:
+            restored = Restorer(_OneView(restorer.model, view)).restore(part, [moved])
+            colors = _colors(restored[inside]).astype(np.float32) / 257
+            views.append(colors[:, :, 0] if colors.shape[2] == 1 else colors @ np.float32(LUMINANCE))
+        found[area.y : area.y + area.height, area.x : area.x + area.width] = np.std(views, axis=0)
+    return found
+
+
+class _OneView(NamedTuple):
+    """What a model says of one turned view."""
+
+    model: Model
+    view: int
+
+    def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = ()) -> np.ndarray:
+        return self.model.predict_windows(windows, areas, [self.view])
 
 
 def pixelate(image: np.ndarray, areas: Sequence[Sequence[int]]) -> np.ndarray:
@@ -440,7 +484,7 @@ def _resampled(
     return np.stack(list(planes)) / np.float32(_scale(colors))
 
 
-def _predict(model: Model, image: np.ndarray, tiles: list[_Tile], views: Literal[1, 2, 8]) -> list[np.ndarray]:
+def _predict(model: Model, image: np.ndarray, tiles: list[_Tile], views: Sequence[int]) -> list[np.ndarray]:
     """(C, height, width), 0..255: the restored windows of tiles that are of one size.
 
     The network predicts the luminance. Colors are interpolated smoothly; what they then lack of the luminance, or have

@@ -53,7 +53,7 @@ def predicted(
     pixelated: Tensor,
     blocks: Blocks,
     precision: Precision,
-    views: Literal[1, 2, 8] = 1,
+    views: Sequence[int] = VIEWS[:1],
 ) -> Tensor:
     """What the network says of all pixels, before any projection.
 
@@ -61,16 +61,14 @@ def predicted(
         network: as `depixel.networks` has them.
         pixelated: (B, 1, H, W) float32, 0..255, H and W multiples of 8. blocks: where they are pixelated.
         precision: of the convolutions.
-        views: how many turned views of the picture to average the predictions of.
+        views: which turned views of the picture to average the predictions of (`blocks.turn`).
 
     Returns:
         (B, 1, H, W) float32, gray levels, neither clipped nor rounded; of a network that says how far off it may be,
         (B, 2, H, W), as of `restore`.
     """
     with torch.autocast(pixelated.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        predictions = [
-            turn_back(network(turn(pixelated, view), blocks.turned(view)).float(), view) for view in VIEWS[:views]
-        ]
+        predictions = [turn_back(network(turn(pixelated, view), blocks.turned(view)).float(), view) for view in views]
     return torch.stack(predictions).mean(dim=0)
 
 
@@ -88,7 +86,7 @@ def restore(
         (B, 1, H, W) float32, gray levels, neither clipped nor rounded; `pixelated` outside the areas. Of a network that
         says how far off it may be, (B, 2, H, W): beside it the expected error in gray levels.
     """
-    mean = predicted(network, pixelated, blocks, precision, views)
+    mean = predicted(network, pixelated, blocks, precision, VIEWS[:views])
     return torch.cat([blocks.project(mean[:, :1], pixelated, projection), mean[:, 1:]], dim=1)
 
 
@@ -290,12 +288,12 @@ class Restorer:
                 predictions[i], errors[i] = prediction, error
         return predictions, errors
 
-    def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Literal[1, 2, 8] = 1) -> np.ndarray:
+    def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]) -> np.ndarray:
         """What the network says of all pixels of windows, before any projection (`predicted`).
 
         Args:
             windows: (B, H, W) float32, 0..255, H and W multiples of 8. areas: (B, 5) integers, the area in each.
-            views: how many turned views of each to average the predictions of.
+            views: which turned views of each to average the predictions of (`blocks.turn`).
 
         Returns:
             (B, H, W) float32, gray levels, neither clipped nor rounded.

@@ -531,13 +531,13 @@ def unseen_photos(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         photos (count, 64, 64) uint8; areas (count, 5) int64: x, y, width, height, block size, drawn as the challenge
         does.
     """
-    photos = [_photo(seed, STRANGER + i // 10, 1 + i % 10) for i in range(count)]
+    photos = [photo(seed, STRANGER + i // 10, 1 + i % 10) for i in range(count)]
     squared = np.stack([square(decode(photo), 64) for photo in photos])
     ids = photo_ids([str(i) for i in range(count)])
     return squared, draw_areas(uniforms(ids, f"test set {seed}", 5), 64, PixelationSettings())
 
 
-def _photo(seed: int, contributor: int, number: int) -> bytes:
+def photo(seed: int, contributor: int, number: int) -> bytes:
     """Photo `number` (1 and up) of a contributor, as a JPEG."""
     camera, textures = _equipment(seed, contributor)
     repeats = _random(seed, contributor, REPEATS, 0).choice([1, 1, 1, 2, 2, 3, 5], number)  # photos of each scene
@@ -559,7 +559,7 @@ def _file(seed: int, place: tuple[int, int]) -> tuple[str, bytes]:
     contributor, number = place
     code = {10: 2 * contributor % 6 + 1, 20: (2 * contributor + 1) % 6 + 1}.get(number, 0)
     name = _equipment(seed, contributor)[0].names.format(number)
-    content = _photo(seed, contributor, number - 1 if code == 6 else number)
+    content = photo(seed, contributor, number - 1 if code == 6 else number)
     if code == 1:
         name, content = "notes.txt", b"Photos of the last excursion. The best ones are at the end.\n"
     if code == 2:

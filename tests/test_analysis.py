@@ -114,7 +114,7 @@ def test_thresholds_are_settings():
 
 @pytest.fixture(scope="module")
 def images():
-    return np.stack([square(decode(sample._photo(3, c, i)), 64) for c in range(6) for i in range(4)])
+    return np.stack([square(decode(sample.photo(3, c, i)), 64) for c in range(6) for i in range(4)])
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -445,7 +445,7 @@ def test_a_folder_without_photos_is_told(tmp_path):
 
 def test_planted_photos_are_named(tmp_path, jpeg, write_zip):
     """A dark, a blank and a blurred photo, one compressed too much and a copy among others, each found by itself."""
-    ordinary = {f"{i}.jpg": sample._photo(9, i, i) for i in range(24)}
+    ordinary = {f"{i}.jpg": sample.photo(9, i, i) for i in range(24)}
     first = decode(ordinary["0.jpg"])
     planted = {
         "dark.jpg": first.point(lambda value: value // 6),

@@ -17,7 +17,7 @@ TURNS = [Image.Transpose(i) for i in range(7)]
 @pytest.fixture(scope="module")
 def photos():
     """Eight photos of eight contributors, RGB."""
-    return [decode(sample._photo(3, contributor, 1)).resize((320, 320)) for contributor in range(8)]
+    return [decode(sample.photo(3, contributor, 1)).resize((320, 320)) for contributor in range(8)]
 
 
 def encoded(image, quality=50):

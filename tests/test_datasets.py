@@ -28,7 +28,7 @@ bar = partial(progress, desc="test")
 def photo(tmp_path_factory):
     from depixel import sample
 
-    return sample._photo(0, 1, 1)
+    return sample.photo(0, 1, 1)
 
 
 def packed(members, comment=""):

@@ -14,7 +14,7 @@ from depixel.photos import UnreadableError, decode, square
 @pytest.fixture(scope="module")
 def photos():
     """Eight photos, RGB."""
-    return [decode(sample._photo(5, contributor, 1)) for contributor in range(8)]
+    return [decode(sample.photo(5, contributor, 1)) for contributor in range(8)]
 
 
 @pytest.fixture(scope="module")

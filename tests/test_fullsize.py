@@ -1,14 +1,17 @@
 import threading
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import spearmanr
 
 import depixel
 from depixel import fullsize, restoration
 from depixel.baselines import Interpolation
 from depixel.errors import DepixelError
-from depixel.fullsize import Area, Restorer, pixelate, resolve
+from depixel.fullsize import Area, Restorer, disagreement, pixelate, resolve
+from depixel.photos import decode
 from depixel.pixelation import block_means, prepare_image
 from tests import test_restoration
 from tests.conftest import REPOSITORY
@@ -311,3 +314,49 @@ def test_importing_the_package_is_quick():
     assert done.stdout.split() == ["False", "False"]
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = depixel.nothing
+
+
+def test_how_far_the_views_disagree_is_the_deviation_of_the_eight_turned_pictures():
+    area = (16, 16, 32, 32, 8)  # in the middle, of whole blocks: turned, it is the same
+    shown = pixelate(photo(64, 64, None), [area]).astype(np.uint16) * np.uint16(257)
+    views = []
+    for mirrored in (False, True):
+        for quarter in range(4):
+            turned = np.rot90(shown[:, ::-1] if mirrored else shown, quarter)
+            restored = np.rot90(restorer().restore(np.ascontiguousarray(turned), [area]), -quarter)
+            views.append((restored[:, ::-1] if mirrored else restored) / 257)
+    expected = np.std(views, axis=0)
+    assert expected[part(area)].max() > 1
+    found = disagreement(restorer(), (shown >> 8).astype(np.uint8), [area])
+    np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+@pytest.mark.parametrize(("channels", "dtype"), KINDS)
+def test_views_disagree_inside_the_areas_only_and_not_those_of_an_even_handed_method(channels, dtype):
+    areas = [(8, 12, 40, 56, 8), (100, 0, 60, 60, 20)]
+    shown = pixelate(photo(channels=channels, dtype=dtype), areas)
+    found = disagreement(restorer(), shown, [area[:4] for area in areas])
+    assert found.shape == shown.shape[:2] and found.dtype == np.float32
+    for area in areas:
+        assert found[part(area)].mean() > 0.1
+        found[part(area)] = 0
+    assert not found.any()
+    even_handed = test_restoration.restorer()
+    even_handed.network = Interpolation()
+    interpolation = Restorer(even_handed)
+    assert disagreement(interpolation, shown, areas).max() < 0.5 * disagreement(restorer(), shown, areas).max()
+
+
+def test_where_the_views_disagree_the_errors_are_larger(shared):
+    with ZipFile(sorted((shared / "photos").rglob("*.zip"))[0]) as archive:
+        names = [name for name in archive.namelist() if name.lower().endswith(".jpg")][:12]
+        photos = [np.asarray(decode(archive.read(name)).convert("RGB")) for name in names]
+    area, model = (40, 40, 48, 48, 8), Restorer.load(REPOSITORY / "models/pretrained/laptop.safetensors")
+    correlations = []
+    for image in photos:
+        shown = pixelate(image, [area])
+        off = np.abs((model.restore(shown, [area]).astype(float) - image) @ fullsize.LUMINANCE)
+        correlations.append(
+            spearmanr(off[part(area)].ravel(), disagreement(model, shown, [area])[part(area)].ravel())[0]
+        )
+    assert np.mean(correlations) > 0.25
