@@ -16,6 +16,7 @@ from depixel.errors import DepixelError
 from depixel.fullsize import Restorer, pixelate
 from depixel.photos import decode, grayscale
 from depixel.sources import Entries, read
+from depixel.windows import VIEWS
 from tests.conftest import REPOSITORY
 
 pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")

@@ -13,7 +13,6 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +48,7 @@ def running(restorer, host="127.0.0.1"):
 
 @pytest.fixture(scope="module")
 def restorer(one_thread):
-    return test_restoration.restorer()
+    return fullsize.Restorer(test_restoration.restorer())
 
 
 @pytest.fixture(scope="module")
@@ -238,22 +237,20 @@ def test_a_slow_upload_is_given_up(restorer, monkeypatch):
 
 
 class Slow:
-    """A network that waits for `go`, and says that it was asked."""
+    """A model that waits for `go`, and says that it was asked."""
 
-    def __init__(self, network):
-        self.network, self.asked, self.go, self.count = network, threading.Event(), threading.Event(), 0
+    def __init__(self, model):
+        self.model, self.asked, self.go, self.count = model, threading.Event(), threading.Event(), 0
 
-    def __call__(self, *arguments):
+    def predict_windows(self, *arguments):
         self.count += 1
         self.asked.set()
         assert self.go.wait(30)
-        return self.network(*arguments)
+        return self.model.predict_windows(*arguments)
 
 
 def slow(restorer):
-    one = copy(restorer)
-    one.network = Slow(restorer.network)
-    return one
+    return fullsize.Restorer(Slow(restorer.model))
 
 
 def test_too_many_at_once_are_told_to_come_again(restorer, monkeypatch):
@@ -261,14 +258,14 @@ def test_too_many_at_once_are_told_to_come_again(restorer, monkeypatch):
     one, data = slow(restorer), pixelated()
     with running(one) as url, ThreadPoolExecutor(2) as pool:
         first = [pool.submit(requests.post, f"{url}api/restore?area={told()}", data, timeout=60) for _ in range(2)]
-        assert one.network.asked.wait(20)
+        assert one.model.asked.wait(20)
         deadline = time.monotonic() + 20
         while (answer := requests.post(f"{url}api/show", data, timeout=60)).status_code == 200:
             assert time.monotonic() < deadline
         assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
         assert "Too many" in answer.json()["problem"]
         assert requests.get(url, timeout=60).status_code == 200  # the page is there all the same
-        one.network.go.set()
+        one.model.go.set()
         assert [f.result().status_code for f in first] == [200, 200]
         assert requests.post(f"{url}api/show", data, timeout=60).status_code == 200
 
@@ -276,12 +273,12 @@ def test_too_many_at_once_are_told_to_come_again(restorer, monkeypatch):
 def test_work_that_takes_too_long_is_given_up(restorer, monkeypatch):
     monkeypatch.setattr(server, "WORK_SECONDS", 0)
     one = slow(restorer)
-    threading.Timer(2, one.network.go.set).start()
+    threading.Timer(2, one.model.go.set).start()
     with running(one) as url:
         answer = requests.post(f"{url}api/restore?area={told()}&area=100,72,32,32,200&views=8", pixelated(), timeout=60)
         assert answer.status_code == 413
         assert "longer than 0 s" in answer.json()["problem"]
-        assert one.network.count == 1
+        assert one.model.count == 1
 
 
 def test_nothing_is_worked_on_for_a_client_that_went(restorer):
@@ -290,9 +287,9 @@ def test_nothing_is_worked_on_for_a_client_that_went(restorer):
         with pytest.raises(requests.exceptions.ReadTimeout):
             requests.post(f"{url}api/restore?area={told()}&views=8", pixelated(), timeout=1)
         time.sleep(1.5)
-        one.network.go.set()
+        one.model.go.set()
         assert requests.post(f"{url}api/show", pixelated(), timeout=60).status_code == 200
-        assert one.network.count == 1  # of 8 views
+        assert one.model.count == 1
 
 
 # -- who is let in ---------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def restorer(one_thread):
-    return test_restoration.restorer()
+    return fullsize.Restorer(test_restoration.restorer())
 
 
 @pytest.fixture(scope="module")
