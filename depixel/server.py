@@ -51,6 +51,8 @@ WORK_SECONDS = 60
 MOST_SEARCHED = 16_000_000
 """Pixels of a picture in which areas are looked for; within a part of it, more."""
 
+_SEARCHING = threading.Lock()  # a search needs 150 bytes a pixel: one at a time
+
 REPORT = Path("report.html")
 SAMPLES = ((11, 1), (9, 3), (16, 1), (13, 3))
 """Contributor and number of generated photos that are offered to try."""
@@ -151,7 +153,8 @@ def find(data: bytes, near: tuple | None) -> FoundAreas:
             f"areas are looked for in at most {MOST_SEARCHED // 10**6} megapixels; draw them roughly, and what is "
             "there is found more exactly"
         )
-    areas = [_from_first_block(found, left, top) for found in detection.find(np.ascontiguousarray(pixels))]
+    with _SEARCHING:
+        areas = [_from_first_block(found, left, top) for found in detection.find(np.ascontiguousarray(pixels))]
     return FoundAreas(
         width=width, height=height, areas=[a for a in areas if min(a.width, a.height) >= max(LEAST_AREA, a.block_size)]
     )
