@@ -88,6 +88,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print one line 
     help="A pixelated area of every picture: its left, top, width and height in pixels of the picture as you see it. "
     "Blocks begin at its upper left corner. May be given more than once. Else a file beside each picture says it.",
 )
+@click.option("--auto", is_flag=True, help="Find the areas in each picture; a guess is told, not restored.")
 @click.option("--block", type=click.IntRange(2, 200), help="Side of a block, pixels; else it is found.")
 @click.option(
     "--model",
@@ -118,6 +119,7 @@ def restore(
     inputs: tuple[str, ...],
     out: Path,
     areas: tuple[tuple[int, ...], ...],
+    auto: bool,
     block: int | None,
     model: str,
     views: int,
@@ -131,7 +133,7 @@ def restore(
     IN is a picture (PNG, JPEG, WebP, TIFF), a folder of pictures or a pattern. Each is written to the folder OUT under
     its name, in its format, with its metadata; pixels outside the areas stay as they are, but for what encoding a JPEG
     anew does to them. Without --area, the areas of photo.png are those in photo.png.areas.json beside it, which
-    `depixel pixelate` writes: {"areas": [[x, y, width, height, block_size], ...]}.
+    `depixel pixelate` writes: {"areas": [[x, y, width, height, block_size], ...]}; with --auto they are found.
 
     A restoration is a likely picture, not the true one: it is no evidence of who somebody is or of what was written.
 
@@ -139,12 +141,15 @@ def restore(
 
     \b
     Example:
+      depixel restore photo.png -o restored --auto
       depixel restore photo.png -o restored --area 40,60,120,80
       depixel restore photos "scans/*.jpg" -o restored --area 0,0,64,64 --block 16 --compare before_after.png
     """
     from depixel import formats, jobs, pictures
     from depixel.files import replacing
 
+    if auto and (areas or block):
+        raise DepixelError("--auto finds areas and blocks by itself: leave out --area and --block, or --auto")
     if sheet and sheet.exists() and not force:
         raise DepixelError(f"{sheet}: exists already. Choose another name, or overwrite it: --force")
     found = jobs.jobs(inputs, out, force)
@@ -153,10 +158,13 @@ def restore(
     restorer, panels, captions = fullsize.Restorer.load(model), [], []
 
     def work(job: jobs.Job) -> list[fullsize.Area]:
-        named = [(*area, block) for area in areas] or [
-            (*area[:4], block or (area[4:] or (None,))[0]) for area in jobs.read_areas(job.source)
-        ]
-        picture = formats.read(job.source)
+        if auto:
+            picture = formats.read(job.source)
+            named = jobs.find_areas(job.source, picture.pixels)
+        else:
+            given = [(*area, block) for area in areas]
+            named = given or [(*a[:4], block or (a[4:] or (None,))[0]) for a in jobs.read_areas(job.source)]
+            picture = formats.read(job.source)
         found = fullsize.resolve(picture.pixels, named)
         restored = restorer.restore(picture.pixels, found, views, trust)
         formats.write(job.target, picture.showing(restored))

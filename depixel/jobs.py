@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
+from depixel import detection
 from depixel.errors import DepixelError
 from depixel.files import write_json
 from depixel.formats import SUFFIXES
+from depixel.pixelation import LEAST_AREA
 
 AREAS = ".areas.json"
 """What the name of a picture gets, to be that of the file beside it with its areas."""
@@ -151,3 +154,37 @@ def read_areas(picture: Path) -> list[tuple[int, ...]]:
             f"{path}: not a list of areas; it must hold "
             '{"areas": [[x, y, width, height, block_size], ...]}, whole numbers, of which the last may be missing'
         ) from error
+
+
+def find_areas(picture: Path, pixels: np.ndarray) -> list[tuple[int, int, int, int, int]]:
+    """Find the pixelated areas of a picture, x, y, width, height and block size of each (`depixel.detection`).
+
+    Where the blocks at the left or at the top are cut off, these are an area of their own: areas begin at a block.
+
+    Args:
+        picture: what it is called. pixels: (H, W), or (H, W, 2, 3 or 4), uint8 or uint16.
+
+    Raises:
+        DepixelError: none is found for certain; names the guesses.
+    """
+    colors = pixels if pixels.ndim == 2 else pixels[:, :, 0 if pixels.shape[2] == 2 else slice(3)]
+    if colors.dtype == np.uint16:
+        colors = (colors >> 8).astype(np.uint8)
+    found = detection.find(np.ascontiguousarray(colors))
+    if certain := [one for one in found if one.certain]:
+        return [part for one in certain for part in _parts(one)]
+    guesses = "; ".join(f"--area {','.join(map(str, one[:4]))} in blocks of {one.block_size}" for one in found[:3])
+    raise DepixelError(
+        f"{picture}: no pixelated area is found for certain"
+        + (f". Perhaps: {guesses}" if guesses else ", nor anything like one. Say where it is: --area x,y,width,height")
+    )
+
+
+def _parts(found: detection.Found) -> Iterator[tuple[int, int, int, int, int]]:
+    spans = []
+    for start, extent, offset in ((found.x, found.width, found.offset_x), (found.y, found.height, found.offset_y)):
+        cut = min(found.block_size - offset, extent) if offset else 0
+        spans.append([span for span in ((start, cut), (start + cut, extent - cut)) if span[1] >= LEAST_AREA])
+    for y, height in spans[1]:
+        for x, width in spans[0]:
+            yield x, y, width, height, found.block_size

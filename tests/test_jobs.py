@@ -1,9 +1,13 @@
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from depixel import jobs
 from depixel.errors import DepixelError
+from depixel.fullsize import pixelate, resolve
 
 
 @pytest.fixture
@@ -116,3 +120,34 @@ def test_what_is_no_list_of_areas_is_told(tmp_path, content):
 def test_missing_areas_are_told(tmp_path):
     with pytest.raises(DepixelError, match=r"a\.png: where is it pixelated"):
         jobs.read_areas(tmp_path / "a.png")
+
+
+def noise(height: int, width: int, channels: tuple[int, ...] = ()) -> np.ndarray:
+    """Photo-like: smooth, with some noise."""
+    random = np.random.default_rng(0)
+    coarse = Image.fromarray(random.integers(0, 256, (height // 12, width // 12), np.uint8))
+    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), float)
+    smooth = smooth.reshape(*smooth.shape, *[1] * len(channels))
+    return (smooth + random.normal(0, 3, (height, width, *channels))).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("channels", [(), (3,), (4,)])
+@pytest.mark.parametrize("deep", [False, True])
+def test_areas_are_found_in_pictures_of_all_kinds(channels, deep):
+    area = (16, 24, 48, 40, 8)
+    pixels = pixelate(noise(120, 140, channels), [area])
+    pixels = pixels.astype(np.uint16) * np.uint16(257) if deep else pixels
+    assert jobs.find_areas(Path("a.png"), pixels) == [area]
+
+
+def test_blocks_that_begin_outside_of_the_area_are_areas_of_their_own():
+    whole, clean = pixelate(noise(120, 140), [(16, 24, 48, 40, 8)]), noise(120, 140)
+    clean[27:64, 21:64] = whole[27:64, 21:64]  # the first column of blocks lacks 5 pixels, the first row 3
+    found = jobs.find_areas(Path("a.png"), clean)
+    assert found == [(21, 27, 3, 5, 8), (24, 27, 40, 5, 8), (21, 32, 3, 32, 8), (24, 32, 40, 32, 8)]
+    assert resolve(clean, found)
+
+
+def test_where_no_area_is_certain_nothing_is_restored():
+    with pytest.raises(DepixelError, match=r"^a\.png: no pixelated area is found for certain"):
+        jobs.find_areas(Path("a.png"), noise(120, 140))
