@@ -105,7 +105,7 @@ def test_the_file_says_what_the_model_was_trained_for(model, file):
 
 def test_real_photos_are_restored_to_one_gray_level(model, file, shared):
     entries = [entry for entry in Entries(shared / "photos") if entry.name.endswith(".jpg")]
-    photos = [decode(read(entry, 5_000_000)) for entry in entries[:: len(entries) // 12]]
+    photos = [np.asarray(decode(read(entry, 5_000_000))) for entry in entries[:: len(entries) // 12]]
     area, by_torch, by_onnx = (30, 24, 61, 50, 7), Restorer(model), Restorer.load(file)
     for photo in (*photos, *map(grayscale, photos[:4])):
         shown = pixelate(photo, [area])
