@@ -10,7 +10,7 @@ There the ratio is that of the coefficients of what the block means leave over (
 say nothing either way: what is expected of a photo follows from the contrast around.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -85,6 +85,15 @@ class _Box(NamedTuple):
     def moved(self, x: int, y: int) -> "_Box":
         return self._replace(x0=self.x0 + x, x1=self.x1 + x, y0=self.y0 + y, y1=self.y1 + y)
 
+    def plain(self) -> "_Box":
+        """The same area; where no line is seen along an axis, the grid begins with the area."""
+        x, y = self.lines()
+        return self._replace(px=self.px if len(x) else 0, py=self.py if len(y) else 0)
+
+    def odd(self) -> list[np.ndarray]:
+        """The lines along those axes where the first block is cut off."""
+        return [lines for lines, offset in zip(self.lines(), (self.px, self.py), strict=True) if offset]
+
     def lines(self) -> tuple[np.ndarray, np.ndarray]:
         """The first columns and rows of all blocks but the first."""
         return _lines(self.x0, self.x1, self.size, self.px), _lines(self.y0, self.y1, self.size, self.py)
@@ -115,7 +124,8 @@ def find(image: np.ndarray) -> list[Found]:
         later = [_is_later(gray, table, box) for _, box, _ in found]  # pixelated after it was a JPEG
         before = [box for (_, box, _), after in zip(found, later, strict=True) if not after]
         found = [one for one, after in zip(found, later, strict=True) if after]
-        found += _lossy(gray, table, before, [box for _, box, certain in found if certain])
+        if not any(certain for _, _, certain in found):
+            found += _lossy(gray, table, before)
     kept: list[tuple[float, _Box, bool]] = []
     for candidate in sorted(found, key=lambda one: (-one[2], -one[0])):
         if all(candidate[1].overlap(other) < 0.2 for _, other, _ in kept):
@@ -179,6 +189,8 @@ def quantization(gray: np.ndarray) -> np.ndarray | None:
     return tables[best] if gain > _GAIN else None
 
 
+_MORE_PLACES = 18.0  # by how much the limits rise when a picture has e times the pixels
+_BLOCKY = 4.0  # steps between constant JPEG blocks are smaller, gray levels
 _TRIES = 24  # areas of a JPEG that are tried; a third of them to the end
 _MOST_SCANNED = 90_000  # pixels of a picture of which each grid is tried everywhere
 _ENDLESS = 1_000_000  # a block without end
@@ -346,25 +358,32 @@ def _grow(steps: _Steps, seed: tuple[float, int, int, int, int], most: int) -> t
     return score, x, y
 
 
-def _candidates(steps: _Steps, least: float, tries: int, most: int) -> list[tuple[float, _Box]]:
-    """The best areas that grow from the likeliest seeds, best first."""
+def _candidates(
+    steps: _Steps, least: float, tries: int, most: int, done: Callable[[float, _Box], bool] = lambda score, box: False
+) -> list[tuple[float, _Box]]:
+    """The areas that grow from the likeliest seeds; no more seeds are tried within an area that is `done`."""
     seeds = [(seed, False) for seed in _seeds(steps, least)] + [(seed, True) for seed in _seeds(steps.turned, least)]
     seeds.sort(key=lambda one: -one[0][0])
-    found: list[tuple[float, _Box]] = []
+    found: dict[_Box, float] = {}
     used: list[_Box] = []
+    finished: list[_Box] = []
     for seed, flipped in seeds:
         _, y0, y1, x0, x1 = seed
         place = _Box(y0, x0, y1, x1, 1, 0, 0) if flipped else _Box(x0, y0, x1, y1, 1, 0, 0)
         if any(place.overlap(other) > 0.5 and other.pixels > place.pixels / 2 for other in used):
             continue
+        if any(place.overlap(other) > 0.5 for other in finished):
+            continue
         score, x, y = _grow(steps.turned if flipped else steps, seed, most)
         x, y = (y, x) if flipped else (x, y)
         box = _Box(x.start, y.start, x.stop, y.stop, x.size, x.offset, y.offset)
         used += [place, box]
-        found.append((score, box))
-        if len(found) == tries:
+        if box not in found and done(score, box):
+            finished.append(box)
+        found[box] = score
+        if len(found) == tries or len(used) == 6 * tries:
             break
-    return sorted(found, key=lambda one: -one[0])
+    return [(score, box) for box, score in found.items()]
 
 
 class Traits(NamedTuple):
@@ -407,44 +426,56 @@ def _traits(steps: _Steps, gray: np.ndarray, box: _Box) -> Traits:
 
 
 def _dull(gray: np.ndarray) -> np.ndarray:
-    """(H, W) bool: where JPEG itself made blocks, constant and hardly different from their neighbours."""
+    """(H, W) bool: pixels of constant JPEG blocks that hardly differ from their left and upper neighbours.
+
+    Where JPEG itself made blocks, they say nothing of pixelation.
+    """
     blocks = _blocks(gray)
     flat = blocks.max(axis=(2, 3)) == blocks.min(axis=(2, 3))
-    level = np.pad(blocks[:, :, 0, 0], 1, mode="edge")
-    steps = [np.abs(level[1:-1, 1:-1] - level[1 + a : level.shape[0] - 1 + a, 1 + b : level.shape[1] - 1 + b]) for a, b in ((0, 1), (1, 0), (0, -1), (-1, 0))]
-    flat &= np.mean(steps, axis=0) < 5
     dull = np.zeros(gray.shape, dtype=bool)
-    spread = np.repeat(np.repeat(flat, _BLOCK, axis=0), _BLOCK, axis=1)
-    dull[: spread.shape[0], : spread.shape[1]] = spread
+    flat = flat.repeat(_BLOCK, axis=0).repeat(_BLOCK, axis=1)
+    dull[: flat.shape[0], : flat.shape[1]] = flat
+    dull[:, 1:] &= np.abs(np.diff(gray, axis=1)) < _BLOCKY
+    dull[1:] &= np.abs(np.diff(gray, axis=0)) < _BLOCKY
     return dull
 
 
 def _exact(gray: np.ndarray, was_jpeg: bool) -> list[tuple[float, _Box, bool]]:
+    """Areas whose blocks are exactly constant, with scores and whether they are certain."""
     steps = _Steps.of(gray, dull=_dull(gray) if was_jpeg else None)
-    tries = 10 + gray.size // 200_000
+    tries = _TRIES + gray.size // 200_000
     found = []
-    for score, box in _candidates(steps, 15.0, tries, min(MOST_BLOCK, max(gray.shape))):
-        box = _peeled(gray, box)
-        traits = _traits(steps, gray, box)
-        verdict = _verdict(score, box, traits)
+
+    def decided(score: float, grown: _Box) -> bool:
+        box = _peeled(gray, steps, grown).plain()
+        verdict = _verdict(score, box, _traits(steps, gray, box))
         if verdict is not None:
             found.append((score, box, verdict))
+        return bool(verdict)
+
+    _candidates(steps, 15.0, tries, min(MOST_BLOCK, max(gray.shape)), decided)
     return found
 
 
-def _peeled(gray: np.ndarray, box: _Box) -> _Box:
-    """Less the outer rows and columns of blocks that are all of one value: a smooth part of the photo is as likely."""
-    for _ in range(100):
-        x, y = ([start, *lines, stop] for start, lines, stop in zip((box.x0, box.y0), box.lines(), (box.x1, box.y1), strict=True))
-        options = []
-        if len(y) > 2 and len(x) > 2:
-            options += [box._replace(y0=int(y[1]), py=0), box._replace(y1=int(y[-2]))]
-            options += [box._replace(x0=int(x[1]), px=0), box._replace(x1=int(x[-2]))]
-        for less in options:
-            rest = gray[box.y0 : box.y1, box.x0 : box.x1].copy()
-            rest[max(less.y0 - box.y0, 0) : less.y1 - box.y0, less.x0 - box.x0 : less.x1 - box.x0] = np.nan
-            if np.nanmax(rest) == np.nanmin(rest):
-                box = less
+def _peeled(gray: np.ndarray, steps: _Steps, box: _Box) -> _Box:
+    """Less the outer rows and columns of blocks that are of one value and end in no step: smooth parts of the photo."""
+    gain, turned_gain = steps.line - steps.inside, steps.turned.line - steps.turned.inside
+    for _ in range(MOST_BLOCK):
+        x, y = box.lines()
+        rows, columns = slice(box.y0, box.y1), slice(box.x0, box.x1)
+        sides = []
+        if len(x) and len(y):
+            sides = [
+                (gain, rows, box.x0, slice(box.x0, x[0]), True, {"x0": int(x[0]), "px": 0}),
+                (gain, rows, box.x1, slice(x[-1], box.x1), True, {"x1": int(x[-1])}),
+                (turned_gain, columns, box.y0, slice(box.y0, y[0]), False, {"y0": int(y[0]), "py": 0}),
+                (turned_gain, columns, box.y1, slice(y[-1], box.y1), False, {"y1": int(y[-1])}),
+            ]
+        for gains, along, edge, outer, upright, change in sides:
+            pixels = gray[rows, outer] if upright else gray[outer, columns]
+            open_ended = edge in (0, gains.shape[1]) or gains[along, edge].mean() < 2
+            if open_ended and pixels.min() == pixels.max():
+                box = box._replace(**change)
                 break
         else:
             return box
@@ -453,10 +484,13 @@ def _peeled(gray: np.ndarray, box: _Box) -> _Box:
 
 def _verdict(score: float, box: _Box, traits: Traits) -> bool | None:
     """Certain, uncertain, or None: not pixelated."""
+    odd = box.odd()
     thin = min(box.x1 - box.x0, box.y1 - box.y0) < 3
     if thin or not traits.line_pixels or score < 100 or traits.inside < 1.1 or traits.sides < 3 or traits.jump < 1:
         return None
-    return bool(traits.lines >= 1 and traits.sides >= 3.5 and score > (1200 if box.px or box.py else 220))
+    if any(len(at) < 2 for at in odd):  # where a grid begins is seen by two lines
+        return False
+    return bool(traits.lines >= 1 and traits.sides >= 3.5 and score > (1200 if odd else 220))
 
 
 # Coefficients of JPEG blocks
@@ -581,14 +615,15 @@ def _is_later(gray: np.ndarray, table: np.ndarray, box: _Box) -> bool:
     touched = _blocks(gray)[box.y0 // 8 : -(-box.y1 // 8), box.x0 // 8 : -(-box.x1 // 8)]
     values = _BASIS @ (touched - 128) @ _BASIS.T
     off = np.abs(values - table * np.round(values / table))
+    off[:, :, 0, 0] = 0  # of a constant block, all rounding is here
     known = (touched.min(axis=(2, 3)) > 0) & (touched.max(axis=(2, 3)) < 255)
     return bool((off.max(axis=(2, 3))[known] > 4 * _ROUNDING).mean() > 0.3) if known.any() else True
 
 
 def _lossy(
-    gray: np.ndarray, table: np.ndarray, starts: list[_Box], taken: list[_Box]
+    gray: np.ndarray, table: np.ndarray, starts: list[_Box]
 ) -> list[tuple[float, _Box, bool]]:
-    """Areas of a JPEG, with scores and whether they are certain; `starts` are first guesses, `taken` is known already."""
+    """Areas of a JPEG, with scores and whether they are certain; `starts` are first guesses."""
     most = min(MOST_BLOCK, max(gray.shape))
     for smooth in (2, 4):
         steps = _Steps.of(gray, _step_noise(table, smooth, gray.shape), smooth)
@@ -601,17 +636,18 @@ def _lossy(
     begun = sorted({coefficients.climb(box, 1) for _, box in ranked}, reverse=True)
     found: list[tuple[float, _Box, bool]] = []
     for value, start in begun[: tries // 3]:
-        known = [*taken, *(box for _, box, _ in found)]
-        if value < 4 or any(start.overlap(other) > 0.9 for other in known):
+        if value < 4 or any(start.overlap(other) > 0.9 for _, other, _ in found):
             continue
         score, box = coefficients.climb(start, 10)
-        verdict = _judged(score, score - coefficients.score(box._replace(size=_ENDLESS, px=0, py=0)), box)
-        if verdict is not None and all(box.overlap(other) < 0.2 for other in taken):
+        box = box.plain()
+        lines = score - coefficients.score(box._replace(size=_ENDLESS, px=0, py=0))
+        verdict = _judged(score, lines, box, gray.size)
+        if verdict is not None:
             found.append((score, box, verdict))
     return found
 
 
-def _judged(score: float, lines: float, box: _Box) -> bool | None:
+def _judged(score: float, lines: float, box: _Box, pixels: int) -> bool | None:
     """Certain, uncertain, or None: not worth telling.
 
     lines: by how much the blocks explain an area better than one block does. A photo has smooth rectangles, but hardly
@@ -620,8 +656,13 @@ def _judged(score: float, lines: float, box: _Box) -> bool | None:
     """
     if lines < 40:
         return None
-    both = score + 0.2 * min(lines, 200)
-    return bool(lines > 65 and both > (110 if box.px or box.py else 65)) if both > 45 else None
+    both = score + 0.2 * min(lines, 200) - _MORE_PLACES * np.log(pixels / 4096)
+    if both < 45:
+        return None
+    odd = box.odd()
+    if any(len(at) < 2 for at in odd):  # where a grid begins is seen by two lines
+        return False
+    return bool(lines > 65 and both > (110 if odd else 68))
 
 
 @lru_cache(maxsize=8)
