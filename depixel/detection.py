@@ -191,6 +191,8 @@ def quantization(gray: np.ndarray) -> np.ndarray | None:
 
 _MORE_PLACES = 18.0  # by how much the limits rise when a picture has e times the pixels
 _BLOCKY = 4.0  # steps between constant JPEG blocks are smaller, gray levels
+_FINE = 6  # smaller blocks are more easily seen where there are none, pixels
+_MORE_FINE_PLACES = 45.0
 _TRIES = 24  # areas of a JPEG that are tried; a third of them to the end
 _MOST_SCANNED = 90_000  # pixels of a picture of which each grid is tried everywhere
 _ENDLESS = 1_000_000  # a block without end
@@ -447,14 +449,38 @@ def _exact(gray: np.ndarray, was_jpeg: bool) -> list[tuple[float, _Box, bool]]:
     found = []
 
     def decided(score: float, grown: _Box) -> bool:
-        box = _peeled(gray, steps, grown).plain()
-        verdict = _verdict(score, box, _traits(steps, gray, box))
+        score, box = _regridded(gray, steps, score, grown)
+        box = _peeled(gray, steps, box).plain()
+        verdict = _verdict(score, box, _traits(steps, gray, box), was_jpeg)
         if verdict is not None:
             found.append((score, box, verdict))
         return bool(verdict)
 
     _candidates(steps, 15.0, tries, min(MOST_BLOCK, max(gray.shape)), decided)
     return found
+
+
+def _regridded(gray: np.ndarray, steps: _Steps, score: float, box: _Box) -> tuple[float, _Box]:
+    """The grid that follows from where pixels of the area differ, and the area that is best under it."""
+    area = gray[box.y0 : box.y1, box.x0 : box.x1]
+    x, y = (np.flatnonzero((np.diff(area, axis=1 - axis) != 0).any(axis=axis)) + 1 for axis in (0, 1))
+    size, px, py = int(np.gcd.reduce(np.append(x, y))) if x.size + y.size else 0, 0, 0
+    if size < LEAST_BLOCK:
+        size = int(np.gcd.reduce(np.append(np.diff(x), np.diff(y)))) if x.size + y.size > 2 else 0
+        px, py = (int(-at[0] % size) if at.size and size else 0 for at in (x, y))
+    if size < LEAST_BLOCK:
+        return score, box
+    box = box._replace(size=size, px=px, py=py)
+    for _ in range(2):
+        x_lines, near = box.lines()[0], (max(0, box.y0 - size), min(steps.height, box.y1 + size))
+        _, down = _fit(steps.turned, (box.x0, box.x1), x_lines, *near, (size, size))
+        near = max(0, box.x0 - size), min(steps.width, box.x1 + size)
+        new, across = _fit(steps, (down.start, down.stop), down.lines(), *near, (size, size))
+        if new < score:
+            break
+        score = new
+        box = _Box(across.start, down.start, across.stop, down.stop, size, across.offset, down.offset)
+    return score, box
 
 
 def _peeled(gray: np.ndarray, steps: _Steps, box: _Box) -> _Box:
@@ -482,15 +508,17 @@ def _peeled(gray: np.ndarray, steps: _Steps, box: _Box) -> _Box:
     return box
 
 
-def _verdict(score: float, box: _Box, traits: Traits) -> bool | None:
+def _verdict(score: float, box: _Box, traits: Traits, was_jpeg: bool) -> bool | None:
     """Certain, uncertain, or None: not pixelated."""
     odd = box.odd()
     thin = min(box.x1 - box.x0, box.y1 - box.y0) < 3
     if thin or not traits.line_pixels or score < 100 or traits.inside < 1.1 or traits.sides < 3 or traits.jump < 1:
         return None
-    if any(len(at) < 2 for at in odd):  # where a grid begins is seen by two lines
+    if any(len(at) < 3 for at in odd):  # where a grid begins is seen by its lines
         return False
-    return bool(traits.lines >= 1 and traits.sides >= 3.5 and score > (1200 if odd else 220))
+    if was_jpeg and not any(n % _BLOCK for n in (box.x0 - box.px, box.y0 - box.py, box.size)) and traits.jump < 2 * _BLOCKY:
+        return False
+    return bool(traits.lines >= 1 and traits.sides > (3.5 if odd else 3) and score > (1200 if odd else 220))
 
 
 # Coefficients of JPEG blocks
@@ -656,11 +684,12 @@ def _judged(score: float, lines: float, box: _Box, pixels: int) -> bool | None:
     """
     if lines < 40:
         return None
-    both = score + 0.2 * min(lines, 200) - _MORE_PLACES * np.log(pixels / 4096)
+    places = _MORE_PLACES if box.size >= _FINE else _MORE_FINE_PLACES
+    both = score + 0.2 * min(lines, 200) - places * max(np.log(pixels / 4096), 0)
     if both < 45:
         return None
     odd = box.odd()
-    if any(len(at) < 2 for at in odd):  # where a grid begins is seen by two lines
+    if any(len(at) < 3 for at in odd):  # where a grid begins is seen by its lines
         return False
     return bool(lines > 65 and both > (110 if odd else 68))
 
