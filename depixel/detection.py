@@ -27,6 +27,7 @@ EXACT = 0.05
 """Mean step within blocks that the lossless test allows for, gray levels: in effect none."""
 
 _WINDOW = 17  # pixels; over which the contrast of the surroundings is taken
+_WINDOWS = (_WINDOW, 129)  # for blocks of up to twice as many pixels
 _LINE = 6.0  # mean step between blocks / mean step around
 _CORNER = 3.0  # by how much a grid that begins at the area's corner is likelier than any other, in each direction
 _STRIPS = (4, 8, 16, 32)  # heights of the strips in which areas are first looked for, pixels
@@ -224,14 +225,17 @@ class _Steps:
         self.inside, self.line = inside, line
         self.height, self.width = inside.shape
         self.turned: _Steps
+        self.reach = 3 * _WINDOW
 
     @classmethod
-    def of(cls, gray: np.ndarray, noise: tuple = (EXACT, EXACT), smooth: int = 1, dull: np.ndarray | None = None) -> "_Steps":
-        """Of a picture (H, W) float32; where `dull`, steps say nothing. `noise` is that of steps across and down."""
+    def of(cls, gray: np.ndarray, noise: tuple = (EXACT, EXACT), smooth: int = 1,
+        dull: np.ndarray | None = None, window: int = _WINDOW) -> "_Steps":
+        """Of a picture (H, W) float32; where `dull`, steps say nothing. `noise` is that of steps across and down;
+        `window`: over how many pixels the contrast around is taken, not much less than the largest blocks."""
         steps = [np.zeros_like(gray), np.zeros_like(gray)]
         steps[0][:, 1:] = np.abs(np.diff(uniform_filter1d(gray, smooth, axis=0), axis=1))
         steps[1][1:] = np.abs(np.diff(uniform_filter1d(gray, smooth, axis=1), axis=0))
-        around = uniform_filter((steps[0] + steps[1]) / 2, _WINDOW, mode="nearest")
+        around = uniform_filter((steps[0] + steps[1]) / 2, window, mode="nearest")
         both = []
         for axis, (step, level) in enumerate(zip(steps, noise, strict=True)):
             scale = np.maximum(around, level)
@@ -245,6 +249,7 @@ class _Steps:
             both.append((inside.T, line.T) if axis else (inside, line))
         across, down = (cls(*pair) for pair in both)
         across.turned, down.turned = down, across
+        across.reach = down.reach = 3 * window
         return across
 
 
@@ -341,14 +346,14 @@ def _grow(steps: _Steps, seed: tuple[float, int, int, int, int], most: int) -> t
         return _fit(of, across, lines, max(0, near[0] - reach), min(of.width, near[1] + reach), sizes)
 
     least = LEAST_BLOCK
-    _, x = fit(steps, (y0, y1), None, (x0, x1), max(16, 2 * (x1 - x0)), (least, min(most, max(x1 - x0, 4))))
+    _, x = fit(steps, (y0, y1), None, (x0, x1), max(steps.reach // 3, 2 * (x1 - x0)), (least, most))
     y, last = _Span(y0, y1, most, y0), -np.inf
     for _ in range(6):
         sizes = (x.size, x.size) if len(x.lines()) > 1 else (least, most)
-        reach = max(48, 3 * (y.stop - y.start))
+        reach = max(steps.reach, 3 * (y.stop - y.start))
         _, y = fit(steps.turned, (x.start, x.stop), x.lines(), (y.start, y.stop), reach, sizes)
         sizes = (y.size, y.size) if len(y.lines()) > 1 else (least, most)
-        reach = max(48, 3 * (x.stop - x.start))
+        reach = max(steps.reach, 3 * (x.stop - x.start))
         score, x = fit(steps, (y.start, y.stop), y.lines(), (x.start, x.stop), reach, sizes)
         if score <= last + 1e-6:
             break
@@ -388,43 +393,46 @@ def _candidates(
     return [(score, box) for box, score in found.items()]
 
 
-class Traits(NamedTuple):
+class _Traits(NamedTuple):
     """What a decision on an area of a lossless picture rests on; mean log-likelihood ratios.
 
     Attributes:
         lines: of a step at the lines between blocks being no step within one; line_pixels: how many. sides: the same of
-            the area's sides, the mean of the four; inside: of a step within blocks; inside_pixels: how many.
+            the area's sides, the mean of the four. inside: of a step within blocks being none of a photo.
         jump: median step at the lines, gray levels.
     """
 
     lines: float
     line_pixels: int
-    line_count: int
     sides: float
-    least_side: float
     inside: float
-    inside_pixels: int
     jump: float
 
 
-def _traits(steps: _Steps, gray: np.ndarray, box: _Box) -> Traits:
-    rows, columns = slice(box.y0, box.y1), slice(box.x0, box.x1)
-    x, y = box.lines()
-    across, down = steps.line - steps.inside, (steps.turned.line - steps.turned.inside).T
-    lines = np.concatenate([across[rows][:, x].ravel(), down[y][:, columns].ravel()])
-    jumps = np.concatenate(
-        [np.abs(gray[rows][:, x] - gray[rows][:, x - 1]).ravel(), np.abs(gray[y][:, columns] - gray[y - 1][:, columns]).ravel()]
+def _traits(steps: _Steps, gray: np.ndarray, box: _Box) -> _Traits:
+    lines, jumps, sides, inside = [], [], [], []
+    for of, pixels, (x0, x1), (y0, y1), at in (
+        (steps, gray, (box.x0, box.x1), (box.y0, box.y1), box.lines()[0]),
+        (steps.turned, gray.T, (box.y0, box.y1), (box.x0, box.x1), box.lines()[1]),
+    ):
+        rows = slice(y0, y1)
+        lines.append((of.line[rows, at] - of.inside[rows, at]).ravel())
+        jumps.append(np.abs(pixels[rows, at] - pixels[rows, at - 1]).ravel())
+        sides += [_side(of, rows, edge) for edge in (x0, x1) if 0 < edge < of.width]
+        inside.append(np.delete(of.inside[rows, x0:x1], np.append(at - x0, 0), axis=1).ravel())
+    lines, jumps, inside = map(np.concatenate, (lines, jumps, inside))
+    return _Traits(
+        lines=float(lines.mean()) if lines.size else 0.0,
+        line_pixels=lines.size,
+        sides=float(np.mean(sides)) if sides else 4.0,  # the whole picture
+        inside=float(inside.mean()) if inside.size else 0.0,
+        jump=float(np.median(jumps)) if jumps.size else 0.0,
     )
-    sides = [across[rows, at].mean() for at in (box.x0, box.x1) if 0 < at < steps.width]
-    sides += [down[at, columns].mean() for at in (box.y0, box.y1) if 0 < at < steps.height]
-    within_x = np.delete(steps.inside[rows, columns], np.append(x - box.x0, 0), axis=1)
-    within_y = np.delete(steps.turned.inside.T[rows, columns], np.append(y - box.y0, 0), axis=0)
-    count = within_x.size + within_y.size
-    return Traits(
-        float(lines.mean()) if lines.size else 0.0, lines.size, len(x) + len(y),
-        float(np.mean(sides)) if sides else 4.0, float(min(sides, default=4)),
-        float(within_x.sum() + within_y.sum()) / max(count, 1), count, float(np.median(jumps)) if lines.size else 0.0,
-    )  # fmt: skip
+
+
+def _side(steps: _Steps, rows: slice, column: int) -> float:
+    """How much likelier the steps into a column are to be a side of blocks than to be within one; the mean."""
+    return float((steps.line[rows, column] - steps.inside[rows, column]).mean())
 
 
 def _dull(gray: np.ndarray) -> np.ndarray:
@@ -444,19 +452,23 @@ def _dull(gray: np.ndarray) -> np.ndarray:
 
 def _exact(gray: np.ndarray, was_jpeg: bool) -> list[tuple[float, _Box, bool]]:
     """Areas whose blocks are exactly constant, with scores and whether they are certain."""
-    steps = _Steps.of(gray, dull=_dull(gray) if was_jpeg else None)
-    tries = _TRIES + gray.size // 200_000
-    found = []
+    dull = _dull(gray) if was_jpeg else None
+    found: list[tuple[float, _Box, bool]] = []
+    for window in _WINDOWS:
+        if window > _WINDOW and window > min(gray.shape) // 4:
+            break
+        steps = _Steps.of(gray, dull=dull, window=window)
 
-    def decided(score: float, grown: _Box) -> bool:
-        score, box = _regridded(gray, steps, score, grown)
-        box = _peeled(gray, steps, box).plain()
-        verdict = _verdict(score, box, _traits(steps, gray, box), was_jpeg)
-        if verdict is not None:
-            found.append((score, box, verdict))
-        return bool(verdict)
+        def decided(score: float, grown: _Box, steps: _Steps = steps) -> bool:
+            score, box = _regridded(gray, steps, score, grown)
+            box = _peeled(gray, steps, box).plain()
+            verdict = _verdict(score, box, _traits(steps, gray, box), was_jpeg)
+            if verdict is not None:
+                found.append((score, box, verdict))
+            return bool(verdict)
 
-    _candidates(steps, 15.0, tries, min(MOST_BLOCK, max(gray.shape)), decided)
+        tries = _TRIES + gray.size // 500_000
+        _candidates(steps, 15.0, tries, min(MOST_BLOCK, max(gray.shape), 2 * window), decided)
     return found
 
 
@@ -485,30 +497,28 @@ def _regridded(gray: np.ndarray, steps: _Steps, score: float, box: _Box) -> tupl
 
 def _peeled(gray: np.ndarray, steps: _Steps, box: _Box) -> _Box:
     """Less the outer rows and columns of blocks that are of one value and end in no step: smooth parts of the photo."""
-    gain, turned_gain = steps.line - steps.inside, steps.turned.line - steps.turned.inside
     for _ in range(MOST_BLOCK):
         x, y = box.lines()
+        if not (len(x) and len(y)):
+            break
         rows, columns = slice(box.y0, box.y1), slice(box.x0, box.x1)
-        sides = []
-        if len(x) and len(y):
-            sides = [
-                (gain, rows, box.x0, slice(box.x0, x[0]), True, {"x0": int(x[0]), "px": 0}),
-                (gain, rows, box.x1, slice(x[-1], box.x1), True, {"x1": int(x[-1])}),
-                (turned_gain, columns, box.y0, slice(box.y0, y[0]), False, {"y0": int(y[0]), "py": 0}),
-                (turned_gain, columns, box.y1, slice(y[-1], box.y1), False, {"y1": int(y[-1])}),
-            ]
-        for gains, along, edge, outer, upright, change in sides:
-            pixels = gray[rows, outer] if upright else gray[outer, columns]
-            open_ended = edge in (0, gains.shape[1]) or gains[along, edge].mean() < 2
-            if open_ended and pixels.min() == pixels.max():
+        sides = (
+            (steps, rows, box.x0, gray[rows, box.x0 : x[0]], {"x0": int(x[0]), "px": 0}),
+            (steps, rows, box.x1, gray[rows, x[-1] : box.x1], {"x1": int(x[-1])}),
+            (steps.turned, columns, box.y0, gray[box.y0 : y[0], columns], {"y0": int(y[0]), "py": 0}),
+            (steps.turned, columns, box.y1, gray[y[-1] : box.y1, columns], {"y1": int(y[-1])}),
+        )
+        for of, along, edge, outer, change in sides:
+            ends = 0 < edge < of.width and _side(of, along, edge) >= 2
+            if not ends and outer.min() == outer.max():
                 box = box._replace(**change)
                 break
         else:
-            return box
+            break
     return box
 
 
-def _verdict(score: float, box: _Box, traits: Traits, was_jpeg: bool) -> bool | None:
+def _verdict(score: float, box: _Box, traits: _Traits, was_jpeg: bool) -> bool | None:
     """Certain, uncertain, or None: not pixelated."""
     odd = box.odd()
     thin = min(box.x1 - box.x0, box.y1 - box.y0) < 3
