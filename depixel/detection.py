@@ -368,12 +368,14 @@ def _grow(steps: _Steps, seed: tuple[float, int, int, int, int], most: int) -> t
 def _candidates(
     steps: _Steps, least: float, tries: int, most: int, done: Callable[[float, _Box], bool] = lambda score, box: False
 ) -> list[tuple[float, _Box]]:
-    """The areas that grow from the likeliest seeds; no more seeds are tried within an area that is `done`."""
+    """The areas that grow from the likeliest seeds; no more seeds are tried within an area that is `done`,
+    and none after `tries` of them in vain."""
     seeds = [(seed, False) for seed in _seeds(steps, least)] + [(seed, True) for seed in _seeds(steps.turned, least)]
     seeds.sort(key=lambda one: -one[0][0])
     found: dict[_Box, float] = {}
     used: list[_Box] = []
     finished: list[_Box] = []
+    vain = 0
     for seed, flipped in seeds:
         _, y0, y1, x0, x1 = seed
         place = _Box(y0, x0, y1, x1, 1, 0, 0) if flipped else _Box(x0, y0, x1, y1, 1, 0, 0)
@@ -385,10 +387,12 @@ def _candidates(
         x, y = (y, x) if flipped else (x, y)
         box = _Box(x.start, y.start, x.stop, y.stop, x.size, x.offset, y.offset)
         used += [place, box]
+        vain += 1
         if box not in found and done(score, box):
             finished.append(box)
+            vain = 0
         found[box] = score
-        if len(found) == tries or len(used) == 6 * tries:
+        if vain == tries:
             break
     return [(score, box) for box, score in found.items()]
 
@@ -467,8 +471,7 @@ def _exact(gray: np.ndarray, was_jpeg: bool) -> list[tuple[float, _Box, bool]]:
                 found.append((score, box, verdict))
             return bool(verdict)
 
-        tries = _TRIES + gray.size // 500_000
-        _candidates(steps, 15.0, tries, min(MOST_BLOCK, max(gray.shape), 2 * window), decided)
+        _candidates(steps, 15.0, _TRIES, min(MOST_BLOCK, max(gray.shape), 2 * window), decided)
     return found
 
 
@@ -590,7 +593,7 @@ class _Coefficients:
         best = self.worth(box)
         for _ in range(sweeps):
             before = best
-            for change in _CHANGES:
+            for change in _CHANGES if box.pixels < _LARGE else _CHANGES_OF_LARGE:
                 options = change(box) or [box]
                 values = [self.worth(option) for option in options]
                 top = int(np.argmax(values))
@@ -628,6 +631,14 @@ def _natural(size: int) -> np.ndarray:
 
 
 _NEAR = (-4, -2, -1, 1, 2, 4)
+_LARGE = 20_000  # pixels of an area of which steps say nearly all
+_CHANGES_OF_LARGE = [
+    lambda b: [b._replace(x1=b.x1 + d) for d in (-1, 1)],
+    lambda b: [b._replace(y1=b.y1 + d) for d in (-1, 1)],
+    lambda b: [b._replace(x0=b.x0 + d, px=(b.px + d) % b.size) for d in (-1, 1)] + [b._replace(x0=b.x0 + d) for d in (-1, 1)],
+    lambda b: [b._replace(y0=b.y0 + d, py=(b.py + d) % b.size) for d in (-1, 1)] + [b._replace(y0=b.y0 + d) for d in (-1, 1)],
+    lambda b: [b._replace(px=0, py=0)],
+]  # fmt: skip
 _CHANGES = [
     lambda b: [b._replace(x1=b.x1 + d) for d in (-8, *_NEAR, 8)],
     lambda b: [b._replace(y1=b.y1 + d) for d in (-8, *_NEAR, 8)],
@@ -663,17 +674,17 @@ def _lossy(
 ) -> list[tuple[float, _Box, bool]]:
     """Areas of a JPEG, with scores and whether they are certain; `starts` are first guesses."""
     most = min(MOST_BLOCK, max(gray.shape))
-    for smooth in (2, 4):
-        steps = _Steps.of(gray, _step_noise(table, smooth, gray.shape), smooth)
-        starts = starts + [box for _, box in _candidates(steps, 4.0, 8 + gray.size // 500_000, most)]
+    ways = [(2, _WINDOW), (4, _WINDOW)] + [(4, window) for window in _WINDOWS[1:] if window <= min(gray.shape) // 4]
+    for smooth, window in ways:
+        steps = _Steps.of(gray, _step_noise(table, smooth, gray.shape), smooth, window=window)
+        starts = starts + [box for _, box in _candidates(steps, 4.0, _TRIES // 2, most)]
     coefficients = _Coefficients(gray, table)
     if gray.size <= _MOST_SCANNED:
         starts = starts + _scan(coefficients)
-    tries = _TRIES + gray.size // 200_000
-    ranked = sorted({(coefficients.worth(box), box) for box in starts}, reverse=True)[:tries]
+    ranked = sorted({(coefficients.worth(box), box) for box in starts}, reverse=True)[:_TRIES]
     begun = sorted({coefficients.climb(box, 1) for _, box in ranked}, reverse=True)
     found: list[tuple[float, _Box, bool]] = []
-    for value, start in begun[: tries // 3]:
+    for value, start in begun[: _TRIES // 3]:
         if value < 4 or any(start.overlap(other) > 0.9 for _, other, _ in found):
             continue
         score, box = coefficients.climb(start, 10)
