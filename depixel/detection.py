@@ -190,10 +190,10 @@ def quantization(gray: np.ndarray) -> np.ndarray | None:
     return tables[best] if gain > _GAIN else None
 
 
-_MORE_PLACES = 18.0  # by how much the limits rise when a picture has e times the pixels
 _BLOCKY = 4.0  # steps between constant JPEG blocks are smaller, gray levels
+_LIMIT, _LIMIT_FINE, _LIMIT_ODD = 80.0, 105.0, 400.0  # of what is certain in a JPEG of 64 x 64 pixels
 _FINE = 6  # smaller blocks are more easily seen where there are none, pixels
-_MORE_FINE_PLACES = 45.0
+_MORE_PLACES = 18.0  # by how much the limits rise when a picture has e times the pixels
 _TRIES = 24  # areas of a JPEG that are tried; a third of them to the end
 _MOST_SCANNED = 90_000  # pixels of a picture of which each grid is tried everywhere
 _ENDLESS = 1_000_000  # a block without end
@@ -228,8 +228,14 @@ class _Steps:
         self.reach = 3 * _WINDOW
 
     @classmethod
-    def of(cls, gray: np.ndarray, noise: tuple = (EXACT, EXACT), smooth: int = 1,
-        dull: np.ndarray | None = None, window: int = _WINDOW) -> "_Steps":
+    def of(
+        cls,
+        gray: np.ndarray,
+        noise: tuple = (EXACT, EXACT),
+        smooth: int = 1,
+        dull: np.ndarray | None = None,
+        window: int = _WINDOW,
+    ) -> "_Steps":
         """Of a picture (H, W) float32; where `dull`, steps say nothing. `noise` is that of steps across and down;
         `window`: over how many pixels the contrast around is taken, not much less than the largest blocks."""
         steps = [np.zeros_like(gray), np.zeros_like(gray)]
@@ -403,34 +409,30 @@ class _Traits(NamedTuple):
     Attributes:
         lines: of a step at the lines between blocks being no step within one; line_pixels: how many. sides: the same of
             the area's sides, the mean of the four. inside: of a step within blocks being none of a photo.
-        jump: median step at the lines, gray levels.
     """
 
     lines: float
     line_pixels: int
     sides: float
     inside: float
-    jump: float
 
 
-def _traits(steps: _Steps, gray: np.ndarray, box: _Box) -> _Traits:
-    lines, jumps, sides, inside = [], [], [], []
-    for of, pixels, (x0, x1), (y0, y1), at in (
-        (steps, gray, (box.x0, box.x1), (box.y0, box.y1), box.lines()[0]),
-        (steps.turned, gray.T, (box.y0, box.y1), (box.x0, box.x1), box.lines()[1]),
+def _traits(steps: _Steps, box: _Box) -> _Traits:
+    lines, sides, inside = [], [], []
+    for of, (x0, x1), (y0, y1), at in (
+        (steps, (box.x0, box.x1), (box.y0, box.y1), box.lines()[0]),
+        (steps.turned, (box.y0, box.y1), (box.x0, box.x1), box.lines()[1]),
     ):
         rows = slice(y0, y1)
         lines.append((of.line[rows, at] - of.inside[rows, at]).ravel())
-        jumps.append(np.abs(pixels[rows, at] - pixels[rows, at - 1]).ravel())
         sides += [_side(of, rows, edge) for edge in (x0, x1) if 0 < edge < of.width]
         inside.append(np.delete(of.inside[rows, x0:x1], np.append(at - x0, 0), axis=1).ravel())
-    lines, jumps, inside = map(np.concatenate, (lines, jumps, inside))
+    lines, inside = map(np.concatenate, (lines, inside))
     return _Traits(
         lines=float(lines.mean()) if lines.size else 0.0,
         line_pixels=lines.size,
         sides=float(np.mean(sides)) if sides else 4.0,  # the whole picture
         inside=float(inside.mean()) if inside.size else 0.0,
-        jump=float(np.median(jumps)) if jumps.size else 0.0,
     )
 
 
@@ -466,12 +468,18 @@ def _exact(gray: np.ndarray, was_jpeg: bool) -> list[tuple[float, _Box, bool]]:
         def decided(score: float, grown: _Box, steps: _Steps = steps) -> bool:
             score, box = _regridded(gray, steps, score, grown)
             box = _peeled(gray, steps, box).plain()
-            verdict = _verdict(score, box, _traits(steps, gray, box), was_jpeg)
+            verdict = _verdict(score, box, _traits(steps, box), _differ(gray, box, 1, was_jpeg))
             if verdict is not None:
                 found.append((score, box, verdict))
             return bool(verdict)
 
-        _candidates(steps, 15.0, _TRIES, min(MOST_BLOCK, max(gray.shape), 2 * window), decided)
+        _candidates(
+            steps,
+            15.0,
+            _TRIES if gray.size > 1_000_000 else 3 * _TRIES,
+            min(MOST_BLOCK, max(gray.shape), 2 * window),
+            decided,
+        )
     return found
 
 
@@ -521,17 +529,30 @@ def _peeled(gray: np.ndarray, steps: _Steps, box: _Box) -> _Box:
     return box
 
 
-def _verdict(score: float, box: _Box, traits: _Traits, was_jpeg: bool) -> bool | None:
+def _verdict(score: float, box: _Box, traits: _Traits, differ: bool) -> bool | None:
     """Certain, uncertain, or None: not pixelated."""
     odd = box.odd()
     thin = min(box.x1 - box.x0, box.y1 - box.y0) < 3
-    if thin or not traits.line_pixels or score < 100 or traits.inside < 1.1 or traits.sides < 3 or traits.jump < 1:
+    if thin or not traits.line_pixels or score < 100 or traits.inside < 1.1 or traits.sides < 3:
         return None
-    if any(len(at) < 3 for at in odd):  # where a grid begins is seen by its lines
-        return False
-    if was_jpeg and not any(n % _BLOCK for n in (box.x0 - box.px, box.y0 - box.py, box.size)) and traits.jump < 2 * _BLOCKY:
+    if not differ or any(len(at) < 3 for at in odd):  # where a grid begins is seen by its lines
         return False
     return bool(traits.lines >= 1 and traits.sides > (3.5 if odd else 3) and score > (1200 if odd else 220))
+
+
+def _differ(gray: np.ndarray, box: _Box, least: float, was_jpeg: bool) -> bool:
+    """Whether along each axis a third of neighbouring blocks differ by `least` gray levels, as in photos.
+
+    In drawings and in smooth parts few do. Blocks that are those of JPEG must differ more: these do so by themselves.
+    """
+    x, y = (np.append(0, lines - start) for lines, start in zip(box.lines(), (box.x0, box.y0), strict=True))
+    area = gray[box.y0 : box.y1, box.x0 : box.x1]
+    wide, high = np.diff(np.append(x, area.shape[1])), np.diff(np.append(y, area.shape[0]))
+    means = np.add.reduceat(np.add.reduceat(area, y, axis=0, dtype=np.float64), x, axis=1) / (high[:, None] * wide)
+    jumps = [np.abs(np.diff(means, axis=axis)).ravel() for axis in (0, 1)]
+    if was_jpeg and not any(n % _BLOCK for n in (box.x0 - box.px, box.y0 - box.py, box.size)):
+        least = max(least, 2 * _BLOCKY)
+    return all((of >= least).mean() >= 1 / 3 for of in jumps if of.size)
 
 
 # Coefficients of JPEG blocks
@@ -550,19 +571,20 @@ class _Coefficients:
 
     def __init__(self, gray: np.ndarray, table: np.ndarray):
         self.height, self.width = gray.shape
-        self.gray = gray.astype(np.float64)
-        self.noise = table**2 / 12 + 1 / 12
-        steps = np.zeros((2, *gray.shape))
-        steps[0, :, 1:] = np.abs(np.diff(self.gray, axis=1))
-        steps[1, 1:] = np.abs(np.diff(self.gray, axis=0))
-        around = uniform_filter(steps.mean(axis=0), _WINDOW, mode="nearest")
+        self.gray = gray
+        self.noise = table**2 / 12 + 1 / 12  # of the quantization and of rounding pixels
+        self.noise[0, 0] += _BLOCK**2 / 12  # all pixels of a constant block are rounded alike
+        steps = np.zeros_like(gray)
+        steps[:, 1:] = np.abs(np.diff(gray, axis=1))
+        steps[1:] += np.abs(np.diff(gray, axis=0))
+        around = uniform_filter(steps / 2, _WINDOW, mode="nearest")
         padding = [(0, -n % _BLOCK) for n in gray.shape]
         self.contrast = _blocks(np.pad(around, padding, mode="edge")).mean(axis=(2, 3)) ** 2  # of each JPEG block
         self._known: dict[_Box, float] = {}
 
     def score(self, box: _Box) -> float:
         """The log-likelihood ratio; coefficients of a block that is covered in part count in part."""
-        area = self.gray[box.y0 : box.y1, box.x0 : box.x1]
+        area = self.gray[box.y0 : box.y1, box.x0 : box.x1].astype(np.float64)
         x, y = (np.append(0, lines - start) for lines, start in zip(box.lines(), (box.x0, box.y0), strict=True))
         wide, high = np.diff(np.append(x, area.shape[1])), np.diff(np.append(y, area.shape[0]))
         means = np.add.reduceat(np.add.reduceat(area, y, axis=0), x, axis=1) / (high[:, None] * wide)
@@ -610,7 +632,10 @@ def _ratios(found: np.ndarray, noise: np.ndarray, photo: np.ndarray) -> np.ndarr
     quiet = np.sqrt(2 / np.pi / noise) * np.exp(-np.minimum(found**2 / (2 * noise), 30))
     loud = 2 / scale * (1 + found / scale) ** -3
     share = photo / (photo + noise)
-    return np.maximum(-np.log(share * loud / quiet + 1 - share), _WORST)
+    ratios = np.maximum(-np.log(share * loud / quiet + 1 - share), _WORST)
+    return np.where(
+        found**2 < noise, np.maximum(ratios, 0), ratios
+    )  # what was rounded to nothing speaks not against it
 
 
 @lru_cache(maxsize=100_000)
@@ -630,6 +655,11 @@ def _natural(size: int) -> np.ndarray:
     return _SPECTRUM**2 * (1 - np.multiply.outer(kept, kept))
 
 
+def _parts(size: int) -> list[int]:
+    """Sizes of which this one is a multiple: where few lines are strong, a multiple is found first."""
+    return [size // n for n in range(2, size // LEAST_JPEG_BLOCK + 1) if size % n == 0]
+
+
 _NEAR = (-4, -2, -1, 1, 2, 4)
 _LARGE = 20_000  # pixels of an area of which steps say nearly all
 _CHANGES_OF_LARGE = [
@@ -638,6 +668,7 @@ _CHANGES_OF_LARGE = [
     lambda b: [b._replace(x0=b.x0 + d, px=(b.px + d) % b.size) for d in (-1, 1)] + [b._replace(x0=b.x0 + d) for d in (-1, 1)],
     lambda b: [b._replace(y0=b.y0 + d, py=(b.py + d) % b.size) for d in (-1, 1)] + [b._replace(y0=b.y0 + d) for d in (-1, 1)],
     lambda b: [b._replace(px=0, py=0)],
+    lambda b: [b._replace(size=size, px=b.px % size, py=b.py % size) for size in _parts(b.size)],
 ]  # fmt: skip
 _CHANGES = [
     lambda b: [b._replace(x1=b.x1 + d) for d in (-8, *_NEAR, 8)],
@@ -655,6 +686,7 @@ _CHANGES = [
         for size in (b.size // 2, b.size - 2, b.size - 1, b.size + 1, b.size + 2, 2 * b.size) if size > 1
         for keep in (0, 1)
     ],
+    lambda b: [b._replace(size=size, px=b.px % size, py=b.py % size) for size in _parts(b.size)],
     lambda b: [b._replace(size=size, px=0, py=0) for size in {b.x1 - b.x0 - 1, b.y1 - b.y0 - 1} if size > 1],
 ]  # fmt: skip
 
@@ -669,30 +701,50 @@ def _is_later(gray: np.ndarray, table: np.ndarray, box: _Box) -> bool:
     return bool((off.max(axis=(2, 3))[known] > 4 * _ROUNDING).mean() > 0.3) if known.any() else True
 
 
-def _lossy(
-    gray: np.ndarray, table: np.ndarray, starts: list[_Box]
-) -> list[tuple[float, _Box, bool]]:
+def _lossy(gray: np.ndarray, table: np.ndarray, starts: list[_Box]) -> list[tuple[float, _Box, bool]]:
     """Areas of a JPEG, with scores and whether they are certain; `starts` are first guesses."""
     most = min(MOST_BLOCK, max(gray.shape))
-    ways = [(2, _WINDOW), (4, _WINDOW)] + [(4, window) for window in _WINDOWS[1:] if window <= min(gray.shape) // 4]
-    for smooth, window in ways:
-        steps = _Steps.of(gray, _step_noise(table, smooth, gray.shape), smooth, window=window)
-        starts = starts + [box for _, box in _candidates(steps, 4.0, _TRIES // 2, most)]
     coefficients = _Coefficients(gray, table)
-    if gray.size <= _MOST_SCANNED:
-        starts = starts + _scan(coefficients)
-    ranked = sorted({(coefficients.worth(box), box) for box in starts}, reverse=True)[:_TRIES]
-    begun = sorted({coefficients.climb(box, 1) for _, box in ranked}, reverse=True)
     found: list[tuple[float, _Box, bool]] = []
-    for value, start in begun[: _TRIES // 3]:
-        if value < 4 or any(start.overlap(other) > 0.9 for _, other, _ in found):
-            continue
-        score, box = coefficients.climb(start, 10)
+
+    def decided(start: _Box, sweeps: int = 10) -> bool:
+        score, box = coefficients.climb(start, sweeps)
+        for times in range(MOST_BLOCK // box.size, 1, -1):  # the largest blocks that explain it about as well
+            size = times * box.size
+            coarse = box._replace(
+                size=size,
+                px=-(box.size - box.px) % size if box.px else 0,
+                py=-(box.size - box.py) % size if box.py else 0,
+            )
+            if (worth := coefficients.worth(coarse)) > 0.95 * score:
+                score, box = worth, coarse
+                break
         box = box.plain()
         lines = score - coefficients.score(box._replace(size=_ENDLESS, px=0, py=0))
         verdict = _judged(score, lines, box, gray.size)
+        if verdict and not _differ(gray, box, 1.5, was_jpeg=True):
+            verdict = False
         if verdict is not None:
             found.append((score, box, verdict))
+        return bool(verdict)
+
+    large = gray.size > _MOST_SCANNED
+    tries = int(_TRIES * np.clip(gray.size / 4096, 1, 4))
+    ways = [(2, _WINDOW), (4, _WINDOW)] + [(4, window) for window in _WINDOWS[1:] if window <= min(gray.shape) // 4]
+    for smooth, window in ways:
+        steps = _Steps.of(gray, _step_noise(table, smooth, gray.shape), smooth, window=window)
+        if large:
+            _candidates(steps, 4.0, _TRIES, most, lambda _, box: decided(box))
+        else:
+            starts = starts + [box for _, box in _candidates(steps, 4.0, tries // 2, most)]
+        del steps
+    if not large:
+        starts = starts + _scan(coefficients, 16 if gray.size <= 4096 else 48)
+    ranked = sorted({(coefficients.worth(box), box) for box in starts}, reverse=True)[:tries]
+    begun = sorted({coefficients.climb(box, 1) for _, box in ranked}, reverse=True)
+    for value, start in begun[: tries // 3]:
+        if value >= 4 and not any(start.overlap(other) > 0.9 for _, other, _ in found):
+            decided(start)
     return found
 
 
@@ -703,16 +755,13 @@ def _judged(score: float, lines: float, box: _Box, pixels: int) -> bool | None:
     any with steps in such places, and fewer that begin where the blocks do. The limits leave about one in a hundred
     untouched photos at qualities 75 and 90.
     """
-    if lines < 40:
-        return None
-    places = _MORE_PLACES if box.size >= _FINE else _MORE_FINE_PLACES
-    both = score + 0.2 * min(lines, 200) - places * max(np.log(pixels / 4096), 0)
-    if both < 45:
-        return None
     odd = box.odd()
-    if any(len(at) < 3 for at in odd):  # where a grid begins is seen by its lines
-        return False
-    return bool(lines > 65 and both > (110 if odd else 68))
+    limit = _LIMIT_ODD if odd else _LIMIT if box.size >= _FINE else _LIMIT_FINE
+    limit += _MORE_PLACES * max(np.log(pixels / 4096), 0)
+    both = score + 0.2 * min(lines, 200)
+    if lines < 40 or both < 0.6 * limit:
+        return None
+    return bool(lines > 65 and both > limit and all(len(at) > 2 for at in odd))  # a grid's phase is seen by its lines
 
 
 @lru_cache(maxsize=8)
@@ -731,19 +780,24 @@ def _step_noise(table: np.ndarray, smooth: int, shape: tuple[int, int]) -> tuple
     """(H, W) twice: mean size of the errors of steps across and down, by their place in the JPEG block."""
     times = [-(-n // _BLOCK) for n in shape]
     return tuple(
-        np.tile(level, times)[: shape[0], : shape[1]] for level in _step_noise_of(table.astype(np.int64).tobytes(), smooth)
+        np.tile(level, times)[: shape[0], : shape[1]]
+        for level in _step_noise_of(table.astype(np.int64).tobytes(), smooth)
     )
 
 
 def _scan(coefficients: _Coefficients, top: int = 16) -> list[_Box]:
     """Areas to start from: for each grid along x or y, the JPEG blocks whose rows or columns it explains best."""
     sizes = (LEAST_JPEG_BLOCK, 16)
-    tiles, contrast = _blocks(coefficients.gray), coefficients.contrast
+    tiles, contrast = _blocks(coefficients.gray.astype(np.float64)), coefficients.contrast
     high, wide = tiles.shape[:2]
     contrast = contrast[:high, :wide]
     maps = []
     for turned in (False, True):
-        pixels, around, noise = (tiles.transpose(1, 0, 3, 2), contrast.T, coefficients.noise.T) if turned else (tiles, contrast, coefficients.noise)
+        pixels, around, noise = (
+            (tiles.transpose(1, 0, 3, 2), contrast.T, coefficients.noise.T)
+            if turned
+            else (tiles, contrast, coefficients.noise)
+        )
         which, projections = _patterns(pixels.shape[1], *sizes)
         table = _explained(pixels, around, noise, projections)  # (P, halves, blocks)
         maps.append(table[which, :, np.arange(pixels.shape[1])].transpose(0, 2, 1))  # (G, halves, blocks)
