@@ -3,11 +3,11 @@
     python benchmarks/detection.py --photos ../shared/photos
 
 Takes photos of contributors that no limit of the detection was tuned on (every second one), draws an area and a block
-size for each as the project does, and saves the pixelated picture without loss and as JPEG of several qualities, gray at
-64 pixels and gray as the photo is. An area counts if it shows at least two blocks (of different values); it is found if
-an area that is called certain has all four edges within 1 pixel. Precision is the share of the certain areas that are
-found ones, of the pixelated pictures; untouched are photos without any area in which one is called certain. --areas 2
-draws two areas that do not overlap in each picture.
+size for each as the project does, and saves the pixelated picture without loss and as JPEG of several qualities, gray,
+at 64 pixels and as large as the photo is. An area counts if it shows at least two blocks (of different values); it is
+found if an area that is called certain has all four edges within 1 pixel. Precision is the share of the certain areas
+that are found ones, in the pixelated pictures; "untouched" are photos without any area in which one is called certain.
+--areas 2 draws two areas that do not overlap in each picture.
 """
 
 import io
@@ -28,7 +28,7 @@ from depixel.sources import Entry
 from depixel.validation import MOST_BYTES
 
 NEAR = 1  # pixels that an edge may be off
-LEAST_SIDE = 100
+LEAST_SIDE = 100  # of a valid photo, pixels
 
 
 def loaded(entry: Entry, size: int) -> np.ndarray | None:
@@ -72,7 +72,7 @@ def saved(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def examine(entry: Entry, size: int, quality: int, count: int) -> tuple | None:
-    """(areas, found, with the right size, with the right phase, uncertain, certain, untouched reported, seconds)"""
+    """Counts: areas, found, right sizes, right phases, unsure, certain, untouched reported; and seconds."""
     image = loaded(entry, size)
     if image is None:
         return None
@@ -133,8 +133,9 @@ def main(photos: Path, count: int, areas: int, sizes: str, qualities: str) -> No
             tasks = [entries[k] for k in chosen]
             rows = [row for row in progress(workers.each(work, tasks), total=len(tasks)) if row is not None]
             total, found, right, phase, unsure, certain, wrong, seconds = np.sum(rows, axis=0)
+            name = f"JPEG {quality}" if quality else "lossless"
             click.echo(
-                f"{size or 'photo':>6}  {f'JPEG {quality}' if quality else 'lossless':>8}  {total:5.0f}  {found / total:5.1%}"
+                f"{size or 'photo':>6}  {name:>8}  {total:5.0f}  {found / total:5.1%}"
                 f"  {found / max(certain, 1):9.1%}  {right / max(found, 1):5.1%}  {phase / max(found, 1):5.1%}"
                 f"  {unsure / total:6.1%}  {wrong / len(rows):9.1%}  {seconds / len(rows):9.2f}"
             )
