@@ -1,0 +1,145 @@
+"""How many pixelated areas are found by themselves, and how many are reported where there are none.
+
+    python benchmarks/detection.py --photos ../shared/photos
+
+Takes photos of contributors that no limit of the detection was tuned on (every second one), draws an area and a block
+size for each as the project does, and saves the pixelated picture without loss and as JPEG of several qualities, gray,
+at 64 pixels and as large as the photo is. An area counts if it shows at least two blocks (of different values); it is
+found if an area that is called certain has all four edges within 1 pixel. Precision is the share of the certain areas
+that are found ones, in the pixelated pictures; "untouched" are photos without any area in which one is called certain.
+--areas 2 draws two areas that do not overlap in each picture.
+"""
+
+import io
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import click
+import numpy as np
+from PIL import Image
+
+from depixel import detection, sources, workers
+from depixel.command import progress
+from depixel.photos import UnreadableError, decode, grayscale, square
+from depixel.pixelation import PixelationSettings, draw_areas, photo_ids, prepare_image, uniforms
+from depixel.sources import Entry
+from depixel.validation import MOST_BYTES
+
+NEAR = 1  # pixels that an edge may be off
+LEAST_SIDE = 100  # of a valid photo, pixels
+
+
+def loaded(entry: Entry, size: int) -> np.ndarray | None:
+    """The photo in gray, at `size` or (0) as it is; None if it is none."""
+    try:
+        image = decode(sources.read(entry, MOST_BYTES))
+    except UnreadableError:
+        return None
+    if image.mode not in ("RGB", "L") or min(image.size) < LEAST_SIDE:
+        return None
+    return square(image, size) if size else grayscale(np.asarray(image))
+
+
+def pixelated(image: np.ndarray, name: str, count: int) -> tuple[np.ndarray, list[list[int]]]:
+    """The picture with `count` areas that do not overlap, and those that show at least two blocks."""
+    picture, taken = image[None], np.zeros(image.shape, dtype=bool)
+    shown = []
+    for number in range(20 * count):
+        u = uniforms(photo_ids([name]), f"detection {number}", 5)
+        x, y, width, height, size = draw_areas(u, min(image.shape), PixelationSettings())[0].tolist()
+        place = slice(y, y + height), slice(x, x + width)
+        if taken[max(0, y - 2) : y + height + 2, max(0, x - 2) : x + width + 2].any():
+            continue
+        picture = prepare_image(picture, x, y, width, height, size)[0]
+        taken[place] = True
+        if picture[0][place][::size, ::size].min() < picture[0][place][::size, ::size].max():
+            shown.append([x, y, width, height, size])
+        count -= 1
+        if not count:
+            break
+    return picture[0], shown
+
+
+def saved(image: np.ndarray, quality: int) -> np.ndarray:
+    """After saving and reading; a quality of 0 is lossless."""
+    if not quality:
+        return image
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def examine(entry: Entry, size: int, quality: int, count: int) -> tuple | None:
+    """Counts: areas, found, right sizes, right phases, unsure, certain, untouched reported; and seconds."""
+    image = loaded(entry, size)
+    if image is None:
+        return None
+    picture, areas = pixelated(image, entry.path, count)
+    start = time.perf_counter()
+    answers = detection.find(saved(picture, quality))
+    seconds = time.perf_counter() - start
+
+    def hits(area: list[int], certain: bool) -> Iterator[detection.Found]:
+        x, y, width, height, _ = area
+        for one in answers:
+            off = (one.x - x, one.y - y, one.x + one.width - x - width, one.y + one.height - y - height)
+            if one.certain == certain and max(map(abs, off)) <= NEAR:
+                yield one
+
+    found = [next(hits(area, True), None) for area in areas]
+    sizes = [one is not None and one.block_size == area[4] for one, area in zip(found, areas, strict=True)]
+    phases = [one is not None and _in_phase(one, area) for one, area in zip(found, areas, strict=True)]
+    unsure = [one is None and any(hits(area, False)) for one, area in zip(found, areas, strict=True)]
+    wrong = any(one.certain for one in detection.find(saved(image, quality)))
+    certain = sum(one.certain for one in answers)
+    return (
+        len(areas),
+        sum(one is not None for one in found),
+        sum(sizes),
+        sum(phases),
+        sum(unsure),
+        certain,
+        wrong,
+        seconds,
+    )
+
+
+def _in_phase(one: detection.Found, area: list[int]) -> bool:
+    """Whether the lines between blocks are where they are, as far as there are any."""
+    x, y, width, height, size = area
+    across = set(range(x + size, x + width, size)), set(range(y + size, y + height, size))
+    starts = one.x - one.offset_x + one.block_size, one.y - one.offset_y + one.block_size
+    ends = one.x + one.width, one.y + one.height
+    return all(set(range(a, b, one.block_size)) == lines for a, b, lines in zip(starts, ends, across, strict=True))
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--photos", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
+@click.option("--count", default=500, show_default=True, help="Photos.")
+@click.option("--areas", default=1, show_default=True, help="Areas in each picture.")
+@click.option("--sizes", default="64,0", show_default=True, help="Sides of the pictures; 0 = as the photos are.")
+@click.option("--qualities", default="0,95,90,75,60", show_default=True, help="Of JPEG; 0 = lossless.")
+def main(photos: Path, count: int, areas: int, sizes: str, qualities: str) -> None:
+    entries = [entry for entry in sources.Entries(photos) if entry.name.lower().endswith((".jpg", ".jpeg"))]
+    reported_on = set(sorted({entry.contributor for entry in entries})[1::2])
+    entries = [entry for entry in entries if entry.contributor in reported_on]
+    chosen = np.random.default_rng(0).choice(len(entries), min(count, len(entries)), replace=False)
+    click.echo("  size  saved as  areas  found  precision  block  phase  unsure  untouched  s/picture")
+    for size in map(int, sizes.split(",")):
+        for quality in map(int, qualities.split(",")):
+            work = partial(examine, size=size, quality=quality, count=areas)
+            tasks = [entries[k] for k in chosen]
+            rows = [row for row in progress(workers.each(work, tasks), total=len(tasks)) if row is not None]
+            total, found, right, phase, unsure, certain, wrong, seconds = np.sum(rows, axis=0)
+            name = f"JPEG {quality}" if quality else "lossless"
+            click.echo(
+                f"{size or 'photo':>6}  {name:>8}  {total:5.0f}  {found / total:5.1%}"
+                f"  {found / max(certain, 1):9.1%}  {right / max(found, 1):5.1%}  {phase / max(found, 1):5.1%}"
+                f"  {unsure / total:6.1%}  {wrong / len(rows):9.1%}  {seconds / len(rows):9.2f}"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from depixel import detection
+from depixel.pixelation import prepare_image
+
+
+def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """(H, W) uint8 with a photo's spectrum, about 1 / f."""
+    noise = np.random.default_rng(seed).normal(size=(height, width))
+    layers = sum(scale * gaussian_filter(noise, scale) * 60 for scale in (0.7, 1.5, 3, 6))
+    return np.clip(128 + layers, 0, 255).astype(np.uint8)
+
+
+def pixelate(image: np.ndarray, *area: int) -> np.ndarray:
+    return prepare_image(image[None], *area)[0][0]
+
+
+def as_jpeg(image: np.ndarray, quality: int, **options) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality, **options)
+    return np.asarray(Image.open(file))
+
+
+def certain(image: np.ndarray) -> set[tuple[int, ...]]:
+    """x, y, width, height, block size and offsets of what is found for certain."""
+    return {found[:7] for found in detection.find(image) if found.certain}
+
+
+@pytest.mark.parametrize("area", [(10, 20, 30, 25, 7), (0, 0, 16, 12, 4), (40, 50, 24, 14, 12), (5, 5, 9, 40, 3)])
+def test_an_area_of_a_lossless_picture_is_found_exactly(area):
+    assert certain(pixelate(photo(64, 64), *area)) == {(*area, 0, 0)}
+
+
+def test_blocks_of_two_and_of_two_hundred_pixels_are_found():
+    assert certain(pixelate(photo(80, 90), 20, 30, 22, 16, 2)) == {(20, 30, 22, 16, 2, 0, 0)}
+    assert certain(pixelate(photo(700, 900), 40, 30, 800, 600, 200)) == {(40, 30, 800, 600, 200, 0, 0)}
+
+
+def test_several_areas_are_found_each_with_its_blocks():
+    areas = [(10, 10, 30, 24, 5), (60, 20, 40, 36, 9), (20, 70, 50, 33, 12)]
+    image = photo(120, 120)
+    for area in areas:
+        image = pixelate(image, *area)
+    assert certain(image) == {(*area, 0, 0) for area in areas}
+
+
+def test_a_grid_that_does_not_begin_at_the_area_is_told_by_its_offsets():
+    image = photo(100, 100)
+    blocks = pixelate(image, 15, 22, 63, 54, 9)
+    image[26:70, 18:72] = blocks[26:70, 18:72]
+    assert certain(image) == {(18, 26, 54, 44, 9, 3, 4)}
+
+
+def test_colors_are_looked_at_too():
+    image = np.stack([photo(64, 64, seed) for seed in range(3)], axis=2)
+    image = np.stack([pixelate(image[:, :, i], 12, 9, 33, 27, 8) for i in range(3)], axis=2)
+    assert certain(image) == {(12, 9, 33, 27, 8, 0, 0)}
+
+
+@pytest.mark.parametrize("quality", [60, 75, 90, 95])
+def test_an_area_is_found_after_it_was_saved_as_jpeg(quality):
+    image = as_jpeg(pixelate(photo(64, 64), 12, 15, 32, 30, 6), quality)
+    (found,) = [one for one in detection.find(image) if one.certain]
+    edges = np.array([found.x, found.y, found.x + found.width, found.y + found.height])
+    assert np.abs(edges - [12, 15, 44, 45]).max() <= 1
+    assert found.block_size == 6
+
+
+def test_an_area_is_found_in_a_color_jpeg_with_subsampled_colors():
+    image = np.stack([pixelate(photo(96, 96), 25, 30, 48, 40, 10)] * 3, axis=2)
+    image[:, :, 2] = pixelate(photo(96, 96, 1), 25, 30, 48, 40, 10)
+    assert (25, 30, 48, 40, 10, 0, 0) in certain(as_jpeg(image, 85, subsampling="4:2:0"))
+
+
+def test_an_area_that_was_pixelated_after_the_photo_was_a_jpeg_is_found_exactly():
+    image = pixelate(as_jpeg(photo(128, 128), 80), 37, 41, 50, 45, 11)
+    assert certain(image) == {(37, 41, 50, 45, 11, 0, 0)}
+
+
+@pytest.mark.parametrize("quality", [0, 60, 75, 90])
+def test_untouched_pictures_show_no_area(quality):
+    images = [photo(96, 96, seed) for seed in range(4)]
+    images = [as_jpeg(image, quality) if quality else image for image in images]
+    assert [certain(image) for image in images] == [set()] * 4
+
+
+def drawn() -> np.ndarray:
+    """A window with a bar, a button and text-like strokes."""
+    image = np.full((120, 160), 240, np.uint8)
+    image[:14] = 60
+    image[40:60, 30:90] = 200
+    image[40:60, [30, 89]] = image[[40, 59], 30:90] = 90
+    for k in range(12):
+        image[80 + k % 3 : 88, 20 + 7 * k : 22 + 7 * k] = 20
+    return image
+
+
+def barred() -> np.ndarray:
+    image = photo(96, 96)
+    image[:12] = image[-12:] = 0
+    return image
+
+
+def sky() -> np.ndarray:
+    image = photo(96, 96)
+    image[:50] = np.linspace(180, 210, 50).astype(np.uint8)[:, None]
+    return image
+
+
+@pytest.mark.parametrize("make", [drawn, barred, sky])
+@pytest.mark.parametrize("quality", [0, 60, 90])
+def test_flat_parts_are_not_taken_for_blocks(make, quality):
+    assert certain(as_jpeg(make(), quality) if quality else make()) == set()
+
+
+def test_pictures_of_one_value_and_tiny_ones_show_nothing():
+    assert detection.find(np.full((50, 60), 7, np.uint8)) == []
+    assert detection.find(np.zeros((3, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize("image", [np.zeros((8, 8)), np.zeros((8, 8, 4), np.uint8), np.zeros(8, np.uint8)])
+def test_what_is_no_picture_of_bytes_is_refused(image):
+    with pytest.raises(ValueError, match="must be"):
+        detection.find(image)
+
+
+@pytest.mark.parametrize("quality", [60, 75, 90, 95, 98])
+def test_the_quantization_is_seen_in_the_pixels(quality):
+    file = io.BytesIO()
+    Image.fromarray(photo(96, 96)).save(file, "JPEG", quality=quality)
+    image = Image.open(file)
+    table = np.array(image.quantization[0]).reshape(8, 8)
+    np.testing.assert_array_equal(detection.quantization(detection.luma(np.asarray(image))), table)
+
+
+def test_a_picture_that_never_was_a_jpeg_has_no_quantization():
+    assert detection.quantization(detection.luma(photo(96, 96))) is None
