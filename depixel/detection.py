@@ -48,10 +48,10 @@ class Found(NamedTuple):
         offset_x, offset_y: how many columns and rows the first blocks lack, 0 to block_size - 1; 0 where blocks begin
             at the area's upper left corner.
         score: log-likelihood ratio, natural logarithm, of the area being pixelated and not a part of the photo.
-        certain: the evidence is beyond what nearly all untouched photos show. The limits were set on photos that the
-            benchmark does not use: of scores, of how much better blocks explain the area than one block does, of how
-            many neighbouring blocks differ; higher ones for blocks below 6 pixels in a JPEG, for grids that do not
-            begin at the area's corner, and for larger JPEGs, which have more places to look alike by chance.
+        certain: the evidence is beyond what nearly all untouched photos show. There are limits of the score, of how
+            much better blocks explain the area than one block does, and of how many neighbouring blocks differ; higher
+            ones for blocks below 6 pixels in a JPEG, for grids that do not begin at the area's corner, and for larger
+            JPEGs, which have more places to look alike by chance.
     """
 
     x: int
