@@ -48,7 +48,7 @@ wheel: .venv/installed
 	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Every figure of the README; PHOTOS says where photos are. The quality is printed as it was measured: a training takes
+# Every figure of docs/measured.md; PHOTOS says where photos are. The quality is printed as it was measured: a training takes
 # hours, and `python benchmarks/quality.py train NAME` does one again.
 PHOTOS ?= ../shared/photos
 BENCH ?= ../shared/bench

@@ -48,7 +48,7 @@ def _project() -> tuple[str, str]:
 
     for path in (Path("dvc.lock"), snapshots.POINTER, Path("params.yaml"), Path("dvc.yaml"), snapshots.TABLE):
         if path.is_file() and b"<<<<<<<" in path.read_bytes():
-            return f"{path.as_posix()} has both sides of a conflict", "README, section on conflicts"
+            return f"{path.as_posix()} has both sides of a conflict", "docs/photos.md, section on conflicts"
     if not Path(".dvc").is_dir():
         return f"{Path.cwd()} is no DVC project", "run from the project's folder"
     from depixel.mend import broken

@@ -62,6 +62,13 @@ class Picture:
         """The same with other pixels, of the same shape and dtype."""
         return replace(self, pixels=pixels)
 
+    def seen(self) -> np.ndarray:
+        """(H, W) or (H, W, 3) uint8: the pixels without alpha, their upper 8 bits."""
+        pixels = self.pixels if self.pixels.dtype == np.uint8 else (self.pixels >> 8).astype(np.uint8)
+        if pixels.ndim == 2:
+            return pixels
+        return np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 2 else pixels[:, :, :3])
+
 
 def read(path: str | Path) -> Picture:
     """Read a picture file.

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from depixel import detection
 from depixel.errors import DepixelError
 from depixel.files import write_json
-from depixel.formats import SUFFIXES
+from depixel.formats import SUFFIXES, Picture
 from depixel.pixelation import LEAST_AREA
 
 AREAS = ".areas.json"
@@ -156,26 +155,23 @@ def read_areas(picture: Path) -> list[tuple[int, ...]]:
         ) from error
 
 
-def find_areas(picture: Path, pixels: np.ndarray) -> list[tuple[int, int, int, int, int]]:
+def find_areas(name: Path, picture: Picture) -> list[tuple[int, int, int, int, int]]:
     """Find the pixelated areas of a picture, x, y, width, height and block size of each (`depixel.detection`).
 
     Where the blocks at the left or at the top are cut off, these are an area of their own: areas begin at a block.
 
     Args:
-        picture: what it is called. pixels: (H, W), or (H, W, 2, 3 or 4), uint8 or uint16.
+        name: what the picture is called.
 
     Raises:
         DepixelError: none is found for certain; names the guesses.
     """
-    colors = pixels if pixels.ndim == 2 else pixels[:, :, 0 if pixels.shape[2] == 2 else slice(3)]
-    if colors.dtype == np.uint16:
-        colors = (colors >> 8).astype(np.uint8)
-    found = detection.find(np.ascontiguousarray(colors))
+    found = detection.find(picture.seen())
     if certain := [one for one in found if one.certain]:
         return [part for one in certain for part in _parts(one)]
     guesses = "; ".join(f"--area {','.join(map(str, one[:4]))} in blocks of {one.block_size}" for one in found[:3])
     raise DepixelError(
-        f"{picture}: no pixelated area is found for certain"
+        f"{name}: no pixelated area is found for certain"
         + (f". Perhaps: {guesses}" if guesses else ", nor anything like one. Say where it is: --area x,y,width,height")
     )
 

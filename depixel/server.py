@@ -139,7 +139,7 @@ def pixelate(data: bytes, areas: list[tuple]) -> tuple[bytes, str, list[fullsize
 
 def find(data: bytes, near: tuple | None) -> FoundAreas:
     """The pixelated areas of a picture file; with `near` (x, y, width, height) those in it and half as much around."""
-    pixels = _seen(formats.decoded(data).pixels)
+    pixels = formats.decoded(data).seen()
     height, width = pixels.shape[:2]
     left = top = 0
     if near:
@@ -196,15 +196,6 @@ def _png(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", compress_level=1)
     return file.getvalue()
-
-
-def _seen(pixels: np.ndarray) -> np.ndarray:
-    """(H, W) or (H, W, 3) uint8: without alpha, the upper 8 bits."""
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    if pixels.ndim == 2:
-        return pixels
-    return pixels[:, :, 0] if pixels.shape[2] == 2 else pixels[:, :, :3]
 
 
 def runs() -> Runs:

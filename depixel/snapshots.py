@@ -108,7 +108,7 @@ def _hash_in(content: bytes, name: str) -> str:
 
 
 _FOLDER = r"[0-9a-f]{32}\.dir"
-_CONFLICT = ". How to go on stands in README.md, in the section on conflicts"
+_CONFLICT = ". How to go on stands in docs/photos.md, in the section on conflicts"
 
 
 def objects(md5: str) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""The README's commands, run in order as they stand there, in a clone of the tiny project."""
+"""The commands of README.md and docs/, run in order as they stand there, in a clone of the tiny project."""
 
 import re
 import shlex
@@ -7,10 +7,26 @@ import pytest
 
 from tests.conftest import REPOSITORY, clone, run
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    name: (REPOSITORY / name).read_text(encoding="utf-8")
+    for name in (
+        "README.md",
+        *(
+            f"docs/{page}.md"
+            for page in ("pictures", "experiments", "photos", "reproducibility", "measured", "formats")
+        ),
+    )
+}
 COMMANDS = [
-    line.split(" #")[0].strip() for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()
+    line.split(" #")[0].strip()
+    for page in PAGES.values()
+    for block in re.findall(r"```sh\n(.*?)```", page, re.S)
+    for line in block.splitlines()
 ]
+NOT_RUN = (
+    r"make (repro|test|verify)$|python -m venv|source|pip install",  # setting up
+    r"depixel serve$",  # tests/test_serve.py and test_serve_page.py
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +39,29 @@ def test_readme_command(folder, command):
     run(*shlex.split(command), cwd=folder)
 
 
-def test_only_setting_up_is_not_run():
-    """Every other command of the README stands in a block that is run above."""
-    others = [line for block in re.findall(r"```\n(.*?)```", README, re.S) for line in block.splitlines()]
-    commands = [line for line in others if re.match(r"(make|python|source|pip|dvc|depixel|git) ", line)]
-    assert [c for c in commands if not re.match(r"make (repro|test)$|python -m venv|source|pip install", c)] == []
+def test_all_other_commands_are_run_elsewhere():
+    blocks = [block for page in PAGES.values() for block in re.findall(r"```\n(.*?)```", page, re.S)]
+    commands = [
+        line
+        for block in blocks
+        for line in block.splitlines()
+        if re.match(r"(make|python|source|pip|dvc|depixel|git) ", line)
+    ]
+    assert [c for c in commands if not re.match("|".join(NOT_RUN), c)] == []
+
+
+def test_all_pages_are_looked_at():
+    assert {name for name in PAGES if name != "README.md"} == {
+        f"docs/{p.name}" for p in (REPOSITORY / "docs").glob("*.md")
+    }
 
 
 def test_links_lead_somewhere():
-    for link in re.findall(r"\]\(([^)#]+)\)", README):
-        assert link.startswith("https://") or (REPOSITORY / link).is_file(), link
+    for name, page in PAGES.items():
+        for link in re.findall(r"\]\(([^)]+)\)", page):
+            path, _, heading = link.partition("#")
+            target = (REPOSITORY / name).parent / path if path else REPOSITORY / name
+            assert link.startswith("https://") or target.is_file(), (name, link)
+            if heading:
+                headings = re.findall(r"(?m)^#+ (.+)$", target.read_text(encoding="utf-8"))
+                assert heading in [re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in headings], link

@@ -1,0 +1,68 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from depixel import restoration
+from depixel.audit import FEW, audit
+from depixel.baselines import Identity, Interpolation
+from depixel.errors import DepixelError
+from depixel.fullsize import Restorer, pixelate
+from tests import test_restoration
+from tests.conftest import run
+from tests.test_fullsize import photo
+
+AREA = (20, 12, 96, 64)
+
+
+def restorer(network) -> Restorer:
+    return Restorer(restoration.Restorer(network, test_restoration.restorer().configuration, "cpu"))
+
+
+def test_who_restores_nothing_sees_the_blocks_as_they_are():
+    image = photo(channels=None)  # colors are interpolated, whatever predicts
+    sizes = audit(restorer(Identity()), image, AREA, 8)
+    assert [size.block_size for size in sizes] == [8, 12, 16, 24, 32, 48]
+    here = np.s_[12:76, 20:116]
+    for size in sizes:
+        shown = pixelate(image, [(*AREA, size.block_size)])
+        assert size.hidden == pytest.approx(np.sqrt(np.mean((shown[here].astype(float) - image[here]) ** 2)))
+    # larger ones are restored at another scale, which alone smooths them
+    assert sizes[0].left == pytest.approx(sizes[0].hidden, rel=1e-3) and sizes[0].seen_as == 8
+    assert sizes[0].returned == pytest.approx(0, abs=2e-3)
+
+
+def test_who_interpolates_brings_something_back_and_sees_smaller_blocks():
+    sizes = audit(restorer(Interpolation()), photo(), AREA, 8)
+    assert 0.1 < sizes[0].returned < 1 and sizes[0].left < sizes[0].hidden and sizes[0].seen_as < 8
+    assert sizes[0].returned == pytest.approx(1 - (sizes[0].left / sizes[0].hidden) ** 2)
+    for size in sizes:
+        assert size.enough == (64 / size.seen_as <= FEW)
+
+
+@pytest.mark.parametrize(
+    ("area", "block", "said"),
+    [((20, 12, 30, 20), 16, "does not have two blocks of 16"), ((150, 12, 96, 64), 8, "not inside the picture")],
+)
+def test_areas_that_cannot_be_looked_at_are_told(area, block, said):
+    with pytest.raises(DepixelError, match=said):
+        audit(restorer(Identity()), photo(), area, block)
+
+
+def test_where_nothing_is_to_hide_is_told():
+    with pytest.raises(DepixelError, match="it is flat"):
+        audit(restorer(Identity()), np.full((100, 120), 90, np.uint8), (8, 8, 64, 64), 8)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_the_command_prints_a_table_or_json(mode, tmp_path):
+    Image.fromarray(photo()).convert(mode).save(tmp_path / "photo.png")
+    test_restoration.restorer().save(tmp_path / "m.safetensors")
+    command = ("depixel", "audit", "photo.png", "--area", "20,12,96,64", "--block", "16", "--model", "m.safetensors")
+    table = run(*command, cwd=tmp_path).stdout
+    assert "comes back" in table and "a plain bar is safer" in table
+    found = json.loads(run(*command, "--json", cwd=tmp_path).stdout)
+    assert [size["block_size"] for size in found["sizes"]] == [16, 24, 32, 48]
+    assert found["enough"] in (16, 24, 32, 48, None)
+    assert f"{found['sizes'][0]['hidden']:.1f}" in table
