@@ -24,7 +24,8 @@ def versions() -> dict[str, str]:
 
 def sources_of(module: str | Path) -> list[Path]:
     """The file of a module of `depixel` and those of all that it imports from `depixel`, itself or through others."""
-    folder, found, todo = Path(__file__).parent, set(), ["__init__", Path(module).stem]
+    folder, todo = Path(__file__).parent, [Path(module).stem]
+    found = {folder / "__init__.py"}  # which imports only on demand
     while todo:
         path = folder / f"{todo.pop()}.py"
         if path not in found and path.is_file():

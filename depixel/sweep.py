@@ -453,7 +453,7 @@ def _make_clone(folder: Path, commit: str) -> None:
     from dvc.repo import Repo
 
     with Repo() as repo:
-        cache = repo.cache.local.path
+        cache = repo.cache.local_cache_dir
     with replacing(folder) as beside:
         _checked(run_git("clone", "--quiet", "--shared", "--no-checkout", ".", str(beside)), "git clone")
         _checked(run_git("checkout", "--quiet", "--detach", commit, cwd=beside), "git checkout")
