@@ -15,12 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 import numpy as np
 from PIL import Image
+from restore import seconds
 
 from depixel.challenge import read_targets
 from depixel.files import hash_of
@@ -35,17 +35,6 @@ ENGINES = {
     "ONNX Runtime, 8 bits": "int8.onnx",
 }
 AREA = (16, 16, 32, 32, 8)
-
-
-def seconds(work: Callable[[], object], times: int) -> float:
-    """The least of several runs: what else the machine does only makes it longer."""
-    work()
-    found = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - start)
-    return min(found)
 
 
 def measured(engine: str, model: Path, exports: Path, bench: Path, count: int) -> dict:

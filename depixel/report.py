@@ -186,9 +186,11 @@ def _changes(samples: pd.DataFrame) -> dict | None:
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key)
     ]
-    pointers = [_hash(_at(base, snapshots.POINTER.as_posix())), _hash(snapshots.POINTER.read_bytes())]
-    names = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
-    photos = [names.get(md5, md5[:8]) for md5 in pointers] if pointers[0] != pointers[1] else []
+    try:
+        was, is_now = snapshots.resolve(base), snapshots.current()
+        photos = [_snapshot(was), _snapshot(is_now)] if was != is_now else []
+    except DepixelError:  # photos that DVC does not know
+        photos = ["not known to DVC"] * 2
     diff = run_git("diff", "--shortstat", base, "--", "depixel", "stages", "requirements.lock", "dvc.yaml").stdout
     scores = json.loads(_at(base, "metrics/evaluation.json"))
     here = read_json(METRICS / "evaluation.json")
@@ -236,11 +238,9 @@ def _at(revision: str, path: str) -> bytes:
     return run_git("show", f"{revision}:./{path}").stdout
 
 
-def _hash(content: bytes) -> str:
-    try:
-        return str(yaml.safe_load(content)["outs"][0]["md5"])
-    except (yaml.YAMLError, KeyError, IndexError, TypeError):
-        return ""
+def _snapshot(md5: str) -> str:
+    """The name of a snapshot, or the beginning of its hash."""
+    return next((snapshot.name for snapshot in snapshots.read_snapshots() if snapshot.md5 == md5), md5[:8])
 
 
 def _flat(content: bytes) -> dict[str, str]:
@@ -448,8 +448,7 @@ def _data() -> dict:
     chosen = training.rows[np.unique(np.linspace(0, len(training) - 1, PHOTOS).astype(int))]
     analysis = METRICS / "analysis.json"
     try:
-        named = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
-        snapshot = named.get(snapshots.current(), snapshots.current()[:8])
+        snapshot = _snapshot(snapshots.current())
     except DepixelError:  # photos that DVC does not know
         snapshot = ""
     return {
