@@ -25,6 +25,7 @@ report: .venv/installed
 	depixel report
 
 test: .venv/installed
+	test -e models/pretrained || dvc pull --quiet models/pretrained.dvc
 	ruff check .
 	ruff format --check .
 	python -m pytest
