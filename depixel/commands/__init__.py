@@ -1,0 +1,1 @@
+"""The commands of `depixel`, by what they are for; thin over the library."""

@@ -1,0 +1,116 @@
+"""Commands for the files of the Image Depixelation Challenge."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import click
+
+from depixel.command import progress
+from depixel.commands import options
+from depixel.errors import DepixelError
+
+
+@click.command()
+@click.argument("test_set", type=options.path())
+@click.option("-o", "--output", "submission", type=options.path(), required=True, help="The submission to write.")
+@options.model(
+    [options.PIPELINE_MODEL],
+    "models",
+    multiple=True,
+    help="The model: the pipeline's, a pretrained one by its name, or any other by its path. Given more than once, the "
+    "predictions of all are averaged.",
+)
+@click.option(
+    "--views",
+    type=click.Choice([1, 2, 8]),
+    default=8,
+    show_default=True,
+    help="How many turned views of each picture to average; 8 is best and slowest.",
+)
+@click.option(
+    "--projection",
+    type=click.Choice(["interval", "center"]),
+    default="interval",
+    show_default=True,
+    help="What the mean of each block is moved onto: what the truth can be, or the middle of that.",
+)
+@options.force
+def predict(
+    test_set: Path, submission: Path, models: tuple[str, ...], views: int, projection: str, force: bool
+) -> None:
+    """Restore a test set and write the submission for it.
+
+    TEST_SET is a pickle in the challenge's format; no code in it is run. The block sizes, which it does not say, are
+    found from the pixels.
+
+    \b
+    Example:
+      depixel predict test_set.pkl -o answer.bin
+      depixel predict test_set.pkl -o answer.bin --model laptop      pretrained, from `dvc pull`
+    """
+    options.refuse_existing(submission, force)
+    from depixel.challenge import areas, read_test_set, write_submission
+    from depixel.restoration import Restorer
+
+    samples = read_test_set(test_set)
+    restorer = Restorer.averaging([Restorer.load(model) for model in models])
+    predictions = restorer.predict(
+        samples.pixelated, areas(samples.known), views, progress=partial(progress, unit="batch"), projection=projection
+    )
+    write_submission(submission, predictions)
+    click.echo(f"{submission}: {_amount(predictions)}")
+
+
+@click.command()
+@click.argument("submission", type=options.path())
+@click.argument("test_set", type=options.path())
+def check(submission: Path, test_set: Path) -> None:
+    """Say whether a server would take a submission.
+
+    Attempts there are few: this tells before one is spent whether SUBMISSION is intact and has as many predictions as
+    TEST_SET has samples, and each as many pixels as are unknown. Exit code 0 if so, 1 if not.
+
+    \b
+    Example:
+      depixel check answer.bin test_set.pkl
+    """
+    from depixel import challenge
+
+    predictions = challenge.read_submission(submission)
+    if problems := challenge.check(predictions, challenge.read_test_set(test_set)):
+        raise DepixelError("\n  ".join([f"{submission}: a server would not take it for {test_set}:", *problems]))
+    click.echo(f"{submission}: {_amount(predictions)}, as {test_set} asks for; a server would take it")
+
+
+@click.command()
+@click.argument("submission", type=options.path())
+@click.argument("targets", type=options.path())
+@options.as_json
+def score(submission: Path, targets: Path, as_json: bool) -> None:
+    """Score a submission where the true pixels are known.
+
+    TARGETS is a targets.npz, or the folder that holds it: `photos`, uint8 (P, H, W), and `areas`, integers (N, 5): x,
+    y, width, height, block size; sample i is photo i modulo P. The ratios compare to the identity, which leaves the
+    pixelated areas as they are: 1 is useless, 0 is perfect.
+
+    \b
+    Example:
+      depixel score answer.bin targets.npz
+    """
+    from depixel import challenge
+
+    predictions = challenge.read_submission(submission)
+    scores = {
+        key: round(value, 4) for key, value in challenge.score(predictions, *challenge.read_targets(targets)).items()
+    }
+    if as_json:
+        click.echo(json.dumps(scores))
+        return
+    click.echo(f"{'':20}{'all pixels pooled':>20}{'mean over images':>20}")
+    click.echo(f"{'RMSE':20}{scores['rmse_pooled']:20.4f}{scores['rmse_mean']:20.4f}")
+    click.echo(f"{'ratio to identity':20}{scores['ratio_pooled']:20.4f}{scores['ratio_mean']:20.4f}")
+
+
+def _amount(predictions: list) -> str:
+    return f"{len(predictions)} predictions, {sum(map(len, predictions))} pixels"

@@ -1,0 +1,208 @@
+"""Commands for experiments: run many, compare them, keep and show what they reached."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from depixel.command import progress
+from depixel.commands import options
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b", default="workspace")
+@options.as_json
+def compare(a: str, b: str, as_json: bool) -> None:
+    """Say whether one model is better than another, or whether it was luck.
+
+    A and B are each a git revision, the name of a DVC experiment, or the path of a samples.csv, as an evaluation writes
+    it; `workspace`, and B if it is not given, is the metrics/samples.csv here. Both are compared on the samples that
+    both were scored on.
+
+    The brackets are 95 % confidence intervals over the choice of test photos: how far other photos could move the
+    ratios to the identity, and their difference. If the interval of the difference holds 0, other photos might reverse
+    it. The seed of the training is luck, too, which these intervals do not show: `depixel seeds`.
+
+    \b
+    Example:
+      depixel compare main                    that of main and the one here
+      depixel compare narrow wide             two experiments of `dvc exp run --name`
+    """
+    from depixel import comparison, evaluation
+
+    tables = [comparison.read_samples(source) for source in (a, b)]
+    result = comparison.compare(*tables)
+    if as_json:
+        rows = result.ratios.set_index("model").to_dict("index")
+        counts = {"samples": result.samples, "photos": result.photos}
+        click.echo(json.dumps({**rows, **counts, "verdict": result.verdict()}))
+        return
+    click.echo(f"A: {a}\nB: {b}\n")
+    click.echo(evaluation.readable(result.ratios).to_string(index=False))
+    of = "" if result.samples == max(map(len, tables)) else f", of {len(tables[0])} of A and {len(tables[1])} of B"
+    click.echo(f"\n{result.verdict()}\nOn {result.samples} samples of {result.photos} photos, which both have{of}.")
+    click.echo("In brackets: 95 % confidence intervals over the choice of test photos.")
+
+
+@click.command()
+@click.argument("count", metavar="N", type=click.IntRange(min=2))
+@options.as_json
+def seeds(count: int, as_json: bool) -> None:
+    """Train with N seeds and say how much the scores differ.
+
+    Trains and scores the present settings and photos with `train.seed` of params.yaml and the N - 1 seeds after it, on
+    the same test photos. Prints the scores of each, their mean, their standard deviation, and the 95 % confidence
+    interval of the mean. A difference between two settings that is not larger than this spread can be luck.
+
+    Everything is written to seeds/: a folder for each seed, and seeds.csv. The project's own model and metrics stay.
+    After an interruption the same command goes on where it was.
+
+    \b
+    Example:
+      depixel seeds 5
+    """
+    from depixel.seeds import run_seeds
+
+    table = run_seeds(count, tell=partial(click.echo, err=True))
+    if as_json:
+        click.echo(json.dumps(table.to_dict("index")))
+        return
+    click.echo(table.to_string(float_format="{:.4f}".format))
+
+
+@click.command()
+@click.argument("name", required=False)
+def preset(name: str | None) -> None:
+    """Set params.yaml to settings that have a name.
+
+    Writes the values of a preset into params.yaml and leaves comments and all other settings as they are. They stand in
+    presets.yaml; without NAME, prints that. `dvc repro` or `dvc exp run` then runs with them; `git checkout
+    params.yaml` takes them back.
+
+    \b
+    Example:
+      depixel preset debug
+    """
+    from depixel import parameters
+
+    if name is None:
+        click.echo(parameters.PRESETS.read_text(encoding="utf-8"), nl=False)
+        return
+    for key, value in parameters.use_preset(name).items():
+        click.echo(f"{key}: {value}")
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "-S", "--set-param", "settings", multiple=True, metavar="KEY=VALUES", help="As of `dvc exp run`; see above."
+)
+@click.option("--list", "variants", type=click.File(encoding="utf-8"), help="A file of experiments, a line each.")
+@click.option("--trials", type=click.IntRange(min=1), help="Search with so many experiments, instead of running all.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="So many at a time.")
+@click.option("--no-prune", is_flag=True, help="Train all to their end, also those that fall behind.")
+@options.as_json
+def sweep(
+    name: str, settings: tuple[str, ...], variants: TextIO, trials: int, jobs: int, no_prune: bool, as_json: bool
+) -> None:
+    """Run an experiment for each of many settings.
+
+    Each becomes an experiment of DVC, called NAME and what it differs in, from the last commit. The table at the end is
+    sorted by the validation RMSE, lowest first; the scores beside it are of the test photos. Needs Optuna: `pip install
+    optuna`.
+
+    \b
+    Values, in the grammar of `dvc exp run`:
+      -S train.epochs=20                            the same for all
+      -S train.width=16,32,48                       each of them
+      -S "train.width=range(16,65,16)"              from 16 in steps of 16 to below 65
+      -S "train.learning_rate=interval(1e-4,1e-2)"  anything between; with --trials only
+
+    Several -S are multiplied out: all combinations. In the file of --list each line is an experiment, its settings
+    separated by spaces. With --trials a Bayesian search (Optuna, TPE) chooses so many of the combinations, each with
+    what it has learned from those before; over an interval whose ends are a factor of 10 apart it looks by factors.
+
+    Once four have finished, one whose validation RMSE is above the median that others had after the same epoch is
+    ended, but not in the first quarter of its epochs.
+
+    After a kill or Ctrl-C the same command goes on: what has finished is not run again, and trainings go on from their
+    checkpoints. Everything until then is in sweeps/NAME/. With --jobs 2 on two cores, set train.threads=1.
+
+    \b
+    Example:
+      depixel sweep width -S train.width=16,32,48
+      depixel sweep grid -S train.width=16,32 -S train.dropout=0,0.1 --jobs 2
+      depixel sweep rate -S "train.learning_rate=interval(1e-4,1e-2)" --trials 20
+      depixel sweep week --list variants.txt
+    """
+    from depixel import experiments, sweep
+
+    lines = [line.split("#")[0].strip() for line in variants or ()]
+    plan = sweep.Plan(name, settings, [line for line in lines if line], trials)
+    outcome = sweep.run(plan, jobs, not no_prune, tell=partial(click.echo, err=True))
+    if as_json:
+        click.echo(json.dumps({"finished": outcome.finished.to_dict("records"), "others": outcome.others}))
+    else:
+        if len(outcome.finished):
+            click.echo(experiments.readable(outcome.finished, by="validation_rmse").to_string(index=False))
+        for experiment, why in outcome.others.items():
+            click.echo(f"{experiment}: {why}")
+    if outcome.failed:
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("-m", "--note", default="", help="Why they matter.")
+@options.as_json
+def record(names: tuple[str, ...], note: str, as_json: bool) -> None:
+    """Keep experiments in a tracked table.
+
+    DVC's experiments do not travel with a clone; metrics/experiments.csv does. Adds the experiments, or git revisions,
+    NAME with all their settings, scores with 95 % confidence intervals over the test photos, the commit of the code (+
+    if the experiment changed it), the snapshot of the photos, date and note. Then, or without NAME, prints the table,
+    lowest ratio_mean first, with the settings that differ.
+
+    \b
+    Example:
+      depixel record width-width=48 --note "wider is better"
+      depixel record
+    """
+    from depixel import experiments
+
+    if names:
+        experiments.record(names, note)
+    table = experiments.read_table()
+    if as_json:
+        click.echo(json.dumps(table.sort_values("ratio_mean").to_dict("records")))
+    elif len(table):
+        click.echo(experiments.readable(table, by="ratio_mean").to_string(index=False))
+    else:
+        click.echo(f"{experiments.TABLE.as_posix()}: no experiment so far. `depixel record NAME` adds one")
+
+
+@click.command()
+@click.option(
+    "-o", "--out", default="report.html", show_default=True, type=options.path(dir_okay=False), help="The page."
+)
+def report(out: Path) -> None:
+    """Write what the last run reached as one HTML page.
+
+    Scores beside the baselines and earlier runs, what changed since the last tagged run, errors by class, restorations,
+    curves, photos, how to make it again. The page needs no network and no other file; it can be mailed and printed.
+
+    \b
+    Example:
+      depixel report -o report.html
+    """
+    from depixel.files import replacing
+    from depixel.report import report as written
+
+    with progress(total=None, bar_format="{desc}") as bar:
+        page = written(bar.set_description_str)
+    with replacing(out) as beside:
+        beside.write_text(page, encoding="utf-8", newline="\n")
+    click.echo(f"{out.as_posix()}: open it in a browser")

@@ -1,0 +1,154 @@
+"""Commands that look inside a model."""
+
+import re
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+
+import click
+
+from depixel.commands import options
+from depixel.errors import DepixelError
+
+
+@click.group()
+def inspect() -> None:
+    """Look inside a model; each command draws a picture.
+
+    \b
+    Example:
+      depixel inspect attribution k01/IMG_1.jpg -o why.png       which pixels around an area mattered
+      depixel inspect features k01/IMG_1.jpg -o maps.png         what a layer makes of it
+      depixel inspect filters -o filters.png                     what the first layer looks for
+    """
+
+
+_LOOKED_AT = (
+    click.argument("photo", required=False),
+    click.option(
+        "--test-set", type=options.path(dir_okay=False), help="Look at a sample of this test set, not at a photo."
+    ),
+    click.option(
+        "--number", default=0, show_default=True, help="Which of the photo's areas, or of the test set's samples."
+    ),
+)
+
+
+_DRAWN = (
+    click.option(
+        "-o", "--output", type=options.path(dir_okay=False), required=True, help="The picture to write, a PNG."
+    ),
+    options.model(options.PIPELINE_MODEL),
+    options.force,
+)
+
+
+def _with(*options: Callable) -> Callable:
+    """Decorate a command with options that others have, too."""
+    return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+
+def _looked_at(photo: str | None, test_set: Path | None, number: int, block_size: tuple[int, int]):
+    """The sample that a command is to look at."""
+    from depixel import evaluation, inspection
+    from depixel.pixelation import PixelationSettings
+    from depixel.settings import read_section
+
+    if (photo is None) == (test_set is None):
+        raise DepixelError("name a test photo, CONTRIBUTOR/NAME as in data/split.csv, or a test set: --test-set FILE")
+    if test_set:
+        return inspection.of_test_set(test_set, number, block_size)
+    evaluate = read_section("params.yaml", "evaluate", evaluation.EvaluateSettings)
+    pixelation = read_section("params.yaml", "pixelation", PixelationSettings)
+    return inspection.of_test_photo(photo, number, "data/prepared", "data/split.csv", evaluate, pixelation)
+
+
+def _save(picture, output: Path) -> None:
+    from depixel.files import replacing
+
+    with replacing(output) as beside:
+        picture.save(beside, "PNG")
+    click.echo(f"Picture: {output}")
+
+
+@inspect.command()
+@_with(*_LOOKED_AT, *_DRAWN)
+@click.option("--block", metavar="COLUMN,ROW", help="Only of this block of the area, counted from 0.")
+def attribution(
+    photo: str | None,
+    test_set: Path | None,
+    number: int,
+    output: Path,
+    model: str,
+    force: bool,
+    block: str | None,
+) -> None:
+    """Draw which pixels a restoration came from.
+
+    By integrated gradients: how much each pixel around the area, and each block, had to do with the detail that the
+    model put into the blocks. Red speaks for that detail, blue against it. PHOTO is a test photo of the pipeline,
+    CONTRIBUTOR/NAME as in data/split.csv.
+
+    Needs Captum: pip install captum.
+
+    \b
+    Example:
+      depixel inspect attribution k01/IMG_1.jpg -o why.png --number 2 --block 0,1
+      depixel inspect attribution --test-set test_set.pkl --number 7 -o why.png --model laptop
+    """
+    options.refuse_existing(output, force)
+    from depixel import inspection
+    from depixel.restoration import Restorer
+
+    if block is not None and not re.fullmatch(r"\d+,\d+", block):
+        raise DepixelError(f"--block {block}: must be column and row, such as 0,1")
+    restorer = Restorer.load(model)
+    sample = _looked_at(photo, test_set, number, restorer.configuration.block_size)
+    chosen = tuple(map(int, block.split(","))) if block else None
+    values = inspection.attribution(restorer, sample, chosen)
+    _save(inspection.attribution_picture(restorer, sample, values), output)
+
+
+@inspect.command()
+@_with(*_LOOKED_AT, *_DRAWN)
+@click.option("--layer", help="Its name; by default the first. A wrong one is answered with all names.")
+def features(
+    photo: str | None, test_set: Path | None, number: int, output: Path, model: str, force: bool, layer: str | None
+) -> None:
+    """Draw what a layer makes of a picture.
+
+    One map for each channel, each on its own scale: red above 0, blue below, white 0. PHOTO is a test photo of the
+    pipeline, CONTRIBUTOR/NAME as in data/split.csv.
+
+    \b
+    Example:
+      depixel inspect features k01/IMG_1.jpg -o maps.png --layer stages.3
+    """
+    options.refuse_existing(output, force)
+    from depixel import inspection
+    from depixel.restoration import Restorer
+
+    restorer = Restorer.load(model)
+    sample = _looked_at(photo, test_set, number, restorer.configuration.block_size)
+    maps = inspection.feature_maps(restorer, sample, layer or inspection.layers(restorer.network)[0])
+    _save(inspection.maps_picture(maps), output)
+
+
+@inspect.command()
+@_with(*_DRAWN)
+def filters(output: Path, model: str, force: bool) -> None:
+    """Draw the filters of the first layer.
+
+    Each is a row: what it weighs in each of the planes that the network sees, on its own scale: red above 0, blue
+    below, white 0.
+
+    \b
+    Example:
+      depixel inspect filters -o filters.png --model laptop
+    """
+    options.refuse_existing(output, force)
+    from depixel import inspection
+    from depixel.restoration import Restorer
+
+    network = Restorer.load(model).network
+    _save(inspection.filters_picture(inspection.first_filters(network), network.PLANES), output)

@@ -1,0 +1,310 @@
+"""Commands for pictures: restore them, pixelate them, the page in the browser, the audit, models for elsewhere."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from depixel.command import progress
+from depixel.commands import options
+from depixel.errors import DepixelError
+
+_inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True)
+_out = click.option("-o", "--output", "out", type=options.path(), required=True, help="The folder to write to.")
+
+
+@click.command()
+@_inputs
+@_out
+@click.option(
+    "--area",
+    "areas",
+    type=options.Area(),
+    multiple=True,
+    metavar="X,Y,W,H",
+    help="A pixelated area of every picture: its left, top, width and height in pixels of the picture as you see it. "
+    "Blocks begin at its upper left corner. May be given more than once. Else a file beside each picture says it.",
+)
+@click.option("--auto", is_flag=True, help="Find the areas in each picture; a guess is told, not restored.")
+@click.option("--block", type=click.IntRange(2, 200), help="Side of a block, pixels; else it is found.")
+@options.model()
+@click.option(
+    "--views",
+    type=click.Choice([1, 2, 8]),
+    default=1,
+    show_default=True,
+    help="How many turned views of each area to average; 8 is best and slowest.",
+)
+@click.option(
+    "--trust",
+    type=click.Choice(["exact", "rounded", "linear"]),
+    default="rounded",
+    show_default=True,
+    help="What the value of a block is: the mean of its pixels, truncated as in the challenge, or rounded; or their "
+    "mean in linear light, as in GIMP.",
+)
+@click.option(
+    "--compare", "sheet", type=options.path(dir_okay=False), help="Also draw the areas before and after, as a PNG."
+)
+@options.force
+@options.as_json
+def restore(
+    inputs: tuple[str, ...],
+    out: Path,
+    areas: tuple[tuple[int, ...], ...],
+    auto: bool,
+    block: int | None,
+    model: str,
+    views: int,
+    trust: str,
+    sheet: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Restore the pixelated areas of pictures.
+
+    IN is a picture (PNG, JPEG, WebP, TIFF), a folder of pictures or a pattern. Each is written to the folder OUT under
+    its name, in its format, with its metadata; pixels outside the areas stay as they are, but for what encoding a JPEG
+    anew does to them. Without --area, the areas of photo.png are those in photo.png.areas.json beside it, which
+    `depixel pixelate` writes: {"areas": [[x, y, width, height, block_size], ...]}; with --auto they are found.
+
+    A restoration is a likely picture, not the true one: it is no evidence of who somebody is or of what was written.
+
+    A picture that cannot be restored does not stop the others. Exit code 0 if all were restored, 1 if not.
+
+    \b
+    Example:
+      depixel restore photo.png -o restored --auto
+      depixel restore photo.png -o restored --area 40,60,120,80
+      depixel restore photos "scans/*.jpg" -o restored --area 0,0,64,64 --block 16 --compare before_after.png
+    """
+    from depixel import formats, jobs, pictures
+    from depixel.files import replacing
+
+    if auto and (areas or block):
+        raise DepixelError("--auto finds areas and blocks by itself: leave out --area and --block, or --auto")
+    if sheet:
+        options.refuse_existing(sheet, force)
+    found = jobs.jobs(inputs, out, force)
+    from depixel import fullsize
+
+    restorer, panels, captions = fullsize.Restorer.load(model), [], []
+
+    def work(job: jobs.Job) -> list[fullsize.Area]:
+        if auto:
+            picture = formats.read(job.source)
+            named = jobs.find_areas(job.source, picture)
+        else:
+            given = [(*area, block) for area in areas]
+            named = given or [(*a[:4], block or (a[4:] or (None,))[0]) for a in jobs.read_areas(job.source)]
+            picture = formats.read(job.source)
+        found = fullsize.resolve(picture.pixels, named)
+        restored = restorer.restore(picture.pixels, found, views, trust)
+        formats.write(job.target, picture.showing(restored))
+        for area in found if sheet else ():
+            if len(panels) < _MOST_PANELS:
+                panels.append([pictures.surroundings(pixels, area) for pixels in (picture.pixels, restored)])
+                captions.append(f"{job.source.name} {','.join(map(str, area[:4]))}, blocks of {area.block_size}")
+        return found
+
+    def end() -> None:
+        if sheet:
+            with replacing(sheet) as beside:
+                titles = ["pixelated", "restored"]
+                pictures.contact_sheet(panels, titles, captions, across=1, scale=1).save(beside, format="PNG")
+
+    _tell(jobs.each(work, progress(found, unit=" pictures")), as_json, end)
+
+
+_MOST_PANELS = 100
+
+
+def _tell(outcomes, as_json: bool, end: Callable[[], None] = lambda: None) -> None:
+    """Print what became of pictures, `end` it, and exit with 1 if one failed."""
+    done = []
+    for outcome in outcomes:
+        done.append(outcome)
+        if outcome.problem:
+            click.echo(f"Error: {outcome.problem}", err=True)
+        elif not as_json:
+            listed = "; ".join(f"{','.join(map(str, a[:4]))} in blocks of {a[4]}" for a in outcome.made)
+            click.echo(f"{outcome.job.target}: {listed}")
+    end()
+    if as_json:
+        made = [
+            {"picture": str(o.job.source), "output": str(o.job.target), "areas": [list(area) for area in o.made]}
+            for o in done
+            if not o.problem
+        ]
+        failed = [{"picture": str(o.job.source), "problem": o.problem} for o in done if o.problem]
+        click.echo(json.dumps({"pictures": made, "failed": failed}))
+    if any(outcome.problem for outcome in done):
+        raise SystemExit(1)
+
+
+@click.command()
+@_inputs
+@_out
+@click.option(
+    "--area",
+    "areas",
+    type=options.Area(),
+    multiple=True,
+    required=True,
+    metavar="X,Y,W,H",
+    help="What to pixelate: left, top, width and height in pixels of the picture as you see it. May be given more than "
+    "once.",
+)
+@click.option("--block", type=click.IntRange(2, 200), required=True, help="Side of a block, pixels.")
+@options.force
+@options.as_json
+def pixelate(
+    inputs: tuple[str, ...], out: Path, areas: tuple[tuple[int, ...], ...], block: int, force: bool, as_json: bool
+) -> None:
+    """Pixelate areas of pictures, to try out what comes back.
+
+    IN is a picture (PNG, JPEG, WebP, TIFF), a folder of pictures or a pattern. Each is written to the folder OUT under
+    its name, and beside it a file with the areas, which `depixel restore` reads. Each block becomes the rounded mean of
+    its pixels.
+
+    \b
+    Example:
+      depixel pixelate photo.png -o pixelated --area 40,60,120,80 --block 8
+      depixel restore pixelated/photo.png -o restored
+    """
+    from depixel import formats, jobs
+    from depixel.fullsize import pixelate
+
+    named = [(*area, block) for area in areas]
+
+    def work(job: jobs.Job) -> list[tuple[int, ...]]:
+        if (beside := jobs.areas_beside(job.target)).exists() and not force:
+            raise DepixelError(f"{beside} exists already. Choose another folder, or overwrite it: --force")
+        picture = formats.read(job.source)
+        formats.write(job.target, picture.showing(pixelate(picture.pixels, named)))
+        jobs.write_areas(job.target, named)
+        return named
+
+    _tell(jobs.each(work, progress(jobs.jobs(inputs, out, force), unit=" pictures")), as_json)
+
+
+@click.command()
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on. Others than this machine can reach it only if you name another.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
+@options.model()
+@click.option("--no-browser", is_flag=True, help="Do not open the page in the browser.")
+def serve(host: str, port: int, model: str, no_browser: bool) -> None:
+    """Restore pictures in the browser.
+
+    Opens a page on this machine: choose a picture, draw the pixelated areas or let them be found, restore, compare, see
+    where the model is unsure, download; and the runs of the project in the current folder. Nothing is loaded from the
+    internet, nothing that is sent is kept, and other machines cannot reach it unless --host says so. Ctrl-C ends it.
+
+    The page speaks to an HTTP API that anything else may use, too; /openapi.json describes it.
+
+    Needs FastAPI and uvicorn: pip install fastapi uvicorn
+
+    \b
+    Example:
+      depixel serve
+      curl --data-binary @photo.png "http://127.0.0.1:8000/api/restore?area=40,60,120,80" -o restored.png
+    """
+    try:
+        from depixel import server
+    except ModuleNotFoundError as error:
+        if error.name not in ("fastapi", "uvicorn", "starlette", "anyio"):
+            raise
+        raise DepixelError("the page needs FastAPI and uvicorn: pip install fastapi uvicorn") from error
+    import webbrowser
+
+    from depixel.fullsize import Restorer
+
+    with server.listen(host, port) as listening:
+        restorer, address = Restorer.load(model), server.address(listening, host)
+        click.echo(f"{address}    Ctrl-C ends it.")
+        if not no_browser:
+            webbrowser.open(address)
+        try:
+            server.make_server(restorer, host).run(sockets=[listening])
+        except KeyboardInterrupt:
+            click.echo("\nEnded.")
+
+
+@click.command()
+@click.argument("photo", type=options.path(dir_okay=False))
+@click.option("--area", type=options.Area(), required=True, metavar="X,Y,W,H", help="What is to be hidden, pixels.")
+@click.option("--block", type=click.IntRange(2, 200), required=True, help="Side of a block, pixels.")
+@options.model()
+@options.as_json
+def audit(photo: Path, area: tuple[int, ...], block: int, model: str, as_json: bool) -> None:
+    """How much would a pixelation hide?
+
+    For who pixelates to protect. Pixelates an area of PHOTO, which must be the original, in blocks of this size and of
+    larger ones, restores it, and says how much of the hidden detail comes back (its share of the squared error), and as
+    blocks of which size the restored area could be seen. As a rule of thumb blocks are large enough if then at most 4
+    are left along the shorter side of the area, half of what has sufficed to recognize faces.
+
+    That is what a general model restores. Who knows what may be there, a number plate, a word in a known font, one of
+    these faces, can try all and compare: against that no block size helps. A plain bar hides; a pixelation does not.
+
+    \b
+    Example:
+      depixel audit photo.jpg --area 40,60,120,80 --block 12
+    """
+    from depixel import formats, fullsize
+    from depixel.audit import audit as audited
+
+    pixels = formats.read(photo).seen()
+    found = audited(fullsize.Restorer.load(model), pixels, area, block)
+    enough = next((size.block_size for size in found if size.enough), None)
+    if as_json:
+        click.echo(json.dumps({"sizes": [size._asdict() for size in found], "enough": enough}))
+        return
+    click.echo("blocks   hidden, gray levels   left after restoration   comes back   seen as blocks of")
+    for size in found:
+        click.echo(
+            f"{size.block_size:6}   {size.hidden:19.1f}   {size.left:22.1f}   {size.returned:10.0%}   {size.seen_as:17}"
+        )
+    click.echo(
+        f"Blocks of {enough} pixels would be large enough against a model like this one."
+        if enough
+        else "None of these is large enough, even against a model like this one."
+    )
+    click.echo("Who can compare candidates needs no model: a plain bar is safer than any blocks.")
+
+
+@click.command()
+@click.argument("model", metavar="NAME|PATH")
+@click.option("-o", "--output", "out", type=options.path(dir_okay=False), required=True, help="The file, NAME.onnx.")
+@click.option("--int8", is_flag=True, help="Quantize it to 8 bits: smaller, faster, a little worse.")
+@options.force
+def export_model(model: str, out: Path, int8: bool, force: bool) -> None:
+    """Write a model as an ONNX file.
+
+    One file with all that is needed to run it, in any program that reads ONNX: depixel/exported.py says what goes in
+    and comes out. `depixel restore --model FILE.onnx` restores with it, and starts without PyTorch. Before it is kept,
+    its predictions are compared with those of the model on generated photos. Needs onnx, onnxscript and onnxruntime.
+
+    \b
+    Example:
+      depixel export-model laptop -o laptop.onnx
+      depixel export-model models/depixel.safetensors -o small.onnx --int8
+      depixel restore photo.png -o restored --model small.onnx --area 40,60,120,80
+    """
+    if out.suffix.lower() != ".onnx":
+        raise DepixelError(f"{out}: the name of the file ends in .onnx")
+    options.refuse_existing(out, force)
+    from depixel.exporting import export
+    from depixel.restoration import Restorer
+
+    check = export(Restorer.load(model, "cpu"), out, int8)
+    click.echo(
+        f"{out}: {out.stat().st_size / 1e6:.1f} MB. On generated photos its RMSE is {check.rmse:.3f}, that of the "
+        f"model {check.rmse_torch:.3f}; no pixel differs by more than {check.largest:.2g} gray levels"
+    )
