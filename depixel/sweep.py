@@ -116,6 +116,7 @@ class Plan:
 
     Attributes:
         grid: the settings of each experiment; None if it is a search. space: that of a search.
+        epochs: of the shortest experiment.
 
     Raises:
         DepixelError: a setting is wrong, in any of the experiments; or there are intervals and no `trials`.
@@ -143,8 +144,11 @@ class Plan:
         self.varied = varied
         if not varied:
             raise DepixelError("nothing varies: give several values, such as -S train.width=16,32")
-        for settings in itertools.chain(*products):
+        complete = [
             parameters.with_values(self.params, _values(settings), f"params.yaml with {' '.join(settings)}")
+            for settings in itertools.chain(*products)
+        ]
+        self.epochs = min(content["train"]["epochs"] for content in complete)
 
     def called(self, settings: Sequence[str]) -> str:
         """The name of an experiment: what varies, and how: week-width=16-dropout=0.1."""
@@ -271,7 +275,7 @@ def _study(plan: Plan, folder: Path, commit: str, prune: bool) -> tuple["optuna.
             with replacing(journal) as beside:
                 beside.write_bytes(content[: content.rfind(b"\n") + 1])
         journal.with_name("study.log.lock").unlink(missing_ok=True)
-    warmup = math.ceil(WARMUP * plan.params["train"]["epochs"])
+    warmup = math.ceil(WARMUP * plan.epochs)
     pruner = optuna.pruners.MedianPruner(FIRST, warmup) if prune else optuna.pruners.NopPruner()
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
     study = optuna.create_study(storage=storage, study_name=plan.name, pruner=pruner, load_if_exists=True)
@@ -322,9 +326,15 @@ class _Sweep:
 
     def _todo(self) -> Iterator[tuple["optuna.Trial", tuple[str, ...]]]:
         if self.plan.grid is not None:
-            told = self._told()
+            told, begun = self._told(), self._begun()
             for settings in self.plan.grid:
-                if self.plan.called(settings) not in told:
+                name = self.plan.called(settings)
+                if set(settings) != set(begun.get(name, settings)):
+                    raise DepixelError(
+                        f"{name}: ran with {' '.join(begun[name])}, and is now asked for with {' '.join(settings)}. "
+                        f"Choose another name; or delete {self.folder.as_posix()}, which leaves its experiments"
+                    )
+                if name not in told:
                     yield self.study.ask(), settings
             return
         from optuna.distributions import CategoricalDistribution
@@ -341,18 +351,26 @@ class _Sweep:
         trials = self.study.get_trials(states=[self.states.COMPLETE, self.states.PRUNED])
         return {trial.user_attrs["name"]: trial for trial in trials}
 
-    def _count(self) -> int:
-        return len(self.study.get_trials(states=[self.states.COMPLETE, self.states.PRUNED])) + len(self._errors())
+    def _begun(self) -> dict[str, list[str]]:
+        """The settings of the experiments that did not fail."""
+        begun = (trial.user_attrs for trial in self.study.trials)
+        return {of["name"]: of["settings"] for of in begun if "settings" in of and "error" not in of}
 
-    def _errors(self) -> dict[str, str]:
-        failed = self.study.get_trials(states=[self.states.FAIL])
-        return {t.user_attrs["name"]: t.user_attrs["error"] for t in failed if "error" in t.user_attrs}
+    def _count(self) -> int:
+        done = self.study.get_trials(states=[self.states.COMPLETE, self.states.PRUNED])
+        return len(done) + len(self._failures())
+
+    def _failures(self) -> list[tuple[str, str]]:
+        """Name of the experiment and error of each attempt that failed."""
+        failed = [trial.user_attrs for trial in self.study.get_trials(states=[self.states.FAIL])]
+        return [(of["name"], of["error"]) for of in failed if "error" in of]
 
     # -- one experiment ----------------------------------------------------------------------------------------------
 
     def _start(self, trial: "optuna.Trial", settings: tuple[str, ...]) -> None:
         name = self.plan.called(settings)
         trial.set_user_attr("name", name)
+        trial.set_user_attr("settings", settings)
         if known := self._told().get(name):  # drawn again
             pruned = known.state == self.states.PRUNED
             self.study.tell(trial, None if pruned else known.value, state=known.state)
@@ -443,7 +461,7 @@ class _Sweep:
             elif trial.intermediate_values:
                 epoch, rmse = max(trial.intermediate_values.items())
                 others[name] = f"pruned after epoch {epoch}, validation RMSE {rmse:.3f}"
-        failed = {name: f"failed: {error}" for name, error in self._errors().items() if name not in told}
+        failed = {name: f"failed: {error}" for name, error in self._failures() if name not in told}
         return Outcome(pd.DataFrame(rows), others | failed, bool(failed))
 
 

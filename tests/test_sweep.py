@@ -169,6 +169,8 @@ def test_stopped_and_killed_it_goes_on_and_leaves_experiments(folder, monkeypatc
     again = run(*SWEEP, cwd=folder, code=1)  # only what had failed
     assert again.stdout == done.stdout and notes(folder) == trained
     assert again.stderr.splitlines() == ["list-width=13: goes on", "list-width=13: failed: training diverged"]
+    told = run(*SWEEP, "-S", "train.epochs=5", cwd=folder, code=1).stderr
+    assert "list-width=39: ran with train.width=39, and is now asked for with train.epochs=5" in told
     with (folder / "params.yaml").open("a", encoding="utf-8") as file:
         file.write("# edited\n")
     assert "params.yaml: changed since the last commit" in run(*SWEEP, cwd=folder, code=1).stderr
@@ -215,6 +217,23 @@ def test_a_search_can_be_prolonged_and_its_experiments_recorded(folder, monkeypa
     assert experiments.TABLE.read_bytes() == before
 
 
+def test_a_search_ends_where_all_fail(folder):
+    command = (
+        sys.executable,
+        "-m",
+        "depixel.cli",
+        "sweep",
+        "bad",
+        "-S",
+        "train.width=13",
+        "-S",
+        "train.dropout=0.1,0.2",
+    )
+    for _ in range(2):
+        told = run(*command, "--trials", "3", cwd=folder, code=1).stdout
+        assert "failed: training diverged" in told
+
+
 @pytest.fixture
 def inside(original, monkeypatch) -> None:
     monkeypatch.chdir(original)
@@ -247,6 +266,8 @@ def test_a_grid_is_all_combinations_and_names_tell_what_varies(inside):
         "list-seed=1-dropout=0.5",
         "list-seed=2-dropout=0.5",
     ]
+    assert plan.epochs == 4
+    assert Plan("grid", ["train.epochs=10,20"]).epochs == 10
     plan = Plan("search", ["train.learning_rate=interval(1e-5,1e-2)"], trials=3)
     assert plan.settings({"train.learning_rate": 0.000123456}) == ("train.learning_rate=0.000123",)
 
