@@ -1,6 +1,12 @@
 """Image depixelation as a reproducible pipeline."""
 
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from depixel.fullsize import Restorer
+
+__all__ = ["Restorer"]
 
 IMPORTED = time.time_ns()
 """When the first module was about to be read: sources that are younger may not be those that run."""

@@ -52,8 +52,8 @@ def audit(restorer: Restorer, photo: np.ndarray, area: Sequence[int], block_size
     """
     x, y, width, height = area
     most = min(max(width, height) // 2, MOST_BLOCK)
-    sizes = sorted({round(block_size * factor) for factor in FACTORS if round(block_size * factor) <= most})
-    if not sizes:
+    sizes = sorted({round(block_size * factor) for factor in FACTORS if round(block_size * factor) < most} | {most})
+    if block_size > most:
         raise DepixelError(f"an area of {width} x {height} pixels does not have two blocks of {block_size}")
     here = np.s_[y : y + height, x : x + width]
     errors = {}  # of every size, if nobody restores

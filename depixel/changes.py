@@ -1,5 +1,6 @@
 """What differs between two states of the photos: added, removed, replaced."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ class Change(NamedTuple):
 
     Attributes:
         kind: of `KINDS`. valid_before, valid_after: whether it is a valid photo; False where it is not there.
-        side: where the split has it: train, validation, test.
+        side: where the split has it: train, validation, test; "" if it is not valid.
     """
 
     kind: str
@@ -59,30 +60,30 @@ def _path(verdict: Verdict) -> str:
 def _change(kind: str, old: Verdict | None, new: Verdict | None, settings: SplitSettings) -> Change:
     verdict = new or old
     where = side(verdict.contributor if settings.by == "contributor" else _path(verdict), settings)
-    return Change(
-        kind, verdict.contributor, verdict.name, bool(old and not old.code), bool(new and not new.code), where
-    )
+    valid = bool(old and not old.code), bool(new and not new.code)
+    return Change(kind, verdict.contributor, verdict.name, *valid, where if any(valid) else "")
 
 
 def by_contributor(found: Sequence[Change], before: Sequence[Verdict], after: Sequence[Verdict]) -> pd.DataFrame:
     """A row for each contributor with changes.
 
-    Columns: contributor; side; is: added, removed (all files) or changed; how many files are of each kind; how many of
-    these files are valid before and after.
+    Columns: contributor; side; is: added, removed (all files), replaced (no file is the same) or changed; how many
+    files are of each kind; how many of these files are valid before and after.
 
     Args:
         before, after: as those of `changes`.
     """
-    known = [{verdict.contributor for verdict in verdicts} for verdicts in (before, after)]
+    known = [Counter(verdict.contributor for verdict in verdicts) for verdicts in (before, after)]
     table = pd.DataFrame(found, columns=Change._fields)
     rows = []
     for contributor, changed in table.groupby("contributor", sort=False):
-        there = [contributor in names for names in known]
+        there = tuple(contributor in files for files in known)
+        kept = known[0][contributor] - int((changed["kind"] != "added").sum())
         rows.append(
             {
                 "contributor": contributor or ".",
-                "is": {(False, True): "added", (True, False): "removed"}.get(tuple(there), "changed"),
-                "side": "/".join(changed["side"].unique()),  # several where each photo is split by itself
+                "is": {(False, True): "added", (True, False): "removed"}.get(there, "changed" if kept else "replaced"),
+                "side": "/".join(filter(None, changed["side"].unique())),  # several where each photo is split by itself
                 **{kind: int((changed["kind"] == kind).sum()) for kind in KINDS},
                 **{key: int(changed[key].sum()) for key in ("valid_before", "valid_after")},
             }
@@ -90,14 +91,18 @@ def by_contributor(found: Sequence[Change], before: Sequence[Verdict], after: Se
     return pd.DataFrame(rows)
 
 
-def sheet(found: Sequence[Change], before: Iterable[Entry], after: Iterable[Entry], most: int = 60) -> Image.Image:
-    """A picture of the changed photos, before and after, side by side; of many, `most` evenly chosen ones.
+SHOWN = 60
+"""Photos on a `sheet`."""
+
+
+def sheet(found: Sequence[Change], before: Iterable[Entry], after: Iterable[Entry]) -> Image.Image:
+    """A picture of the changed photos, before and after, side by side; of many, `SHOWN` evenly chosen ones.
 
     Args:
         before, after: the files of the two states.
     """
     seen = [change for change in found if change.valid_before or change.valid_after]
-    chosen = [seen[int(i)] for i in np.unique(np.linspace(0, len(seen) - 1, most).round()) if seen]
+    chosen = [seen[int(i)] for i in np.unique(np.linspace(0, len(seen) - 1, SHOWN).round()) if seen]
     panels = []
     for entries, valid in ((before, "valid_before"), (after, "valid_after")):
         paths = {path_of(change.contributor, change.name) for change in chosen if getattr(change, valid)}

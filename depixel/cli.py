@@ -32,6 +32,7 @@ def main() -> None:
       depixel report                                 what the last run reached, as a page for people
       depixel preset debug                           settings for a first try, a notebook or a GPU
       depixel sweep width -S train.width=16,32,48    an experiment for each of many settings
+      depixel experiments                            all experiments here, the best first
       depixel record width-width=32                  keep its scores in a tracked table
       depixel snapshots                              which named states of the photos there are
       depixel snapshot use v1                        make one of them the photos here; or publish a new one
@@ -52,7 +53,7 @@ for command in (
     *(photos.sample, photos.datasets, photos.fetch, photos.analyze, photos.suggest),
     *(photos.snapshots, photos.snapshot, photos.diff),
     *(experiments.compare, experiments.seeds, experiments.preset, experiments.sweep, experiments.record),
-    *(experiments.report, inspection.inspect, project.doctor, project.mend),
+    *(experiments.list_experiments, experiments.report, inspection.inspect, project.doctor, project.mend),
 ):
     main.add_command(command)
 

@@ -1,12 +1,13 @@
-"""Is one model better than another, or was it luck with the test photos? From the tables that evaluations write."""
+"""Is one model better than others, or was it luck with the test photos? From the tables that evaluations write."""
 
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+import numpy as np
 import pandas as pd
 
 from depixel.errors import DepixelError
-from depixel.evaluation import PHOTO, RATIOS, SAMPLE, SAMPLE_COLUMNS, intervals
+from depixel.evaluation import LEVEL, PHOTO, RATIOS, RESAMPLES, SAMPLE, SAMPLE_COLUMNS, intervals
 
 TABLE = "metrics/samples.csv"
 WORKSPACE = "workspace"
@@ -102,15 +103,77 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
     Raises:
         DepixelError: fewer than two photos have samples in common; says what differs.
     """
+    models = common({"A": a, "B": b})
+    both = models["A"]
+    return Comparison(intervals(models, difference=("B", "A")), len(both), len(both.drop_duplicates(PHOTO)))
+
+
+def common(models: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Each `sample_table` without the samples that not all have, in the same order.
+
+    Raises:
+        DepixelError: fewer than two photos have samples in common; says what differs.
+    """
     keys = [*SAMPLE, "identity_squared_error", "copy"]
     # a photo can have the same area twice
-    a, b = (table.assign(copy=table.groupby(keys[:-1]).cumcount()) for table in (a, b))
-    both = a.merge(b, on=keys, suffixes=("", "_b"))
-    photos = len(both.drop_duplicates(PHOTO))
-    if photos < 2:
-        raise DepixelError(f"two photos with the same samples are needed, A and B have {photos}: {_reason(a, b)}")
-    models = {"A": both, "B": both.assign(squared_error=both["squared_error_b"])}
-    return Comparison(intervals(models, difference=("B", "A")), len(both), photos)
+    tables = {name: of.assign(copy=of.groupby(keys[:-1]).cumcount()) for name, of in models.items()}
+    (first, all_of_them), *others = tables.items()
+    all_of_them = all_of_them[[*SAMPLE_COLUMNS, "copy"]]
+    for number, (name, table) in enumerate(others):
+        errors = table[[*keys, "squared_error"]].rename(columns={"squared_error": f"squared_error_{number}"})
+        before, all_of_them = all_of_them, all_of_them.merge(errors, on=keys)
+        if (photos := len(all_of_them.drop_duplicates(PHOTO))) < 2:
+            raise DepixelError(
+                f"two photos with the same samples are needed, {first} and {name} have {photos}: "
+                f"{_reason(before, table)}"
+            )
+    errors = {first: "squared_error"} | {name: f"squared_error_{i}" for i, (name, _) in enumerate(others)}
+    return {
+        name: all_of_them.assign(squared_error=all_of_them[column])[SAMPLE_COLUMNS] for name, column in errors.items()
+    }
+
+
+def compare_many(models: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Compare many models with the first one, so that all statements hold together.
+
+    Of many variants that are alike one looks best by luck. The intervals of the differences are simultaneous: with 95 %
+    confidence over the choice of test photos all of them hold the true difference (bootstrap of whole photos; their
+    width is the 95 % quantile of the largest of the differences' studentized deviations, by ratio).
+
+    Args:
+        models: a `sample_table` for each model's name; those of `common` samples.
+
+    Returns:
+        A row a model: model, and for each ratio R of `RATIOS`: R, and of the difference to the first, R_difference,
+        R_low, R_high; NaN for the first.
+    """
+    samples = next(iter(models.values()))
+    photos = samples.groupby(PHOTO, sort=False).ngroup().to_numpy()
+    pixels = (samples["width"] * samples["height"]).to_numpy()
+    errors = np.array([*(of["squared_error"] for of in models.values()), samples["identity_squared_error"]], float)
+    totals = {
+        "ratio_pooled": np.array([np.bincount(photos, of) for of in errors]).T,  # (photos, M + 1)
+        "ratio_mean": np.array([np.bincount(photos, np.sqrt(of / pixels)) for of in errors]).T,
+    }
+    random, count = np.random.default_rng(0), photos.max() + 1
+    drawn = [random.multinomial(count, np.full(count, 1 / count), size=100) for _ in range(RESAMPLES // 100)]
+    table = pd.DataFrame({"model": list(models)})
+    for ratio in RATIOS:
+
+        def differences(sums: np.ndarray, ratio: str = ratio) -> tuple[np.ndarray, np.ndarray]:
+            ratios = sums[..., :-1] / sums[..., -1:]
+            ratios = np.sqrt(ratios) if ratio == "ratio_pooled" else ratios
+            return ratios, ratios - ratios[..., :1]
+
+        found, difference = differences(totals[ratio].sum(axis=0))
+        spread = differences(np.concatenate([weights @ totals[ratio] for weights in drawn]))[1][:, 1:]
+        deviation = spread.std(axis=0)
+        largest = (np.abs(spread - difference[1:]) / np.maximum(deviation, 1e-12)).max(axis=1)
+        wide = np.quantile(largest, LEVEL) * deviation
+        table[ratio], table[f"{ratio}_difference"] = found, [np.nan, *difference[1:]]
+        table[f"{ratio}_low"] = [np.nan, *(difference[1:] - wide)]
+        table[f"{ratio}_high"] = [np.nan, *(difference[1:] + wide)]
+    return table
 
 
 def _reason(a: pd.DataFrame, b: pd.DataFrame) -> str:

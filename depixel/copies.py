@@ -40,6 +40,9 @@ BAND = (1.0, 4.0)  # Gaussian sigmas in pixels of a 64 px image: between noise o
 LEAST = 0.88
 """Correlation from which two pictures are the same."""
 
+SHOWN = 48
+"""Pairs on the sheet, the least similar ones: if those are copies, so are the others."""
+
 _GRID = 32
 _SCALES = (1.0, 0.975, 0.95, 0.925, 0.9)
 

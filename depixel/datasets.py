@@ -163,15 +163,14 @@ def fetch(dataset: Dataset, raw: Path, progress: Callable) -> Path:
         except (requests.RequestException, HTTPError) as error:
             if attempt + 1 == ATTEMPTS or not isinstance(error, _BROKEN):
                 there = part.stat().st_size if part.exists() else 0
-                raise DepixelError(
-                    f"{dataset.url}: {_reason(error)}. {there / 1e6:.1f} MB are here; the same command goes on there"
-                ) from error
+                kept = f". {there / 1e6:.1f} MB are here; the same command goes on there" if there else ""
+                raise DepixelError(f"{dataset.url}: {_reason(error)}{kept}") from error
     part.with_suffix(".json").unlink(missing_ok=True)
     if wrong := _wrong(part, dataset):
         part.unlink()
         raise DepixelError(
-            f"{dataset.url}: what arrived is not what was meant ({wrong}), and was thrown away. Try once more; if it "
-            f"is wrong again, the file was changed by its publisher: see {dataset.source}"
+            f"{dataset.url}: what arrived is not what was meant ({wrong}), and was thrown away. Is the hash that you "
+            f"named right? If so, try once more; wrong again, its publisher has changed the file: see {dataset.source}"
         )
     with replacing(path) as beside:  # it may be on another file system
         shutil.move(part, beside)

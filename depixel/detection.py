@@ -28,6 +28,7 @@ EXACT = 0.05
 
 _WINDOW = 17  # pixels; over which the contrast of the surroundings is taken
 _WINDOWS = (_WINDOW, 129)  # for blocks of up to twice as many pixels
+_WRONG = 0.05  # share of an outer row or column of an area that may not be constant within blocks
 _LINE = 6.0  # mean step between blocks / mean step around
 _CORNER = 3.0  # by how much a grid that begins at the area's corner is likelier than any other, in each direction
 _STRIPS = (4, 8, 16, 32)  # heights of the strips in which areas are first looked for, pixels
@@ -128,7 +129,8 @@ def find(image: np.ndarray) -> list[Found]:
     table = quantization(gray)
     found = _exact(gray, table is not None)
     if table is not None:
-        later = [_is_later(gray, table, box) for _, box, _ in found]  # pixelated after it was a JPEG
+        # pixelated after it was a JPEG, or in blocks that JPEG, too, keeps constant
+        later = [_is_later(gray, table, box) or _is_aligned(box) for _, box, _ in found]
         before = [box for (_, box, _), after in zip(found, later, strict=True) if not after]
         found = [one for one, after in zip(found, later, strict=True) if after]
         if not any(certain for _, _, certain in found):
@@ -474,7 +476,7 @@ def _exact(gray: np.ndarray, was_jpeg: bool) -> list[tuple[float, _Box, bool]]:
 
         def decided(score: float, grown: _Box, steps: _Steps = steps) -> bool:
             score, box = _regridded(gray, steps, score, grown)
-            box = _peeled(gray, steps, box).plain()
+            box = _peeled(gray, steps, _trimmed(gray, box)).plain()
             verdict = _verdict(score, box, _traits(steps, box), _differ(gray, box, 1, was_jpeg))
             if verdict is not None:
                 found.append((score, box, verdict))
@@ -511,6 +513,33 @@ def _regridded(gray: np.ndarray, steps: _Steps, score: float, box: _Box) -> tupl
         score = new
         box = _Box(across.start, down.start, across.stop, down.stop, size, across.offset, down.offset)
     return score, box
+
+
+def _trimmed(gray: np.ndarray, box: _Box) -> _Box:
+    """Less the outer rows and columns that are not constant within blocks: smooth parts of the photo."""
+    area = gray[box.y0 : box.y1, box.x0 : box.x1]
+    x, y = box.lines()
+    across, down = np.diff(area, axis=1, prepend=area[:, :1]) != 0, np.diff(area, axis=0, prepend=area[:1]) != 0
+    across[:, x - box.x0] = down[y - box.y0] = False
+    wrong = across | down
+    top, bottom, left, right = 0, area.shape[0], 0, area.shape[1]
+    while min(bottom - top, right - left) > LEAST_BLOCK:
+        part = wrong[top:bottom, left:right]
+        # a step is noted at its second pixel: the first row or column is wrong where the next one differs from it
+        shares = [part[1].mean(), part[-1].mean(), part[:, 1].mean(), part[:, -1].mean()]
+        worst = int(np.argmax(shares))
+        if shares[worst] <= _WRONG:
+            break
+        top, bottom, left, right = top + (worst == 0), bottom - (worst == 1), left + (worst == 2), right - (worst == 3)
+    return _Box(
+        box.x0 + left,
+        box.y0 + top,
+        box.x0 + right,
+        box.y0 + bottom,
+        box.size,
+        (box.px + left) % box.size,
+        (box.py + top) % box.size,
+    )
 
 
 def _peeled(gray: np.ndarray, steps: _Steps, box: _Box) -> _Box:
@@ -557,7 +586,7 @@ def _differ(gray: np.ndarray, box: _Box, least: float, was_jpeg: bool) -> bool:
     wide, high = np.diff(np.append(x, area.shape[1])), np.diff(np.append(y, area.shape[0]))
     means = np.add.reduceat(np.add.reduceat(area, y, axis=0, dtype=np.float64), x, axis=1) / (high[:, None] * wide)
     jumps = [np.abs(np.diff(means, axis=axis)).ravel() for axis in (0, 1)]
-    if was_jpeg and not any(n % _BLOCK for n in (box.x0 - box.px, box.y0 - box.py, box.size)):
+    if was_jpeg and _is_aligned(box):
         least = max(least, 2 * _BLOCKY)
     return all((of >= least).mean() >= 1 / 3 for of in jumps if of.size)
 
@@ -696,6 +725,11 @@ _CHANGES = [
     lambda b: [b._replace(size=size, px=b.px % size, py=b.py % size) for size in _parts(b.size)],
     lambda b: [b._replace(size=size, px=0, py=0) for size in {b.x1 - b.x0 - 1, b.y1 - b.y0 - 1} if size > 1],
 ]  # fmt: skip
+
+
+def _is_aligned(box: _Box) -> bool:
+    """Whether blocks consist of whole ones of JPEG."""
+    return not any(n % _BLOCK for n in (box.x0 - box.px, box.y0 - box.py, box.size))
 
 
 def _is_later(gray: np.ndarray, table: np.ndarray, box: _Box) -> bool:

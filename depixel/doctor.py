@@ -31,7 +31,7 @@ def examine() -> Iterator[Finding]:
         except ImportError as error:
             found, mend = f"cannot be looked at: {error}", "pip install -r requirements.lock"
         except Exception as error:  # the doctor is called when anything may be wrong
-            found, mend = " ".join(str(error).split()) or type(error).__name__, "as it says"
+            found, mend = " ".join(str(error).split()) or type(error).__name__, "what it says"
         yield Finding(subject, found, mend)
 
 
@@ -48,9 +48,9 @@ def _project() -> tuple[str, str]:
 
     for path in (Path("dvc.lock"), snapshots.POINTER, Path("params.yaml"), Path("dvc.yaml"), snapshots.TABLE):
         if path.is_file() and b"<<<<<<<" in path.read_bytes():
-            return f"{path.as_posix()} has both sides of a conflict", "docs/photos.md, section on conflicts"
+            return f"{path.as_posix()} has both sides of a conflict", "what docs/photos.md says of conflicts"
     if not Path(".dvc").is_dir():
-        return f"{Path.cwd()} is no DVC project", "run from the project's folder"
+        return f"{Path.cwd()} is no DVC project", "cd to the project's folder"
     from depixel.mend import broken
 
     if found := broken(Path()):
@@ -64,11 +64,12 @@ def _photos() -> tuple[str, str]:
     named = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
     md5 = snapshots.current()
     name = f"snapshot {named[md5]}" if md5 in named else f"{md5}, which has no name"
-    if not snapshots.RAW.is_dir():
-        return f"{snapshots.RAW.as_posix()} is not here", f"dvc pull {snapshots.POINTER.as_posix()}"
-    status = _json("data", "status", "--json", snapshots.RAW.as_posix())
-    if status.get("uncommitted"):
-        return f"not those of {name}: changed", "depixel diff HEAD; then depixel snapshot publish NAME, or use NAME"
+    pulled = (snapshots.RAW, Path("data/test_set"), Path("models/pretrained"))
+    missing = [path.with_name(f"{path.name}.dvc") for path in pulled if not path.is_dir()]
+    if missing := [path.as_posix() for path in missing if path.is_file()]:
+        return f"{len(missing)} folders are not here", f"dvc pull {' '.join(missing)}"
+    if not snapshots.is_unchanged():
+        return f"not those of {name}: changed", "depixel diff HEAD; depixel snapshot publish NAME, or use NAME"
     return name, ""
 
 
@@ -82,38 +83,58 @@ def _remote() -> tuple[str, str]:
             remote = repo.cloud.get_remote()
             place = remote.fs.unstrip_protocol(remote.path)
             store = repo.cloud.get_remote_odb()
-            there = store.exists(snapshots.current())
+            folder = snapshots.current()
+            there = _stands(store, folder)
+            photos = [info.value for info in _tree(repo, folder)] if there else []
+            lacking = set(photos) - set(store.oids_exist(photos)) if photos else set()
     except Exception as error:  # each kind of remote raises its own
-        return f"cannot be reached: {' '.join(str(error).split())}", "dvc remote list; dvc remote modify --help"
-    if not there:
-        return f"{place} does not have the photos of data/raw.dvc", "dvc push"
+        return f"cannot be reached: {' '.join(str(error).split()) or type(error).__name__}", "dvc remote list"
+    if not there or lacking:
+        return f"{place} does not have {f'{len(lacking)} of ' if lacking else ''}the photos of data/raw.dvc", "dvc push"
     size = ""
     if embedded := snapshots.embedded_store():
+        if damaged := [path for path in embedded.rglob("*") if path.is_file() and snapshots.is_damaged(path)]:
+            return f"{len(damaged)} damaged objects, such as {damaged[0]}", f"git checkout {embedded}"
         size = f", {_bytes(embedded) / 1e6:.1f} of at most {snapshots.EMBEDDED_LIMIT / 1e6:.0f} MB"
     return f"{place}{size}", ""
 
 
-def _cache() -> tuple[str, str]:
+def _stands(store, oid: str) -> bool:
+    """Whether an object is in a store; raises where it cannot be asked."""
+    try:
+        store.fs.info(store.oid_to_path(oid))
+    except FileNotFoundError:
+        return False
+    return True
 
+
+def _tree(repo, folder: str) -> list:
+    """The hashes of a folder's files, if the cache knows the folder."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    cache = repo.cache.local
+    if not Path(cache.oid_to_path(folder)).is_file():
+        return []
+    return [info for _, _, info in Tree.load(cache, HashInfo("md5", folder), hash_name="md5")]
+
+
+def _cache() -> tuple[str, str]:
     from dvc.repo import Repo
+
+    from depixel import snapshots
 
     with Repo() as repo:
         kinds = repo.cache.local.cache_types
         place = Path(repo.cache.local.path)
     if not place.is_dir():
         return "empty", ""
-    damaged = [path for path in place.rglob("*") if path.is_file() and _is_damaged(path)]
+    damaged = [str(path) for path in place.rglob("*") if path.is_file() and snapshots.is_damaged(path)]
     if damaged:
-        return f"{len(damaged)} damaged objects: {', '.join(map(str, damaged))}", "delete them, then dvc pull"
+        mend = f"rm -f {' '.join(damaged)}; dvc fetch; dvc checkout --relink --force"
+        return f"{len(damaged)} damaged objects, and what is linked to them", mend
     link = _link_of_photos()
     return f"{_bytes(place) / 1e6:.1f} MB, allowed links {', '.join(kinds)}; photos are {link}", ""
-
-
-def _is_damaged(path: Path) -> bool:
-    from depixel.files import hash_of
-
-    expected = (path.parent.name + path.name).removesuffix(".dir")
-    return len(expected) == len("d41d8cd98f00b204e9800998ecf8427e") and hash_of(path, "md5") != expected
 
 
 def _link_of_photos() -> str:
@@ -142,7 +163,8 @@ def _results() -> tuple[str, str]:
 
 def _disk() -> tuple[str, str]:
     free = shutil.disk_usage(".").free
-    mend = "dvc gc --workspace removes from the cache what no file here needs" if free < ROOM else ""
+    # of the cache only what no commit and no experiment needs, and not before the rest is safe
+    mend = "dvc push && dvc gc --all-commits --all-experiments" if free < ROOM else ""
     return f"{free / 1e9:.1f} GB free", mend
 
 
@@ -162,7 +184,6 @@ def _bytes(folder: Path) -> int:
 
 
 def _json(*arguments: str) -> dict:
-
     done = run_dvc(*arguments)
     try:
         return json.loads(done.stdout)

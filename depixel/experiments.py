@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -63,10 +64,23 @@ def describe(name: str) -> dict:
     }
 
 
+def all_experiments() -> pd.DataFrame:
+    """`describe` of every experiment of DVC in this repository that has results; without a row if there is none."""
+    rows = []
+    for ref in _git("for-each-ref", "--format=%(refname)", "refs/exps").split():
+        if ref.count("/") == _LEVELS:
+            with suppress(DepixelError):  # it failed, or is of another project's form
+                rows.append(describe(ref))
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["name", *SCORES])
+
+
+_LEVELS = reference("0" * 40, "name").count("/")
+
+
 def _resolve(name: str) -> str:
     """The ref of an experiment, the youngest of this name; or the commit of a revision."""
     refs = _git("for-each-ref", "--sort=-committerdate", "--format=%(refname)", "refs/exps").split()
-    if found := [ref for ref in refs if ref == name or (ref.endswith(f"/{name}") and ref.count("/") == 4)]:
+    if found := [ref for ref in refs if ref == name or (ref.endswith(f"/{name}") and ref.count("/") == _LEVELS)]:
         return found[0]
     revision = run_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     if revision.returncode:

@@ -16,6 +16,7 @@ from depixel.files import replacing, write_json
 from depixel.pictures import contact_sheet
 from depixel.splits import SIDES
 
+TOLD_APART = 3  # times as often as by chance
 EXAMPLES = 12
 """How many photos or contributors a finding names, and a row of a sheet shows."""
 
@@ -233,6 +234,17 @@ def _cameras(photos: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _outstanding(result: Analysis) -> Iterator[Finding]:
+    apart = result.told_apart
+    if apart and apart["accuracy"] > max(TOLD_APART * apart["chance"], apart["chance"] + 0.1):
+        yield Finding(
+            f"Of {_percent(apart['accuracy'])} of all photos a classifier can tell whose they are, by chance of "
+            f"{_percent(apart['chance'])}.",
+            "Contributors differ by more than what they photograph: cameras, apps, habits. Photos of one that are on "
+            "both sides of the split would make the score too good, and few contributors on the test side make it "
+            "uncertain.",
+            "Keep each contributor on one side (split.by: contributor), and collect from more of them.",
+            len(result.photos),
+        )
     grouped: dict[str, list] = {}
     for row in result.outstanding:
         grouped.setdefault(row.contributor, []).append(row)
@@ -240,14 +252,8 @@ def _outstanding(result: Analysis) -> Iterator[Finding]:
         photos = result.photos
         shown = list(grouped)[:EXAMPLES]
         total = photos.contributor.nunique()
-        told = ""
-        if apart := result.told_apart:
-            told = (
-                f": of {_percent(apart['accuracy'])} of all photos a classifier can tell whose they are, by chance of "
-                f"{_percent(apart['chance'])}"
-            )
         yield Finding(
-            f"{len(grouped)} of {total} contributors stand out from all others{told}.",
+            f"{len(grouped)} of {total} contributors stand out from all others.",
             "A batch effect: a camera, an app or a way of choosing that only they have. In training a network may take "
             "it for what photos are like; on the test side it moves the score, which then says little of others.",
             "Look at their photos. Leave out screenshots, scans and filtered ones; else collect from others who "

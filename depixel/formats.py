@@ -38,6 +38,8 @@ _TURNS = {  # EXIF orientation -> how to turn the stored pixels upright
 _BACK = {6: 8, 8: 6}  # the other turns undo themselves
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}  # of the bytes, in Pillow's raw modes
 _TIFF_LAYOUT = {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 347}
+_TIFF_PREVIEWS = {330, 513, 514, 34377}  # smaller pictures in the file
+_XMP_PREVIEW = b"GImg:image"
 _TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits")
 
 
@@ -62,6 +64,21 @@ class Picture:
         """The same with other pixels, of the same shape and dtype."""
         return replace(self, pixels=pixels)
 
+    def hiding(self, pixels: np.ndarray) -> "Picture":
+        """The same, and without the small pictures of the old pixels that metadata may hold."""
+        options = self.options.copy()
+        if isinstance(options.get("exif"), bytes):
+            options["exif"] = _without_thumbnail(options["exif"])
+        if _XMP_PREVIEW in options.get("xmp", b""):
+            del options["xmp"]
+        options.pop("extra", None)  # Photoshop's
+        if "pnginfo" in options:
+            options["pnginfo"] = kept = PngInfo()
+            for kind, data, *_ in self.options["pnginfo"].chunks:
+                if _XMP_PREVIEW not in data:
+                    kept.add(kind, data)
+        return replace(self, pixels=pixels, options=options)
+
     def seen(self) -> np.ndarray:
         """(H, W) or (H, W, 3) uint8: the pixels without alpha, their upper 8 bits."""
         pixels = self.pixels if self.pixels.dtype == np.uint8 else (self.pixels >> 8).astype(np.uint8)
@@ -81,6 +98,8 @@ def read(path: str | Path) -> Picture:
     """
     path = Path(path)
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # to read from a pipe may never end
+            raise DepixelError(f"{path}: is no file")
         if path.stat().st_size > _MOST_BYTES:
             raise DepixelError(f"{path}: has more than {_MOST_BYTES // 10**6} MB, which no picture here needs")
         data = path.read_bytes()
@@ -152,9 +171,11 @@ def _two_halves(image: Image.Image, other: Image.Image) -> np.ndarray:
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)
     transparent = "transparency" in image.info
+    if image.mode.startswith("I;16"):
+        if transparent:
+            raise UnreadableError("has 16 bits in gray with a transparent value; save it as RGBA")
+        return np.asarray(image).astype(np.uint16)
     if image.mode == "1":
         image = image.convert("L")
     elif image.mode in ("P", "PA") or (transparent and image.mode == "RGB"):
@@ -174,7 +195,7 @@ def _options(image: Image.Image, data: bytes, turned: int) -> dict[str, Any]:
             kept[key] = info[key]
     if image.format == "TIFF":
         tags = image.getexif()
-        for tag in _TIFF_LAYOUT & tags.keys():
+        for tag in (_TIFF_LAYOUT | _TIFF_PREVIEWS) & tags.keys():
             del tags[tag]
         if turned > 1:
             tags[Base.Orientation] = turned
@@ -187,13 +208,49 @@ def _options(image: Image.Image, data: bytes, turned: int) -> dict[str, Any]:
         texts = PngInfo()
         for name, text in image.text.items():
             texts.add_itxt(name, text) if name.startswith("XML:") else texts.add_text(name, text)
+        if "gamma" in info:
+            texts.add(b"gAMA", struct.pack(">I", round(info["gamma"] * 100_000)))
+        if "chromaticity" in info:
+            texts.add(b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in info["chromaticity"])))
+        if "srgb" in info:
+            texts.add(b"sRGB", bytes([info["srgb"]]))
         return kept | {"pnginfo": texts}
     kept |= {"xmp": info["xmp"]} if info.get("xmp") else {}
     if image.format == "WEBP":
         return kept | ({"lossless": True, "exact": True} if _lossless_webp(data) else {"quality": 95, "method": 4})
+    if of_photoshop := [data for name, data in image.applist if name == "APP13"]:  # IPTC is in it
+        kept["extra"] = b"".join(b"\xff\xed" + (len(data) + 2).to_bytes(2, "big") + data for data in of_photoshop)
     kept |= {"qtables": image.quantization, "progressive": bool(info.get("progressive"))}
     sampling = get_sampling(image)  # -1 of gray
     return kept | ({"subsampling": sampling} if sampling >= 0 else {})
+
+
+def _without_thumbnail(exif: bytes) -> bytes:
+    """An Exif block whose second directory, that of the thumbnail, is cut off and whose thumbnail is zeros."""
+    start = 6 if exif.startswith(b"Exif\0\0") else 0
+    found, tiff = bytearray(exif), exif[start:]
+    try:
+        order = {b"II": "<", b"MM": ">"}[tiff[:2]]
+
+        def entries(directory: int) -> tuple[int, list[tuple[int, int]]]:
+            """Where the place of the next directory stands; tag and value of each entry."""
+            (count,) = struct.unpack_from(f"{order}H", tiff, directory)
+            places = range(directory + 2, directory + 2 + 12 * count, 12)
+            read = [struct.unpack_from(f"{order}H6xI", tiff, place) for place in places]
+            return directory + 2 + 12 * count, read
+
+        after, _ = entries(*struct.unpack_from(f"{order}I", tiff, 4))
+        (second,) = struct.unpack_from(f"{order}I", tiff, after)
+        if second:
+            values = dict(entries(second)[1])
+            at, size = values.get(513, 0), values.get(514, 0)  # of a JPEG, as nearly all are
+            if not at or at + size > len(tiff):
+                raise struct.error
+            found[start + at : start + at + size] = bytes(size)
+            found[start + after : start + after + 4] = bytes(4)
+    except (struct.error, KeyError, TypeError):
+        return b""  # broken, or of a kind that nobody can say what is in it
+    return bytes(found)
 
 
 def _lossless_webp(data: bytes) -> bool:
@@ -214,7 +271,7 @@ def write(path: str | Path, picture: Picture) -> None:
     quality 95.
 
     Raises:
-        DepixelError: it cannot be written.
+        DepixelError: it cannot be written, or not with its metadata.
     """
     with replacing(path) as beside, beside.open("w+b") as file:
         _write(file, picture)
@@ -235,7 +292,20 @@ def _write(file: BinaryIO, picture: Picture) -> None:
     elif deep_colors:
         _write_deep_tiff(file, stored, picture.options)
     else:
-        Image.fromarray(stored).save(file, picture.format, **picture.options)
+        _save(file, Image.fromarray(stored), picture.format, picture.options)
+
+
+def _save(file: BinaryIO, image: Image.Image, form: str, options: dict[str, Any]) -> None:
+    try:
+        image.save(file, form, **options)
+    except (ValueError, OSError, struct.error, SystemError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the disk
+            raise
+        if not options.get("progressive"):
+            raise DepixelError(f"cannot be written as {form} with its metadata ({error})") from error
+        file.seek(0)  # for a progressive JPEG of much detail Pillow's buffer is too small
+        file.truncate()
+        _save(file, image, form, options | {"progressive": False})
 
 
 def _write_deep_png(file: BinaryIO, pixels: np.ndarray, options: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import combinations, groupby, pairwise
 from math import ceil
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
@@ -43,6 +43,8 @@ _LOOKED_AT = 2048  # pixels a side of a large area, to see whether it is pixelat
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Of Rec. 709, from R'G'B' as stored: the mean of a block's luminance is then the luminance of its mean color."""
 
+_STEPS = 20  # of the projection at most; one is enough where nothing is clipped
+
 COLOR_STEPS = 16
 """Of the smooth interpolation of colors (`_smooth`)."""
 
@@ -51,9 +53,12 @@ NEAR = 17
 FLAT = 10.0
 """Where luminance varies much less than this (gray levels) near by, all channels change alike."""
 
-Trust = Literal["exact", "rounded", "linear"]
-"""What the value of a block is: the truncated mean of its pixels, their mean give or take half a level, or the same
-of their mean in linear light (sRGB)."""
+Trust = Literal["exact", "rounded", "linear", "loose"]
+"""What the value of a block is: the truncated mean of its pixels, their mean give or take half a level, the same of
+their mean in linear light (sRGB), or their mean give or take `LOOSE`."""
+
+LOOSE = 8.0
+"""Gray levels."""
 
 Picture = TypeVar("Picture", np.ndarray, Image.Image)
 
@@ -121,15 +126,15 @@ class Restorer:
             areas: x, y, width, height and block size of each, pixels; without the block size it is found.
             views: how many turned views of the picture to average the predictions of.
             trust: what the value of a block is: "exact", the truncated mean of its pixels, as in the challenge;
-                "rounded", their mean give or take half a level; "linear", the same of their mean in linear light.
-                Where it is not known, "rounded" costs least.
+                "rounded", their mean give or take half a level; "linear", the same of their mean in linear light;
+                "loose", their mean give or take 8 levels. Where it is not known, "rounded" costs least.
 
         Returns:
             A new picture of the same kind, shape and dtype; pixels outside the areas, and alpha, as they were.
 
         Raises:
             DepixelError: an area is outside, overlaps another, or does not look pixelated in such blocks; or the
-                picture is of another kind.
+                picture is of another kind; or there are no such `views` or `trust`.
 
         Example:
             >>> import numpy as np
@@ -143,28 +148,70 @@ class Restorer:
             >>> [abs(float(restored[y : y + 8, 8:16].mean()) - shown) < 1 for y, shown in ((8, 120), (16, 60))]
             [True, True]
         """
-        if isinstance(image, Image.Image):
-            if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
-                raise DepixelError(
-                    f"pictures of the mode {image.mode} are not restored: convert it to L, LA, RGB or RGBA"
-                )
-            made = Image.fromarray(self.restore(np.asarray(image), areas, views, trust))
-            made.info = image.info.copy()
-            return made
-        if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (2, 3) or image.shape[2:] not in _CHANNELS:
-            raise DepixelError(
-                f"a picture is (H, W) or (H, W, 2, 3 or 4) of uint8 or uint16, not {image.shape} of {image.dtype}"
-            )
-        tiles = [tile for area in resolve(image, areas) for tile in _tiles(_Shown(area, trust), image.shape)]
-        restored = image.copy()
-        tiles.sort(key=lambda tile: tile.side)
-        for side, of_side in groupby(tiles, key=lambda tile: tile.side):
+        return self.restore_many([image], [areas], views, trust)[0]
+
+    def restore_many(
+        self,
+        images: Sequence[Picture],
+        areas: Sequence[Sequence[Sequence[int | None]]],
+        views: Literal[1, 2, 8] = 1,
+        trust: Trust = "rounded",
+    ) -> list[Picture]:
+        """Restore several pictures, whose areas go through the network together: quicker where they are small.
+
+        Args:
+            images: pictures, each as `restore` takes it. areas: those of each. views, trust: as of `restore`.
+
+        Returns:
+            A new picture of each.
+
+        Raises:
+            DepixelError: as `restore`; then none is restored.
+        """
+        if views not in (1, 2, 8):
+            raise DepixelError(f"views = {views!r}: 1, 2 or 8 turned views are averaged")
+        if trust not in get_args(Trust):
+            raise DepixelError(f"trust = {trust!r}: it is {', '.join(get_args(Trust))}")
+        if len(images) != len(areas):
+            raise DepixelError(f"{len(images)} pictures and areas of {len(areas)}: name the areas of each")
+        pixels = [_pixels_of(image) for image in images]
+        tiles = [
+            (tile, i)
+            for i, (image, named) in enumerate(zip(pixels, areas, strict=True))
+            for area in resolve(image, named)
+            for tile in _tiles(_Shown(area, trust), image.shape)
+        ]
+        restored = [image.copy() for image in pixels]
+        tiles.sort(key=lambda one: one[0].side)
+        for side, of_side in groupby(tiles, key=lambda one: one[0].side):
             waiting, most = list(of_side), max(1, _BATCH // (side[0] * side[1]))
-            for i in range(0, len(waiting), most):
-                batch = waiting[i : i + most]
-                for tile, window in zip(batch, _predict(self.model, image, batch, VIEWS[:views]), strict=True):
-                    tile.write(restored, image, window)
-        return restored
+            for start in range(0, len(waiting), most):
+                batch = waiting[start : start + most]
+                windows = _predict(self.model, [(tile, pixels[i]) for tile, i in batch], VIEWS[:views])
+                for (tile, i), window in zip(batch, windows, strict=True):
+                    tile.write(restored[i], pixels[i], window)
+        return [_like(image, made) for image, made in zip(images, restored, strict=True)]
+
+
+def _pixels_of(image: Picture) -> np.ndarray:
+    if isinstance(image, Image.Image):
+        if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
+            raise DepixelError(f"pictures of the mode {image.mode} are not restored: convert it to L, LA, RGB or RGBA")
+        return np.asarray(image)
+    if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (2, 3) or image.shape[2:] not in _CHANNELS:
+        raise DepixelError(
+            f"a picture is (H, W) or (H, W, 2, 3 or 4) of uint8 or uint16, not {image.shape} of {image.dtype}"
+        )
+    return image
+
+
+def _like(image: Picture, pixels: np.ndarray) -> Picture:
+    """The pixels as a picture of the same kind."""
+    if not isinstance(image, Image.Image):
+        return pixels
+    made = Image.fromarray(pixels)
+    made.info = image.info.copy()
+    return made
 
 
 def disagreement(restorer: Restorer, image: np.ndarray, areas: Sequence[Sequence[int | None]]) -> np.ndarray:
@@ -213,15 +260,16 @@ def pixelate(image: np.ndarray, areas: Sequence[Sequence[int]]) -> np.ndarray:
     """A copy of a picture with each block of the areas overwritten by its rounded mean; alpha stays.
 
     Args:
-        image: as `Restorer.restore` takes it. areas: x, y, width, height and block size of each; they may overlap.
+        image: as `Restorer.restore` takes it. areas: x, y, width, height and block size of each.
 
     Raises:
-        DepixelError: an area is not inside the picture, or a block not of 2 to 200 pixels.
+        DepixelError: an area is not inside the picture or overlaps another, or a block is not of 2 to 200 pixels.
     """
     pixelated = image.copy()
     colors = _colors(pixelated)
-    for given in areas:
-        area = _checked(Area(*given), *colors.shape[1::-1])
+    checked = [_checked(given, *colors.shape[1::-1]) for given in areas]
+    _refuse_overlap(checked)
+    for area in checked:
         part = colors[area.y : area.y + area.height, area.x : area.x + area.width]
         part[:] = spread(block_means(part, area.block_size).round(), area.block_size, part.shape[:2])
     return pixelated
@@ -239,23 +287,30 @@ def resolve(image: np.ndarray, areas: Sequence[Sequence[int | None]]) -> list[Ar
     colors = _colors(image)
     resolved = []
     for given in areas:
-        area = _checked(Area(*given), *colors.shape[1::-1])
+        area = _checked(given, *colors.shape[1::-1])
         if area.block_size is None or area.block_size < max(area.width, area.height):
             resolved.append(_looked_at(colors, area))
         else:
             resolved.append(area)
-    for one, other in combinations(resolved, 2):
+    _refuse_overlap(resolved)
+    return resolved
+
+
+def _refuse_overlap(areas: list[Area]) -> None:
+    for one, other in combinations(areas, 2):
         across = one.x < other.x + other.width and other.x < one.x + one.width
         if across and one.y < other.y + other.height and other.y < one.y + one.height:
             raise DepixelError(
                 f"the areas {_named(one)} and {_named(other)} overlap: each pixel is in one area at most"
             )
-    return resolved
 
 
-def _checked(area: Area, width: int, height: int) -> Area:
+def _checked(given: Sequence[int | None], width: int, height: int) -> Area:
     """The area, its numbers as int, if it is inside a picture of this size."""
-    area = Area(*(None if value is None else int(value) for value in area))
+    numbers = [value for value in given if value is not None]
+    if len(given) not in (4, 5) or None in given[:4] or any(int(value) != value for value in numbers):
+        raise DepixelError(f"{given!r} is no area: x, y, width, height and, if known, block size, whole numbers")
+    area = Area(*(None if value is None else int(value) for value in given))
     if min(area.width, area.height) < LEAST_AREA:
         raise DepixelError(f"area {_named(area)}: it has at least {LEAST_AREA} pixels a side")
     if area.x < 0 or area.y < 0 or area.x + area.width > width or area.y + area.height > height:
@@ -334,18 +389,31 @@ class _Shown:
             count = block_counts(*part.shape[:2], self.area.block_size)[:, :, None]
             slack = (count - 1) / count
             return shown, shown + slack / 2, shown + slack
-        return shown - 0.5, shown, shown + 0.5
+        slack = LOOSE * _scale(colors) if self.trust == "loose" else 0.5
+        return shown - slack, shown, shown + slack
 
     def project(self, values: np.ndarray, least: np.ndarray, most: np.ndarray, white: int) -> np.ndarray:
-        """Move the blocks of a prediction (h, w, C) to where they would show a value between `least` and `most`."""
+        """Move the blocks of a prediction (h, w, C), black 0, to where they show a value between `least` and `most`.
+
+        A block is moved as a whole and clipped to what can be stored. Where that changes its mean, how far it must be
+        moved is found by bisection.
+        """
         size, shape = self.area.block_size, values.shape[:2]
-        for _ in range(3 if self.trust == "linear" else 1):  # which is no mean, but nearly: three steps are enough
+        reach = white + np.abs(values).max()
+        low, high, moved = (np.full(least.shape, start, np.float64) for start in (-reach, reach, 0))
+        for step in range(_STEPS):
+            inside = (values + spread(moved, size, shape)).clip(0, white)
             if self.trust == "linear":
-                shows = white * _encoded(block_means(_linear(values / white), size))
+                shows = white * _encoded(block_means(_linear(inside / white), size))
             else:
-                shows = block_means(values, size)
-            values = values + spread(shows.clip(least, most) - shows, size, shape)
-        return values
+                shows = block_means(inside, size)
+            lacks = shows.clip(least, most) - shows
+            if np.abs(lacks).max() < 0.01:
+                break
+            low, high = np.where(lacks > 0, moved, low), np.where(lacks < 0, moved, high)
+            # the first step is right where nothing is clipped; blocks that lack nothing stay
+            moved = np.where(lacks == 0, moved, moved + lacks if step == 0 else (low + high) / 2)
+        return inside
 
 
 def _linear(values: np.ndarray) -> np.ndarray:
@@ -448,7 +516,7 @@ class _Tile(NamedTuple):
         least, _, most = self.shown.values(_colors(image), rows, columns)
         white = np.iinfo(image.dtype).max
         values = self.shown.project(values, least, most, white)
-        _colors(restored)[area.y :, area.x :][rows, columns] = values.clip(0, white).round()
+        _colors(restored)[area.y :, area.x :][rows, columns] = values.round()
 
 
 def _tiles(shown: _Shown, shape: tuple[int, ...]) -> Iterator[_Tile]:
@@ -484,29 +552,32 @@ def _resampled(
     return np.stack(list(planes)) / np.float32(_scale(colors))
 
 
-def _predict(model: Model, image: np.ndarray, tiles: list[_Tile], views: Sequence[int]) -> list[np.ndarray]:
-    """(C, height, width), 0..255: the restored windows of tiles that are of one size.
+def _predict(model: Model, tiles: list[tuple[_Tile, np.ndarray]], views: Sequence[int]) -> list[np.ndarray]:
+    """(C, height, width), 0..255: the restored windows of tiles, each with its picture, that are of one size.
 
     The network predicts the luminance. Colors are interpolated smoothly; what they then lack of the luminance, or have
     too much, is shared out among them as colors go with luminance near by (`_share`).
     """
-    windows = [tile.window(image) for tile in tiles]
-    weights = np.float32(LUMINANCE if len(windows[0]) == 3 else (1,))
-    luminance = np.stack([np.tensordot(weights, window, 1) for window in windows])  # (B, height, width)
-    for plane, tile in zip(luminance, tiles, strict=True):
-        left, top, width, height, block = tile.within()
+    windows = [tile.window(image) for tile, image in tiles]
+    within = [tile.within() for tile, _ in tiles]
+    weights = {1: np.float32((1,)), 3: np.float32(LUMINANCE)}
+    luminance = np.stack([np.tensordot(weights[len(window)], window, 1) for window in windows])  # (B, height, width)
+    for plane, (left, top, width, height, block) in zip(luminance, within, strict=True):
         count = block_counts(height, width, block)
         lost = (count - 1) / count / 2  # by truncation, which the networks have learnt with
         plane[top : top + height, left : left + width] -= spread(lost, block, (height, width))
-    found = model.predict_windows(luminance, np.array([tile.within() for tile in tiles]), views)
-    if len(weights) == 1:
-        return list(found[:, None])
-    colored = []
-    for window, tile, wanted in zip(windows, tiles, found, strict=True):
-        smooth = _smooth(np.moveaxis(window, 0, 2), tile.within())
-        gray = smooth @ weights
-        colored.append(np.moveaxis(smooth + _share(smooth, gray) * (wanted - gray)[:, :, None], 2, 0))
-    return colored
+    found = model.predict_windows(luminance, np.array(within), views)
+    return [
+        wanted[None] if len(window) == 1 else _colored(window, area, wanted)
+        for window, area, wanted in zip(windows, within, found, strict=True)
+    ]
+
+
+def _colored(window: np.ndarray, within: tuple[int, int, int, int, int], luminance: np.ndarray) -> np.ndarray:
+    """A window (3, height, width) with this luminance (height, width) in its area."""
+    smooth = _smooth(np.moveaxis(window, 0, 2), within)
+    gray = smooth @ np.float32(LUMINANCE)
+    return np.moveaxis(smooth + _share(smooth, gray) * (luminance - gray)[:, :, None], 2, 0)
 
 
 def _smooth(window: np.ndarray, within: tuple[int, int, int, int, int]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from depixel import detection
+from depixel import detection, fullsize
 from depixel.errors import DepixelError
 from depixel.files import write_json
 from depixel.formats import SUFFIXES, Picture
@@ -45,8 +45,11 @@ def jobs(inputs: Sequence[str], out: Path, force: bool = False) -> list[Job]:
             folders within that it is in.
         out: the folder; need not be there. force: overwrite what is there.
 
+    Returns:
+        A job for each picture; and one with a problem for an input that is not there, or has no pictures.
+
     Raises:
-        DepixelError: an input is not there, or a folder or pattern has no pictures; or `out` is not a folder.
+        DepixelError: `out` is not a folder.
     """
     if out.exists() and not out.is_dir():
         raise DepixelError(f"{out}: is a file; name a folder with -o")
@@ -54,10 +57,19 @@ def jobs(inputs: Sequence[str], out: Path, force: bool = False) -> list[Job]:
         raise DepixelError(f"{out}: looks like the name of a picture; name a folder with -o, pictures keep their names")
     taken: set[Path] = set()
     found = []
-    for source, name in (pair for given in inputs for pair in _pictures(given, out)):
-        target = out / name
-        found.append(Job(source, target, _problem(source, target, out, taken, force)))
-        taken.add(target)
+    for given in inputs:
+        try:
+            pictures = list(_pictures(given, out))
+        except DepixelError as error:
+            found.append(Job(Path(given), out, str(error)))
+            continue
+        except (ValueError, OSError, NotImplementedError) as error:  # of names that none can have
+            found.append(Job(Path(given), out, f"neither a picture nor a pattern ({error})"))
+            continue
+        for source, name in pictures:
+            target = out / name
+            found.append(Job(source, target, _problem(source, target, out, taken, force)))
+            taken.add(target)
     return found
 
 
@@ -80,15 +92,17 @@ def _pictures(given: str, out: Path) -> Iterator[tuple[Path, Path]]:
     if path.is_dir():
         found = [p for p in _below(path) if not p.resolve().is_relative_to(out.resolve())]
         if not found:
-            raise DepixelError(f"{given}: no pictures there; they end in {', '.join(SUFFIXES)}")
+            raise DepixelError(f"no pictures there; they end in {', '.join(SUFFIXES)}")
         yield from ((p, p.relative_to(path)) for p in found)
-    elif path.exists():
+    elif path.name.endswith(AREAS):  # `pixelated/*` names these, too
+        return
+    elif os.path.lexists(path):
         yield path, Path(path.name)
     else:
         found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-        matches = [match for match in found if match.is_file() and not match.name.startswith(".")]
+        matches = [m for m in found if m.is_file() and not m.name.startswith(".") and not m.name.endswith(AREAS)]
         if not matches:
-            raise DepixelError(f"{given}: there is no such picture")
+            raise DepixelError("there is no such picture")
         yield from ((match, Path(match.name)) for match in sorted(matches))
 
 
@@ -167,13 +181,21 @@ def find_areas(name: Path, picture: Picture) -> list[tuple[int, int, int, int, i
         DepixelError: none is found for certain; names the guesses.
     """
     found = detection.find(picture.seen())
-    if certain := [one for one in found if one.certain]:
-        return [part for one in certain for part in _parts(one)]
+    if parts := [part for one in found if one.certain for part in _parts(one) if _is_pixelated(picture, part)]:
+        return parts
     guesses = "; ".join(f"--area {','.join(map(str, one[:4]))} in blocks of {one.block_size}" for one in found[:3])
     raise DepixelError(
         f"{name}: no pixelated area is found for certain"
         + (f". Perhaps: {guesses}" if guesses else ", nor anything like one. Say where it is: --area x,y,width,height")
     )
+
+
+def _is_pixelated(picture: Picture, part: tuple[int, int, int, int, int]) -> bool:
+    """Whether a part may be restored: what is cut off from a block may be too little to show it."""
+    try:
+        return bool(fullsize.resolve(picture.pixels, [part]))
+    except DepixelError:
+        return False
 
 
 def _parts(found: detection.Found) -> Iterator[tuple[int, int, int, int, int]]:

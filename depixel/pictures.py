@@ -20,17 +20,23 @@ def fill(image: np.ndarray, area: np.ndarray, values: np.ndarray) -> np.ndarray:
     return filled
 
 
+def cut_around(area: Sequence[int], shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Left, top and side of the square that `surroundings` shows of a picture of this shape (H, W, ...)."""
+    x, y, width, height = (int(v) for v in area[:4])
+    extent = max(width, height, 16) * 3 // 2
+    left, top = (
+        min(max(start + n // 2 - extent // 2, 0), max(length - extent, 0))
+        for start, n, length in ((x, width, shape[1]), (y, height, shape[0]))
+    )
+    return left, top, extent
+
+
 def surroundings(pixels: np.ndarray, area: tuple[int, ...], side: int = 240) -> np.ndarray:
     """(side, side, 3) uint8: an area and half as much around it, of a picture (H, W) or (H, W, C), uint8 or uint16.
 
     Where it is enlarged, pixels stay pixels. Alpha is left out; what is outside of the picture is black.
     """
-    x, y, width, height = (int(v) for v in area[:4])
-    extent = max(width, height, 16) * 3 // 2
-    left, top = (
-        min(max(start + n // 2 - extent // 2, 0), max(length - extent, 0))
-        for start, n, length in ((x, width, pixels.shape[1]), (y, height, pixels.shape[0]))
-    )
+    left, top, extent = cut_around(area, pixels.shape)
     part = pixels[top : top + extent, left : left + extent]
     if part.dtype == np.uint16:
         part = (part >> 8).astype(np.uint8)

@@ -1,6 +1,7 @@
 """Plots as SVG, to stand within a page: text stays text, colors are the page's own, light or dark."""
 
 import io
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 COLORS = {"ink": "#0b0b01", "muted": "#0b0b02", "grid": "#0b0b03", "first": "#0b0b11", "second": "#0b0b12"}
 """Names of the page's colors (CSS variables --ink, ...), and what stands for them while a plot is drawn."""
@@ -113,19 +115,62 @@ def by_class(table: pd.DataFrame, key: str, label: str, name: str) -> str:
 
 
 @_drawn
-def spread(values: pd.DataFrame, label: str, name: str) -> str:
-    """Every class a dot, in ascending order, with its interval: how far they lie apart.
+def spread(values: pd.DataFrame, key: str, label: str, name: str) -> str:
+    """Every class a line: RMSE of the model with its interval, and of the identity; the lowest at the bottom.
 
     Args:
-        values: columns ratio_mean, ratio_mean_low, ratio_mean_high.
+        values: columns `key` (text), rmse_mean, rmse_mean_low, rmse_mean_high, identity.
     """
-    figure, axes = _figure(height=2.6)
-    values = values.sort_values("ratio_mean", ignore_index=True)
-    axes.vlines(values.index, values["ratio_mean_low"], values["ratio_mean_high"], COLORS["first"], alpha=0.4)
-    axes.plot(values.index, values["ratio_mean"], "o", color=COLORS["first"], markersize=4)
-    axes.set_xticks([])
-    axes.set_xlabel(label)
-    axes.set_ylabel("ratio_mean")
+    values = values.sort_values("rmse_mean", ignore_index=True)
+    few = len(values) <= NAMED
+    figure, axes = _figure(height=max(2.6, 0.7 + 0.26 * len(values)) if few else 4.5)
+    size = 5 if few else 3
+    axes.hlines(
+        values.index, values["rmse_mean_low"], values["rmse_mean_high"], COLORS["first"], alpha=0.4, linewidth=2
+    )
+    axes.plot(values["identity"], values.index, "o", color=COLORS["second"], markersize=size - 1, label="identity")
+    axes.plot(values["rmse_mean"], values.index, "o", color=COLORS["first"], markersize=size, label="model")
+    axes.set_yticks(values.index if few else [], [str(of)[-18:] or "." for of in values[key]] if few else None)
+    axes.set_ylim(-0.6, len(values) - 0.4)
+    axes.set_xlim(0)
+    axes.grid(visible=False, axis="y")
+    axes.set_ylabel("" if few else label)
+    axes.set_xlabel("rmse_mean, gray levels")
+    axes.legend(loc="best")
+    return _svg(figure, name)
+
+
+NAMED = 16
+"""So many classes of a `spread` have room for their names."""
+
+
+@_drawn
+def quantiles(sides: dict[str, dict], shares: Sequence[float], name: str) -> str:
+    """How measures of photos are spread on each side of the split: a small plot each.
+
+    Args:
+        sides: side -> measures -> name -> its quantiles. shares: which these are, ascending, the middle one the median.
+    """
+    measures = list(next(iter(sides.values()))["measures"])
+    across = 4
+    figure = Figure((9.6, 1.2 * -(-len(measures) // across)), layout="constrained")
+    grid = figure.subplots(-(-len(measures) // across), across, squeeze=False)
+    for axes, measure in itertools.zip_longest(grid.flat, measures):
+        if measure is None:
+            axes.set_visible(False)
+            continue
+        for place, (side, found) in enumerate(reversed(sides.items())):
+            at = found["measures"][measure]
+            color = COLORS["second"] if side == "test" else COLORS["first"]
+            axes.hlines(place, at[0], at[-1], color, linewidth=1, alpha=0.6)
+            axes.hlines(place, at[1], at[-2], color, linewidth=5, alpha=0.4)
+            axes.plot(at[len(at) // 2], place, "o", color=color, markersize=4)
+        axes.set_title(measure.replace("_", " "), fontsize=9, color=COLORS["muted"], loc="left", pad=2)
+        axes.set_yticks(range(len(sides)), reversed(sides), fontsize=8)
+        axes.set_ylim(-0.6, len(sides) - 0.4)
+        axes.tick_params(axis="x", labelsize=7)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.grid(visible=False, axis="y")
     return _svg(figure, name)
 
 
@@ -134,15 +179,17 @@ def heat(table: pd.DataFrame, label: str, name: str) -> str:
     """A value for each cell of a picture, darker where it is higher.
 
     Args:
-        table: columns row, column (0, 1, ...), value, samples.
+        table: columns row, column (0, 1, ...), value, ratio, samples.
     """
     figure, axes = _figure(height=3.6)
     low, high = table["value"].min(), table["value"].max()
-    for row, column, value, samples in table[["row", "column", "value", "samples"]].itertuples(index=False):
+    for row, column, value, ratio, samples in table[["row", "column", "value", "ratio", "samples"]].itertuples(
+        index=False
+    ):
         strength = 0.1 + 0.6 * (value - low) / max(high - low, 1e-9)
         axes.add_patch(mpl.patches.Rectangle((column, row), 0.96, 0.96, color=COLORS["first"], alpha=strength, lw=0))
-        axes.text(column + 0.48, row + 0.42, f"{value:.2f}", ha="center", va="center", fontsize=10)
-        axes.text(column + 0.48, row + 0.74, f"{samples:.0f}", ha="center", va="center", fontsize=7)
+        axes.text(column + 0.48, row + 0.36, f"{value:.1f}", ha="center", va="center", fontsize=11)
+        axes.text(column + 0.48, row + 0.72, f"{ratio:.2f}, {samples:.0f}", ha="center", va="center", fontsize=8)
     axes.set_xlim(0, table["column"].max() + 1)
     axes.set_ylim(table["row"].max() + 1, 0)
     axes.set_aspect("equal")
@@ -163,9 +210,12 @@ def curves(table: pd.DataFrame, lines: dict[str, str], name: str) -> str:
         table: a column epoch, and those of `lines`: column -> label, at most three.
     """
     figure, axes = _figure()
-    styles = [(COLORS["second"], "--"), (COLORS["first"], ":"), (COLORS["first"], "-")]
-    for (column, label), (color, style) in zip(lines.items(), styles, strict=False):
-        axes.plot(table["epoch"], table[column], style, color=color, linewidth=1.6, label=label)
+    styles = [(COLORS["second"], "-", 0.8), (COLORS["first"], ":", 1.6), (COLORS["first"], "-", 1.6)]
+    for (column, label), (color, style, wide) in zip(lines.items(), styles, strict=False):
+        axes.plot(table["epoch"], table[column], style, color=color, linewidth=wide, label=label)
+        if table[column].notna().any() and style == "-" and wide > 1:
+            best = table[column].idxmin()
+            axes.plot(table["epoch"][best], table[column][best], "o", color=color, markersize=6)
     axes.set_xlabel("epoch")
     axes.set_ylabel("RMSE, gray levels")
     axes.legend(loc="best")

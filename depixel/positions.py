@@ -22,6 +22,7 @@ MOST_BYTES = 1 << 28
 """Of a file that is looked at: far more than a photo has."""
 
 _APP1, _SCAN = 0xE1, 0xDA
+_NEXT_PHOTO = b"\xff\xd8\xff"  # the first of these markers is never within the pixels of a photo
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/"
 _GPS_DIRECTORY = 0x8825
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}  # by TIFF type
@@ -45,7 +46,12 @@ def without_position(data: bytes) -> bytes:
         elif marker == _APP1 and body.startswith(_XMP) and b"GPS" in body:
             changed, segment = True, b""
         kept.append(segment)
-    return b"".join([*kept, data[end:]]) if changed else data
+    rest = data[end:]
+    if end > 2 and (at := rest.find(_NEXT_PHOTO)) >= 0:  # previews and moving pictures, as phones append them
+        cleaned = without_position(rest[at:])
+        changed |= cleaned != rest[at:]
+        rest = rest[:at] + cleaned
+    return b"".join([*kept, rest]) if changed else data
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -117,6 +123,7 @@ def strip(path: Path) -> None:
         with replacing(path) as beside:
             if name.endswith(".zip"):
                 with zipfile.ZipFile(path) as old, zipfile.ZipFile(beside, "w") as new:
+                    new.comment = old.comment
                     for member in old.infolist():
                         new.writestr(member, without_position(old.read(_small(member))), member.compress_type)
             elif name.endswith(sources.ARCHIVES):

@@ -20,11 +20,12 @@ from depixel import evaluation, experiments, inspection, plots, snapshots
 from depixel.batches import Photos
 from depixel.blocks import Blocks
 from depixel.comparison import WORKSPACE, compare, read_samples
+from depixel.copies import SHOWN as SHOWN_COPIES
 from depixel.environment import versions
 from depixel.errors import DepixelError
 from depixel.files import read_json
 from depixel.networks import parameter_count
-from depixel.pictures import fill
+from depixel.pictures import cut_around, fill, surroundings
 from depixel.prepared import load_images, load_index
 from depixel.repository import run_git
 from depixel.restoration import PredictSettings, Restorer
@@ -43,6 +44,7 @@ PHOTOS = 24  # of the training side, to see what the data looks like
 RUNS = 12  # earlier ones
 CONTRIBUTORS = 80  # in the plot of these
 CELLS = 4  # of the map of positions, along each side
+FILTERS = 8  # of the first layer
 
 
 def report(progress: Callable[[str], object] = lambda part: None) -> str:
@@ -57,11 +59,12 @@ def report(progress: Callable[[str], object] = lambda part: None) -> str:
     samples = read_samples(WORKSPACE)
     comparison = _table(COMPARISON)
     chosen = _chosen(samples)
+    recorded = experiments.read_table()
     page = {}
     parts = {
         "head": lambda: _head(samples, comparison),
-        "score": lambda: _score(comparison),
-        "runs": lambda: _runs(comparison),
+        "score": lambda: _score(comparison, recorded),
+        "runs": lambda: _runs(comparison, recorded),
         "changes": lambda: _changes(samples),
         "classes": lambda: _classes(samples),
         "restorations": lambda: _restorations(samples, chosen),
@@ -94,9 +97,21 @@ def _head(samples: pd.DataFrame, comparison: pd.DataFrame) -> dict:
         "rmse_pooled": f"{model['rmse_pooled']:.2f}",
         "samples": len(samples),
         "photos": len(samples[evaluation.PHOTO].drop_duplicates()),
+        "verdict": _verdict(comparison),
         "revision": _revision(),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
+
+
+def _verdict(comparison: pd.DataFrame) -> str:
+    """The run in a sentence: beside the best of what needs no training."""
+    model = _row(comparison, "model")
+    others = comparison[~comparison["model"].isin(["model", "identity"])]
+    told = f"Of the error that the blocks leave, {model['ratio_mean']:.0%} is left after restoration"
+    if others.empty:
+        return f"{told}."
+    best = others.loc[others["ratio_mean"].idxmin()]
+    return f"{told}; the best of what needs no training, {best['model']}, leaves {best['ratio_mean']:.0%}."
 
 
 def _row(comparison: pd.DataFrame, model: str) -> pd.Series:
@@ -125,18 +140,40 @@ def _revision() -> dict:
 # -- scores ------------------------------------------------------------------------------------------------------------
 
 
-def _score(comparison: pd.DataFrame) -> dict:
-    marked = (comparison["model"] == "model").tolist()
+def _score(comparison: pd.DataFrame, recorded: pd.DataFrame) -> dict:
+    beside = pd.concat([comparison, _on_the_same_pixels(recorded)], ignore_index=True)
+    marked = (beside["model"] == "model").tolist()
+    table = comparison.copy()
+    for score in ("rmse_mean", "rmse_pooled"):
+        table[score] = table[score].map("{:.2f}".format)
     return {
         "plots": [
-            Markup(plots.ranges(comparison["model"].tolist(), comparison, ratio, ratio, marked))  # noqa: S704
+            Markup(plots.ranges(beside["model"].tolist(), beside, ratio, ratio, marked))  # noqa: S704
             for ratio in ("ratio_mean", "ratio_pooled")
         ],
-        "table": evaluation.readable(comparison.round(3)).to_dict("records"),
+        "table": evaluation.readable(table).to_dict("records"),
     }
 
 
-def _runs(comparison: pd.DataFrame) -> dict:
+_OF_THE_PIXELS = ("prepare.size", "split.", "pixelation.", "evaluate.")
+
+
+def _on_the_same_pixels(recorded: pd.DataFrame) -> pd.DataFrame:
+    """The recorded experiments that were scored on the test pixels of this run, as rows of the comparison."""
+    here = {
+        key: value for key, value in _flat(Path("params.yaml").read_bytes()).items() if key.startswith(_OF_THE_PIXELS)
+    }
+    try:
+        here["data"] = _snapshot(snapshots.current())
+    except DepixelError:  # photos that DVC does not know
+        return recorded.iloc[:0]
+    if not set(here) <= set(recorded):
+        return recorded.iloc[:0]
+    same = recorded[(recorded[list(here)] == pd.Series(here)).all(axis=1)]
+    return same.assign(model=same["name"] + ", recorded")[["model", *experiments.SCORES[2:]]]
+
+
+def _runs(comparison: pd.DataFrame, recorded: pd.DataFrame) -> dict:
     """Earlier runs in this branch's history that were scored on the same pixels, and the present one."""
     now = _row(comparison, "model")
     runs = [{"label": "this run", "commit": "", "date": "", "subject": "", **now}]
@@ -151,13 +188,12 @@ def _runs(comparison: pd.DataFrame) -> dict:
             runs.append({"label": f"{commit} {date}", "commit": commit, "date": date, "subject": subject, **row})
     runs = runs[:RUNS]
     table = pd.DataFrame(runs)
-    recorded = experiments.read_table()
     return {
         "recorded": experiments.readable(recorded, by="ratio_mean").to_dict("records"),
         "plot": Markup(  # noqa: S704
             plots.ranges(table["label"].tolist(), table, "ratio_mean", "runs", [True] + [False] * (len(table) - 1))
         ),
-        "table": [run | {key: f"{run[key]:.3f}" for key in evaluation.RATIOS} for run in runs],
+        "table": [run | {key: _told(run, key) for key in evaluation.RATIOS} for run in runs],
     }
 
 
@@ -182,10 +218,11 @@ def _changes(samples: pd.DataFrame) -> dict | None:
         return None
     before, after = _flat(_at(base, "params.yaml")), _flat(Path("params.yaml").read_bytes())
     settings = [
-        {"key": key, "before": before.get(key, ""), "after": after.get(key, "")}
+        {"key": key, "before": before[key], "after": after[key]}
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
+        if key in after and before.get(key) not in (None, after[key])
     ]
+    new = sorted(after.keys() - before.keys())
     try:
         was, is_now = snapshots.resolve(base), snapshots.current()
         photos = [_snapshot(was), _snapshot(is_now)] if was != is_now else []
@@ -208,6 +245,7 @@ def _changes(samples: pd.DataFrame) -> dict | None:
         "base": base,
         "kind": kind,
         "settings": settings,
+        "new": new,
         "photos": photos,
         "code": diff.decode(errors="replace").strip(),
         "scores": [
@@ -221,11 +259,13 @@ def _changes(samples: pd.DataFrame) -> dict | None:
 
 
 def _base() -> tuple[str, str]:
-    tag = run_git("describe", "--tags", "--abbrev=0")
-    if not tag.returncode:
-        name = tag.stdout.decode().strip()
-        if _at(name, "metrics/evaluation.json"):
-            return name, "the last tagged run"
+    tags = run_git("tag", "--merged", "HEAD", "--sort=-creatordate").stdout.decode().split()
+    changed = run_git("status", "--porcelain", "--untracked-files=no").stdout
+    here = run_git("rev-parse", "HEAD").stdout
+    for tag in tags:
+        is_this_run = not changed and run_git("rev-parse", f"{tag}^{{commit}}").stdout == here
+        if _at(tag, "metrics/evaluation.json") and not is_this_run:
+            return tag, "the last tagged run"
     now = json.dumps(read_json(METRICS / "evaluation.json"))
     for commit, *_ in _history():
         content = _at(commit, "metrics/evaluation.json")
@@ -266,8 +306,15 @@ def _classes(samples: pd.DataFrame) -> dict:
     side = int((areas[:, :2] + areas[:, 2:]).max())
     cells = ((areas[:, :2] + areas[:, 2:] / 2) / side * CELLS).astype(int).clip(max=CELLS - 1)
     places = pd.DataFrame(
-        {"row": row, "column": column, "value": evaluation.score(members)["ratio_mean"], "samples": len(members)}
+        {
+            "row": row,
+            "column": column,
+            "value": found["rmse_mean"],
+            "ratio": found["ratio_mean"],
+            "samples": len(members),
+        }
         for (column, row), members in samples.groupby([cells[:, 0], cells[:, 1]])
+        for found in [evaluation.score(members)]
     )
     contributors = _with_intervals(samples, samples["contributor"])
     if len(contributors) > CONTRIBUTORS:
@@ -283,8 +330,8 @@ def _classes(samples: pd.DataFrame) -> dict:
             "area, pixels",
             "area",
         ),
-        "position": plots.heat(places, "where the middle of the area lies: ratio_mean, samples", "position"),
-        "contributor": plots.spread(contributors, f"{len(contributors)} contributors of the test side", "contributor"),
+        "position": plots.heat(places, "where the middle of the area lies: rmse_mean, ratio_mean, samples", "position"),
+        "contributor": plots.spread(contributors, "class", "contributors of the test side", "contributor"),
     }
     return {name: Markup(svg) for name, svg in drawn.items()} | {  # noqa: S704
         "worst": [{"name": row["class"] or ".", "ratio": f"{row.ratio_mean:.3f}"} for _, row in worst.iterrows()]
@@ -357,7 +404,9 @@ def _rmse(samples: pd.DataFrame, column: str) -> np.ndarray:
 def _restorations(samples: pd.DataFrame, chosen: _Chosen) -> list[dict]:
     """The chosen samples, restored anew."""
     how = read_section("params.yaml", "predict", PredictSettings)
-    predictions = Restorer.load(MODEL).predict(chosen.pixelated, chosen.areas, how.views, projection=how.projection)
+    predictions, expected = Restorer.load(MODEL).predict_with_errors(
+        chosen.pixelated, chosen.areas, how.views, projection=how.projection
+    )
     unknown = Blocks(torch.from_numpy(chosen.areas), *chosen.truths.shape[1:]).unknown[:, 0].numpy()
     targets = [truth[here] for truth, here in zip(chosen.truths, unknown, strict=True)]
     table = samples.iloc[chosen.rows]
@@ -366,20 +415,36 @@ def _restorations(samples: pd.DataFrame, chosen: _Chosen) -> list[dict]:
     if (np.abs(errors - known) > 0.05 * known + chosen.areas[:, 2] * chosen.areas[:, 3]).any():
         raise DepixelError(f"{METRICS.as_posix()}/samples.csv: not of {MODEL.as_posix()}. Run `dvc repro`")
     restored, left = _rmse(table, "squared_error"), _rmse(table, "identity_squared_error")
-    side = chosen.truths.shape[1]
+    shown = []
+    for i, (pixelated, area) in enumerate(zip(chosen.pixelated, chosen.areas, strict=True)):
+        panels = {
+            "pixelated": pixelated,
+            "restored": fill(pixelated, area, predictions[i]),
+            "what was there": chosen.truths[i],
+        }
+        if expected[i].size:  # brighter where it expects to be further off
+            panels["expected error"] = fill(
+                np.zeros_like(pixelated), area, (8 * expected[i]).clip(0, 255).astype(np.uint8)
+            )
+        shown.append({name: _png(surroundings(panel, area)) for name, panel in panels.items()})
     return [
         {
             "kind": kind,
-            "panels": [_png(pixelated), _png(fill(pixelated, area, prediction)), _png(truth)],
-            "box": [f"{100 * length / side:.2f}%" for length in area[:4]],
+            "panels": shown[i],
+            "box": [f"{100 * length:.2f}%" for length in _within(area, chosen.truths.shape[1:])],
             "block_size": int(area[4]),
             "rmse": f"{restored[i]:.1f}",
             "identity": f"{left[i]:.1f}",
         }
-        for i, (kind, pixelated, area, prediction, truth) in enumerate(
-            zip(chosen.kinds, chosen.pixelated, chosen.areas, predictions, chosen.truths, strict=True)
-        )
+        for i, (kind, area) in enumerate(zip(chosen.kinds, chosen.areas, strict=True))
     ]
+
+
+def _within(area: np.ndarray, shape: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Where the area lies in its `surroundings`: left, top, width, height; shares of the side."""
+    left, top, extent = cut_around(area, shape)
+    x, y, width, height = area[:4]
+    return (x - left) / extent, (y - top) / extent, width / extent, height / extent
 
 
 def _inside(chosen: _Chosen) -> dict:
@@ -394,7 +459,7 @@ def _inside(chosen: _Chosen) -> dict:
         except DepixelError:
             break
         panels.append({"kind": kind, "picture": _png(inspection.attribution_panel(sample, values))})
-    filters = inspection.filters_picture(inspection.first_filters(restorer.network), restorer.network.PLANES)
+    filters = inspection.filters_picture(inspection.first_filters(restorer.network)[:FILTERS], restorer.network.PLANES)
     return {"panels": panels, "filters": _png(np.asarray(filters))}
 
 
@@ -446,7 +511,9 @@ def _data() -> dict:
     counts, sides = read_json(METRICS / "validation.json"), read_json(METRICS / "split.json")
     training = Photos.load(PREPARED, SPLIT, "train")
     chosen = training.rows[np.unique(np.linspace(0, len(training) - 1, PHOTOS).astype(int))]
-    analysis = METRICS / "analysis.json"
+    analysis, copies = METRICS / "analysis.json", SPLIT.with_name("copies.csv")
+    found = read_json(analysis) if analysis.is_file() else {}
+    pairs = len(_table(copies)) if copies.is_file() else 0
     try:
         snapshot = _snapshot(snapshots.current())
     except DepixelError:  # photos that DVC does not know
@@ -456,8 +523,11 @@ def _data() -> dict:
         "sides": sides,
         "snapshot": snapshot,
         "photos": [_png(np.asarray(training.images[row])) for row in chosen],
-        "copies": _file(METRICS / "copies.png") if sides.get("copy", {}).get("photos") else "",
-        "findings": read_json(analysis)["findings"] if analysis.is_file() else [],
+        "copies": _file(METRICS / "copies.png") if pairs else "",
+        "pairs": pairs,
+        "pairs_shown": min(pairs, SHOWN_COPIES),
+        "measures": Markup(plots.quantiles(found["sides"], found["quantiles"], "measures")) if found else "",  # noqa: S704
+        "findings": found.get("findings", []),
         "clusters": _file(METRICS / "clusters.png"),
         "odd": _file(METRICS / "findings.png"),
     }

@@ -27,4 +27,6 @@ def reason(done: subprocess.CompletedProcess) -> str:
     """Why a command of DVC failed, on one line."""
     lines = [" ".join(line.split()) for line in done.stderr.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return "; ".join(errors or lines[-1:]) or f"exit code {done.returncode}"
+    errors = list(dict.fromkeys(errors)) or lines[-1:]
+    more = [f"and {len(errors) - 2} more"] if len(errors) > 2 else []
+    return "; ".join([*errors[:2], *more]) or f"exit code {done.returncode}"

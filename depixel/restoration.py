@@ -170,6 +170,11 @@ class Restorer:
             raise DepixelError(
                 f"{path}: an ONNX file is for `depixel restore`; name the .safetensors file that it was made of"
             )
+        if path.is_dir() or path.suffix.lower() != ".safetensors":
+            raise DepixelError(
+                f"{path}: no model. A model is a file NAME.safetensors with NAME.json beside it; a pretrained one is "
+                "named by its bare name, such as laptop"
+            )
         described = path.with_suffix(".json")
         for file in (path, described):
             if not file.is_file():

@@ -7,6 +7,7 @@ const canvas = $("canvas"), pen = canvas.getContext("2d");
 let file = null;        // the picture as a Blob, with its name
 let before = null;      // it as an ImageBitmap
 let original = null;    // the clean photo that was pixelated here, if it was
+let clean = null;       // and its file, a Blob
 let restored = null;    // an ImageBitmap
 let doubt = null;       // {bitmap, values, width, most}: where the views disagree
 let areas = [];         // {x, y, width, height, block}; block null: to be found
@@ -75,14 +76,14 @@ async function open(blob, name) {
   await doing(`Reading ${name} …`, async () => {
     const kept = new Blob([await blob.arrayBuffer()]);  // whatever happens to the file meanwhile
     const bitmap = await bitmapOf(kept);
-    start(kept, name, bitmap, null, []);
+    start(kept, name, bitmap, []);
     tell(`${bitmap.width} × ${bitmap.height} pixels. Draw where it is pixelated, or let it be found.`);
   });
 }
 
-function start(blob, name, bitmap, clean, given) {
+function start(blob, name, bitmap, given, cleanBlob = null, cleanBitmap = null) {
   file = new File([blob], name);
-  [before, original, areas] = [bitmap, clean, given];
+  [before, areas, clean, original] = [bitmap, given, cleanBlob, cleanBitmap];
   loaded++;
   forget();
   $("drop").hidden = true;
@@ -107,7 +108,7 @@ async function sample(number) {
     const size = (side) => Math.floor(side / 2 / 8) * 8;
     const area = { x: clean.width >> 2, y: clean.height >> 2, width: size(clean.width), height: size(clean.height), block: 8 };
     const pixelated = await (await ask("api/pixelate", blob, { area: textOf(area) })).blob();
-    start(pixelated, `sample-${number + 1}.png`, await createImageBitmap(pixelated), clean, [area]);
+    start(pixelated, `sample-${number + 1}.png`, await createImageBitmap(pixelated), [area], blob, clean);
     tell("A generated photo, hidden in blocks of 8 pixels. Restore it, and compare with what was there.");
   });
 }
@@ -117,10 +118,9 @@ async function pixelate() {
   await doing("Pixelating …", async () => {
     const block = Number($("block").value);
     const wanted = areas.map((area) => ({ ...area, block }));
-    const answer = await ask("api/pixelate", file, { area: wanted.map(textOf) });
-    const blob = await answer.blob();
-    const clean = original || before;
-    start(blob, file.name, await bitmapOf(blob), clean, wanted);
+    const [source, bitmap] = clean ? [clean, original] : [file, before];  // anew from the clean one, the second time
+    const blob = await (await ask("api/pixelate", source, { area: wanted.map(textOf) })).blob();
+    start(blob, file.name, await bitmapOf(blob), wanted, source, bitmap);
     tell(`Hidden in blocks of ${block} pixels. Now restore.`);
   });
 }

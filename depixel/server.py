@@ -131,10 +131,10 @@ def restore(
 
 
 def pixelate(data: bytes, areas: list[tuple]) -> tuple[bytes, str, list[fullsize.Area]]:
-    """A picture file pixelated, as `restore` returns it."""
+    """A picture file pixelated, as `restore` returns it, without thumbnails of what was there."""
     picture = formats.decoded(data)
     pixelated = fullsize.pixelate(picture.pixels, areas)
-    return formats.encoded(picture.showing(pixelated)), picture.format, [fullsize.Area(*area) for area in areas]
+    return formats.encoded(picture.hiding(pixelated)), picture.format, [fullsize.Area(*area) for area in areas]
 
 
 def find(data: bytes, near: tuple | None) -> FoundAreas:

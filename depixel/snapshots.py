@@ -4,13 +4,14 @@ A snapshot is a hash of DVC, that of data/raw.dvc. The names stand in data/snaps
 get lost in forks and mirrors; a git revision works wherever a name does.
 """
 
+import json
 import logging
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import yaml
 
 from depixel.errors import DepixelError
-from depixel.files import replacing
+from depixel.files import hash_of, replacing
 from depixel.repository import reason, run_dvc, run_git
 from depixel.tables import read_table, write_table
 from depixel.validation import Verdict
@@ -59,7 +60,14 @@ def read_snapshots() -> list[Snapshot]:
         return []
     if b"<<<<<<<" in TABLE.read_bytes():
         raise DepixelError(f"{TABLE.as_posix()}: two people added names{_CONFLICT}")
-    return list(read_table(TABLE, Snapshot, "git checkout data/snapshots.csv"))
+    rows = list(read_table(TABLE, Snapshot, "git checkout data/snapshots.csv"))
+    names = [row.name for row in rows]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DepixelError(
+            f"{TABLE.as_posix()}: two snapshots are called {twice[0]}. Give one of them another name there; its hash "
+            "stays"
+        )
+    return rows
 
 
 def current() -> str:
@@ -112,7 +120,8 @@ _CONFLICT = ". How to go on stands in docs/photos.md, in the section on conflict
 
 
 def objects(md5: str) -> dict[str, Path]:
-    """Where the files of a snapshot lie in DVC's cache, by their path below data/raw; fetched if they were not there.
+    """Where the files of a snapshot lie in DVC's cache, by their path below data/raw; fetched if they were not there,
+    or were damaged.
 
     Raises:
         DepixelError: they are not in the remote either, or it cannot be reached, or the cache is damaged; or one of
@@ -126,45 +135,106 @@ def objects(md5: str) -> dict[str, Path]:
         raise DepixelError(f"{md5}: no hash of a folder; {TABLE.as_posix()} is damaged")
     folder = HashInfo("md5", md5)
     try:
-        with Repo() as repo:
+        with Repo() as repo, _heard() as said:
             cache = repo.cache.local
             _pull(repo, [folder])
             tree = {"/".join(key): info for key, _, info in Tree.load(cache, folder, hash_name="md5")}
             paths = {name: Path(cache.oid_to_path(info.value)) for name, info in tree.items()}
             _pull(repo, list(tree.values()))
+            gone = [name for name, path in paths.items() if not path.is_file()]
+            damaged = _in_store(repo, tree[gone[0]].value) if gone else ""
     except MemoryError:
         raise
     except Exception as error:  # each kind of remote raises its own
         raise DepixelError(_cannot_fetch(md5, " ".join(str(error).split()) or type(error).__name__)) from error
     if outside := [name for name in paths if ".." in name.split("/") or name.startswith("/") or ":" in name]:
         raise DepixelError(f"{md5}: names a file outside of its folder: {outside[0]}. Nothing was changed")
-    if gone := [name for name, path in paths.items() if not path.is_file()]:
-        raise DepixelError(_cannot_fetch(md5, f"{len(gone)} of {len(paths)} files are in no store, such as {gone[0]}"))
+    if gone:
+        missing = f"{len(gone)} of {len(paths)} files, such as {gone[0]}"
+        raise DepixelError(_cannot_fetch(md5, f"{missing}: {said[0]}" if said else f"{missing}, are missing", damaged))
     return paths
 
 
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What DVC logs as errors: why a file was not transferred, which it does not raise."""
+    said: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            error = record.exc_info[1] if record.exc_info else None
+            said.append(" ".join(str(error or record.getMessage()).split()))
+
+    listener = Listener(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
+    for logger in loggers:
+        logger.addHandler(listener)
+    try:
+        yield said
+    finally:
+        for logger in loggers:
+            logger.removeHandler(listener)
+
+
+def _in_store(repo: "Repo", oid: str) -> str:
+    """Where an object stands in the default remote, which then is damaged there; "" if it does not."""
+    try:
+        store = repo.cloud.get_remote_odb()
+        return store.fs.unstrip_protocol(store.oid_to_path(oid)) if store.exists(oid) else ""
+    except Exception:  # each kind of remote raises its own
+        return ""
+
+
 def _pull(repo: "Repo", hashes: list["HashInfo"]) -> None:
-    """Bring into the cache what is not there, from the default remote or else from the others: older snapshots may be
-    where photos were pushed before. Raises what the last remote raised if something is still missing."""
+    """Bring into the cache what is not there or is damaged, from the default remote or else from the others: older
+    snapshots may be where photos were pushed before. Raises what the last remote raised if something is missing."""
+    places = [Path(repo.cache.local.oid_to_path(info.value)) for info in hashes]
+    for place in places:
+        if place.is_file() and is_damaged(place):
+            place.unlink()
     failure = None
     logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of what only the next remote has
     for remote in (None, *repo.config["remote"]):
-        missing = [info for info in hashes if not Path(repo.cache.local.oid_to_path(info.value)).is_file()]
+        missing = [info for info, place in zip(hashes, places, strict=True) if not place.is_file()]
         if not missing:
             return
         try:
             repo.cloud.pull(missing, remote=remote)
         except Exception as error:  # each kind of remote raises its own
             failure = error
-    if failure and not all(Path(repo.cache.local.oid_to_path(info.value)).is_file() for info in hashes):
+    if failure and not all(map(Path.is_file, places)):
         raise failure
 
 
-def _cannot_fetch(md5: str, reason: str) -> str:
-    return (
-        f"the photos of {md5} cannot be fetched ({reason}). `dvc remote list` names the remote, `dvc pull "
-        f"{POINTER.as_posix()}` says more; who published them has them still, and can `dvc push` them again"
-    )
+def is_damaged(path: Path) -> bool:
+    """Whether an object of DVC, in a cache or in a store on this disk, is not what its name says."""
+    expected = (path.parent.name + path.name).removesuffix(".dir")
+    return bool(re.fullmatch("[0-9a-f]{32}", expected)) and hash_of(path, "md5") != expected
+
+
+_ADVICE = (
+    (
+        "forbidden|denied|credential|signature|access.?key|unauthorized|40[13]",
+        "the remote does not let you in: give it your keys, `dvc remote modify --local NAME access_key_id ...` and "
+        "`secret_access_key`, where `dvc remote list` says the NAME",
+    ),
+    (
+        "connect|resolve|timed? ?out|refused|unreachable|name or service",
+        "the remote does not answer: is the network there, and is its address in `dvc remote list` right?",
+    ),
+    ("no space|too large|quota|errno 2[78]", "the disk is full: make room, and run it again; what has arrived stays"),
+)
+_OTHER_ADVICE = "`dvc remote list` names the remote; who published them has them still, and can `dvc push` them again"
+
+
+def _cannot_fetch(md5: str, reason: str, damaged: str = "") -> str:
+    advice = next((text for causes, text in _ADVICE if re.search(causes, reason, re.IGNORECASE)), _OTHER_ADVICE)
+    if damaged and advice == _OTHER_ADVICE:
+        advice = (
+            f"{damaged} is damaged: take it away there (in a git repository: get it back, `git checkout data/store`)"
+        )
+        advice += "; who published the photos has it still, and can `dvc push` it again"
+    return f"the photos of {md5} cannot be fetched ({reason}). {advice[0].upper()}{advice[1:]}"
 
 
 @contextmanager
@@ -195,19 +265,39 @@ def use(name: str, force: bool = False) -> None:
         DepixelError: there is no such snapshot, or data/raw has changes that would be lost; then all is as it was.
     """
     md5 = resolve(name)
+    if not force and POINTER.is_file() and not _is_named(now := current()) and now != md5:
+        raise DepixelError(_unpublished(f"{POINTER.as_posix()} names photos that no snapshot and no commit does", name))
     files = objects(md5)
+    force = force or is_unchanged()  # DVC refuses, too, where what was there is in no cache, but in a remote
     before = POINTER.read_bytes() if POINTER.is_file() else None
     _write_pointer(md5, files)
-    done = run_dvc("checkout", POINTER.as_posix(), *(["--force"] if force else []))
+    # anew from the cache: a damaged object that was fetched again is damaged still where it is linked to
+    done = run_dvc("checkout", "--relink", POINTER.as_posix(), *(["--force"] if force else []))
     if done.returncode:
         if before is not None:
             POINTER.write_bytes(before)
         if "unsaved" in done.stderr:
-            raise DepixelError(
-                f"{RAW.as_posix()} has files that no snapshot holds. Keep them: `depixel snapshot publish NAME`; or "
-                f"lose them: `depixel snapshot use {name} --force`"
-            )
+            raise DepixelError(_unpublished(f"{RAW.as_posix()} has files that no snapshot holds", name))
         raise DepixelError(f"{RAW.as_posix()} cannot be changed to {name}: {reason(done)}")
+
+
+def _is_named(md5: str) -> bool:
+    """Whether a state of the photos is a snapshot, or that of the last commit."""
+    with suppress(DepixelError):
+        return md5 in (row.md5 for row in read_snapshots()) or md5 == resolve("HEAD")
+    return False
+
+
+def is_unchanged() -> bool:
+    """Whether data/raw is what data/raw.dvc says."""
+    done = run_dvc("status", "--json", POINTER.as_posix())
+    with suppress(ValueError, AttributeError):
+        return not re.search('"(modified|new|deleted)"', json.dumps(json.loads(done.stdout)))
+    return False
+
+
+def _unpublished(what: str, name: str) -> str:
+    return f"{what}. Keep them: `depixel snapshot publish NAME`; or lose them: `depixel snapshot use {name} --force`"
 
 
 def _write_pointer(md5: str, files: dict[str, Path]) -> None:
@@ -246,6 +336,8 @@ def publish(name: str, note: str, verdicts: Iterable[Verdict]) -> Snapshot:
     known = check_name(name)
     verdicts = list(verdicts)
     before = POINTER.read_bytes() if POINTER.is_file() else None
+    if before and b"<<<<<<<" in before:
+        _hash_in(before, str(POINTER))
     if (done := run_dvc("add", RAW.as_posix())).returncode:
         raise DepixelError(f"`dvc add {RAW.as_posix()}`: {reason(done)}")
     md5 = current()
@@ -254,6 +346,8 @@ def publish(name: str, note: str, verdicts: Iterable[Verdict]) -> Snapshot:
     except DepixelError:
         if before is not None:
             POINTER.write_bytes(before)
+        else:
+            POINTER.unlink(missing_ok=True)
         raise
     if (done := run_dvc("push", POINTER.as_posix())).returncode:
         raise DepixelError(

@@ -17,7 +17,8 @@ from depixel.pictures import contact_sheet, error_picture, fill
 from depixel.pixelation import PixelationSettings, photo_ids
 from depixel.prepared import load_images, load_index
 from depixel.restoration import VIEWS, Restorer, restore, window_side
-from depixel.tables import path_of
+from depixel.splits import MADE_BY, Assigned
+from depixel.tables import path_of, read_table
 
 AREAS = 4
 """How many areas of each photo are tried."""
@@ -107,6 +108,11 @@ def new_photos(prepared: str | Path) -> tuple[Photos, list[str]]:
     names = [path_of(photo.contributor, photo.name) for photo in index]
     images = load_images(Path(prepared) / "images.npy", len(index))
     return Photos(images, NO_IMAGES, np.arange(len(index)), photo_ids(names)), names
+
+
+def split_already(splits: str | Path) -> set[str]:
+    """The sha256 of the photos that have a side: to train on those of the test side would spoil the score."""
+    return {row.sha256 for row in read_table(splits, Assigned, MADE_BY)} if Path(splits).is_file() else set()
 
 
 def trained_on(prepared: str | Path, splits: str | Path, size: int) -> np.ndarray:

@@ -15,8 +15,6 @@ from depixel.stage import Inputs, stage
 from depixel.tables import path_of, read_table, write_table
 
 PATH = click.Path(path_type=Path)
-SHOWN = 48
-"""Pairs on the sheet, the least similar ones: if those are copies, so are the others."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -68,7 +66,7 @@ def main(inputs: Inputs, folder: Path, out: Path, metrics: Path) -> None:
     reuse.write_record(record, made_by, {path.name: hash_of(path, "sha256") for path in (out, table)})
     write_json(metrics / "split.json", counts)
     numbers = {photo.sha256: number for number, photo in enumerate(photos)}
-    shown = sorted(found, key=lambda copy: float(copy.similarity))[:SHOWN]
+    shown = sorted(found, key=lambda copy: float(copy.similarity))[: copies.SHOWN]
     panels = [[images[numbers[copy.sha256]], images[numbers[copy.of_sha256]]] for copy in shown]
     captions = [f"{copy.similarity} {copy.split} {path_of(*copy[:2])}"[:40] for copy in shown]
     with replacing(metrics / "copies.png") as beside:
@@ -76,7 +74,8 @@ def main(inputs: Inputs, folder: Path, out: Path, metrics: Path) -> None:
     for side, count in counts.items():
         click.echo(f"{side}: {count['photos']} photos of {count['contributors']} contributors")
     if found:
-        click.echo(f"Copies are left out of training: {table.as_posix()}, {(metrics / 'copies.png').as_posix()}.")
+        places = f"{table.as_posix()}, {(metrics / 'copies.png').as_posix()}"
+        click.echo(f"{len(found)} pairs on different sides show the same; no copy is trained on: {places}.")
 
 
 if __name__ == "__main__":

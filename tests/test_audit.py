@@ -39,6 +39,7 @@ def test_who_interpolates_brings_something_back_and_sees_smaller_blocks():
     assert sizes[0].returned == pytest.approx(1 - (sizes[0].left / sizes[0].hidden) ** 2)
     for size in sizes:
         assert size.enough == (64 / size.seen_as <= FEW)
+    assert [size.block_size for size in audit(restorer(Interpolation()), photo(), (20, 12, 120, 90), 8)][-1] == 60
 
 
 @pytest.mark.parametrize(

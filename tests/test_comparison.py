@@ -4,7 +4,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from depixel.comparison import compare, read_samples
+from depixel.comparison import common, compare, compare_many, read_samples
 from depixel.errors import DepixelError
 from depixel.evaluation import intervals
 from tests.conftest import run
@@ -135,3 +135,25 @@ def test_a_model_without_table_can_be_scored_as_told(reproduced, tmp_path):
     told = run("depixel", "compare", "main", "other/samples.csv", cwd=folder).stdout
     assert re.search(r"B - A +0.000 \[0.000, 0.000\] +0.000 \[0.000, 0.000\]", told)
     assert "On 32 samples of 8 photos, which both have.\n" in told and "Not told apart from luck" in told
+
+
+def test_many_are_compared_with_the_first_by_intervals_that_hold_together():
+    same = {f"same {i}": drawn(0, noise_seed=10 + i) for i in range(8)}
+    models = common({"first": drawn(0, noise_seed=1), "better": drawn(0, share=0.1, noise_seed=2), **same})
+    table = compare_many(models).set_index("model")
+    assert list(table.index) == list(models) and table.loc["first"].isna().sum() == 6
+    for ratio in ("ratio_mean", "ratio_pooled"):
+        one = compare(models["first"], models["better"]).ratios.iloc[-1]
+        better = table.loc["better"]
+        assert better[f"{ratio}_difference"] == pytest.approx(one[ratio])
+        wide, single = (row[f"{ratio}_high"] - row[f"{ratio}_low"] for row in (better, one))
+        assert single < wide < 2.5 * single  # they pay for being many
+        others = table.loc[list(same)]
+        assert ((others[f"{ratio}_low"] < 0) & (others[f"{ratio}_high"] > 0)).all()
+
+
+def test_only_samples_that_all_have_count():
+    a = drawn(0)
+    found = common({"a": a, "b": a.iloc[50:], "c": a.iloc[:100]})
+    assert {len(of) for of in found.values()} == {50}
+    assert (found["c"]["squared_error"].to_numpy() == a.iloc[50:100]["squared_error"].to_numpy()).all()

@@ -183,3 +183,80 @@ def test_the_messy_pictures(shared):
             assert "\n" not in str(error)
     assert told["h_turned.jpg"] == (160, 120) and told["zb_palette.jpg"] == (120, 160)
     assert "truncated" in told["u_truncated.jpg"] and "50 million" in told["x_bomb.jpg"]
+
+
+def thumbnail(orientation: int = 1) -> tuple[bytes, bytes]:
+    """An Exif block with a thumbnail, as cameras write it, and the JPEG of the thumbnail."""
+    file = io.BytesIO()
+    Image.fromarray(pixels(3, seed=1)).save(file, "JPEG")
+    small = file.getvalue()
+    maker = b"Maker\0\0\0"
+    first = struct.pack("<H", 2) + struct.pack("<HHII", 271, 2, 6, 100) + struct.pack("<HHII", 274, 3, 1, orientation)
+    second = struct.pack("<H", 2) + struct.pack("<HHII", 513, 4, 1, 150) + struct.pack("<HHII", 514, 4, 1, len(small))
+    tiff = b"II*\0" + struct.pack("<I", 8) + first + struct.pack("<I", 38) + second + bytes(4)
+    return b"Exif\0\0" + tiff.ljust(100, b"\0") + maker.ljust(50, b"\0") + small, small
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_what_hides_pixels_hides_them_in_thumbnails_too(tmp_path, form):
+    exif_block, small = thumbnail()
+    preview = XMP.replace(b"/>", b"><xmpGImg:image>AAAA</xmpGImg:image></x:xmpmeta>")
+    options = {"exif": exif_block} | ({"xmp": preview} if form != "PNG" else {})
+    if form == "PNG":
+        options["pnginfo"] = texts = PngInfo()
+        texts.add_itxt("XML:com.adobe.xmp", preview.decode())
+        texts.add_text("Author", "somebody")
+    path = tmp_path / "picture"
+    Image.fromarray(pixels(3)).save(path, form, **options)
+    picture = formats.read(path)
+    formats.write(path, picture.showing(picture.pixels))
+    assert small in path.read_bytes() and b"GImg" in path.read_bytes()
+    formats.write(path, picture.hiding(picture.pixels))
+    content = path.read_bytes()
+    assert small not in content and small[-60:] not in content and b"GImg" not in content
+    with Image.open(path) as image:
+        assert image.getexif()[271] == "Maker" and (form != "PNG" or image.text["Author"] == "somebody")
+    broken = formats.Picture(picture.pixels, form, 1, {"exif": exif_block[:80]})
+    assert broken.hiding(picture.pixels).options["exif"] == b""  # rather none than one that nobody can look into
+
+
+def test_what_a_png_says_of_its_colors_and_a_jpeg_to_photoshop_stays(tmp_path):
+    info, path = PngInfo(), tmp_path / "a.png"
+    info.add(b"gAMA", struct.pack(">I", 45455))
+    info.add(b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))
+    Image.fromarray(pixels(3)).save(path, pnginfo=info)
+    formats.write(path, formats.read(path))
+    with Image.open(path) as image:
+        assert image.info["gamma"] == 0.45455 and image.info["chromaticity"][2:4] == (0.64, 0.33)
+    iptc, path = b"Photoshop 3.0\x008BIM\x04\x04\0\0\0\0\0\x08\x1c\x02\x50\0\x03Ann", tmp_path / "a.jpg"
+    extra = b"\xff\xed" + struct.pack(">H", len(iptc) + 2) + iptc
+    Image.fromarray(pixels(3)).save(path, extra=extra)
+    formats.write(path, formats.read(path))
+    assert path.read_bytes().count(extra) == 1
+
+
+def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path):
+    path = tmp_path / "a.jpg"
+    options = {"exif": b"Exif\0\0" + bytes(70_000)}
+    with pytest.raises(DepixelError, match="cannot be written as JPEG with its metadata"):
+        formats.write(path, formats.Picture(pixels(3), "JPEG", 1, options))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_is_no_picture(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DepixelError, match=r"a\.png: is no file"):
+        formats.read(tmp_path / "a.png")
+
+
+def test_gray_of_16_bits_with_a_transparent_value_is_told(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels(None, np.uint16)).save(path)
+    data = path.read_bytes()
+    at = data.index(b"IDAT") - 4
+    chunk = b"tRNS" + b"\0\1"
+    path.write_bytes(data[:at] + struct.pack(">I", 2) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[at:])
+    with pytest.raises(DepixelError, match="transparent value; save it as RGBA"):
+        formats.read(path)

@@ -68,6 +68,24 @@ def test_every_channel_keeps_its_block_means_and_all_else_stays(channels, dtype,
         np.testing.assert_array_equal(restored[:, :, -1], shown[:, :, -1])
 
 
+class Wild:
+    """Restores noise far beyond black and white."""
+
+    def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views=()) -> np.ndarray:
+        return windows + np.random.default_rng(0).normal(0, 120, windows.shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("trust", ["rounded", "exact"])
+@pytest.mark.parametrize("block", [4, 8, 20])
+def test_blocks_keep_their_means_where_pixels_are_cut_off_at_black_and_white(block, trust):
+    image = np.where(photo(220, 230).astype(int) > 128, 250, 9).astype(np.uint8)
+    area = (10, 7, 200, 200, block)
+    shown = pixelate(image, [area])
+    restored = Restorer(Wild()).restore(shown, [area], trust=trust)
+    assert ((restored == 0) | (restored == 255))[part(area)].mean() > 0.2
+    assert deviations(restored, shown, area).max() <= 1.5
+
+
 @pytest.mark.parametrize("block", [2, 3, 4, 5, 11, 12, 13, 16, 31, 64, 200])
 def test_blocks_of_any_size_keep_their_means(block):
     image = photo(220, 230)
@@ -140,6 +158,39 @@ def test_spans_cover_an_area_with_margins(block, extent):
             if len(spans) > 1:
                 assert span.begin == 0 or span.begin - span.first >= fullsize.MARGIN - block
                 assert span.end == extent or span.last - span.end >= fullsize.MARGIN - 2 * block
+
+
+def test_many_pictures_at_once_are_as_each_alone():
+    kinds = [(80, 90, None, np.uint8), (64, 64, 3, np.uint8), (120, 80, 4, np.uint16), (64, 64, None, np.uint8)]
+    images = [photo(height, width, channels, dtype) for height, width, channels, dtype in kinds]
+    areas = [[(8, 8, 24, 24, 8)], [(8, 8, 24, 24, 8), (40, 8, 16, 16, 4)], [(0, 0, 70, 60, 20)], []]
+    shown = [pixelate(image, named) for image, named in zip(images, areas, strict=True)]
+    one = restorer()
+    together = one.restore_many(shown, areas, views=2)
+    for image, named, restored in zip(shown, areas, together, strict=True):
+        alone = one.restore(image, named, views=2)
+        assert restored.dtype == image.dtype
+        assert np.abs(restored.astype(int) - alone).max() <= 1 * (257 if image.dtype == np.uint16 else 1)
+    with pytest.raises(DepixelError, match="3 pictures and areas of 4"):
+        one.restore_many(shown[:3], areas)
+
+
+@pytest.mark.parametrize(("options", "told"), [({"views": 4}, "views = 4"), ({"trust": "nope"}, "trust = 'nope'")])
+def test_wrong_options_are_told(options, told):
+    with pytest.raises(DepixelError, match=told):
+        restorer().restore(photo(), [(0, 0, 8, 8, 4)], **options)
+
+
+def test_what_is_loosely_trusted_may_move_by_as_much():
+    image, area = photo(channels=None), (8, 12, 64, 64, 8)
+    shown = pixelate(image, [area])
+    exact, loose = (restorer().restore(shown, [area], trust=trust) for trust in ("rounded", "loose"))
+    assert deviations(exact, shown, area).max() <= 1 < deviations(loose, shown, area).max() <= fullsize.LOOSE + 1
+
+
+def test_pixelated_areas_do_not_overlap():
+    with pytest.raises(DepixelError, match="overlap"):
+        pixelate(photo(), [(0, 0, 40, 40, 8), (30, 30, 40, 40, 8)])
 
 
 def test_views_are_averaged():

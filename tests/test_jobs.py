@@ -71,9 +71,6 @@ def test_names_do_not_lead_out_of_the_folder(folder):
 @pytest.mark.parametrize(
     ("inputs", "out", "problem"),
     [
-        (["no.png"], "out", "no.png: there is no such picture"),
-        (["*.tiff"], "out", r"\*.tiff: there is no such picture"),
-        (["empty"], "out", "empty: no pictures there; they end in .png"),
         (["c.png"], "c.png", "c.png: is a file; name a folder"),
         (["c.png"], "restored.png", "restored.png: looks like the name of a picture; name a folder"),
     ],
@@ -83,6 +80,30 @@ def test_wrong_inputs_and_outputs_are_told(folder, monkeypatch, inputs, out, pro
     (folder / "empty").mkdir()
     with pytest.raises(DepixelError, match=problem):
         jobs.jobs(inputs, folder / out)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("no.png", "there is no such picture"),
+        ("*.tiff", "there is no such picture"),
+        ("empty", "no pictures there; they end in .png"),
+        ("in**/*.png", "neither a picture nor a pattern"),
+        ("x" * 300, "neither a picture nor a pattern"),
+    ],
+)
+def test_an_input_that_is_not_there_does_not_stop_the_others(folder, monkeypatch, given, problem):
+    monkeypatch.chdir(folder)
+    (folder / "empty").mkdir()
+    outcomes = list(jobs.each(lambda job: job.source.name, jobs.jobs([given, "c.png"], folder / "out")))
+    assert outcomes[0].problem.startswith(f"{given}: {problem}") and outcomes[1].made == "c.png"
+
+
+def test_the_areas_beside_pictures_are_no_pictures(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    Path("c.png.areas.json").write_text("{}")
+    for inputs in (["c.png", "c.png.areas.json"], ["c*"]):
+        assert [source for source, _, _ in planned(inputs, folder / "out")] == ["c.png"]
 
 
 def test_a_failure_does_not_stop_the_rest(folder):

@@ -39,6 +39,12 @@ def test_a_preset_changes_its_values_and_nothing_else(folder, name):
         assert old.partition("#")[2] == new.partition("#")[2]
 
 
+def test_every_preset_sets_the_same_so_that_nothing_is_left_of_the_one_before():
+    presets = yaml.safe_load((REPOSITORY / "presets.yaml").read_text(encoding="utf-8"))
+    keys = [{(section, key) for section, values in preset.items() for key in values} for preset in presets.values()]
+    assert all(other == keys[0] for other in keys)
+
+
 def test_presets_are_listed(folder):
     assert run("depixel", "preset", cwd=folder).stdout == (folder / "presets.yaml").read_text(encoding="utf-8")
 

@@ -111,3 +111,11 @@ def test_folders_and_archives(tmp_path):
         assert archive.read("notes.txt") == b"GPS" and gps(archive.read("z.jpg")) == {}
     with tarfile.open(tmp_path / "k2.tgz") as archive:
         assert [(member.name, member.mtime) for member in archive] == [("y.jpg", 12345)]
+
+
+def test_photos_that_are_appended_lose_theirs_too():
+    data = photo(position=False) + b"between" + photo()
+    cleaned = without_position(data)
+    assert len(cleaned) == len(data) and cleaned != data
+    assert gps(cleaned[cleaned.index(b"between") + 7 :]) == {}
+    assert without_position(cleaned) is cleaned

@@ -26,6 +26,7 @@ COMMANDS = [
 NOT_RUN = (
     r"make (repro|test|verify)$|python -m venv|source|pip install",  # setting up
     r"depixel serve$",  # tests/test_serve.py and test_serve_page.py
+    r"dvc (import|update) ",  # tests/test_remotes.py
 )
 
 

@@ -71,6 +71,12 @@ def test_it_shows_what_the_stages_found_and_needs_nothing_else(folder):
     assert (restored == truth)[pixelated == truth].mean() > 0.9  # the same but in the area
 
 
+def test_a_tag_of_this_very_run_is_not_what_it_is_compared_with(folder):
+    run("git", "tag", "run-1", cwd=folder)
+    changed = run("git", "status", "--porcelain", "--untracked-files=no", cwd=folder).stdout
+    assert ("What changed since run-1" in " ".join(page(folder).text)) == bool(changed)
+
+
 def test_it_tells_what_changed_since_the_tagged_run(folder):
     run("git", "tag", "run-1", cwd=folder)
     params = folder / "params.yaml"

@@ -77,6 +77,54 @@ def test_what_is_in_no_snapshot_is_not_lost(here):
     assert not (here / "data/raw/mine.jpg").exists()
 
 
+def test_what_was_added_and_not_published_is_not_lost(here):
+    run("depixel", "snapshot", "use", "v1", cwd=here)
+    (here / "data/raw/mine.jpg").write_bytes(photo(position=False))
+    run("dvc", "add", "data/raw", cwd=here)
+    told = run("depixel", "snapshot", "use", "v2", cwd=here, code=1).stderr
+    assert "no snapshot and no commit" in told and (here / "data/raw/mine.jpg").exists()
+    run("git", "commit", "--quiet", "--all", "--message=mine", cwd=here)
+    run("depixel", "snapshot", "use", "v2", cwd=here)
+    run("depixel", "snapshot", "use", "HEAD", cwd=here)
+    assert (here / "data/raw/mine.jpg").exists()
+
+
+def test_it_is_left_where_the_cache_is_empty(here):
+    run("depixel", "snapshot", "use", "v1", cwd=here)
+    shutil.rmtree(here / ".dvc/cache")
+    run("depixel", "snapshot", "use", "v2", cwd=here)
+    assert "new/1.jpg" in names(here)
+
+
+def test_a_damaged_object_in_the_cache_is_fetched_again(here):
+    run("depixel", "snapshot", "use", "v2", cwd=here)
+    before = {name: (here / "data/raw" / name).read_bytes() for name in names(here)}
+    name = max(before, key=lambda name: len(before[name]))
+    damaged = bytearray(before[name])
+    damaged[len(damaged) // 2] ^= 255
+    place = here / "data/raw" / name  # a link to the object in the cache
+    place.chmod(0o644)
+    with place.open("r+b") as file:
+        file.write(damaged)
+    place.chmod(0o444)
+    assert "damaged objects" in run("depixel", "doctor", cwd=here, code=1).stdout
+    run("depixel", "snapshot", "use", "v2", cwd=here)
+    assert {name: (here / "data/raw" / name).read_bytes() for name in names(here)} == before
+    assert "damaged" not in run("depixel", "doctor", cwd=here, code=None).stdout
+
+
+def test_two_snapshots_of_one_name_are_told(here):
+    table = here / "data/snapshots.csv"
+    lines = table.read_text(encoding="utf-8").splitlines()
+    table.write_text("\n".join([*lines, lines[-1]]) + "\n", encoding="utf-8")
+    assert "two snapshots are called v2" in run("depixel", "snapshot", "use", "v2", cwd=here, code=1).stderr
+
+
+def test_the_same_photos_under_another_name_are_told(here):
+    run("depixel", "snapshot", "use", "v2", cwd=here)
+    assert "are called v2, too" in run("depixel", "snapshot", "publish", "again", cwd=here).stdout
+
+
 def test_a_name_that_does_not_exist(here):
     told = run("depixel", "snapshot", "use", "v9", cwd=here, code=1).stderr
     assert told.startswith("Error: v9: neither a snapshot nor a git revision") and "Snapshots: v1, v2" in told
@@ -96,6 +144,7 @@ def test_what_changed(here, tmp_path):
     assert (kinds.count("added"), kinds.count("removed"), kinds.count("replaced")) == (3, 12, 1)
     assert found["valid"][1] - found["valid"][0] == sum(c["valid_after"] - c["valid_before"] for c in found["changes"])
     assert {change["side"] for change in found["changes"]} <= {"train", "validation", "test"}
+    assert {row["contributor"]: row["is"] for row in found["contributors"]} == {row[0]: row[1] for row in rows[1:4]}
     back = json.loads(run("depixel", "diff", "v2", "v1", "--json", cwd=here).stdout)
     assert len(back["changes"]) == len(found["changes"]) and back["valid"] == found["valid"][::-1]
 
@@ -156,7 +205,8 @@ def test_a_corrupt_object_in_the_store_is_told(here):
     raw[0].chmod(0o644)
     raw[0].write_bytes(b"PK rubbish")
     told = [run("depixel", "snapshot", "use", name, cwd=here, code=None) for name in ("v1", "v2")]
-    assert any("cannot be fetched" in done.stderr for done in told), [done.stderr for done in told]
+    assert any(f"{raw[0].name} is damaged" in done.stderr for done in told), [done.stderr for done in told]
+    assert "1 damaged objects" in run("depixel", "doctor", cwd=here, code=1).stdout
     assert not any((here / "data/raw").rglob("*rubbish*"))
 
 
@@ -165,7 +215,7 @@ def test_objects_that_are_missing_are_told(here):
         path.chmod(0o644)
         path.unlink()
     told = run("depixel", "snapshot", "use", "v1", cwd=here, code=1).stderr
-    assert "cannot be fetched" in told and "who published them has them still" in told
+    assert "cannot be fetched" in told and "ho published them has them still" in told
 
 
 def test_two_people_changed_the_photos(reproduced, tmp_path):
@@ -246,10 +296,18 @@ def test_the_doctor(here):
     damaged.write_bytes(b"rubbish")
     (here / "data/raw/more.txt").write_text("x", encoding="utf-8")
     told = run("depixel", "doctor", cwd=here, code=1).stdout
-    for problem in ("changed", "1 damaged objects", "then dvc pull"):
+    for problem in ("changed", "1 damaged objects", "dvc checkout --relink"):
         assert problem in told, told
     (here / "dvc.lock").write_text("schema: '2.0'\nstages: {a", encoding="utf-8")
     told = run("depixel", "doctor", cwd=here, code=1).stdout
     assert "dvc.lock cut off" in told and "-> depixel mend" in told
     shutil.rmtree(here / "data/store")
     assert "does not have the photos" in run("depixel", "doctor", cwd=here, code=1).stdout
+
+
+def test_the_doctor_in_a_fresh_clone_says_how_to_begin(here):
+    found = {f["subject"]: f for f in json.loads(run("depixel", "doctor", "--json", cwd=here, code=1).stdout)}
+    mend = found["photos"]["mend"]
+    assert mend == "dvc pull data/raw.dvc data/test_set.dvc models/pretrained.dvc"
+    run(*mend.split(), cwd=here)
+    run("dvc", "repro", "validate", cwd=here)

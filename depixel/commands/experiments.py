@@ -1,26 +1,31 @@
 """Commands for experiments: run many, compare them, keep and show what they reached."""
 
 import json
+import math
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from depixel.command import progress
 from depixel.commands import options
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @click.command()
 @click.argument("a")
-@click.argument("b", default="workspace")
+@click.argument("b", nargs=-1, metavar="[B]...")
 @options.as_json
-def compare(a: str, b: str, as_json: bool) -> None:
+def compare(a: str, b: tuple[str, ...], as_json: bool) -> None:
     """Say whether one model is better than another, or whether it was luck.
 
     A and B are each a git revision, the name of a DVC experiment, or the path of a samples.csv, as an evaluation writes
-    it; `workspace`, and B if it is not given, is the metrics/samples.csv here. Both are compared on the samples that
-    both were scored on.
+    it; `workspace`, and B if it is not given, is the metrics/samples.csv here. They are compared on the samples that
+    all were scored on. Several B are each compared with A, by intervals that hold together: of twenty variants that are
+    alike, one looks best by luck.
 
     The brackets are 95 % confidence intervals over the choice of test photos: how far other photos could move the
     ratios to the identity, and their difference. If the interval of the difference holds 0, other photos might reverse
@@ -30,10 +35,25 @@ def compare(a: str, b: str, as_json: bool) -> None:
     Example:
       depixel compare main                    that of main and the one here
       depixel compare narrow wide             two experiments of `dvc exp run --name`
+      depixel compare main one two three      which of them differ from main?
     """
     from depixel import comparison, evaluation
 
-    tables = [comparison.read_samples(source) for source in (a, b)]
+    b = b or (comparison.WORKSPACE,)
+    tables = [comparison.read_samples(source) for source in (a, *b)]
+    if len(b) > 1:
+        models = comparison.common(dict(zip((a, *b), tables, strict=True)))
+        table = comparison.compare_many(models)
+        if as_json:
+            click.echo(json.dumps(table.set_index("model").round(6).replace({math.nan: None}).to_dict("index")))
+            return
+        click.echo(_differences(table).to_string(index=False))
+        click.echo(
+            f"\nOn {len(models[a])} samples, which all have. Beside: the difference to {a}, with simultaneous 95 % "
+            "confidence intervals over the choice of test photos; * where they exclude 0."
+        )
+        return
+    (b,) = b
     result = comparison.compare(*tables)
     if as_json:
         rows = result.ratios.set_index("model").to_dict("index")
@@ -45,6 +65,19 @@ def compare(a: str, b: str, as_json: bool) -> None:
     of = "" if result.samples == max(map(len, tables)) else f", of {len(tables[0])} of A and {len(tables[1])} of B"
     click.echo(f"\n{result.verdict()}\nOn {result.samples} samples of {result.photos} photos, which both have{of}.")
     click.echo("In brackets: 95 % confidence intervals over the choice of test photos.")
+
+
+def _differences(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Text: 0.712   -0.006 [-0.010, -0.002] *"""
+    told = table[["model"]].copy()
+    for ratio in ("ratio_mean", "ratio_pooled"):
+        told[ratio] = table[ratio].map("{:.3f}".format)
+        columns = (table[f"{ratio}_{end}"] for end in ("difference", "low", "high"))
+        told[f"{ratio} less the first's"] = [
+            "" if low != low else f"{value:+.4f} [{low:+.4f}, {high:+.4f}] {'*' if low > 0 or high < 0 else ' '}"
+            for value, low, high in zip(*columns, strict=True)
+        ]
+    return told
 
 
 @click.command()
@@ -152,6 +185,33 @@ def sweep(
             click.echo(f"{experiment}: {why}")
     if outcome.failed:
         raise SystemExit(1)
+
+
+@click.command("experiments")
+@options.as_json
+@click.option("--csv", "as_csv", is_flag=True, help="Print all settings and scores as CSV.")
+def list_experiments(as_json: bool, as_csv: bool) -> None:
+    """List all experiments that are here, whatever commit they started from.
+
+    `dvc exp show` lists those of the last commit. Lowest validation RMSE first: to choose by the test scores beside it
+    would make them too good. Of the settings, those that differ.
+
+    \b
+    Example:
+      depixel experiments
+      depixel experiments --csv > experiments.csv
+    """
+    from depixel import experiments
+
+    table = experiments.all_experiments()
+    if as_csv:
+        click.echo(table.to_csv(index=False), nl=False)
+    elif as_json:
+        click.echo(json.dumps(table.to_dict("records")))
+    elif len(table):
+        click.echo(experiments.readable(table, by="validation_rmse").to_string(index=False))
+    else:
+        click.echo("No experiment here so far. `dvc exp run --name NAME -S train.width=48` makes one")
 
 
 @click.command()

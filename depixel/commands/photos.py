@@ -138,7 +138,8 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
 
     FOLDER holds new photos, in any way that data/raw may hold them. Chosen are photos on which the turned views of a
     picture disagree, which says that the model is unsure where it need not be, and which look neither like each other
-    nor like the photos for training in data/prepared, if there are any.
+    nor like the photos for training in data/prepared, if there are any. Photos that are in data/split.csv already are
+    left out. It takes about a tenth of a second for each photo.
 
     `gain` is what a photo adds to those before it, as a share of all that there is to gain; `disagreement` and `rmse`
     are in gray levels; `ratio` is to leaving the blocks as they are.
@@ -163,15 +164,17 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
     entries = sources.Entries(folder)
     verdicts = list(progress(validation.validate(entries), total=len(entries), desc="validate", unit=" files"))
     invalid = [verdict for verdict in verdicts if verdict.code]
-    valid = len(verdicts) - len(invalid)
-    if not valid:
+    if len(invalid) == len(verdicts):
         raise DepixelError(f"{folder}: none of its {len(verdicts)} files is a valid photo ({invalid[0].reason}, ...)")
+    there = suggestion.split_already("data/split.csv")
+    chosen = [pair for pair in validation.valid_entries(entries, verdicts) if pair[1] not in there]
+    valid = len(chosen)
+    if not valid:
+        raise DepixelError(f"{folder}: all of its {len(verdicts)} files are in data/split.csv already; name new photos")
     known = suggestion.trained_on("data/prepared", "data/split.csv", trained_for.size)
     with TemporaryDirectory() as prepared, progress(total=valid, desc="prepare", unit=" photos") as bar:
         settings = preparation.PrepareSettings(size=trained_for.size, train_size=0)
-        preparation.prepare(
-            validation.valid_entries(entries, verdicts), valid, prepared, settings, on_done=lambda: bar.update()
-        )
+        preparation.prepare(chosen, valid, prepared, settings, on_done=lambda: bar.update())
         photos, names = suggestion.new_photos(prepared)
         found = suggestion.suggest(restorer, photos, known, pixelation, count, partial(progress, unit="batch"))
         picture = sheet and suggestion.sheet(restorer, photos, pixelation, found, names)
@@ -189,7 +192,7 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
     click.echo(f"     {'photo':{width}}" + "".join(f"{key:>14}" for key in list(rows[0])[1:]))
     for place, (photo, *numbers) in enumerate((row.values() for row in rows), 1):
         click.echo(f"{place:4} {photo:{width}}" + "".join(f"{number:14.3f}" for number in numbers))
-    click.echo(f"\n{len(rows)} of {valid} photos, beside {len(known)} that are for training already.")
+    click.echo(f"\n{len(rows)} of {valid} new photos, beside {len(known)} that are for training already.")
     if invalid:
         first = path_of(invalid[0].contributor, invalid[0].name)
         click.echo(f"{len(invalid)} files are no valid photos, such as {first}: {invalid[0].reason}")
@@ -211,6 +214,8 @@ def snapshots(as_json: bool) -> None:
     from depixel import snapshots
 
     rows = snapshots.read_snapshots()
+    if not rows and not snapshots.POINTER.is_file():
+        snapshots.current()  # says that this is not the project's folder
     if as_json:
         click.echo(json.dumps([row._asdict() for row in rows]))
         return
@@ -293,7 +298,11 @@ def publish(name: str, note: str, positions: str | None) -> None:
             entries = sources.Entries(snapshots.RAW)
     known = validation.known_verdicts("data/validated")
     verdicts = progress(validation.validate(entries, None, known), total=len(entries), desc="validate", unit=" files")
+    before = snapshots.read_snapshots()
     made = snapshots.publish(name, note, verdicts)
+    for other in before:
+        if other.md5 == made.md5:
+            click.echo(f"The same photos are called {other.name}, too.")
     click.echo(f"{name}: {made.valid} valid of {made.photos} photos from {made.contributors} contributors, pushed.")
     click.echo(f'For the others: git add data && git commit -m "Photos {name}" && git push')
 
@@ -332,10 +341,13 @@ def diff(before: str, after: str, as_json: bool, sheet: Path | None) -> None:
                 changes.sheet(found, *entries).save(beside, format="PNG")
     valid = [sum(not verdict.code for verdict in of) for of in verdicts]
     if as_json:
-        click.echo(json.dumps({"valid": valid, "changes": [change._asdict() for change in found]}))
+        contributors = changes.by_contributor(found, *verdicts).to_dict("records")
+        listed = [change._asdict() for change in found]
+        click.echo(json.dumps({"valid": valid, "contributors": contributors, "changes": listed}))
         return
     if found:
         click.echo(changes.by_contributor(found, *verdicts).to_string(index=False))
     click.echo(f"{len(found)} files differ; valid photos: {valid[0]} in {before}, {valid[1]} in {after}")
     if sheet:
-        click.echo(f"Pictures: {sheet}")
+        some = f" of {changes.SHOWN}, evenly chosen" if len(found) > changes.SHOWN else ""
+        click.echo(f"Pictures{some}: {sheet}")

@@ -1,16 +1,18 @@
 """Commands for pictures: restore them, pixelate them, the page in the browser, the audit, models for elsewhere."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import click
+from tqdm import tqdm
 
 from depixel.command import progress
 from depixel.commands import options
 from depixel.errors import DepixelError
 
-_inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True)
+_inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path())
 _out = click.option("-o", "--output", "out", type=options.path(), required=True, help="The folder to write to.")
 
 
@@ -38,11 +40,11 @@ _out = click.option("-o", "--output", "out", type=options.path(), required=True,
 )
 @click.option(
     "--trust",
-    type=click.Choice(["exact", "rounded", "linear"]),
+    type=click.Choice(["exact", "rounded", "linear", "loose"]),
     default="rounded",
     show_default=True,
-    help="What the value of a block is: the mean of its pixels, truncated as in the challenge, or rounded; or their "
-    "mean in linear light, as in GIMP.",
+    help="What the value of a block is: the mean of its pixels, truncated as in the challenge, or rounded; their mean "
+    "in linear light, as in GIMP; or loosely that, give or take 8 gray levels.",
 )
 @click.option(
     "--compare", "sheet", type=options.path(dir_okay=False), help="Also draw the areas before and after, as a PNG."
@@ -87,6 +89,8 @@ def restore(
     if sheet:
         options.refuse_existing(sheet, force)
     found = jobs.jobs(inputs, out, force)
+    if sheet and sheet.resolve() in {path.resolve() for job in found for path in (job.source, job.target)}:
+        raise DepixelError(f"--compare {sheet}: is one of the pictures. Name another file for the sheet")
     from depixel import fullsize
 
     restorer, panels, captions = fullsize.Restorer.load(model), [], []
@@ -122,14 +126,14 @@ _MOST_PANELS = 100
 
 def _tell(outcomes, as_json: bool, end: Callable[[], None] = lambda: None) -> None:
     """Print what became of pictures, `end` it, and exit with 1 if one failed."""
-    done = []
+    done, told = [], tqdm.write  # which leaves a progress bar in its line
     for outcome in outcomes:
         done.append(outcome)
         if outcome.problem:
-            click.echo(f"Error: {outcome.problem}", err=True)
+            told(f"Error: {outcome.problem}", file=sys.stderr)
         elif not as_json:
             listed = "; ".join(f"{','.join(map(str, a[:4]))} in blocks of {a[4]}" for a in outcome.made)
-            click.echo(f"{outcome.job.target}: {listed}")
+            told(f"{outcome.job.target}: {listed}")
     end()
     if as_json:
         made = [
@@ -166,7 +170,7 @@ def pixelate(
 
     IN is a picture (PNG, JPEG, WebP, TIFF), a folder of pictures or a pattern. Each is written to the folder OUT under
     its name, and beside it a file with the areas, which `depixel restore` reads. Each block becomes the rounded mean of
-    its pixels.
+    its pixels. Metadata stays, but for thumbnails.
 
     \b
     Example:
@@ -182,7 +186,7 @@ def pixelate(
         if (beside := jobs.areas_beside(job.target)).exists() and not force:
             raise DepixelError(f"{beside} exists already. Choose another folder, or overwrite it: --force")
         picture = formats.read(job.source)
-        formats.write(job.target, picture.showing(pixelate(picture.pixels, named)))
+        formats.write(job.target, picture.hiding(pixelate(picture.pixels, named)))
         jobs.write_areas(job.target, named)
         return named
 
@@ -262,7 +266,11 @@ def audit(photo: Path, area: tuple[int, ...], block: int, model: str, as_json: b
 
     pixels = formats.read(photo).seen()
     found = audited(fullsize.Restorer.load(model), pixels, area, block)
-    enough = next((size.block_size for size in found if size.enough), None)
+    enough = None  # the smallest from which on all are
+    for size in reversed(found):
+        if not size.enough:
+            break
+        enough = size.block_size
     if as_json:
         click.echo(json.dumps({"sizes": [size._asdict() for size in found], "enough": enough}))
         return
