@@ -5,11 +5,11 @@
 #     docker run --rm --read-only --tmpfs /tmp -p 127.0.0.1:8000:8000 depixel
 FROM python:3.12-slim
 
-COPY requirements.lock /tmp/
+COPY requirements.lock requirements-dev.lock /tmp/
 COPY dist/depixel-*.whl /tmp/
 # The CPU build of PyTorch is a tenth of the one with CUDA; all versions are those of the lock.
 RUN pip install --no-cache-dir --disable-pip-version-check \
-        --extra-index-url https://download.pytorch.org/whl/cpu --constraint /tmp/requirements.lock \
+        --extra-index-url https://download.pytorch.org/whl/cpu --constraint /tmp/requirements.lock --constraint /tmp/requirements-dev.lock \
         "$(grep '^torch==' /tmp/requirements.lock | cut -d ';' -f 1)+cpu" \
         "$(echo /tmp/depixel-*.whl)[onnx,serve]" \
     && rm -r /tmp/*

@@ -26,6 +26,11 @@ LEAST_JPEG_BLOCK = 4
 EXACT = 0.05
 """Mean step within blocks that the lossless test allows for, gray levels: in effect none."""
 
+AT_ONCE = 4_000_000
+"""Pixels that are searched at once."""
+_TILE, _OVERLAP = 2000, 400  # sides of tiles and of what two of them share, pixels; multiples of 8
+_LARGEST = 12_000_000  # pixels of a window around an area that no tile shows whole
+
 _WINDOW = 17  # pixels; over which the contrast of the surroundings is taken
 _WINDOWS = (_WINDOW, 129)  # for blocks of up to twice as many pixels
 _WRONG = 0.05  # share of an outer row or column of an area that may not be constant within blocks
@@ -108,11 +113,15 @@ def _lines(start: int, stop: int, size: int, offset: int) -> np.ndarray:
     return np.arange(start + size - offset, stop, size)
 
 
-def find(image: np.ndarray) -> list[Found]:
+def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Found]:
     """Find the pixelated areas of a picture.
+
+    A picture of more than `AT_ONCE` pixels is searched in tiles that overlap, and again around what reaches over the
+    border of one: 0.7 GB are enough for 50 megapixels.
 
     Args:
         image: (H, W) gray or (H, W, 3) RGB, uint8.
+        check: called again and again; what it raises ends the search.
 
     Returns:
         The areas, certain ones first, then by score, none overlapping. Those that are not `certain` are guesses.
@@ -125,23 +134,96 @@ def find(image: np.ndarray) -> list[Found]:
         raise ValueError(f"image must be (H, W) or (H, W, 3) uint8, not {image.shape} {image.dtype}")
     if min(image.shape[:2]) < 2 * LEAST_BLOCK:
         return []
-    gray = luma(image)
-    table = quantization(gray)
-    found = _exact(gray, table is not None)
+    if image.shape[0] * image.shape[1] <= AT_ONCE:
+        found = _find(luma(image), quantization(luma(image)), check)
+    else:
+        found = _find_in_tiles(image, check)
+    return [
+        Found(b.x0, b.y0, b.x1 - b.x0, b.y1 - b.y0, b.size, b.px, b.py, score, certain)
+        for score, b, certain in _apart(found)
+    ]
+
+
+_Candidate = tuple[float, _Box, bool]
+"""Score, area, and whether it is certain."""
+
+
+def _find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) -> list[_Candidate]:
+    """The areas of a picture (H, W) float32 that has gone through this quantization last."""
+    found = _exact(gray, table is not None, check)
     if table is not None:
         # pixelated after it was a JPEG, or in blocks that JPEG, too, keeps constant
         later = [_is_later(gray, table, box) or _is_aligned(box) for _, box, _ in found]
         before = [box for (_, box, _), after in zip(found, later, strict=True) if not after]
         found = [one for one, after in zip(found, later, strict=True) if after]
         if not any(certain for _, _, certain in found):
-            found += _lossy(gray, table, before)
-    kept: list[tuple[float, _Box, bool]] = []
+            found += _lossy(gray, table, before, check)
+    return found
+
+
+def _apart(found: list[_Candidate]) -> list[_Candidate]:
+    """Certain ones first, then by score; those that overlap a better one left out."""
+    kept: list[_Candidate] = []
     for candidate in sorted(found, key=lambda one: (-one[2], -one[0])):
         if all(candidate[1].overlap(other) < 0.2 for _, other, _ in kept):
             kept.append(candidate)
-    return [
-        Found(b.x0, b.y0, b.x1 - b.x0, b.y1 - b.y0, b.size, b.px, b.py, score, certain) for score, b, certain in kept
-    ]
+    return kept
+
+
+class _Window(NamedTuple):
+    """A part of a picture, [x0, x1) x [y0, y1); it begins at the corner of a JPEG block."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    def cuts(self, box: _Box, shape: tuple[int, ...]) -> list[bool]:
+        """Whether the area reaches the left, upper, right, lower border and the picture goes on behind it."""
+        return [
+            box.x0 == self.x0 > 0,
+            box.y0 == self.y0 > 0,
+            box.x1 == self.x1 < shape[1],
+            box.y1 == self.y1 < shape[0],
+        ]
+
+
+def _find_in_tiles(image: np.ndarray, check: Callable[[], None]) -> list[_Candidate]:
+    shape = image.shape[:2]
+    middle = [slice(max(n // 2 - 500, 0) // _BLOCK * _BLOCK, n // 2 + 500) for n in shape]
+    table = quantization(luma(image[middle[0], middle[1]]))
+
+    def search(window: _Window) -> list[_Candidate]:
+        found = _find(luma(image[window.y0 : window.y1, window.x0 : window.x1]), table, check)
+        return [(score, box.moved(window.x0, window.y0), certain) for score, box, certain in found]
+
+    found = []
+    for y in range(0, max(shape[0] - _OVERLAP, 1), _TILE - _OVERLAP):
+        for x in range(0, max(shape[1] - _OVERLAP, 1), _TILE - _OVERLAP):
+            window = _Window(x, y, min(x + _TILE, shape[1]), min(y + _TILE, shape[0]))
+            for one in _apart(search(window)):
+                found.append(_whole(one, window, shape, search))
+    return found
+
+
+def _whole(one: _Candidate, window: _Window, shape: tuple[int, ...], search: Callable) -> _Candidate:
+    """The area as it is in a window that shows all of it; not certain if it is too large for one."""
+    while any(cut := window.cuts(one[1], shape)):
+        box = one[1]
+        around = [n // _BLOCK * _BLOCK for n in (box.x1 - box.x0 + 64, box.y1 - box.y0 + 64)]
+        grown = _Window(
+            max(box.x0 - (around[0] if cut[0] else 64), 0) // _BLOCK * _BLOCK,
+            max(box.y0 - (around[1] if cut[1] else 64), 0) // _BLOCK * _BLOCK,
+            min(box.x1 + (around[0] if cut[2] else 64), shape[1]),
+            min(box.y1 + (around[1] if cut[3] else 64), shape[0]),
+        )
+        if (grown.x1 - grown.x0) * (grown.y1 - grown.y0) > _LARGEST:
+            return one[0], box, False
+        better = [other for other in _apart(search(grown)) if other[1].overlap(box) > 0.5]
+        if not better or grown == window:
+            return one[0], box, False
+        one, window = better[0], grown
+    return one
 
 
 def luma(image: np.ndarray) -> np.ndarray:
@@ -465,16 +547,17 @@ def _dull(gray: np.ndarray) -> np.ndarray:
     return dull
 
 
-def _exact(gray: np.ndarray, was_jpeg: bool) -> list[tuple[float, _Box, bool]]:
+def _exact(gray: np.ndarray, was_jpeg: bool, check: Callable[[], None]) -> list[_Candidate]:
     """Areas whose blocks are exactly constant, with scores and whether they are certain."""
     dull = _dull(gray) if was_jpeg else None
-    found: list[tuple[float, _Box, bool]] = []
+    found: list[_Candidate] = []
     for window in _WINDOWS:
         if window > _WINDOW and window > min(gray.shape) // 4:
             break
         steps = _Steps.of(gray, dull=dull, window=window)
 
         def decided(score: float, grown: _Box, steps: _Steps = steps) -> bool:
+            check()
             score, box = _regridded(gray, steps, score, grown)
             box = _peeled(gray, steps, _trimmed(gray, box)).plain()
             verdict = _verdict(score, box, _traits(steps, box), _differ(gray, box, 1, was_jpeg))
@@ -742,13 +825,14 @@ def _is_later(gray: np.ndarray, table: np.ndarray, box: _Box) -> bool:
     return bool((off.max(axis=(2, 3))[known] > 4 * _ROUNDING).mean() > 0.3) if known.any() else True
 
 
-def _lossy(gray: np.ndarray, table: np.ndarray, starts: list[_Box]) -> list[tuple[float, _Box, bool]]:
+def _lossy(gray: np.ndarray, table: np.ndarray, starts: list[_Box], check: Callable[[], None]) -> list[_Candidate]:
     """Areas of a JPEG, with scores and whether they are certain; `starts` are first guesses."""
     most = min(MOST_BLOCK, max(gray.shape))
     coefficients = _Coefficients(gray, table)
-    found: list[tuple[float, _Box, bool]] = []
+    found: list[_Candidate] = []
 
     def decided(start: _Box, sweeps: int = 10) -> bool:
+        check()
         score, box = coefficients.climb(start, sweeps)
         for times in range(MOST_BLOCK // box.size, 1, -1):  # the largest blocks that explain it about as well
             size = times * box.size

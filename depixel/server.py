@@ -51,7 +51,7 @@ WORK_SECONDS = 60
 MOST_SEARCHED = 16_000_000
 """Pixels of a picture in which areas are looked for; within a part of it, more."""
 
-_SEARCHING = threading.Lock()  # a search needs 150 bytes a pixel: one at a time
+_SEARCHING = threading.Lock()  # a search needs up to 0.7 GB: one at a time
 
 REPORT = Path("report.html")
 SAMPLES = ((11, 1), (9, 3), (16, 1), (13, 3))
@@ -137,8 +137,17 @@ def pixelate(data: bytes, areas: list[tuple]) -> tuple[bytes, str, list[fullsize
     return formats.encoded(picture.hiding(pixelated)), picture.format, [fullsize.Area(*area) for area in areas]
 
 
-def find(data: bytes, near: tuple | None) -> FoundAreas:
-    """The pixelated areas of a picture file; with `near` (x, y, width, height) those in it and half as much around."""
+def find(data: bytes, near: tuple | None, stop: threading.Event) -> FoundAreas:
+    """The pixelated areas of a picture file; with `near` (x, y, width, height) those in it and half as much around.
+
+    Raises:
+        StoppedError: `stop` was set.
+    """
+
+    def check() -> None:
+        if stop.is_set():
+            raise StoppedError
+
     pixels = formats.decoded(data).seen()
     height, width = pixels.shape[:2]
     left = top = 0
@@ -154,7 +163,7 @@ def find(data: bytes, near: tuple | None) -> FoundAreas:
             "there is found more exactly"
         )
     with _SEARCHING:
-        areas = [_from_first_block(found, left, top) for found in detection.find(np.ascontiguousarray(pixels))]
+        areas = [_from_first_block(one, left, top) for one in detection.find(np.ascontiguousarray(pixels), check)]
     return FoundAreas(
         width=width, height=height, areas=[a for a in areas if min(a.width, a.height) >= max(LEAST_AREA, a.block_size)]
     )
@@ -521,7 +530,7 @@ def create_app(restorer: Restorer, host: str = "127.0.0.1") -> _Guard:
         """Find the pixelated areas of a picture."""
         async with house.picture(request) as data:
             within = _areas([near])[0] if near else None
-            return await house.work(request, lambda stop: find(data, within))
+            return await house.work(request, lambda stop: find(data, within, stop))
 
     @api.post(
         "/api/doubt", response_class=Response, responses=_PNG_BACK | _PROBLEMS, openapi_extra=_PICTURE, tags=["api"]

@@ -119,9 +119,12 @@ _FOLDER = r"[0-9a-f]{32}\.dir"
 _CONFLICT = ". How to go on stands in docs/photos.md, in the section on conflicts"
 
 
-def objects(md5: str) -> dict[str, Path]:
+def objects(md5: str, damaged: set[tuple[int, int]] | None = None) -> dict[str, Path]:
     """Where the files of a snapshot lie in DVC's cache, by their path below data/raw; fetched if they were not there,
     or were damaged.
+
+    Args:
+        damaged: gets the device and inode of each object that was, by which links to it are known.
 
     Raises:
         DepixelError: they are not in the remote either, or it cannot be reached, or the cache is damaged; or one of
@@ -137,12 +140,13 @@ def objects(md5: str) -> dict[str, Path]:
     try:
         with Repo() as repo, _heard() as said:
             cache = repo.cache.local
-            _pull(repo, [folder])
+            damaged = set() if damaged is None else damaged
+            _pull(repo, [folder], damaged)
             tree = {"/".join(key): info for key, _, info in Tree.load(cache, folder, hash_name="md5")}
             paths = {name: Path(cache.oid_to_path(info.value)) for name, info in tree.items()}
-            _pull(repo, list(tree.values()))
+            _pull(repo, list(tree.values()), damaged)
             gone = [name for name, path in paths.items() if not path.is_file()]
-            damaged = _in_store(repo, tree[gone[0]].value) if gone else ""
+            place = _in_store(repo, tree[gone[0]].value) if gone else ""
     except MemoryError:
         raise
     except Exception as error:  # each kind of remote raises its own
@@ -151,7 +155,7 @@ def objects(md5: str) -> dict[str, Path]:
         raise DepixelError(f"{md5}: names a file outside of its folder: {outside[0]}. Nothing was changed")
     if gone:
         missing = f"{len(gone)} of {len(paths)} files, such as {gone[0]}"
-        raise DepixelError(_cannot_fetch(md5, f"{missing}: {said[0]}" if said else f"{missing}, are missing", damaged))
+        raise DepixelError(_cannot_fetch(md5, f"{missing}: {said[0]}" if said else f"{missing}, are missing", place))
     return paths
 
 
@@ -185,12 +189,13 @@ def _in_store(repo: "Repo", oid: str) -> str:
         return ""
 
 
-def _pull(repo: "Repo", hashes: list["HashInfo"]) -> None:
+def _pull(repo: "Repo", hashes: list["HashInfo"], damaged: set[tuple[int, int]]) -> None:
     """Bring into the cache what is not there or is damaged, from the default remote or else from the others: older
     snapshots may be where photos were pushed before. Raises what the last remote raised if something is missing."""
     places = [Path(repo.cache.local.oid_to_path(info.value)) for info in hashes]
     for place in places:
         if place.is_file() and is_damaged(place):
+            damaged.add(_inode(place))
             place.unlink()
     failure = None
     logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of what only the next remote has
@@ -204,6 +209,11 @@ def _pull(repo: "Repo", hashes: list["HashInfo"]) -> None:
             failure = error
     if failure and not all(map(Path.is_file, places)):
         raise failure
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def is_damaged(path: Path) -> bool:
@@ -267,12 +277,15 @@ def use(name: str, force: bool = False) -> None:
     md5 = resolve(name)
     if not force and POINTER.is_file() and not _is_named(now := current()) and now != md5:
         raise DepixelError(_unpublished(f"{POINTER.as_posix()} names photos that no snapshot and no commit does", name))
-    files = objects(md5)
+    damaged: set[tuple[int, int]] = set()
+    files = objects(md5, damaged)
+    for path in list(RAW.rglob("*")) if damaged else ():  # what is linked to a damaged object is damaged
+        if path.is_file() and _inode(path) in damaged:
+            path.unlink()
     force = force or is_unchanged()  # DVC refuses, too, where what was there is in no cache, but in a remote
     before = POINTER.read_bytes() if POINTER.is_file() else None
     _write_pointer(md5, files)
-    # anew from the cache: a damaged object that was fetched again is damaged still where it is linked to
-    done = run_dvc("checkout", "--relink", POINTER.as_posix(), *(["--force"] if force else []))
+    done = run_dvc("checkout", POINTER.as_posix(), *(["--force"] if force else []))
     if done.returncode:
         if before is not None:
             POINTER.write_bytes(before)

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from PIL import Image
 
@@ -259,8 +260,36 @@ def test_one_bad_picture_does_not_stop_the_rest(folder, pictures):
     assert len(failed) == 3 and sum("exists already" in entry["problem"] for entry in failed) == 2
 
 
+def test_the_sheet_never_takes_the_place_of_a_picture(folder, pictures):
+    command = [
+        "restore",
+        pictures / "in/a.png",
+        "-o",
+        pictures / "out",
+        "--area",
+        "8,10,40,36",
+        "--block",
+        6,
+        "--force",
+    ]
+    before = (pictures / "in/a.png").read_bytes()
+    for sheet in (pictures / "out/a.png", pictures / "in/a.png"):
+        result = depixel(*command, "--compare", sheet, "--model", folder / "model.safetensors")
+        assert result.exit_code == 1 and "is one of the pictures" in result.output
+    assert not (pictures / "out").exists() and (pictures / "in/a.png").read_bytes() == before
+
+
+def test_names_of_models_and_files_complete(tmp_path, monkeypatch):
+    (tmp_path / "models/pretrained").mkdir(parents=True)
+    (tmp_path / "models/pretrained/mine.safetensors").touch()
+    monkeypatch.chdir(tmp_path)
+    complete = ShellComplete(main, {}, "depixel", "_DEPIXEL_COMPLETE")
+    assert [item.value for item in complete.get_completions(["restore", "--model"], "mi")] == ["mine", "mi"]
+    assert [item.type for item in complete.get_completions(["restore"], "pho")] == ["file"]
+
+
 def test_a_wrong_model_is_told_before_anything_is_written(folder, pictures):
-    for model, problem in (("no_such", "there is no such file"), (folder / "targets.npz", "there is no such file")):
+    for model, problem in (("no_such", "there is no such file"), (folder / "targets.npz", "targets.npz: no model")):
         result = depixel("restore", pictures / "in", "-o", pictures / "out", "--area", "0,0,9,9", "--model", model)
         assert result.exit_code == 1 and problem in result.output
     assert not (pictures / "out").exists()

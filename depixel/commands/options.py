@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from depixel.errors import DepixelError
 
@@ -34,10 +35,21 @@ PIPELINE_MODEL = "models/depixel.safetensors"
 
 def model(default: str | list[str] = "laptop", *names: str, **options) -> Callable:
     """--model; `names` and `options` are click's."""
-    help = "The model: a pretrained one by its name, the pipeline's or any other by its path."
-    return click.option(
-        "--model", *names, metavar="NAME|PATH", default=default, show_default=True, **{"help": help} | options
-    )
+    shown = {
+        "metavar": "NAME|PATH",
+        "default": default,
+        "show_default": True,
+        "help": "The model: a pretrained one by its name, the pipeline's or any other by its path.",
+        "shell_complete": _complete_model,
+    }
+    return click.option("--model", *names, **shown | options)
+
+
+def _complete_model(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    from depixel.models import folders
+
+    names = sorted({path.stem for folder in folders() for path in folder.glob("*.safetensors")})
+    return [CompletionItem(name) for name in names if name.startswith(begun)] + [CompletionItem(begun, type="file")]
 
 
 def refuse_existing(output: Path, force: bool) -> None:
