@@ -39,7 +39,8 @@ wheel: .venv/installed
 	test -e models/pretrained || dvc pull models/pretrained.dvc
 	rm -rf build depixel/pretrained
 	cp -rL models/pretrained depixel/pretrained
-	for model in depixel/pretrained/*.safetensors; do depixel export-model $$model -o $${model%.safetensors}.onnx || exit; done
+	for model in depixel/pretrained/*.safetensors; do \
+		test -e $${model%.safetensors}.onnx || depixel export-model $$model -o $${model%.safetensors}.onnx || exit; done
 	python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	rm -rf build depixel/pretrained
 

@@ -5,7 +5,7 @@ import tempfile
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +19,15 @@ from depixel.restoration import Restorer
 from depixel.sample import unseen_photos
 from depixel.windows import STEP
 
+if TYPE_CHECKING:
+    import onnx
+
 OPSET = 18
 SEED, PHOTOS = 0, 64
 """Of the generated photos that each file is checked on, and as many others that a quantization is fitted to."""
+
+
+LARGE = 256  # values of a weight that is worth it
 
 
 class Check(NamedTuple):
@@ -62,6 +68,7 @@ def export(model: Restorer, path: Path, int8: bool = False) -> Check:
         if int8:
             made = _quantized(made, Path(name) / "int8.onnx")
         graph = onnx.load(made)
+        _halve(graph)
         onnx.helper.set_model_props(
             graph, {"configuration": configuration.model_dump_json(), "weights": model.digest()}
         )
@@ -96,6 +103,28 @@ def _translate(network: nn.Module, path: Path) -> None:
             network, example, path, input_names=INPUTS, output_names=["prediction"], dynamic_shapes=shapes,
             opset_version=OPSET, external_data=False, verbose=False,
         )  # fmt: skip
+
+
+def _halve(model: "onnx.ModelProto") -> None:
+    """Store weights that 16 bits are enough for, as for those of saved models, in 16 bits: half the file."""
+    import onnx
+
+    graph = model.graph
+    casts = []
+    for weight in list(graph.initializer):
+        if weight.data_type != onnx.TensorProto.FLOAT:
+            continue
+        values = onnx.numpy_helper.to_array(weight)
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if values.size > LARGE and (half == values).all():
+            name = f"{weight.name}.half"
+            graph.initializer.remove(weight)
+            graph.initializer.append(onnx.numpy_helper.from_array(half, name))
+            casts.append(onnx.helper.make_node("Cast", [name], [weight.name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _quantized(path: Path, to: Path) -> Path:

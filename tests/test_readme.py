@@ -3,8 +3,11 @@
 import re
 import shlex
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from depixel.fullsize import pixelate
 from tests.conftest import REPOSITORY, clone, run
 
 PAGES = {
@@ -66,3 +69,17 @@ def test_links_lead_somewhere():
             if heading:
                 headings = re.findall(r"(?m)^#+ (.+)$", target.read_text(encoding="utf-8"))
                 assert heading in [re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in headings], link
+
+
+BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```python\n(.*?)```", page, re.S)]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_python_of_the_readme(block, monkeypatch):
+    if not (REPOSITORY / "models/pretrained/laptop.safetensors").is_file():
+        pytest.skip("models/pretrained is not there: dvc pull")
+    monkeypatch.chdir(REPOSITORY)
+    image = np.asarray(Image.open("docs/example.png").convert("RGB"))
+    names = {"image": pixelate(image, [(270, 28, 104, 104, 4)])}
+    exec(block, names)
+    assert "restored" not in names or (names["restored"] != names["image"]).any()
