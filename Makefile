@@ -28,7 +28,7 @@ test: .venv/installed
 	test -e models/pretrained || dvc pull --quiet models/pretrained.dvc
 	ruff check .
 	ruff format --check .
-	python -m pytest
+	OMP_WAIT_POLICY=PASSIVE python -m pytest -n 2 --dist loadfile
 
 # The committed pipeline in two fresh clones: does the same come out, byte for byte?
 verify: .venv/installed

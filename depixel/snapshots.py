@@ -232,7 +232,10 @@ _ADVICE = (
         "connect|resolve|timed? ?out|refused|unreachable|name or service",
         "the remote does not answer: is the network there, and is its address in `dvc remote list` right?",
     ),
-    ("no space|too large|quota|errno 2[78]", "the disk is full: make room, and run it again; what has arrived stays"),
+    (
+        "no space|too large|quota|disk i/o|errno 2[78]",
+        "the disk is full: make room, and run it again; what has arrived stays",
+    ),
 )
 _OTHER_ADVICE = "`dvc remote list` names the remote; who published them has them still, and can `dvc push` them again"
 

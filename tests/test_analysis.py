@@ -338,9 +338,15 @@ def test_contributors_that_stand_out_are_told_with_what_is_special():
     (finding,) = told(photos, outstanding=analysis.outstanding(photos), told_apart={"accuracy": 0.05, "chance": 0.04})
     assert finding.contributors[0]["contributor"] == "k05"
     assert "JPEG quality 60, others 85" in finding.contributors[0]["is"]
-    assert "1 of 24 contributors" in finding.what and "5 %" in finding.what and len(finding.photos) == 1
+    assert "1 of 24 contributors" in finding.what and len(finding.photos) == 1
     (finding,) = told(photos, outstanding=analysis.outstanding(photos))
     assert finding.what == "1 of 24 contributors stand out from all others."
+
+
+def test_contributors_that_a_classifier_tells_apart_are_told():
+    (finding,) = told(made(), told_apart={"accuracy": 0.55, "chance": 0.04})
+    assert "Of 55 %" in finding.what and "by chance of 4 %" in finding.what
+    assert told(made(), told_apart={"accuracy": 0.1, "chance": 0.04}) == []
 
 
 def test_what_training_lacks():

@@ -115,7 +115,7 @@ def test_weights_of_16_bits_take_16_bits_and_mean_the_same(file, tmp_path):
     exporting._halve(graph)
     onnx.save(graph, tmp_path / "half.onnx")
     sizes = [(tmp_path / f"{name}.onnx").stat().st_size for name in ("whole", "half")]
-    assert sizes[1] < 0.85 * sizes[0]  # of a network so small, the graph is most
+    assert sizes[1] < sizes[0] - 25_000  # of a network so small, the graph is most
     shown, within = windows(64, 64, [(3, 9, 31, 22, 7)])
     whole, half = (Exported(tmp_path / f"{name}.onnx").predict_windows(shown, within) for name in ("whole", "half"))
     np.testing.assert_array_equal(whole, half)

@@ -353,3 +353,17 @@ def test_the_doctor_in_a_fresh_clone_says_how_to_begin(here):
     assert mend == "dvc pull data/raw.dvc data/test_set.dvc models/pretrained.dvc"
     run(*mend.split(), cwd=here)
     run("dvc", "repro", "validate", cwd=here)
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("An error occurred (403) when calling the HeadObject operation: Forbidden", "does not let you in: give it"),
+        ("Unable to locate credentials", "does not let you in: give it"),
+        ("Cannot connect to host 10.0.0.1:9000", "does not answer"),
+        ("[Errno 28] No space left on device", "he disk is full"),
+        ("3 of 9 files, such as a.zip, are missing", "ho published them has them still"),
+    ],
+)
+def test_what_to_do_is_said_by_what_went_wrong(reason, advice):
+    assert advice in snapshots._cannot_fetch("0.dir", reason) and reason in snapshots._cannot_fetch("0.dir", reason)

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -234,10 +235,9 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
         click.echo(f"{address}    Ctrl-C ends it.")
         if not no_browser:
             webbrowser.open(address)
-        try:
+        with suppress(KeyboardInterrupt):
             server.make_server(restorer, host).run(sockets=[listening])
-        except KeyboardInterrupt:
-            click.echo("\nEnded.")
+        click.echo("\nEnded.")
 
 
 @click.command()
