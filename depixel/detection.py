@@ -10,6 +10,7 @@ There the ratio is that of the coefficients of what the block means leave over (
 photo say nothing either way: what is expected of a photo follows from the contrast around.
 """
 
+import gc
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
@@ -195,6 +196,7 @@ def _find_in_tiles(image: np.ndarray, check: Callable[[], None]) -> list[_Candid
 
     def search(window: _Window) -> list[_Candidate]:
         found = _find(luma(image[window.y0 : window.y1, window.x0 : window.x1]), table, check)
+        gc.collect()  # `_Steps` refer to each other, and are large
         return [(score, box.moved(window.x0, window.y0), certain) for score, box, certain in found]
 
     found = []

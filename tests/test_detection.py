@@ -140,3 +140,25 @@ def test_the_quantization_is_seen_in_the_pixels(quality):
 
 def test_a_picture_that_never_was_a_jpeg_has_no_quantization():
     assert detection.quantization(detection.luma(photo(96, 96))) is None
+
+
+@pytest.mark.parametrize("quality", [0, 92])
+def test_large_pictures_are_searched_in_tiles_and_areas_across_them_found_whole(monkeypatch, quality):
+    for name, value in (("AT_ONCE", 30_000), ("_TILE", 160), ("_OVERLAP", 40), ("_LARGEST", 90_000)):
+        monkeypatch.setattr(detection, name, value)
+    areas = [(100, 90, 120, 100, 10), (250, 20, 40, 30, 5)]
+    image = photo(320, 330)
+    for area in areas:
+        image = pixelate(image, *area)
+    assert certain(as_jpeg(image, quality) if quality else image) == {(*area, 0, 0) for area in areas}
+
+
+def test_a_search_can_be_given_up():
+    class GivenUpError(Exception):
+        pass
+
+    def check():
+        raise GivenUpError
+
+    with pytest.raises(GivenUpError):
+        detection.find(pixelate(photo(64, 64), 10, 20, 30, 25, 7), check)
