@@ -118,7 +118,7 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
     """Find the pixelated areas of a picture.
 
     A picture of more than `AT_ONCE` pixels is searched in tiles that overlap, and again around what reaches over the
-    border of one: 0.7 GB are enough for 50 megapixels.
+    border of one, so that memory hardly grows with the picture.
 
     Args:
         image: (H, W) gray or (H, W, 3) RGB, uint8.
@@ -136,7 +136,8 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
     if min(image.shape[:2]) < 2 * LEAST_BLOCK:
         return []
     if image.shape[0] * image.shape[1] <= AT_ONCE:
-        found = _find(luma(image), quantization(luma(image)), check)
+        gray = luma(image)
+        found = _find(gray, quantization(gray), check)
     else:
         found = _find_in_tiles(image, check)
     return [
@@ -153,8 +154,7 @@ def _find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None])
     """The areas of a picture (H, W) float32 that has gone through this quantization last."""
     found = _exact(gray, table is not None, check)
     if table is not None:
-        # pixelated after it was a JPEG, or in blocks that JPEG, too, keeps constant
-        later = [_is_later(gray, table, box) or _is_aligned(box) for _, box, _ in found]
+        later = [_is_later(gray, table, box) for _, box, _ in found]  # pixelated after it was a JPEG
         before = [box for (_, box, _), after in zip(found, later, strict=True) if not after]
         found = [one for one, after in zip(found, later, strict=True) if after]
         if not any(certain for _, _, certain in found):

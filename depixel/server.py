@@ -51,7 +51,7 @@ WORK_SECONDS = 60
 MOST_SEARCHED = 16_000_000
 """Pixels of a picture in which areas are looked for; within a part of it, more."""
 
-_SEARCHING = threading.Lock()  # a search needs up to 0.7 GB: one at a time
+_SEARCHING = threading.Lock()  # a search needs some hundred bytes a pixel of a tile: one at a time
 
 REPORT = Path("report.html")
 SAMPLES = ((11, 1), (9, 3), (16, 1), (13, 3))

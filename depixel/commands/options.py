@@ -27,6 +27,11 @@ class Area(click.ParamType):
         return tuple(int(number) for number in numbers)
 
 
+def areas(**options) -> Callable:
+    """--area, as often as wanted; `options` are click's."""
+    return click.option("--area", "areas", type=Area(), multiple=True, metavar="X,Y,W,H", **options)
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead.")
 force = click.option("--force", is_flag=True, help="Overwrite what is there.")
 

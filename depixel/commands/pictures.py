@@ -20,12 +20,7 @@ _out = click.option("-o", "--output", "out", type=options.path(), required=True,
 @click.command()
 @_inputs
 @_out
-@click.option(
-    "--area",
-    "areas",
-    type=options.Area(),
-    multiple=True,
-    metavar="X,Y,W,H",
+@options.areas(
     help="A pixelated area of every picture: its left, top, width and height in pixels of the picture as you see it. "
     "Blocks begin at its upper left corner. May be given more than once. Else a file beside each picture says it.",
 )
@@ -151,13 +146,8 @@ def _tell(outcomes, as_json: bool, end: Callable[[], None] = lambda: None) -> No
 @click.command()
 @_inputs
 @_out
-@click.option(
-    "--area",
-    "areas",
-    type=options.Area(),
-    multiple=True,
+@options.areas(
     required=True,
-    metavar="X,Y,W,H",
     help="What to pixelate: left, top, width and height in pixels of the picture as you see it. May be given more than "
     "once.",
 )
