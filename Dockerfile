@@ -11,7 +11,7 @@ COPY dist/depixel-*.whl /tmp/
 RUN pip install --no-cache-dir --disable-pip-version-check \
         --extra-index-url https://download.pytorch.org/whl/cpu --constraint /tmp/requirements.lock --constraint /tmp/requirements-dev.lock \
         "$(grep '^torch==' /tmp/requirements.lock | cut -d ';' -f 1)+cpu" \
-        "$(echo /tmp/depixel-*.whl)[onnx,serve]" \
+        "$(echo /tmp/depixel-*.whl)[serve]" \
     && rm -r /tmp/*
 
 RUN useradd --create-home --uid 10001 depixel

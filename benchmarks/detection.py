@@ -32,6 +32,13 @@ NEAR = 1  # pixels that an edge may be off
 LEAST_SIDE = 100  # of a valid photo, pixels
 
 
+def entries_of(photos: Path, odd: int) -> list[Entry]:
+    """The JPEGs of every second contributor: from the first one, or the second (1)."""
+    entries = [entry for entry in sources.Entries(photos) if entry.name.lower().endswith((".jpg", ".jpeg"))]
+    chosen = set(sorted({entry.contributor for entry in entries})[odd::2])
+    return [entry for entry in entries if entry.contributor in chosen]
+
+
 def loaded(entry: Entry, size: int) -> np.ndarray | None:
     """The photo in gray, at `size` or (0) as it is; None if it is none."""
     try:
@@ -123,9 +130,7 @@ def _in_phase(one: detection.Found, area: list[int]) -> bool:
 @click.option("--sizes", default="64,0", show_default=True, help="Sides of the pictures; 0 = as the photos are.")
 @click.option("--qualities", default="0,95,90,75,60", show_default=True, help="Of JPEG; 0 = lossless.")
 def main(photos: Path, count: int, areas: int, sizes: str, qualities: str) -> None:
-    entries = [entry for entry in sources.Entries(photos) if entry.name.lower().endswith((".jpg", ".jpeg"))]
-    reported_on = set(sorted({entry.contributor for entry in entries})[1::2])
-    entries = [entry for entry in entries if entry.contributor in reported_on]
+    entries = entries_of(photos, 1)
     chosen = np.random.default_rng(0).choice(len(entries), min(count, len(entries)), replace=False)
     click.echo("  size  saved as  areas  found  precision  block  phase  unsure  untouched  s/picture")
     for size in map(int, sizes.split(",")):

@@ -13,16 +13,57 @@ and in its metadata `configuration`, the JSON that stands beside weights, and `w
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from depixel.errors import DepixelError
 from depixel.files import hash_of
-from depixel.models import exported_path, model_path
+from depixel.models import PRETRAINED, exported_path, model_path
 from depixel.windows import MIRROR_X, MIRROR_Y, TRANSPOSE, VIEWS
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 SUFFIX = ".onnx"
 INPUTS = ["pixelated", "areas", "mirrored"]
+
+
+def opened(path: Path, inputs: list[str]) -> tuple["onnxruntime.InferenceSession", dict[str, str]]:
+    """An ONNX file with these inputs, on the CPU, and its metadata.
+
+    Raises:
+        DepixelError: it is missing or something else.
+    """
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what is wrong is told below
+    try:
+        # from memory: it cannot name other files as the place of its weights
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, ["CPUExecutionProvider"])
+    except FileNotFoundError as error:
+        pretrained = path.parent.name == PRETRAINED.name
+        advice = (
+            f"`dvc pull {PRETRAINED.as_posix()}.dvc` fetches it"
+            if pretrained
+            else f"`depixel export-model MODEL -o {path}` makes it"
+        )
+        raise DepixelError(f"{path}: there is no such file. {advice}") from error
+    except OSError as error:
+        raise DepixelError(f"{path}: cannot be read ({error.strerror})") from error
+    except Exception as error:  # ONNX Runtime has many, without a common class
+        raise _not_a_model(path) from error
+    if [node.name for node in session.get_inputs()] != inputs:
+        raise _not_a_model(path)
+    return session, session.get_modelmeta().custom_metadata_map
+
+
+def _not_a_model(path: Path) -> DepixelError:
+    return DepixelError(
+        f"{path}: not a whole model of depixel in ONNX. `depixel export-model MODEL -o FILE.onnx` makes one"
+    )
 
 
 class Exported:
@@ -37,41 +78,19 @@ class Exported:
         """Load the file `path`.
 
         Raises:
-            DepixelError: it is missing or not such a file, or ONNX Runtime is not installed.
+            DepixelError: it is missing or not such a file.
         """
+        self._session, about = opened(path, INPUTS)
         try:
-            import onnxruntime
-        except ModuleNotFoundError as error:
-            raise DepixelError(
-                f"{path}: ONNX files need ONNX Runtime: `pip install onnxruntime`. Or name the .safetensors file that "
-                "it was made of"
-            ) from error
-        onnxruntime.disable_telemetry_events()
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what is wrong is told below
-        try:
-            # from memory: it cannot name other files as the place of its weights
-            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, ["CPUExecutionProvider"])
-            about = self._session.get_modelmeta().custom_metadata_map
             self.configuration, self.weights = json.loads(about["configuration"]), about["weights"]
-            if [node.name for node in self._session.get_inputs()] != INPUTS:
-                raise KeyError(INPUTS)
-        except FileNotFoundError as error:
-            raise DepixelError(
-                f"{path}: there is no such file. `depixel export-model MODEL -o {path}` makes it"
-            ) from error
-        except OSError as error:
-            raise DepixelError(f"{path}: cannot be read ({error.strerror})") from error
-        except Exception as error:  # ONNX Runtime has many, without a common class
-            raise DepixelError(
-                f"{path}: not a whole model of depixel in ONNX. `depixel export-model MODEL -o FILE.onnx` makes one"
-            ) from error
+        except (KeyError, ValueError) as error:
+            raise _not_a_model(path) from error
 
     @classmethod
     def of(cls, model: str | Path) -> "Exported | None":
         """The ONNX file that `--model` names, or that stands for the pretrained model of that name.
 
-        The latter only if it was made of those weights and ONNX Runtime is installed; None if not.
+        The latter only if it was made of those weights; None if not.
         """
         if Path(model).suffix.lower() == SUFFIX:
             return cls(Path(model))

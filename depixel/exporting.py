@@ -54,25 +54,20 @@ def export(model: Restorer, path: Path, int8: bool = False) -> Check:
             network, by half a gray level or more.
     """
     try:
-        import onnx
+        import onnx  # noqa: F401
         import onnxscript  # noqa: F401  (PyTorch needs it)
     except ModuleNotFoundError as error:
-        raise DepixelError(
-            "export-model needs onnx, onnxscript and onnxruntime: `pip install onnx onnxscript onnxruntime`"
-        ) from error
+        raise DepixelError("export-model needs onnx and onnxscript: `pip install onnx onnxscript`") from error
     network = _Whole(model.network.float().cpu()).eval()
     configuration = model.configuration.model_copy(update={"precision": "float32"})
     with tempfile.TemporaryDirectory() as name, replacing(path) as beside:
         made = Path(name) / "float32.onnx"
-        _translate(network, made)
+        batch, rows, columns = (torch.export.Dim(name, min=1) for name in ("batch", "rows", "columns"))
+        shapes = ({0: batch, 2: STEP * rows, 3: STEP * columns}, {0: batch}, None)
+        translate(network, _inputs(*_samples(0, 2)[1:]), INPUTS, "prediction", shapes, made)
         if int8:
             made = _quantized(made, Path(name) / "int8.onnx")
-        graph = onnx.load(made)
-        _halve(graph)
-        onnx.helper.set_model_props(
-            graph, {"configuration": configuration.model_dump_json(), "weights": model.digest()}
-        )
-        onnx.save(graph, beside)
+        store(made, {"configuration": configuration.model_dump_json(), "weights": model.digest()}, beside)
         check = _check(network, Exported(beside))
         if not int8 and check.largest >= 0.5:
             raise DepixelError(
@@ -93,16 +88,25 @@ class _Whole(nn.Module):
         return self.network(pixelated, blocks)[:, :1]
 
 
-def _translate(network: nn.Module, path: Path) -> None:
-    """Write the float32 file, without what it is."""
-    batch, rows, columns = (torch.export.Dim(name, min=1) for name in ("batch", "rows", "columns"))
-    shapes = ({0: batch, 2: STEP * rows, 3: STEP * columns}, {0: batch}, None)
-    example = _inputs(*_samples(0, 2)[1:])
+def translate(
+    network: nn.Module, example: tuple[Tensor, ...], inputs: list[str], output: str, shapes: tuple, path: Path
+) -> None:
+    """Write a network as an ONNX file. shapes: torch's `dynamic_shapes` of its inputs."""
     with _quiet():
         torch.onnx.export(
-            network, example, path, input_names=INPUTS, output_names=["prediction"], dynamic_shapes=shapes,
+            network, example, path, input_names=inputs, output_names=[output], dynamic_shapes=shapes,
             opset_version=OPSET, external_data=False, verbose=False,
         )  # fmt: skip
+
+
+def store(made: Path, about: dict[str, str], path: Path) -> None:
+    """Write an ONNX file again, smaller, and with metadata."""
+    import onnx
+
+    graph = onnx.load(made)
+    _halve(graph)
+    onnx.helper.set_model_props(graph, about)
+    onnx.save(graph, path)
 
 
 def _halve(model: "onnx.ModelProto") -> None:

@@ -28,11 +28,16 @@ def model_path(model: str | Path) -> Path:
     """
     if not is_name(model):
         return Path(model)
-    paths = [folder / f"{model}.safetensors" for folder in folders()]
-    return next(filter(Path.is_file, paths), paths[0])
+    return shipped(f"{model}.safetensors")
 
 
 def exported_path(model: str | Path) -> Path | None:
     """The ONNX file that a pretrained model's bare name stands for as well; None if there is none."""
-    paths = [folder / f"{model}.onnx" for folder in folders()] if is_name(model) else []
-    return next(filter(Path.is_file, paths), None)
+    path = shipped(f"{model}.onnx") if is_name(model) else None
+    return path if path and path.is_file() else None
+
+
+def shipped(file: str) -> Path:
+    """The file of this name in the first of the `folders` that has it; if none has, where it should be in the first."""
+    paths = [folder / file for folder in folders()]
+    return next(filter(Path.is_file, paths), paths[0])

@@ -5,7 +5,10 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from depixel import detection
+from depixel import detection, models
+from depixel.detection import learned, tiles
+from depixel.detection.jpeg import luma, quantization
+from depixel.errors import DepixelError
 from depixel.pixelation import prepare_image
 
 
@@ -135,17 +138,18 @@ def test_the_quantization_is_seen_in_the_pixels(quality):
     Image.fromarray(photo(96, 96)).save(file, "JPEG", quality=quality)
     image = Image.open(file)
     table = np.array(image.quantization[0]).reshape(8, 8)
-    np.testing.assert_array_equal(detection.quantization(detection.luma(np.asarray(image))), table)
+    np.testing.assert_array_equal(quantization(luma(np.asarray(image))), table)
 
 
 def test_a_picture_that_never_was_a_jpeg_has_no_quantization():
-    assert detection.quantization(detection.luma(photo(96, 96))) is None
+    assert quantization(luma(photo(96, 96))) is None
 
 
 @pytest.mark.parametrize("quality", [0, 92])
 def test_large_pictures_are_searched_in_tiles_and_areas_across_them_found_whole(monkeypatch, quality):
-    for name, value in (("AT_ONCE", 30_000), ("_TILE", 160), ("_OVERLAP", 40), ("_LARGEST", 90_000)):
-        monkeypatch.setattr(detection, name, value)
+    monkeypatch.setattr(detection, "AT_ONCE", 30_000)
+    for name, value in (("_TILE", 160), ("_OVERLAP", 40), ("_LARGEST", 90_000)):
+        monkeypatch.setattr(tiles, name, value)
     areas = [(100, 90, 120, 100, 10), (250, 20, 40, 30, 5)]
     image = photo(320, 330)
     for area in areas:
@@ -162,3 +166,24 @@ def test_a_search_can_be_given_up():
 
     with pytest.raises(GivenUpError):
         detection.find(pixelate(photo(64, 64), 10, 20, 30, 25, 7), check)
+
+
+def test_a_picture_seen_in_windows_is_seen_as_a_whole(monkeypatch):
+    gray = luma(as_jpeg(pixelate(photo(200, 230), 60, 50, 90, 80, 9), 85))
+    whole = learned._steps(gray, quantization(gray), lambda: None)
+    monkeypatch.setattr(learned, "_WINDOW", 160)
+    monkeypatch.setattr(learned, "_HALO", 40)
+    parts = learned._steps(gray, quantization(gray), lambda: None)
+    for name in ("inside", "line"):
+        for one, other in ((whole, parts), (whole.turned, parts.turned)):
+            difference = np.abs(getattr(one, name) - getattr(other, name))
+            assert np.quantile(difference, 0.9) < 1  # contrast is that of each window
+
+
+def test_jpegs_need_the_network_and_lossless_pictures_do_not(monkeypatch, tmp_path):
+    monkeypatch.setattr(models, "folders", lambda: (tmp_path / "pretrained",))
+    learned._detector.cache_clear()
+    image = pixelate(photo(64, 64), 12, 15, 32, 30, 6)
+    assert certain(image) == {(12, 15, 32, 30, 6, 0, 0)}
+    with pytest.raises(DepixelError, match="dvc pull"):
+        detection.find(as_jpeg(image, 80))

@@ -19,7 +19,6 @@ from depixel.sources import Entries, read
 from depixel.windows import VIEWS
 from tests.conftest import REPOSITORY
 
-pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
 pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
 
 from depixel import exporting
@@ -54,16 +53,16 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def translated_once(folder):
     """Translating takes PyTorch half a minute: done for the first file, copied for others."""
-    translate, once = exporting._translate, folder / "translated.onnx"
+    translate, once = exporting.translate, folder / "translated.onnx"
 
-    def remembered(network, path):
+    def remembered(*arguments):
         if not once.exists():
-            translate(network, once)
-        shutil.copy(once, path)
+            translate(*arguments[:-1], once)
+        shutil.copy(once, arguments[-1])
 
-    exporting._translate = remembered
+    exporting.translate = remembered
     yield
-    exporting._translate = translate
+    exporting.translate = translate
 
 
 @pytest.fixture(scope="module")
@@ -223,13 +222,6 @@ def test_a_file_cannot_have_its_weights_read_from_others(file, tmp_path):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(DepixelError, match="there is no such file"):
         Restorer.load(tmp_path / "none.onnx")
-
-
-def test_without_onnx_runtime_the_weights_are_used(named, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert isinstance(Restorer.load("m").model, restoration.Restorer)
-    with pytest.raises(DepixelError, match="pip install onnxruntime"):
-        Restorer.load(named / "m.onnx")
 
 
 def test_an_export_that_predicts_something_else_is_not_kept(file, tmp_path):

@@ -287,7 +287,7 @@ def export_model(model: str, out: Path, int8: bool, force: bool) -> None:
 
     One file with all that is needed to run it, in any program that reads ONNX: depixel/exported.py says what goes in
     and comes out. `depixel restore --model FILE.onnx` restores with it, and starts without PyTorch. Before it is kept,
-    its predictions are compared with those of the model on generated photos. Needs onnx, onnxscript and onnxruntime.
+    its predictions are compared with those of the model on generated photos. Needs onnx and onnxscript.
 
     \b
     Example:

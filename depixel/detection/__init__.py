@@ -1,0 +1,89 @@
+"""Pixelated areas found by themselves: where they are, how large their blocks are, where the grid begins.
+
+Both ways to find them are tests of one hypothesis: within blocks the picture is constant, at the lines between blocks
+it may do what it wants, and outside it is a photo. What each step between neighbouring pixels says of it, as a
+log-likelihood ratio to "all is a photo", is added up over an area, and the area, block size and phase with the largest
+sum are looked for (`steps`). In lossless pictures the ratio follows from the size of the step (`exact`); where JPEG has
+blurred the blocks, a network tells it from the surroundings of the step (`learned`).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from depixel.detection import exact, learned
+from depixel.detection.boxes import Candidate, apart
+from depixel.detection.jpeg import is_later, luma, quantization
+from depixel.detection.steps import LEAST_BLOCK
+from depixel.detection.tiles import find_in_tiles
+
+AT_ONCE = 4_000_000
+"""Pixels that are searched at once."""
+
+
+class Found(NamedTuple):
+    """A pixelated area.
+
+    Attributes:
+        x, y, width, height: pixels. block_size: pixels.
+        offset_x, offset_y: how many columns and rows the first blocks lack, 0 to block_size - 1; 0 where blocks begin
+            at the area's upper left corner.
+        score: log-likelihood ratio, natural logarithm, of the area being pixelated and not a part of the photo.
+        certain: the evidence is beyond what nearly all untouched photos show. There are limits of the score, higher
+            ones for grids that do not begin at the area's corner and for larger pictures, which have more places to
+            look alike by chance; and of how many neighbouring blocks differ.
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    block_size: int
+    offset_x: int
+    offset_y: int
+    score: float
+    certain: bool
+
+
+def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Found]:
+    """Find the pixelated areas of a picture.
+
+    A picture of more than `AT_ONCE` pixels is searched in tiles that overlap, and again around what reaches over the
+    border of one, so that memory hardly grows with the picture.
+
+    Args:
+        image: (H, W) gray or (H, W, 3) RGB, uint8.
+        check: called again and again; what it raises ends the search.
+
+    Returns:
+        The areas, certain ones first, then by score, none overlapping. Those that are not `certain` are guesses.
+        Blocks of `steps.LEAST_BLOCK` to `steps.MOST_BLOCK` pixels, in a JPEG from `learned.LEAST_BLOCK`.
+
+    Raises:
+        DepixelError: the network is missing, which JPEGs need.
+        ValueError: another shape or dtype.
+    """
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise ValueError(f"image must be (H, W) or (H, W, 3) uint8, not {image.shape} {image.dtype}")
+    if min(image.shape[:2]) < 2 * LEAST_BLOCK:
+        return []
+    if image.shape[0] * image.shape[1] <= AT_ONCE:
+        gray = luma(image)
+        found = _find(gray, quantization(gray), check)
+    else:
+        found = find_in_tiles(image, lambda gray, table: _find(gray, table, check))
+    return [
+        Found(b.x0, b.y0, b.x1 - b.x0, b.y1 - b.y0, b.size, b.px, b.py, score, certain)
+        for score, b, certain in apart(found)
+    ]
+
+
+def _find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) -> list[Candidate]:
+    """The areas of a picture (H, W) float32 that has gone through this quantization last; some may overlap."""
+    found = exact.find(gray, table is not None, check)
+    if table is not None:
+        found = [one for one in found if is_later(gray, table, one.box)]  # pixelated after it was a JPEG
+        if not any(one.certain for one in found):
+            found += learned.find(gray, table, check)
+    return found

@@ -1,0 +1,78 @@
+"""Areas with their blocks, as the search moves them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Box(NamedTuple):
+    """An area [x0, x1) x [y0, y1) with its blocks; px and py are the offsets of `Found`."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    size: int
+    px: int
+    py: int
+
+    def overlap(self, other: "Box") -> float:
+        """Share of the smaller of the two that both cover."""
+        wide = min(self.x1, other.x1) - max(self.x0, other.x0)
+        high = min(self.y1, other.y1) - max(self.y0, other.y0)
+        return max(wide, 0) * max(high, 0) / min(self.pixels, other.pixels)
+
+    @property
+    def pixels(self) -> int:
+        return (self.x1 - self.x0) * (self.y1 - self.y0)
+
+    def moved(self, x: int, y: int) -> "Box":
+        return self._replace(x0=self.x0 + x, x1=self.x1 + x, y0=self.y0 + y, y1=self.y1 + y)
+
+    def plain(self) -> "Box":
+        """The same area; where no line is seen along an axis, the grid begins with the area."""
+        x, y = self.lines()
+        return self._replace(px=self.px if len(x) else 0, py=self.py if len(y) else 0)
+
+    def odd(self) -> list[np.ndarray]:
+        """The lines along those axes where the first block is cut off."""
+        return [lines for lines, offset in zip(self.lines(), (self.px, self.py), strict=True) if offset]
+
+    def lines(self) -> tuple[np.ndarray, np.ndarray]:
+        """The first columns and rows of all blocks but the first."""
+        return lines_of(self.x0, self.x1, self.size, self.px), lines_of(self.y0, self.y1, self.size, self.py)
+
+
+def lines_of(start: int, stop: int, size: int, offset: int) -> np.ndarray:
+    """Where blocks but the first begin in [start, stop), whose first one lacks `offset` pixels."""
+    return np.arange(start + size - offset, stop, size)
+
+
+class Candidate(NamedTuple):
+    """An area that may be pixelated. score: of its log-likelihood ratio; certain: as of `Found`."""
+
+    score: float
+    box: Box
+    certain: bool
+
+
+def apart(found: list[Candidate]) -> list[Candidate]:
+    """Certain ones first, then by score; those that overlap a better one left out."""
+    kept: list[Candidate] = []
+    for candidate in sorted(found, key=lambda one: (-one.certain, -one.score)):
+        if all(candidate.box.overlap(other.box) < 0.2 for other in kept):
+            kept.append(candidate)
+    return kept
+
+
+def differ(gray: np.ndarray, box: Box, least: float) -> bool:
+    """Whether along each axis a third of neighbouring blocks differ by `least` gray levels, as in photos.
+
+    In drawings and in smooth parts few do.
+    """
+    x, y = (np.append(0, lines - start) for lines, start in zip(box.lines(), (box.x0, box.y0), strict=True))
+    area = gray[box.y0 : box.y1, box.x0 : box.x1]
+    wide, high = np.diff(np.append(x, area.shape[1])), np.diff(np.append(y, area.shape[0]))
+    means = np.add.reduceat(np.add.reduceat(area, y, axis=0, dtype=np.float64), x, axis=1) / (high[:, None] * wide)
+    jumps = [np.abs(np.diff(means, axis=axis)).ravel() for axis in (0, 1)]
+    return all((of >= least).mean() >= 1 / 3 for of in jumps if of.size)

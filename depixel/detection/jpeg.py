@@ -1,0 +1,103 @@
+"""JPEG's quantization, as it is seen in the pixels."""
+
+import numpy as np
+from scipy.fft import dct
+
+from depixel.detection.boxes import Box
+
+BLOCK = 8
+"""Side of the blocks that JPEG codes, pixels."""
+_BASIS = dct(np.eye(BLOCK), axis=0, norm="ortho")  # (8 frequencies, 8 pixels)
+_ROUNDING = 0.45  # standard deviation that rounding of pixels and of colors gives a coefficient
+_GAIN = 0.25  # log-likelihood ratio of a coefficient; to tell a JPEG
+BLOCKY = 4.0
+"""Steps between constant blocks are smaller, gray levels."""
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    """(H, W) float32: the luminance that JPEG codes (ITU-R BT.601), 0..255, not rounded."""
+    return (image if image.ndim == 2 else image @ np.array([0.299, 0.587, 0.114])).astype(np.float32)
+
+
+_STANDARD = np.array([
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
+    14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
+    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+]).reshape(8, 8)  # fmt: skip
+"""The table of luminance of the JPEG standard (ITU-T T.81, annex K), which nearly all programs scale by a quality."""
+
+
+def standard_table(quality: int) -> np.ndarray:
+    """(8, 8) quantization steps of the luminance at a quality of 1 to 100, as libjpeg has them."""
+    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return np.clip((_STANDARD * percent + 50) // 100, 1, 255)
+
+
+def quantization(gray: np.ndarray) -> np.ndarray | None:
+    """Which JPEG quantization the pixels have last gone through.
+
+    A coefficient is near a multiple of its step, up to the rounding of pixels; steps are those under which the
+    coefficients of up to 2 000 blocks are likeliest, of the standard's tables.
+
+    Args:
+        gray: (H, W) float, luminance, of which blocks begin in the upper left corner.
+
+    Returns:
+        (8, 8) integers, or None: no JPEG, or one of so high a quality that it cannot be told.
+    """
+    blocks = blocks_of(gray).reshape(-1, BLOCK, BLOCK)
+    blocks = blocks[(blocks.min(axis=(1, 2)) > 0) & (blocks.max(axis=(1, 2)) < 255)]  # clipping spoils coefficients
+    if len(blocks) < 4:
+        return None
+    blocks = blocks[:: -(-len(blocks) // 2000)]
+    values = np.abs(_BASIS @ (blocks - 128) @ _BASIS.T)
+    told = values > 1.5  # those that are zero fit any step
+    steps = np.arange(1, 122)
+    likely = np.zeros((len(steps), BLOCK, BLOCK))
+    for i, step in enumerate(steps):
+        off = values - step * np.round(values / step)
+        near = np.exp(-0.5 * (off / _ROUNDING) ** 2) / (_ROUNDING * np.sqrt(2 * np.pi))
+        likely[i] = (np.log(0.95 * step * near + 0.05) * told).sum(axis=0)
+    rows, columns = np.indices((BLOCK, BLOCK))
+    tables = [standard_table(quality) for quality in range(20, 100)]
+    totals = [likely[np.minimum(table, 121) - 1, rows, columns].sum() for table in tables]
+    best = int(np.argmax(totals))
+    gain = (totals[best] - likely[0].sum()) / max(told.sum(), 1)
+    return tables[best] if gain > _GAIN else None
+
+
+def blocks_of(pixels: np.ndarray) -> np.ndarray:
+    """(rows, columns, 8, 8): the whole JPEG blocks of a picture."""
+    high, wide = (n // BLOCK for n in pixels.shape)
+    return pixels[: high * BLOCK, : wide * BLOCK].reshape(high, BLOCK, wide, BLOCK).transpose(0, 2, 1, 3)
+
+
+def dull(gray: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels of constant JPEG blocks that hardly differ from their left and upper neighbours.
+
+    Where JPEG itself made blocks, they say nothing of pixelation.
+    """
+    blocks = blocks_of(gray)
+    flat = blocks.max(axis=(2, 3)) == blocks.min(axis=(2, 3))
+    found = np.zeros(gray.shape, dtype=bool)
+    flat = flat.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
+    found[: flat.shape[0], : flat.shape[1]] = flat
+    found[:, 1:] &= np.abs(np.diff(gray, axis=1)) < BLOCKY
+    found[1:] &= np.abs(np.diff(gray, axis=0)) < BLOCKY
+    return found
+
+
+def is_aligned(box: Box) -> bool:
+    """Whether blocks consist of whole ones of JPEG."""
+    return not any(n % BLOCK for n in (box.x0 - box.px, box.y0 - box.py, box.size))
+
+
+def is_later(gray: np.ndarray, table: np.ndarray, box: Box) -> bool:
+    """Whether the pixels of an area do not look as if they had gone through the quantization."""
+    touched = blocks_of(gray)[box.y0 // 8 : -(-box.y1 // 8), box.x0 // 8 : -(-box.x1 // 8)]
+    values = _BASIS @ (touched - 128) @ _BASIS.T
+    off = np.abs(values - table * np.round(values / table))
+    off[:, :, 0, 0] = 0  # of a constant block, all rounding is here
+    known = (touched.min(axis=(2, 3)) > 0) & (touched.max(axis=(2, 3)) < 255)
+    return bool((off.max(axis=(2, 3))[known] > 4 * _ROUNDING).mean() > 0.3) if known.any() else True

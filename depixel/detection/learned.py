@@ -1,0 +1,87 @@
+"""Areas of pictures that were saved as JPEG after they were pixelated: a network says what each step is.
+
+JPEG leaves nothing exactly constant. The detector is a small U-Net, made by `benchmarks/detector.py`, that tells of
+each step between neighbouring pixels whether it is one of a photo, within a block or between two. Its ONNX file has
+
+    gray    (B, 1, H, W) float32, luminance, 0..255; H and W multiples of 8, JPEG's blocks begin in the corner
+    noise   (B,) float32, standard deviation of the quantization's errors in gray levels; 0 if it is not known
+    logits  (B, 6, H, W) float32: photo, within, between; of steps from the left neighbour, then of those from the upper
+"""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import numpy as np
+
+from depixel.detection.boxes import Box, Candidate, differ
+from depixel.detection.jpeg import BLOCK
+from depixel.detection.steps import MOST_BLOCK, Steps, candidates
+from depixel.exported import opened
+from depixel.models import shipped
+
+FILE = "detector.onnx"
+INPUTS = ["gray", "noise"]
+LEAST_BLOCK = 4
+
+_WINDOW, _HALO = 512, 32  # the network sees windows of this side, and this much of it is that of its neighbours, pixels
+_MOST = 8.0  # a step says no more than this
+_TRIES = 24  # areas in vain
+_REACH = 48  # pixels
+_LIMIT = 100.0  # of what is certain in 64 x 64 pixels
+_MORE_PLACES = 18.0  # by how much it rises when a picture has e times the pixels
+_DIFFERENT = 1.5  # gray levels by which neighbouring blocks differ
+
+
+@lru_cache(maxsize=1)
+def _detector() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    session, _ = opened(shipped(FILE), INPUTS)
+    return lambda gray, noise: session.run(None, dict(zip(INPUTS, (gray, noise), strict=True)))[0]
+
+
+def find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) -> list[Candidate]:
+    """The areas of a picture (H, W) float32 whose quantization this is; some may overlap."""
+    steps = _steps(gray, table, check)
+    found = []
+
+    def decided(score: float, box: Box) -> bool:
+        check()
+        box = box.plain()
+        if box.size < LEAST_BLOCK or not any(map(len, box.lines())):
+            return False
+        certain = _is_certain(score, box, gray)
+        found.append(Candidate(score, box, certain))
+        return certain
+
+    candidates(steps, 4.0, _TRIES, min(MOST_BLOCK, max(gray.shape)), decided)
+    return found
+
+
+def _steps(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) -> Steps:
+    noise = np.array([0 if table is None else np.sqrt(np.mean(table**2 / 12))], np.float32)
+    high, wide = gray.shape
+    ratios = np.zeros((2, 2, high, wide), np.float32)  # across and down; inside and line
+    padded = np.pad(gray, [(0, -n % BLOCK) for n in gray.shape], mode="edge")
+    for y, rows, inner_rows in _windows(padded.shape[0]):
+        for x, columns, inner_columns in _windows(padded.shape[1]):
+            check()
+            logits = _detector()(np.ascontiguousarray(padded[None, None, rows, columns]), noise)[0]
+            logits = logits[:, inner_rows, inner_columns].reshape(2, 3, *logits[0, inner_rows, inner_columns].shape)
+            part = np.clip(logits[:, 1:] - logits[:, :1], -_MOST, _MOST)[:, :, : high - y, : wide - x]
+            ratios[:, :, y : y + part.shape[2], x : x + part.shape[3]] = part
+    ratios[0, :, :, 0] = ratios[1, :, 0] = 0
+    return Steps.of(tuple(ratios[0]), tuple(ratios[1]), reach=_REACH)
+
+
+def _windows(length: int) -> Iterator[tuple[int, slice, slice]]:
+    """Along one axis: where the part begins that a window is for, the window, and the part within it."""
+    if length <= _WINDOW:
+        yield 0, slice(0, length), slice(0, length)
+        return
+    for begin in range(0, length, _WINDOW - 2 * _HALO):
+        start = min(max(0, begin - _HALO), length - _WINDOW)
+        yield begin, slice(start, start + _WINDOW), slice(begin - start, begin - start + _WINDOW - 2 * _HALO)
+
+
+def _is_certain(score: float, box: Box, gray: np.ndarray) -> bool:
+    limit = _LIMIT + _MORE_PLACES * max(np.log(gray.size / 4096), 0)
+    return score > limit and differ(gray, box, _DIFFERENT)

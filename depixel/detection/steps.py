@@ -1,0 +1,182 @@
+"""What steps between neighbouring pixels say, and the search for the areas of which they say most."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from depixel.detection.boxes import Box, lines_of
+
+LEAST_BLOCK = 2
+MOST_BLOCK = 200
+
+_CORNER = 3.0  # by how much a grid that begins at the area's corner is likelier than any other, in each direction
+_STRIPS = (4, 8, 16, 32)  # heights of the strips in which areas are first looked for, pixels
+
+
+class Steps:
+    """What every step between neighbouring pixels says: log-likelihood ratios to a photo's.
+
+    Attributes:
+        inside, line: (H, W) float32, of the steps from the left neighbour, within a block and between two; 0 in the
+            first column.
+        turned: the same of the transposed picture.
+        reach: how far around a first guess its sides are looked for, pixels.
+    """
+
+    def __init__(self, inside: np.ndarray, line: np.ndarray, reach: int):
+        self.inside, self.line, self.reach = inside, line, reach
+        self.height, self.width = inside.shape
+        self.turned: Steps
+
+    @classmethod
+    def of(cls, across: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], reach: int) -> "Steps":
+        """Of inside and line across, and of those of the steps from the upper neighbour, all (H, W)."""
+        steps, turned = cls(*across, reach), cls(*(np.ascontiguousarray(part.T) for part in down), reach)
+        steps.turned, turned.turned = turned, steps
+        return steps
+
+
+def _seeds(steps: Steps, least: float) -> list[tuple[float, int, int, int, int]]:
+    """Stretches of strips of rows that look like blocks in a row: (score, y0, y1, x0, x1)."""
+    found = []
+    padded = [np.pad(np.cumsum(r, axis=0, dtype=np.float32), ((1, 0), (0, 0))) for r in (steps.inside, steps.line)]
+    for high in _STRIPS:
+        if high > steps.height:
+            break
+        tops = np.unique(np.append(np.arange(0, steps.height - high + 1, high // 2), steps.height - high))
+        inside, line = (total[tops + high] - total[tops] for total in padded)
+        calm = inside > 0
+        alone = np.zeros_like(calm)
+        alone[:, 1:-1] = calm[:, :-2] & calm[:, 2:]
+        total = np.cumsum(np.where(alone, np.maximum(inside, line - 2), inside), axis=1)
+        rise = total - np.minimum(np.minimum.accumulate(total, axis=1), 0)
+        begins = rise <= 0
+        begins[:, 0] = True
+        begins = np.flatnonzero(begins)
+        peaks = np.maximum.reduceat(rise.reshape(-1), begins)
+        ends = np.append(begins[1:], rise.size)
+        for k in np.flatnonzero(peaks >= least):
+            row, start = divmod(int(begins[k]), steps.width)
+            stop = start + int(rise.reshape(-1)[begins[k] : ends[k]].argmax()) + 1
+            found.append((float(peaks[k]), int(tops[row]), int(tops[row]) + high, start, stop))
+    return found
+
+
+class Span(NamedTuple):
+    """Along one axis: pixels [start, stop), with lines at phase + k size."""
+
+    start: int
+    stop: int
+    size: int
+    phase: int
+
+    @property
+    def offset(self) -> int:
+        return (self.start - self.phase) % self.size
+
+    def lines(self) -> np.ndarray:
+        return lines_of(self.start, self.stop, self.size, self.offset)
+
+
+@lru_cache(maxsize=64)
+def _grids(least: int, most: int) -> np.ndarray:
+    """(G, 2): every size in the range with every phase."""
+    return np.array([(size, phase) for size in range(least, most + 1) for phase in range(size)])
+
+
+def fit(
+    steps: Steps, rows: tuple[int, int], row_lines: np.ndarray | None, low: int, high: int, sizes: tuple[int, int]
+) -> tuple[float, Span]:
+    """The best columns within [low, high) for given rows, and the grid's size and phase along x, with their score.
+
+    For each grid, the stretch with the largest sum. With row_lines None the steps down the columns do not count.
+    """
+    y0, y1 = rows
+    window, length = slice(low, high), high - low
+    inside = steps.inside[y0:y1, window].sum(axis=0, dtype=np.float64)
+    line = steps.line[y0:y1, window].sum(axis=0, dtype=np.float64)
+    after = steps.line[y0:y1, high].sum() if high < steps.width else 0.0
+    down = np.zeros(length)
+    if row_lines is not None:
+        within, between = steps.turned.inside[window].T, steps.turned.line[window].T
+        down += within[y0 + 1 : y1].sum(axis=0, dtype=np.float64)
+        down += (between[row_lines] - within[row_lines]).sum(axis=0, dtype=np.float64)
+        down += between[y0]
+        if y1 < steps.height:
+            down += between[y1]
+    grids = _grids(*sizes)
+    columns = np.arange(low, high)
+    if length * len(grids) > 20000:  # those whose lines gain most
+        gain = line - inside
+        worth = np.concatenate([np.bincount(columns % b, gain, minlength=b) for b in range(sizes[0], sizes[1] + 1)])
+        grids = grids[np.argsort(-worth)[:40]]
+    on = (columns - grids[:, 1:]) % grids[:, :1] == 0  # (G, length)
+    step = np.where(on, line, inside)
+    total = np.zeros((len(grids), length + 1))
+    np.cumsum(step + down, axis=1, out=total[:, 1:])
+    start = total[:, :length] + step - line - _CORNER * on
+    ends = total[:, 2:] - np.minimum.accumulate(start, axis=1)[:, : length - 1] + np.append(line[2:], after)
+    grid, end = divmod(int(ends.argmax()), length - 1)
+    begin = int(start[grid, : end + 1].argmin())
+    return float(ends[grid, end]), Span(low + begin, low + end + 2, *map(int, grids[grid]))
+
+
+def _grow(steps: Steps, seed: tuple[float, int, int, int, int], most: int) -> tuple[float, Span, Span]:
+    """From a seed to the best area, columns for the rows and rows for the columns in turn: score, along x, along y."""
+    _, y0, y1, x0, x1 = seed
+
+    def refit(of: Steps, across: tuple[int, int], lines: np.ndarray | None, near: tuple[int, int], reach: int, sizes):
+        return fit(of, across, lines, max(0, near[0] - reach), min(of.width, near[1] + reach), sizes)
+
+    least = LEAST_BLOCK
+    _, x = refit(steps, (y0, y1), None, (x0, x1), max(steps.reach // 3, 2 * (x1 - x0)), (least, most))
+    y, last = Span(y0, y1, most, y0), -np.inf
+    for _ in range(6):
+        sizes = (x.size, x.size) if len(x.lines()) > 1 else (least, most)
+        reach = max(steps.reach, 3 * (y.stop - y.start))
+        _, y = refit(steps.turned, (x.start, x.stop), x.lines(), (y.start, y.stop), reach, sizes)
+        sizes = (y.size, y.size) if len(y.lines()) > 1 else (least, most)
+        reach = max(steps.reach, 3 * (x.stop - x.start))
+        score, x = refit(steps, (y.start, y.stop), y.lines(), (x.start, x.stop), reach, sizes)
+        if score <= last + 1e-6:
+            break
+        last = score
+    if x.size != y.size and len(x.lines()) >= len(y.lines()):
+        score, y = refit(steps.turned, (x.start, x.stop), x.lines(), (y.start, y.stop), 8, (x.size, x.size))
+    elif x.size != y.size:
+        score, x = refit(steps, (y.start, y.stop), y.lines(), (x.start, x.stop), 8, (y.size, y.size))
+    return score, x, y
+
+
+def candidates(
+    steps: Steps, least: float, tries: int, most: int, done: Callable[[float, Box], bool] = lambda score, box: False
+) -> list[tuple[float, Box]]:
+    """The areas that grow from the likeliest seeds; no more seeds are tried within an area that is `done`,
+    and none after `tries` of them in vain."""
+    seeds = [(seed, False) for seed in _seeds(steps, least)] + [(seed, True) for seed in _seeds(steps.turned, least)]
+    seeds.sort(key=lambda one: -one[0][0])
+    found: dict[Box, float] = {}
+    used: list[Box] = []
+    finished: list[Box] = []
+    vain = 0
+    for seed, flipped in seeds:
+        _, y0, y1, x0, x1 = seed
+        place = Box(y0, x0, y1, x1, 1, 0, 0) if flipped else Box(x0, y0, x1, y1, 1, 0, 0)
+        if any(place.overlap(other) > 0.5 and other.pixels > place.pixels / 2 for other in used):
+            continue
+        if any(place.overlap(other) > 0.5 for other in finished):
+            continue
+        score, x, y = _grow(steps.turned if flipped else steps, seed, most)
+        x, y = (y, x) if flipped else (x, y)
+        box = Box(x.start, y.start, x.stop, y.stop, x.size, x.offset, y.offset)
+        used += [place, box]
+        vain += 1
+        if box not in found and done(score, box):
+            finished.append(box)
+            vain = 0
+        found[box] = score
+        if vain == tries:
+            break
+    return [(score, box) for box, score in found.items()]

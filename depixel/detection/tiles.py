@@ -1,0 +1,74 @@
+"""Large pictures, searched in tiles that overlap, so that memory hardly grows with the picture."""
+
+import gc
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from depixel.detection.boxes import Box, Candidate, apart
+from depixel.detection.jpeg import BLOCK, luma, quantization
+
+_TILE, _OVERLAP = 2000, 400  # sides of tiles and of what two of them share, pixels; multiples of 8
+_LARGEST = 12_000_000  # pixels of a window around an area that no tile shows whole
+
+
+class _Window(NamedTuple):
+    """A part of a picture, [x0, x1) x [y0, y1); it begins at the corner of a JPEG block."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    def cuts(self, box: Box, shape: tuple[int, ...]) -> list[bool]:
+        """Whether the area reaches the left, upper, right, lower border and the picture goes on behind it."""
+        return [
+            box.x0 == self.x0 > 0,
+            box.y0 == self.y0 > 0,
+            box.x1 == self.x1 < shape[1],
+            box.y1 == self.y1 < shape[0],
+        ]
+
+
+def find_in_tiles(
+    image: np.ndarray, find: Callable[[np.ndarray, np.ndarray | None], list[Candidate]]
+) -> list[Candidate]:
+    """The areas of a picture of `detection.find`, searched tile by tile by `find`, which takes luminance (H, W) float32
+    and its quantization; some may overlap."""
+    shape = image.shape[:2]
+    middle = [slice(max(n // 2 - 500, 0) // BLOCK * BLOCK, n // 2 + 500) for n in shape]
+    table = quantization(luma(image[middle[0], middle[1]]))
+
+    def search(window: _Window) -> list[Candidate]:
+        found = find(luma(image[window.y0 : window.y1, window.x0 : window.x1]), table)
+        gc.collect()  # `Steps` refer to each other, and are large
+        return [one._replace(box=one.box.moved(window.x0, window.y0)) for one in found]
+
+    found = []
+    for y in range(0, max(shape[0] - _OVERLAP, 1), _TILE - _OVERLAP):
+        for x in range(0, max(shape[1] - _OVERLAP, 1), _TILE - _OVERLAP):
+            window = _Window(x, y, min(x + _TILE, shape[1]), min(y + _TILE, shape[0]))
+            for one in apart(search(window)):
+                found.append(_whole(one, window, shape, search))
+    return found
+
+
+def _whole(one: Candidate, window: _Window, shape: tuple[int, ...], search: Callable) -> Candidate:
+    """The area as it is in a window that shows all of it; not certain if it is too large for one."""
+    while any(cut := window.cuts(one.box, shape)):
+        box = one.box
+        around = [n // BLOCK * BLOCK for n in (box.x1 - box.x0 + 64, box.y1 - box.y0 + 64)]
+        grown = _Window(
+            max(box.x0 - (around[0] if cut[0] else 64), 0) // BLOCK * BLOCK,
+            max(box.y0 - (around[1] if cut[1] else 64), 0) // BLOCK * BLOCK,
+            min(box.x1 + (around[0] if cut[2] else 64), shape[1]),
+            min(box.y1 + (around[1] if cut[3] else 64), shape[0]),
+        )
+        if (grown.x1 - grown.x0) * (grown.y1 - grown.y0) > _LARGEST:
+            return one._replace(certain=False)
+        better = [other for other in apart(search(grown)) if other.box.overlap(box) > 0.5]
+        if not better or grown == window:
+            return one._replace(certain=False)
+        one, window = better[0], grown
+    return one

@@ -1,0 +1,82 @@
+"""The way in which the detector's network was made, benchmarks/detector.py."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from depixel.detection.learned import INPUTS
+from depixel.exported import opened
+from tests.conftest import REPOSITORY
+from tests.test_detection import photo
+
+pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def detector():
+    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+    import detector
+
+    yield detector
+    sys.path.remove(str(REPOSITORY / "benchmarks"))
+
+
+@pytest.fixture(scope="module")
+def photos(detector, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("detector")
+    for name, side in (("small", 64), ("large", 128), ("own", 128)):
+        np.save(folder / f"{name}.npy", np.stack([photo(side, side, seed) for seed in range(3)]))
+    return folder
+
+
+@pytest.mark.parametrize("value", [0, 1, 2])
+def test_blocks_are_constant_and_begin_where_it_is_said(detector, value):
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        x, y, width, height, size, _, _ = area = detector.drawn_area(rng, 64)
+        gray = photo(64, 64, seed)
+        before = gray.copy()
+        across, down = detector.pixelate(gray, area, value)
+        part = gray[y : y + height, x : x + width]
+        steps = np.delete(np.abs(np.diff(part.astype(int), axis=1)), across[1:] - 1, axis=1)
+        assert not steps.any()
+        assert not np.delete(np.abs(np.diff(part.astype(int), axis=0)), down[1:] - 1, axis=0).any()
+        assert set(np.diff(across[1:])) <= {size} and 0 < (across[1:2].sum() or 1) <= size
+        before[y : y + height, x : x + width] = part
+        np.testing.assert_array_equal(gray, before)  # nothing outside it
+
+
+def test_what_is_within_a_block_of_a_lossless_example_is_no_step(detector, photos, monkeypatch):
+    monkeypatch.setattr(detector.Image.Image, "save", lambda self, file, *_, **__: np.save(file, np.asarray(self)))
+    monkeypatch.setattr(detector.Image, "open", lambda file: file.seek(0) or np.load(file))
+    loaded = {name: np.load(photos / f"{name}.npy") for name in ("small", "large", "own")}
+    seen = np.zeros(3, int)
+    for seed in range(20):
+        gray, noise, classes = detector.example(np.random.default_rng(seed), loaded, 64)
+        assert gray.shape == (64, 64) and 0 <= noise < 30
+        for axis in (0, 1):
+            steps = np.abs(np.diff(gray.astype(int), axis=1 - axis))
+            kinds = classes[axis][:, 1:] if axis == 0 else classes[axis][1:]
+            assert not steps[kinds == detector.WITHIN].any()
+            assert (classes[axis][:, 0] if axis == 0 else classes[axis][0]).max() == detector.UNKNOWN
+            seen += np.bincount(kinds.ravel(), minlength=3)
+    assert seen.min() > 500  # of each kind
+
+
+def test_an_interrupted_training_goes_on_and_the_file_predicts_what_the_network_does(detector, photos, tmp_path):
+    detector.train(photos, 1, 1)
+    assert torch.load(photos / "checkpoint.pt", weights_only=True)["step"] == 1
+    network = detector.train(photos, 2, 1)
+    assert torch.load(photos / "checkpoint.pt", weights_only=True)["step"] == 2
+    detector.write(network, tmp_path / "detector.onnx", {"steps": 2})
+    session, about = opened(tmp_path / "detector.onnx", INPUTS)
+    assert about == {"made of": '{"steps": 2}'}
+    gray, noise = np.float32(photo(72, 96))[None, None], np.float32([3])
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(gray), torch.from_numpy(noise)).numpy()
+    (found,) = session.run(None, {"gray": gray, "noise": noise})
+    np.testing.assert_allclose(found, expected, atol=1e-3)
