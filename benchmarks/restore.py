@@ -3,10 +3,10 @@
     python benchmarks/restore.py --photos ../shared/photos
 
 Prints the ratio of the RMSE to that of the pixelated picture for blocks of 2 to 64 pixels, gray and in color, on photos
-of 400 pixels and more a side; what it is when the values of blocks are not what they are trusted to be; the error
-beside the cuts between tiles and elsewhere; and the time of a 64 x 64 picture, of a photo of 12 megapixels with an area
-of 400 x 300, of the start of the command, and the memory that 50 megapixels take. The larger pictures are enlarged
-photos: for time and memory only.
+of 400 pixels and more a side; what it is when the values of blocks are not what they are trusted to be, and when the
+first blocks are cut off; the error beside the cuts between tiles and elsewhere; and the time of a 64 x 64 picture, of a
+photo of 12 megapixels with an area of 400 x 300, also as a JPEG in which that is to be found, of the start of the
+command, and the memory that 50 megapixels take. The larger pictures are enlarged photos: for time and memory only.
 """
 
 import io
@@ -108,6 +108,28 @@ def ratios(restorer: Restorer, photos: list[np.ndarray], block: int, side: int, 
     return np.mean(np.sqrt(ours / np.maximum(theirs, 1e-9))), np.sqrt(ours.sum() / theirs.sum()), len(errors)
 
 
+def cut_off(restorer: Restorer, photos: list[np.ndarray], block: int, side: int) -> list[float]:
+    """Ratios, mean over photos, of areas whose first blocks lack 3/8 of their columns and 5/8 of their rows: restored
+    as what they are, and as four areas that each begin with what is left of a block."""
+    lacks = 3 * block // 8, 5 * block // 8
+    found = []
+    for photo, (x, y, *_) in areas(photos, block, side):
+        whole = fullsize.Area(x, y, side, side, block, *lacks)
+        left, top = block - lacks[0], block - lacks[1]
+        strips = [
+            (x + dx, y + dy, width, height, block)
+            for dx, width in ((0, left), (left, side - left))
+            for dy, height in ((0, top), (top, side - top))
+        ]
+        shown, part = fullsize.pixelate(photo, [whole]), np.s_[y : y + side, x : x + side]
+        error, *errors = (
+            np.sqrt(np.mean((a[part].astype(float) - photo[part]) ** 2))
+            for a in (shown, restorer.restore(shown, [whole]), restorer.restore(shown, strips))
+        )
+        found.append([e / max(error, 1e-9) for e in errors])
+    return list(np.mean(found, axis=0))
+
+
 def at_cuts(restorer: Restorer, photos: list[np.ndarray]) -> tuple[float, float, float]:
     """RMSE within 4 pixels of the cuts between tiles, of the same pixels restored in one window, and elsewhere.
 
@@ -170,11 +192,14 @@ def quality(restorer: Restorer, photos: list[np.ndarray]) -> None:
             "blocks of {:2} px: gray {:.3f} {:.3f}   color {:.3f} {:.3f}".format(block, *of_gray[:2], *of_color[:2])
         )
     click.echo("mean ratio, blocks of 8 px in color, by how they were made (rows) and how they are trusted (columns)")
-    trusts = ("exact", "rounded", "linear")
+    trusts = ("exact", "rounded", "linear", "loose")
     click.echo(" " * 9 + "".join(f"{trust:>9}" for trust in trusts))
-    for how in (*trusts, "nearest", "JPEG90", "JPEG60"):
+    for how in (*trusts[:3], "nearest", "JPEG90", "JPEG60"):
         found = [ratios(restorer, photos, 8, 128, how, trust) for trust in trusts]
         click.echo(f"{how:9}" + "".join(f"{ratio:9.3f}" for ratio, _, _ in found) + f"   of {found[0][2]} photos")
+    click.echo("mean ratio, gray, first blocks cut off: restored so, and as four areas")
+    for block, side in CASES[2:5]:
+        click.echo("blocks of {:2} px: {:.3f} {:.3f}".format(block, *cut_off(restorer, gray, block, side)))
     found = at_cuts(restorer, photos)
     click.echo(
         "RMSE within 4 px of cuts between tiles {:.3f}, there without cuts {:.3f}, elsewhere {:.3f}".format(*found)
@@ -196,22 +221,34 @@ def speed(restorer: Restorer, photo: np.ndarray, model: str) -> None:
         formats.write(folder / "small.png", formats.Picture(small, "PNG"))
         formats.write(folder / "large.jpg", formats.Picture(large, "JPEG"))
         command = [sys.executable, "-m", "depixel.cli", "restore", "--model", model, "--force", "-o", f"{folder}/out"]
-        for file, options in (("small.png", ["--area", "16,16,32,32"]), ("large.jpg", ["--area", "1500,1200,400,300"])):
+        for file, options in (
+            ("small.png", ["--area", "16,16,32,32"]),
+            ("large.jpg", ["--area", "1500,1200,400,300"]),
+            ("large.jpg", ["--auto"]),
+        ):
             started = [*command, str(folder / file), *options]
             took = seconds(lambda started=started: subprocess.run(started, check=True, capture_output=True), 3)
-            click.echo(f"depixel restore {file}, from start to end: {took:.2f} s")
+            click.echo(f"depixel restore {file} {' '.join(options)}, from start to end: {took:.2f} s")
         took = seconds(lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True), 3)
         click.echo(f"of these, importing PyTorch: {took:.2f} s")
-        for area in ((2000, 2000, 400, 300, 16), (0, 0, 8160, 6112, 16)):
+        for kind, auto, area in (
+            ("PNG", False, (2000, 2000, 400, 300, 16)),
+            ("PNG", False, (0, 0, 8160, 6112, 16)),
+            ("PNG", True, (2000, 2000, 400, 300, 16)),
+            ("JPEG", True, (2000, 2000, 400, 300, 16)),
+        ):
             pixels = np.asarray(Image.fromarray(photo).resize((8164, 6124)))
-            formats.write(folder / "huge.png", formats.Picture(fullsize.pixelate(pixels, [area]), "PNG", 1, {}))
+            formats.write(folder / f"huge.{kind.lower()}", formats.Picture(fullsize.pixelate(pixels, [area]), kind))
             del pixels
-            started = [sys.executable, "-c", MEMORY, *command[3:], str(folder / "huge.png")]
-            started += ["--area", ",".join(map(str, area[:4])), "--block", str(area[4])]
+            started = [sys.executable, "-c", MEMORY, *command[3:], str(folder / f"huge.{kind.lower()}")]
+            started += ["--auto"] if auto else ["--area", ",".join(map(str, area[:4])), "--block", str(area[4])]
             start = time.perf_counter()
             done = subprocess.run(started, check=True, capture_output=True, text=True)
             took, memory = time.perf_counter() - start, int(done.stdout.split()[-1])
-            click.echo(f"50 megapixels, area of {area[2]} x {area[3]}: {memory / 1e6:.2f} GB, {took:.0f} s")
+            how = ", found by itself" if auto else ""
+            click.echo(
+                f"50 megapixels, {kind}, area of {area[2]} x {area[3]}{how}: {memory / 1e6:.2f} GB, {took:.0f} s"
+            )
 
 
 if __name__ == "__main__":

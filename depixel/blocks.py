@@ -60,9 +60,11 @@ class Blocks:
     """
 
     def __init__(self, areas: Tensor, height: int, width: int):
-        """`areas`: (B, 5) integers: x, y, width, height, block_size; may reach over the image's border."""
+        """`areas`: (B, 5) integers: x, y, width, height, block_size; may reach over the image's border. Or (B, 7), with
+        how many columns and rows the first blocks lack, 0 to block_size - 1."""
         x, y, w, h, size = (areas[:, i, None] for i in range(5))  # (B, 1)
-        self._join(_Axis(x, w, size, width), _Axis(y, h, size, height))
+        lacks = (areas[:, 5, None], areas[:, 6, None]) if areas.shape[1] == 7 else (0, 0)
+        self._join(_Axis(x, w, size, lacks[0], width), _Axis(y, h, size, lacks[1], height))
 
     def _join(self, x: "_Axis", y: "_Axis") -> None:
         self._x, self._y = x, y
@@ -153,20 +155,21 @@ class Blocks:
 class _Axis:
     """One axis of an area: which coordinates share a block."""
 
-    def __init__(self, start: Tensor, extent: Tensor, size: Tensor, length: int):
+    def __init__(self, start: Tensor, extent: Tensor, size: Tensor, lack: Tensor | int, length: int):
         offset = torch.arange(length, device=start.device) - start  # (B, L)
         self.inside = (offset >= 0) & (offset < extent)
-        block = torch.where(self.inside, torch.div(offset, size, rounding_mode="floor"), -1)
+        block = torch.where(self.inside, torch.div(offset + lack, size, rounding_mode="floor"), -1)
         same = (block[:, :, None] == block[:, None, :]) & self.inside[:, :, None]
         self.same = same.float()  # (B, L, L)
-        within = offset - block * size
-        count = torch.minimum(size, extent - block * size)  # the last block is cut off
-        self.count = torch.where(self.inside, count, 1).float()  # (B, L)
+        first = (block * size - lack).clamp(min=0)  # the first block, as the last, may be cut off
+        within = offset - first
+        count = torch.where(self.inside, torch.minimum((block + 1) * size - lack, extent) - first, 1)
+        self.count = count.float()  # (B, L)
         self.position = (2 * within + 1 - count) / count * self.inside
         self.border = self.inside / torch.minimum(offset + 1, extent - offset).clamp(min=1)
         after = offset - extent
-        last = torch.div(extent - 1, size, rounding_mode="floor")
-        cell = torch.div(torch.where(after < 0, offset, after), size, rounding_mode="floor")
+        last = torch.div(extent - 1 + lack, size, rounding_mode="floor")
+        cell = torch.div(torch.where(after < 0, offset + lack * self.inside, after), size, rounding_mode="floor")
         cell = torch.where(after < 0, cell, last + 1 + cell)
         self.cell = cell - cell[:, :1]  # (B, L)
 

@@ -3,7 +3,8 @@
 An ONNX file holds the network in float32, or quantized to 8 bits, the geometry of the blocks included:
 
     pixelated   (B, 1, H, W) float32, 0..255: windows; H and W multiples of 8
-    areas       (B, 5) int64: x, y, width, height and block size of the area in each, as it is when not mirrored
+    areas       (B, 7) int64: x, y, width, height and block size of the area in each, and how many columns and rows its
+                first blocks lack; as it is when not mirrored
     mirrored    (2,) bool: whether the windows are mirrored left to right, and top to bottom
     prediction  (B, 1, H, W) float32, gray levels; neither projected onto the block means nor clipped
 
@@ -113,7 +114,7 @@ class Exported:
         axes = [axis for axis, along in ((2, MIRROR_X), (1, MIRROR_Y)) if view & along]
         turned = np.flip(windows, axes)
         if view & TRANSPOSE:
-            turned, areas, mirrored = turned.swapaxes(1, 2), areas[:, [1, 0, 3, 2, 4]], mirrored[::-1]
+            turned, areas, mirrored = turned.swapaxes(1, 2), areas[:, [1, 0, 3, 2, 4, 6, 5]], mirrored[::-1]
         inputs = (turned[:, None], areas.astype(np.int64), mirrored)
         inputs = {name: np.ascontiguousarray(value) for name, value in zip(INPUTS, inputs, strict=True)}
         found = self._session.run(None, inputs)[0][:, 0]

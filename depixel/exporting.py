@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from depixel.blocks import Blocks
 from depixel.errors import DepixelError
@@ -161,7 +162,8 @@ def _samples(first: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def _inputs(pixelated: np.ndarray, areas: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.from_numpy(pixelated).float()[:, None], torch.from_numpy(areas), torch.zeros(2, dtype=torch.bool)
+    whole = F.pad(torch.from_numpy(areas), (0, 2))  # first blocks that lack nothing
+    return torch.from_numpy(pixelated).float()[:, None], whole, torch.zeros(2, dtype=torch.bool)
 
 
 def _check(network: nn.Module, exported: Exported) -> Check:
@@ -169,7 +171,7 @@ def _check(network: nn.Module, exported: Exported) -> Check:
     inputs = _inputs(pixelated, areas)
     with torch.inference_mode():
         expected = network(*inputs)[:, 0].numpy()
-    found = exported.predict_windows(inputs[0][:, 0].numpy(), areas)
+    found = exported.predict_windows(inputs[0][:, 0].numpy(), inputs[1].numpy())
     unknown = Blocks(inputs[1], *photos.shape[1:]).unknown[:, 0].numpy()
     error, error_torch = ((values - photos)[unknown] for values in (found, expected))
     rmse, rmse_torch = (float(np.sqrt(np.mean(values**2))) for values in (error, error_torch))

@@ -21,6 +21,7 @@ from depixel.pixelation import (
     LEAST_AREA,
     LEAST_BLOCK,
     MOST_BLOCK,
+    Lacks,
     block_counts,
     block_means,
     fits_blocks,
@@ -65,13 +66,30 @@ Picture = TypeVar("Picture", np.ndarray, Image.Image)
 
 class Area(NamedTuple):
     """A pixelated rectangle, in pixels from the upper left corner, where its blocks begin; those at the right and at
-    the bottom may be cut off. `block_size` None: to be found."""
+    the bottom may be cut off. `block_size` None: to be found. `offset_x`, `offset_y`: how many columns and rows the
+    first blocks lack, where those at the left and at the top are cut off, too; 0 to block_size - 1."""
 
     x: int
     y: int
     width: int
     height: int
     block_size: int | None = None
+    offset_x: int = 0
+    offset_y: int = 0
+
+    @property
+    def lacks(self) -> Lacks:
+        return self.offset_y, self.offset_x
+
+    def numbers(self) -> list[int]:
+        """Without offsets where there are none."""
+        return list(self if any(self.lacks) else self[:5])
+
+    def described(self) -> str:
+        """For people, with numbers that `--area` takes."""
+        if any(self.lacks):
+            return f"{','.join(map(str, self))} (blocks of {self.block_size}, the first ones cut off)"
+        return f"{','.join(map(str, self[:4]))} in blocks of {self.block_size}"
 
 
 _CHANNELS = ((), (2,), (3,), (4,))
@@ -123,7 +141,8 @@ class Restorer:
         Args:
             image: NumPy (H, W) gray, (H, W, 3) RGB, or with alpha (H, W, 2) or (H, W, 4), uint8 or uint16; or Pillow
                 of the mode L, LA, RGB, RGBA or I;16, with its pixels as they are stored. It is not changed.
-            areas: x, y, width, height and block size of each, pixels; without the block size it is found.
+            areas: x, y, width, height and block size of each, pixels; without the block size it is found. Then, where
+                the first blocks are cut off, how many columns and rows they lack (`Area`).
             views: how many turned views of the picture to average the predictions of.
             trust: what the value of a block is: "exact", the truncated mean of its pixels, as in the challenge;
                 "rounded", their mean give or take half a level; "linear", the same of their mean in linear light;
@@ -260,7 +279,7 @@ def pixelate(image: np.ndarray, areas: Sequence[Sequence[int]]) -> np.ndarray:
     """A copy of a picture with each block of the areas overwritten by its rounded mean; alpha stays.
 
     Args:
-        image: as `Restorer.restore` takes it. areas: x, y, width, height and block size of each.
+        image, areas: as `Restorer.restore` takes them, with block sizes.
 
     Raises:
         DepixelError: an area is not inside the picture or overlaps another, or a block is not of 2 to 200 pixels.
@@ -271,7 +290,8 @@ def pixelate(image: np.ndarray, areas: Sequence[Sequence[int]]) -> np.ndarray:
     _refuse_overlap(checked)
     for area in checked:
         part = colors[area.y : area.y + area.height, area.x : area.x + area.width]
-        part[:] = spread(block_means(part, area.block_size).round(), area.block_size, part.shape[:2])
+        means = block_means(part, area.block_size, area.lacks)
+        part[:] = spread(means.round(), area.block_size, part.shape[:2], area.lacks)
     return pixelated
 
 
@@ -279,7 +299,7 @@ def resolve(image: np.ndarray, areas: Sequence[Sequence[int | None]]) -> list[Ar
     """Check areas, and find the block sizes that they do not say.
 
     Args:
-        image: as `Restorer.restore` takes it. areas: x, y, width, height and, if known, block size.
+        image, areas: as `Restorer.restore` takes them.
 
     Raises:
         DepixelError: an area is not inside the picture, overlaps another, is not pixelated, or not in such blocks.
@@ -308,8 +328,11 @@ def _refuse_overlap(areas: list[Area]) -> None:
 def _checked(given: Sequence[int | None], width: int, height: int) -> Area:
     """The area, its numbers as int, if it is inside a picture of this size."""
     numbers = [value for value in given if value is not None]
-    if len(given) not in (4, 5) or None in given[:4] or any(int(value) != value for value in numbers):
-        raise DepixelError(f"{given!r} is no area: x, y, width, height and, if known, block size, whole numbers")
+    if len(given) not in (4, 5, 7) or None in (*given[:4], *given[5:]) or any(int(value) != value for value in numbers):
+        raise DepixelError(
+            f"{given!r} is no area: x, y, width, height and, if known, block size, whole numbers; and if the first "
+            "blocks are cut off, how many columns and rows they lack"
+        )
     area = Area(*(None if value is None else int(value) for value in given))
     if min(area.width, area.height) < LEAST_AREA:
         raise DepixelError(f"area {_named(area)}: it has at least {LEAST_AREA} pixels a side")
@@ -320,13 +343,23 @@ def _checked(given: Sequence[int | None], width: int, height: int) -> Area:
         )
     if area.block_size is not None and not LEAST_BLOCK <= area.block_size <= MOST_BLOCK:
         raise DepixelError(f"blocks have {LEAST_BLOCK} to {MOST_BLOCK} pixels a side, not {area.block_size}")
-    return area
+    if any(area.lacks) and not all(0 <= lack < (area.block_size or 0) for lack in area.lacks):
+        raise DepixelError(
+            f"area {_named(area)}: first blocks lack 0 to {area.block_size or 'their size'} - 1 columns and rows, not "
+            f"{area.offset_x} and {area.offset_y}"
+            + ("" if area.block_size else "; with them, the block size is to be named")
+        )
+    return area._replace(  # of one block along an axis, none is said to be the first
+        offset_x=area.offset_x if area.width > (area.block_size or 0) - area.offset_x else 0,
+        offset_y=area.offset_y if area.height > (area.block_size or 0) - area.offset_y else 0,
+    )
 
 
 def _looked_at(colors: np.ndarray, area: Area) -> Area:
     """The area with its block size, which is what the pixels show, or is not contradicted by them."""
     size = area.block_size
     seen = _gray_levels(colors, area, _LOOKED_AT)
+    seen = seen[-area.offset_y % (size or 1) :, -area.offset_x % (size or 1) :]  # from the first whole block on
     if size is not None and fits_blocks(seen, size):
         return area
     found = shown_block_size(seen)
@@ -378,21 +411,25 @@ class _Shown:
         self.step = Fraction(size, self.block)
 
     def values(self, colors: np.ndarray, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What is known of the true means of the blocks in a part of the area that begins with whole blocks.
+        """What is known of the true means of the blocks in a part of the area that begins with a block.
 
         Returns:
             (rows, columns, C) float64, stored levels: the least, the likeliest and the greatest mean of each block.
         """
-        part = colors[self.area.y :, self.area.x :][rows, columns]
-        shown = block_means(part, self.area.block_size)  # a JPEG's blocks are noisy
+        part, lacks = colors[self.area.y :, self.area.x :][rows, columns], self.lacks(rows, columns)
+        shown = block_means(part, self.area.block_size, lacks)  # a JPEG's blocks are noisy
         if self.trust == "exact":
-            count = block_counts(*part.shape[:2], self.area.block_size)[:, :, None]
+            count = block_counts(*part.shape[:2], self.area.block_size, lacks)[:, :, None]
             slack = (count - 1) / count
             return shown, shown + slack / 2, shown + slack
         slack = LOOSE * _scale(colors) if self.trust == "loose" else 0.5
         return shown - slack, shown, shown + slack
 
-    def project(self, values: np.ndarray, least: np.ndarray, most: np.ndarray, white: int) -> np.ndarray:
+    def lacks(self, rows: slice, columns: slice) -> Lacks:
+        """How many pixels the first blocks of a part of the area lack: those of the area, if it begins there."""
+        return tuple(lack if not part.start else 0 for lack, part in zip(self.area.lacks, (rows, columns), strict=True))
+
+    def project(self, values: np.ndarray, least: np.ndarray, most: np.ndarray, white: int, lacks: Lacks) -> np.ndarray:
         """Move the blocks of a prediction (h, w, C), black 0, to where they show a value between `least` and `most`.
 
         A block is moved as a whole and clipped to what can be stored. Where that changes its mean, how far it must be
@@ -402,17 +439,17 @@ class _Shown:
         reach = white + np.abs(values).max()
         low, high, moved = (np.full(least.shape, start, np.float64) for start in (-reach, reach, 0))
         for step in range(_STEPS):
-            inside = (values + spread(moved, size, shape)).clip(0, white)
+            inside = (values + spread(moved, size, shape, lacks)).clip(0, white)
             if self.trust == "linear":
-                shows = white * _encoded(block_means(_linear(inside / white), size))
+                shows = white * _encoded(block_means(_linear(inside / white), size, lacks))
             else:
-                shows = block_means(inside, size)
-            lacks = shows.clip(least, most) - shows
-            if np.abs(lacks).max() < 0.01:
+                shows = block_means(inside, size, lacks)
+            missing = shows.clip(least, most) - shows
+            if np.abs(missing).max() < 0.01:
                 break
-            low, high = np.where(lacks > 0, moved, low), np.where(lacks < 0, moved, high)
-            # the first step is right where nothing is clipped; blocks that lack nothing stay
-            moved = np.where(lacks == 0, moved, moved + lacks if step == 0 else (low + high) / 2)
+            low, high = np.where(missing > 0, moved, low), np.where(missing < 0, moved, high)
+            # the first step is right where nothing is clipped; blocks that miss nothing stay
+            moved = np.where(missing == 0, moved, moved + missing if step == 0 else (low + high) / 2)
         return inside
 
 
@@ -428,7 +465,7 @@ def _encoded(light: np.ndarray) -> np.ndarray:
 
 
 class _Span(NamedTuple):
-    """A tile along one axis, in working pixels from where the area begins.
+    """A tile along one axis, in working pixels from where the area's first block begins, or would if it were whole.
 
     Attributes:
         start: where its window begins; outside of the area if negative. side: of the window.
@@ -447,7 +484,8 @@ def _spans(extent: int, block: int, before: int, after: int) -> list[_Span]:
     """Lay windows along one axis: one if the area fits, or else tiles that overlap by 2 `MARGIN`, cut between blocks.
 
     Args:
-        extent: of the area, working pixels. block: of a block. before, after: how much of the picture there is around.
+        extent: of the area, working pixels, as if its first block were whole. block: of a block. before, after: how
+            much of the picture there is around; before is negative if the first block reaches out of it.
     """
     side = min(window_side(extent), TILE)
     if side >= extent + CONTEXT // 2:
@@ -460,8 +498,8 @@ def _spans(extent: int, block: int, before: int, after: int) -> list[_Span]:
     starts = [-head] + [-(-(stretch * k // count - head) // block) * block for k in range(1, count + 1)]
     cuts = [0, *((b + a + side) // (2 * block) * block for a, b in pairwise(starts)), extent]
     return [
-        _Span(start, side, max(start, 0), extent if extent <= start + side else (start + side) // block * block, *cut)
-        for start, cut in zip(starts, pairwise(cuts), strict=True)
+        _Span(start, side, first, extent if extent <= start + side else (start + side) // block * block, *cut)
+        for start, first, cut in zip(starts, [0, *starts[1:]], pairwise(cuts), strict=True)
     ]
 
 
@@ -477,45 +515,50 @@ class _Tile(NamedTuple):
         """Height and width of the window, working pixels."""
         return self.down.side, self.across.side
 
-    def within(self) -> tuple[int, int, int, int, int]:
-        """The visible part of the area in the window: x, y, width, height, block size; working pixels."""
-        x, y = self.across, self.down
-        return x.first - x.start, y.first - y.start, x.last - x.first, y.last - y.first, self.shown.block
+    def within(self) -> Area:
+        """The visible part of the area in the window; working pixels."""
+        area, x, y = self.shown.area, self.across, self.down
+        lack_x = int(area.offset_x / self.shown.step) if x.first == 0 else 0
+        lack_y = int(area.offset_y / self.shown.step) if y.first == 0 else 0
+        left, top = x.first + lack_x, y.first + lack_y
+        return Area(left - x.start, top - y.start, x.last - left, y.last - top, self.shown.block, lack_x, lack_y)
 
-    def _part(self, span: _Span, extent: int, first: int, last: int) -> slice:
+    def _part(self, lack: int, extent: int, first: int, last: int) -> slice:
         """A part of the area along one axis, from working pixels to those of the picture."""
-        return slice(int(first * self.shown.step), min(ceil(last * self.shown.step), extent))
+        return slice(max(int(first * self.shown.step) - lack, 0), min(ceil(last * self.shown.step) - lack, extent))
 
     def window(self, image: np.ndarray) -> np.ndarray:
         """(C, height, width) float32, 0..255: the picture around, and the likeliest means of the blocks."""
         area, x, y = self.shown.area, self.across, self.down
         colors = _colors(image)
-        planes = _resampled(colors, self.shown.step, (area.x, area.y), (x.start, y.start), self.side)
-        rows = self._part(y, area.height, y.first, y.last)
-        columns = self._part(x, area.width, x.first, x.last)
+        origin = area.x - area.offset_x, area.y - area.offset_y
+        planes = _resampled(colors, self.shown.step, origin, (x.start, y.start), self.side)
+        rows = self._part(area.offset_y, area.height, y.first, y.last)
+        columns = self._part(area.offset_x, area.width, x.first, x.last)
         means = self.shown.values(colors, rows, columns)[1] / _scale(image)
-        left, top, width, height, block = self.within()
-        inside = spread(means, block, (height, width))
+        left, top, width, height, block, *_ = within = self.within()
+        inside = spread(means, block, (height, width), within.lacks)
         planes[:, top : top + height, left : left + width] = np.moveaxis(inside, 2, 0)
         return planes
 
     def write(self, restored: np.ndarray, image: np.ndarray, window: np.ndarray) -> None:
         """Bring a restored window (C, height, width) back, move its blocks' means onto what is known, and write it."""
         area, x, y, step = self.shown.area, self.across, self.down, self.shown.step
-        rows = self._part(y, area.height, y.begin, y.end)
-        columns = self._part(x, area.width, x.begin, x.end)
+        rows = self._part(area.offset_y, area.height, y.begin, y.end)
+        columns = self._part(area.offset_x, area.width, x.begin, x.end)
         height, width = rows.stop - rows.start, columns.stop - columns.start
-        left, top = x.begin - x.start, y.begin - y.start
+        left = (columns.start + area.offset_x) / step - x.start
+        top = (rows.start + area.offset_y) / step - y.start
         if step == 1:
-            taken = window[:, top : top + height, left : left + width]
+            taken = window[:, int(top) : int(top) + height, int(left) : int(left) + width]
         else:
-            box = (left, top, left + width / float(step), top + height / float(step))
+            box = tuple(map(float, (left, top, left + width / step, top + height / step)))
             how = Image.Resampling.BICUBIC if step > 1 else Image.Resampling.BOX
             taken = [np.asarray(Image.fromarray(plane).resize((width, height), how, box)) for plane in window]
         values = np.stack(list(taken), axis=2).astype(np.float64) * _scale(image)
         least, _, most = self.shown.values(_colors(image), rows, columns)
         white = np.iinfo(image.dtype).max
-        values = self.shown.project(values, least, most, white)
+        values = self.shown.project(values, least, most, white, self.shown.lacks(rows, columns))
         _colors(restored)[area.y :, area.x :][rows, columns] = values.round()
 
 
@@ -523,9 +566,12 @@ def _tiles(shown: _Shown, shape: tuple[int, ...]) -> Iterator[_Tile]:
     """Lay the windows for an area of a picture of this shape."""
     area, step = shown.area, shown.step
     spans = []
-    for start, extent, length in ((area.x, area.width, shape[1]), (area.y, area.height, shape[0])):
-        before, after = int(start / step), int((length - start - extent) / step)
-        spans.append(_spans(ceil(extent / step), shown.block, before, after))
+    for start, extent, lack, length in (
+        (area.x, area.width, area.offset_x, shape[1]),
+        (area.y, area.height, area.offset_y, shape[0]),
+    ):
+        before, after = int((start - lack) / step), int((length - start - extent) / step)
+        spans.append(_spans(ceil((extent + lack) / step), shown.block, before, after))
     return (_Tile(shown, across, down) for down in spans[1] for across in spans[0])
 
 
@@ -562,10 +608,11 @@ def _predict(model: Model, tiles: list[tuple[_Tile, np.ndarray]], views: Sequenc
     within = [tile.within() for tile, _ in tiles]
     weights = {1: np.float32((1,)), 3: np.float32(LUMINANCE)}
     luminance = np.stack([np.tensordot(weights[len(window)], window, 1) for window in windows])  # (B, height, width)
-    for plane, (left, top, width, height, block) in zip(luminance, within, strict=True):
-        count = block_counts(height, width, block)
+    for plane, area in zip(luminance, within, strict=True):
+        left, top, width, height, block, *_ = area
+        count = block_counts(height, width, block, area.lacks)
         lost = (count - 1) / count / 2  # by truncation, which the networks have learnt with
-        plane[top : top + height, left : left + width] -= spread(lost, block, (height, width))
+        plane[top : top + height, left : left + width] -= spread(lost, block, (height, width), area.lacks)
     found = model.predict_windows(luminance, np.array(within), views)
     return [
         wanted[None] if len(window) == 1 else _colored(window, area, wanted)
@@ -573,19 +620,19 @@ def _predict(model: Model, tiles: list[tuple[_Tile, np.ndarray]], views: Sequenc
     ]
 
 
-def _colored(window: np.ndarray, within: tuple[int, int, int, int, int], luminance: np.ndarray) -> np.ndarray:
+def _colored(window: np.ndarray, within: Area, luminance: np.ndarray) -> np.ndarray:
     """A window (3, height, width) with this luminance (height, width) in its area."""
     smooth = _smooth(np.moveaxis(window, 0, 2), within)
     gray = smooth @ np.float32(LUMINANCE)
     return np.moveaxis(smooth + _share(smooth, gray) * (luminance - gray)[:, :, None], 2, 0)
 
 
-def _smooth(window: np.ndarray, within: tuple[int, int, int, int, int]) -> np.ndarray:
+def _smooth(window: np.ndarray, within: Area) -> np.ndarray:
     """(H, W, C) float32: the block means of an area interpolated smoothly; as `depixel.blocks.Blocks.smooth`."""
-    left, top, width, height, block = within
+    left, top, width, height, block, *_ = within
     smooth = window.copy()
     area = smooth[top : top + height, left : left + width]
-    means = block_means(area, block)
+    means = block_means(area, block, within.lacks)
     around = smooth[max(top - 1, 0) : top + height + 1, max(left - 1, 0) : left + width + 1]
     rows, columns = (slice(int(start > 0), int(start > 0) + n) for start, n in ((top, height), (left, width)))
     for _ in range(COLOR_STEPS):
@@ -593,7 +640,8 @@ def _smooth(window: np.ndarray, within: tuple[int, int, int, int, int]) -> np.nd
         across = (padded[:, :-2] + padded[:, 2:]) * np.float32(0.25) + padded[:, 1:-1] * np.float32(0.5)
         blurred = (across[:-2] + across[2:]) * np.float32(0.25) + across[1:-1] * np.float32(0.5)
         blurred = blurred[rows, columns]
-        area[:] = blurred + spread(means - block_means(blurred, block), block, (height, width))
+        lacking = means - block_means(blurred, block, within.lacks)
+        area[:] = blurred + spread(lacking, block, (height, width), within.lacks)
     return smooth
 
 

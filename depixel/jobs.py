@@ -12,7 +12,6 @@ from depixel import detection, fullsize
 from depixel.errors import DepixelError
 from depixel.files import write_json
 from depixel.formats import SUFFIXES, Picture
-from depixel.pixelation import LEAST_AREA
 
 AREAS = ".areas.json"
 """What the name of a picture gets, to be that of the file beside it with its areas."""
@@ -131,9 +130,7 @@ def each(work: Callable[[Job], object], all_jobs: Iterable[Job]) -> Iterator[Out
 
 
 _Number = Annotated[int, Field(ge=0, le=10**9)]
-_AREAS = TypeAdapter(
-    list[tuple[_Number, _Number, _Number, _Number] | tuple[_Number, _Number, _Number, _Number, _Number]]
-)
+_AREAS = TypeAdapter(list[tuple[(_Number,) * 4] | tuple[(_Number,) * 5] | tuple[(_Number,) * 7]])
 
 
 def areas_beside(picture: Path) -> Path:
@@ -142,7 +139,7 @@ def areas_beside(picture: Path) -> Path:
 
 
 def write_areas(picture: Path, areas: Iterable[Sequence[int]]) -> None:
-    """Write the areas of a picture, x, y, width, height and block size of each, beside it."""
+    """Write the areas of a picture, as `fullsize.Area` has them, beside it."""
     write_json(areas_beside(picture), {"areas": [list(area) for area in areas]})
 
 
@@ -165,14 +162,13 @@ def read_areas(picture: Path) -> list[tuple[int, ...]]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
         raise DepixelError(
             f"{path}: not a list of areas; it must hold "
-            '{"areas": [[x, y, width, height, block_size], ...]}, whole numbers, of which the last may be missing'
+            '{"areas": [[x, y, width, height, block_size], ...]}, whole numbers, of which the last may be missing; or '
+            "two more, how many columns and rows the first blocks lack"
         ) from error
 
 
-def find_areas(name: Path, picture: Picture) -> list[tuple[int, int, int, int, int]]:
-    """Find the pixelated areas of a picture, x, y, width, height and block size of each (`depixel.detection`).
-
-    Where the blocks at the left or at the top are cut off, these are an area of their own: areas begin at a block.
+def find_areas(name: Path, picture: Picture) -> list[fullsize.Area]:
+    """Find the pixelated areas of a picture (`depixel.detection`).
 
     Args:
         name: what the picture is called.
@@ -181,28 +177,14 @@ def find_areas(name: Path, picture: Picture) -> list[tuple[int, int, int, int, i
         DepixelError: none is found for certain; names the guesses.
     """
     found = detection.find(picture.seen())
-    if parts := [part for one in found if one.certain for part in _parts(one) if _is_pixelated(picture, part)]:
-        return parts
-    guesses = "; ".join(f"--area {','.join(map(str, one[:4]))} in blocks of {one.block_size}" for one in found[:3])
+    if certain := [fullsize.Area(*one[:7]) for one in found if one.certain]:
+        return certain
+    guesses = "; ".join(fullsize.Area(*one[:7]).described() for one in found[:3])
     raise DepixelError(
         f"{name}: no pixelated area is found for certain"
-        + (f". Perhaps: {guesses}" if guesses else ", nor anything like one. Say where it is: --area x,y,width,height")
+        + (
+            f". Perhaps --area {guesses}"
+            if guesses
+            else ", nor anything like one. Say where it is: --area x,y,width,height"
+        )
     )
-
-
-def _is_pixelated(picture: Picture, part: tuple[int, int, int, int, int]) -> bool:
-    """Whether a part may be restored: what is cut off from a block may be too little to show it."""
-    try:
-        return bool(fullsize.resolve(picture.pixels, [part]))
-    except DepixelError:
-        return False
-
-
-def _parts(found: detection.Found) -> Iterator[tuple[int, int, int, int, int]]:
-    spans = []
-    for start, extent, offset in ((found.x, found.width, found.offset_x), (found.y, found.height, found.offset_y)):
-        cut = min(found.block_size - offset, extent) if offset else 0
-        spans.append([span for span in ((start, cut), (start + cut, extent - cut)) if span[1] >= LEAST_AREA])
-    for y, height in spans[1]:
-        for x, width in spans[0]:
-            yield x, y, width, height, found.block_size

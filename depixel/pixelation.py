@@ -152,23 +152,34 @@ def _steps(area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([across, down]), np.concatenate([np.arange(1, n + 1) for n in (across.size, down.size)])
 
 
-def block_means(area: np.ndarray, size: int) -> np.ndarray:
-    """(h, w, C) -> (rows, columns, C) float64: the mean of each block; those at the right and bottom may be cut off."""
-    height, width = area.shape[:2]
-    tops, lefts = np.arange(0, height, size), np.arange(0, width, size)
+Lacks = tuple[int, int]
+"""How many pixels the first row and the first column of blocks lack, 0 to the size of a block - 1."""
+
+
+def block_means(area: np.ndarray, size: int, lacks: Lacks = (0, 0)) -> np.ndarray:
+    """(h, w, C) -> (rows, columns, C) float64: the mean of each block; those at the right and bottom may be cut off,
+    and with `lacks` those at the left and at the top."""
+    tops, lefts = (_begins(n, size, lack) for n, lack in zip(area.shape[:2], lacks, strict=True))
     sums = np.add.reduceat(np.add.reduceat(area, tops, axis=0, dtype=np.float64), lefts, axis=1)
-    return sums / block_counts(height, width, size)[:, :, None]
+    return sums / block_counts(*area.shape[:2], size, lacks)[:, :, None]
 
 
-def block_counts(height: int, width: int, size: int) -> np.ndarray:
+def block_counts(height: int, width: int, size: int, lacks: Lacks = (0, 0)) -> np.ndarray:
     """(rows, columns) integers: how many pixels each block has."""
-    rows, columns = (np.diff(np.append(np.arange(0, n, size), n)) for n in (height, width))
+    rows, columns = (
+        np.diff(np.append(_begins(n, size, lack), n)) for n, lack in zip((height, width), lacks, strict=True)
+    )
     return rows[:, None] * columns
 
 
-def spread(blocks: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray:
+def _begins(length: int, size: int, lack: int) -> np.ndarray:
+    return np.append(0, np.arange(size - lack, length, size))
+
+
+def spread(blocks: np.ndarray, size: int, shape: tuple[int, int], lacks: Lacks = (0, 0)) -> np.ndarray:
     """(rows, columns, ...) -> (height, width, ...): each block's value at all its pixels."""
-    return blocks.repeat(size, axis=0)[: shape[0]].repeat(size, axis=1)[:, : shape[1]]
+    rows, columns = (slice(lack, lack + n) for n, lack in zip(shape, lacks, strict=True))
+    return blocks.repeat(size, axis=0)[rows].repeat(size, axis=1)[:, columns]
 
 
 def photo_ids(names: Sequence[str]) -> np.ndarray:

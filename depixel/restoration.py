@@ -297,7 +297,8 @@ class Restorer:
         """What the network says of all pixels of windows, before any projection (`predicted`).
 
         Args:
-            windows: (B, H, W) float32, 0..255, H and W multiples of 8. areas: (B, 5) integers, the area in each.
+            windows: (B, H, W) float32, 0..255, H and W multiples of 8. areas: (B, 7) integers, the area in each, as
+                `blocks.Blocks` has them.
             views: which turned views of each to average the predictions of (`blocks.turn`).
 
         Returns:

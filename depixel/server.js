@@ -10,7 +10,7 @@ let original = null;    // the clean photo that was pixelated here, if it was
 let clean = null;       // and its file, a Blob
 let restored = null;    // an ImageBitmap
 let doubt = null;       // {bitmap, values, width, most}: where the views disagree
-let areas = [];         // {x, y, width, height, block}; block null: to be found
+let areas = [];         // {x, y, width, height, block, offset}; block null: to be found; offset: what the first blocks lack
 let mode = "areas";
 let divider = 0.5;
 let view = { x: 0, y: 0, scale: 1 };  // pixels of the canvas = (those of the picture - x, y) * scale
@@ -40,7 +40,7 @@ async function ask(path, body, query = {}) {
 }
 
 const bitmapOf = async (blob) => createImageBitmap(await (await ask("api/show", blob)).blob());
-const textOf = (area) => [area.x, area.y, area.width, area.height, ...(area.block ? [area.block] : [])].join(",");
+const textOf = (area) => [area.x, area.y, area.width, area.height, ...(area.block ? [area.block, ...(area.offset || [])] : [])].join(",");
 
 let busy = 0;
 async function doing(what, work) {
@@ -117,7 +117,7 @@ async function pixelate() {
   if (!areas.length) return problem("Draw an area on the picture first; it is hidden in blocks then.");
   await doing("Pixelating …", async () => {
     const block = Number($("block").value);
-    const wanted = areas.map((area) => ({ ...area, block }));
+    const wanted = areas.map((area) => ({ ...area, block, offset: null }));
     const [source, bitmap] = clean ? [clean, original] : [file, before];  // anew from the clean one, the second time
     const blob = await (await ask("api/pixelate", source, { area: wanted.map(textOf) })).blob();
     start(blob, file.name, await bitmapOf(blob), wanted, source, bitmap);
@@ -129,7 +129,8 @@ async function find(near) {
   const picture = loaded;
   const found = await (await ask("api/find", file, near ? { near: textOf({ ...near, block: null }) } : {})).json();
   if (picture !== loaded) return [];
-  return found.areas.map((a) => ({ x: a.x, y: a.y, width: a.width, height: a.height, block: a.block_size, certain: a.certain }));
+  return found.areas.map((a) => ({ x: a.x, y: a.y, width: a.width, height: a.height, block: a.block_size, certain: a.certain,
+    offset: a.offset_x || a.offset_y ? [a.offset_x, a.offset_y] : null }));
 }
 
 async function findAll() {
@@ -258,6 +259,7 @@ function listAreas() {
       input.setAttribute("aria-label", `${name} of area ${i + 1}`);
       input.onchange = () => {
         area[key] = input.value === "" && key === "block" ? null : Math.max(least, Math.round(Number(input.value)));
+        if (key !== "width" && key !== "height") area.offset = null;  // blocks begin at the new corner
         forget();
         listAreas();
       };

@@ -36,7 +36,7 @@ from depixel import detection, evaluation, experiments, formats, fullsize, sampl
 from depixel.errors import DepixelError
 from depixel.fullsize import Restorer
 from depixel.photos import decode
-from depixel.pixelation import LEAST_AREA, LEAST_BLOCK, MOST_BLOCK
+from depixel.pixelation import LEAST_BLOCK, MOST_BLOCK
 from depixel.repository import reason, run_dvc
 
 MOST_BYTES = 30_000_000
@@ -85,13 +85,15 @@ class Problem(BaseModel):
 
 
 class FoundArea(BaseModel):
-    """A pixelated area; its blocks begin at its upper left corner. Pixels of the upright picture."""
+    """A pixelated area. Pixels of the upright picture."""
 
     x: int
     y: int
     width: int
     height: int
     block_size: int
+    offset_x: int = Field(description="columns that the first blocks lack; 0 if blocks begin at the left side")
+    offset_y: int = Field(description="rows that the first blocks lack")
     certain: bool = Field(description="the evidence is beyond what untouched photos show")
 
 
@@ -163,23 +165,9 @@ def find(data: bytes, near: tuple | None, stop: threading.Event) -> FoundAreas:
             "there is found more exactly"
         )
     with _SEARCHING:
-        areas = [_from_first_block(one, left, top) for one in detection.find(np.ascontiguousarray(pixels), check)]
-    return FoundAreas(
-        width=width, height=height, areas=[a for a in areas if min(a.width, a.height) >= max(LEAST_AREA, a.block_size)]
-    )
-
-
-def _from_first_block(found: detection.Found, left: int, top: int) -> FoundArea:
-    """The area without blocks whose beginning is cut off: areas are restored from whole blocks on."""
-    across, down = ((found.block_size - offset) % found.block_size for offset in (found.offset_x, found.offset_y))
-    return FoundArea(
-        x=left + found.x + across,
-        y=top + found.y + down,
-        width=found.width - across,
-        height=found.height - down,
-        block_size=found.block_size,
-        certain=found.certain,
-    )
+        found = detection.find(np.ascontiguousarray(pixels), check)
+    areas = [FoundArea(**one._replace(x=left + one.x, y=top + one.y)._asdict()) for one in found]
+    return FoundAreas(width=width, height=height, areas=areas)
 
 
 def doubt(restorer: Restorer, data: bytes, areas: list[tuple]) -> bytes:
@@ -259,7 +247,7 @@ def _experiments() -> pd.DataFrame:
 
 def _areas(given: Iterable[str], block: int | None = None) -> list[tuple[int | None, ...]]:
     numbers = (tuple(map(int, area.split(","))) for area in given)
-    return [area if len(area) == 5 else (*area, block) for area in numbers]
+    return [area if len(area) > 4 else (*area, block) for area in numbers]
 
 
 _PICTURE = {
@@ -294,7 +282,7 @@ _PICTURE_BACK = {
 }
 _PNG_BACK = {200: {"content": {"image/png": _BINARY}}}
 
-_AreaText = Annotated[str, Field(pattern=r"^[0-9]{1,6}(,[0-9]{1,6}){3}(,[0-9]{1,3})?$")]
+_AreaText = Annotated[str, Field(pattern=r"^[0-9]{1,6}(,[0-9]{1,6}){3}(,[0-9]{1,3}|(,[0-9]{1,3}){3})?$")]
 AreaQuery = Annotated[
     list[_AreaText],
     Query(
@@ -302,7 +290,8 @@ AreaQuery = Annotated[
         min_length=1,
         max_length=100,
         description="x,y,width,height or x,y,width,height,block in pixels of the upright picture, from its upper left "
-        "corner; may be given more than once. Blocks begin at the area's upper left corner.",
+        "corner; may be given more than once. Blocks begin at the area's upper left corner; if the first ones are cut "
+        "off, two numbers more say how many columns and rows they lack.",
     ),
 ]
 BlockQuery = Annotated[
@@ -481,7 +470,7 @@ def create_app(restorer: Restorer, host: str = "127.0.0.1") -> _Guard:
         content, kind, areas = made
         headers = {
             "Content-Disposition": f'attachment; filename="{stem}.{_ENDINGS[kind]}"',
-            "Areas": ";".join(",".join(map(str, area)) for area in areas),
+            "Areas": ";".join(",".join(map(str, area.numbers())) for area in areas),
         }
         return Response(content, media_type=_TYPES[kind], headers=headers)
 

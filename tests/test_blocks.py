@@ -226,3 +226,30 @@ def test_features_turn_with_the_blocks():
     expected = torch.stack([known, -x, y, width, height, border_x, border_y]).flip(2)
     assert torch.equal(turned, expected)
     assert torch.equal(blocks.turned(4).features()[0], torch.stack([known, y, x, height, width, border_y, border_x]).mT)
+
+
+# First blocks that are cut off
+
+
+@given(batches(largest=24))
+def test_blocks_whose_first_ones_are_cut_off_are_those_mirrored_whose_last_ones_are(batch):
+    images, areas = batch
+    truth, blocks, _ = blocks_of(images, areas)
+    height, width = images.shape[2:]
+    x, y, w, h, size = areas.T
+    mirrored = np.stack([width - x - w, height - y - h, w, h, size, -w % size, -h % size], axis=1)
+    found, expected = Blocks(torch.from_numpy(mirrored), height, width), blocks.turned(3)
+    assert torch.equal(found.pixelate(turn(truth, 3)), turn(blocks.pixelate(truth), 3))
+    for one, other in ((found.unknown, expected.unknown), (found.count, expected.count)):
+        assert torch.equal(one, other)
+    assert torch.equal(found.features(), expected.features())
+    for one, other in zip(found.cells, expected.cells, strict=True):
+        assert torch.equal(one.diff(), other.diff())
+
+
+def test_sums_and_counts_of_blocks_cut_off_at_both_ends_by_hand():
+    image = torch.arange(24.0).reshape(1, 1, 4, 6)
+    blocks = Blocks(torch.tensor([[0, 1, 6, 2, 4, 3, 0]]), 4, 6)  # blocks of 1, 4 and 1 columns
+    assert blocks.count[0, 0, 1].tolist() == [2, 8, 8, 8, 8, 2]
+    assert blocks.sums(image)[0, 0, 2].tolist() == [18, 92, 92, 92, 92, 28]
+    assert blocks.features()[0, 1, 1].tolist() == [0, -0.75, -0.25, 0.25, 0.75, 0]

@@ -77,17 +77,17 @@ def windows(height: int, width: int, areas: list) -> tuple[np.ndarray, np.ndarra
     """Noise, pixelated in the areas."""
     random = np.random.default_rng(height)
     images = torch.from_numpy(random.integers(0, 256, (len(areas), 1, height, width))).float()
-    within = torch.tensor(areas)
+    within = torch.tensor([(*area, *(0,) * (7 - len(area))) for area in areas])
     return Blocks(within, height, width).pixelate(images)[:, 0].numpy(), within.numpy()
 
 
 @pytest.mark.parametrize("views", [1, 2, 8])
 @pytest.mark.parametrize(
     ("height", "width", "areas"),
-    [(64, 64, [(3, 9, 31, 22, 7)]), (24, 56, [(9, 2, 40, 17, 6), (0, 0, 56, 24, 16), (50, 20, 6, 4, 4)])],
+    [(64, 64, [(3, 9, 31, 22, 7)]), (24, 56, [(9, 2, 40, 17, 6, 4, 1), (0, 0, 56, 24, 16), (50, 20, 6, 4, 4, 1, 0)])],
 )
 def test_it_predicts_what_the_network_predicts(model, file, views, height, width, areas):
-    """In windows of any shape, one or many, also where a mirrored block is cut off at the other end."""
+    """In windows of any shape, one or many, also where the first blocks are cut off, by themselves or mirrored."""
     shown, within = windows(height, width, areas)
     expected = model.predict_windows(shown, within, VIEWS[:views])
     found = Exported(file).predict_windows(shown, within, VIEWS[:views])

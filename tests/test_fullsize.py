@@ -42,7 +42,8 @@ def part(area) -> tuple[slice, slice]:
 def deviations(one: np.ndarray, other: np.ndarray, area) -> np.ndarray:
     """By how much the means of the blocks differ."""
     one, other = (a[part(area)].reshape(area[3], area[2], -1).astype(float) for a in (one, other))
-    return np.abs(block_means(one, area[4]) - block_means(other, area[4]))
+    lacks = Area(*area).lacks
+    return np.abs(block_means(one, area[4], lacks) - block_means(other, area[4], lacks))
 
 
 KINDS = [(channels, dtype) for channels in (None, 3, 4) for dtype in (np.uint8, np.uint16)] + [(2, np.uint8)]
@@ -51,7 +52,10 @@ KINDS = [(channels, dtype) for channels in (None, 3, 4) for dtype in (np.uint8, 
 @pytest.mark.parametrize(("channels", "dtype"), KINDS)
 @pytest.mark.parametrize("trust", ["exact", "rounded", "linear"])
 def test_every_channel_keeps_its_block_means_and_all_else_stays(channels, dtype, trust):
-    image, areas = photo(channels=channels, dtype=dtype), [(8, 12, 45, 61, 7), (100, 0, 70, 66, 20)]
+    image, areas = (
+        photo(channels=channels, dtype=dtype),
+        [(8, 12, 45, 61, 7), (100, 0, 70, 66, 20), (5, 90, 60, 55, 9, 4, 8)],
+    )
     shown = pixelate(image, areas)
     original = shown.copy()
     restored = restorer().restore(shown, areas, trust=trust)
@@ -105,6 +109,49 @@ def test_areas_may_touch_the_border(area):
     shown = pixelate(photo(), [area])
     restored = restorer().restore(shown, [area])
     assert deviations(restored, shown, area).max() <= 1
+
+
+@pytest.mark.parametrize("lacks", [(1, 2), (0, 1), (3, 0)])
+@pytest.mark.parametrize("block", [4, 7, 12, 13, 31, 64])
+def test_first_blocks_that_are_cut_off_keep_their_means_and_all_else_stays(block, lacks, monkeypatch):
+    """Also in tiles, at the picture's border, and where a pixel that the network works with is several."""
+    monkeypatch.setattr(fullsize, "TILE", 128)
+    lacks = tuple(lack * block // 4 for lack in lacks)
+    for area in ((10, 7, 205, 190, block, *lacks), (0, 0, 230, 80, block, *lacks)):
+        image = photo(220, 230)
+        shown = pixelate(image, [area])
+        assert deviations(shown, image, area).max() <= 0.5
+        restored = restorer().restore(shown, [area])
+        assert deviations(restored, shown, area).max() <= 1
+        assert (restored != shown)[part(area)].mean() > 0.3
+        shown[part(area)] = restored[part(area)]
+        np.testing.assert_array_equal(restored, shown)
+
+
+@pytest.mark.parametrize(("block", "most"), [(6, 1), (16, 8)])
+def test_a_mirrored_picture_is_restored_as_the_picture_mirrored(block, most):
+    """Its blocks are cut off at the left and at the top instead. Where the network works at another scale, its pixels
+    lie differently; with the interpolation, which does not mind."""
+    image = photo(90, 100, None)
+    shown = pixelate(image, [(20, 30, 5 * block - 2, 3 * block - 1, block)])
+    model = Restorer(restoration.Restorer(Interpolation(), restorer().model.configuration, "cpu"))
+    restored = model.restore(shown, [(20, 30, 5 * block - 2, 3 * block - 1, block)])
+    area = (100 - 20 - 5 * block + 2, 90 - 30 - 3 * block + 1, 5 * block - 2, 3 * block - 1, block, 2, 1)
+    mirrored = model.restore(np.ascontiguousarray(shown[::-1, ::-1]), [area])
+    assert np.abs(mirrored[::-1, ::-1].astype(int) - restored).max() <= most
+
+
+def test_what_first_blocks_cannot_lack_is_told():
+    shown = pixelate(photo(), [(10, 10, 40, 30, 8)])
+    with pytest.raises(DepixelError, match=r"10,10,40,30: first blocks lack 0 to 8 - 1 columns and rows, not 8 and 0"):
+        resolve(shown, [(10, 10, 40, 30, 8, 8, 0)])
+    with pytest.raises(DepixelError, match="the block size is to be named"):
+        resolve(shown, [(10, 10, 40, 30, None, 3, 0)])
+    with pytest.raises(DepixelError, match="is no area"):
+        resolve(shown, [(10, 10, 40, 30, 8, 3)])
+    assert resolve(shown, [(18, 18, 3, 5, 8, 4, 3)]) == [(18, 18, 3, 5, 8, 0, 0)]  # no line is seen in one block
+    with pytest.raises(DepixelError, match="blocks of 8 pixels, not of 9"):
+        resolve(shown, [(13, 10, 37, 30, 9, 3, 0)])
 
 
 @pytest.mark.parametrize("size", [(5, 5), (9, 300), (300, 7), (64, 64)])
@@ -268,7 +315,7 @@ def test_block_sizes_are_found():
     image = photo(200, 220)
     for block in (2, 3, 8, 13, 50):
         area = (10, 10, 150, 170)
-        assert resolve(pixelate(image, [(*area, block)]), [area])[0] == (*area, block)
+        assert resolve(pixelate(image, [(*area, block)]), [area]) == [Area(*area, block)]
 
 
 def test_an_area_of_one_value_is_one_block():

@@ -8,7 +8,7 @@ from PIL import Image
 from depixel import jobs
 from depixel.errors import DepixelError
 from depixel.formats import Picture
-from depixel.fullsize import pixelate, resolve
+from depixel.fullsize import Area, pixelate, resolve
 
 
 @pytest.fixture
@@ -159,15 +159,17 @@ def test_areas_are_found_in_pictures_of_all_kinds(channels, deep):
     area = (16, 24, 48, 40, 8)
     pixels = pixelate(noise(120, 140, channels), [area])
     pixels = pixels.astype(np.uint16) * np.uint16(257) if deep else pixels
-    assert jobs.find_areas(Path("a.png"), Picture(pixels, "PNG")) == [area]
+    assert jobs.find_areas(Path("a.png"), Picture(pixels, "PNG")) == [Area(*area)]
 
 
-def test_blocks_that_begin_outside_of_the_area_are_areas_of_their_own():
+def test_blocks_that_begin_outside_of_the_area_are_told_by_what_they_lack(tmp_path):
     whole, clean = pixelate(noise(120, 140), [(16, 24, 48, 40, 8)]), noise(120, 140)
     clean[27:64, 21:64] = whole[27:64, 21:64]  # the first column of blocks lacks 5 pixels, the first row 3
     found = jobs.find_areas(Path("a.png"), Picture(clean, "PNG"))
-    assert found == [(21, 27, 3, 5, 8), (24, 27, 40, 5, 8), (21, 32, 3, 32, 8), (24, 32, 40, 32, 8)]
-    assert resolve(clean, found)
+    assert found == [(21, 27, 43, 37, 8, 5, 3)]
+    assert resolve(clean, found) == found
+    jobs.write_areas(tmp_path / "a.png", [found[0].numbers()])
+    assert jobs.read_areas(tmp_path / "a.png") == found
 
 
 def test_where_no_area_is_certain_nothing_is_restored():

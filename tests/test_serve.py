@@ -127,12 +127,19 @@ def test_a_photo_is_pixelated_and_found_again(url):
     assert (near[0]["x"], near[0]["y"], near[0]["block_size"], near[0]["certain"]) == (20, 30, 10, True)
 
 
-def test_areas_whose_first_blocks_are_cut_off_begin_with_the_first_whole_one(url):
+def test_areas_whose_first_blocks_are_cut_off_are_found_and_restored(url, restorer):
     image = fullsize.pixelate(photo(200, 200), [(20, 30, 80, 80, 16)])
     image = image[35:, 27:]  # the first blocks keep 9 columns and 11 rows
     (found, *_) = requests.post(f"{url}api/find", file_of(image), timeout=60).json()["areas"]
-    assert (found["x"], found["y"], found["block_size"]) == (9, 11, 16)
-    assert (found["width"], found["height"]) == (64, 64)
+    assert found.pop("certain")
+    area = {"x": 0, "y": 0, "width": 73, "height": 75, "block_size": 16, "offset_x": 7, "offset_y": 5}
+    assert found == area
+    answer = requests.post(f"{url}api/restore?area={told(area.values())}", file_of(image), timeout=60)
+    assert answer.headers["Areas"] == told(area.values())
+    expected = restorer.restore(image, [tuple(area.values())])
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
+    answer = requests.post(f"{url}api/restore?area=0,0,73,75,16,16,5", file_of(image), timeout=60)
+    assert answer.status_code == 422 and "first blocks lack 0 to 16 - 1" in answer.json()["problem"]
 
 
 def test_where_the_views_disagree_is_told_in_sixteenths_of_a_gray_level(url, restorer):

@@ -259,6 +259,17 @@ def test_a_picture_without_blocks_is_not_restored(opened):
     assert page.locator("#download").is_hidden()
 
 
+def test_blocks_that_are_cut_off_at_the_left_and_at_the_top_are_restored_as_such(opened, restorer):
+    image = fullsize.pixelate(photo(200, 200, None), [(20, 30, 80, 80, 16)])[35:, 27:]
+    page = opened()
+    choose(page, file_of(image))
+    page.click("#restore")
+    page.wait_for_selector("#compare-bar:visible")
+    assert numbers(page) == [["0", "0", "73", "75", "16"]]
+    _, pixels = download(page)
+    np.testing.assert_array_equal(pixels, restorer.restore(image, [(0, 0, 73, 75, 16, 7, 5)]))
+
+
 def test_a_jpeg_on_its_side_is_seen_and_restored_upright(opened):
     page = opened()
     stored = np.rot90(shown(), 1)

@@ -14,22 +14,25 @@ def path(**options) -> click.Path:
 
 
 class Area(click.ParamType):
-    """x,y,width,height"""
+    """x,y,width,height; with `blocks` also x,y,width,height,block,offset_x,offset_y, as of `fullsize.Area`"""
 
     name = "x,y,w,h"
 
+    def __init__(self, blocks: bool = False):
+        self.counts = (4, 7) if blocks else (4,)
+
     def convert(self, value, param, ctx) -> tuple[int, ...]:
         numbers = value.split(",")
-        if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers):
+        if len(numbers) not in self.counts or not all(number.strip().isdecimal() for number in numbers):
             self.fail(
                 f"{value!r} is not x,y,width,height: four whole numbers of pixels with commas between", param, ctx
             )
         return tuple(int(number) for number in numbers)
 
 
-def areas(**options) -> Callable:
-    """--area, as often as wanted; `options` are click's."""
-    return click.option("--area", "areas", type=Area(), multiple=True, metavar="X,Y,W,H", **options)
+def areas(blocks: bool = False, **options) -> Callable:
+    """--area, as often as wanted; `blocks` as of `Area`, `options` are click's."""
+    return click.option("--area", "areas", type=Area(blocks), multiple=True, metavar="X,Y,W,H", **options)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead.")

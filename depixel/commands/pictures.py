@@ -21,8 +21,11 @@ _out = click.option("-o", "--output", "out", type=options.path(), required=True,
 @_inputs
 @_out
 @options.areas(
+    blocks=True,
     help="A pixelated area of every picture: its left, top, width and height in pixels of the picture as you see it. "
-    "Blocks begin at its upper left corner. May be given more than once. Else a file beside each picture says it.",
+    "Blocks begin at its upper left corner; if the first ones are cut off, give three numbers more, the side of a "
+    "block and how many columns and rows the first ones lack. May be given more than once. Else a file beside each "
+    "picture says it.",
 )
 @click.option("--auto", is_flag=True, help="Find the areas in each picture; a guess is told, not restored.")
 @click.option("--block", type=click.IntRange(2, 200), help="Side of a block, pixels; else it is found.")
@@ -96,8 +99,8 @@ def restore(
             picture = formats.read(job.source)
             named = jobs.find_areas(job.source, picture)
         else:
-            given = [(*area, block) for area in areas]
-            named = given or [(*a[:4], block or (a[4:] or (None,))[0]) for a in jobs.read_areas(job.source)]
+            given = areas or jobs.read_areas(job.source)
+            named = [area if len(area) == 7 else (*area[:4], block or (area[4:] or (None,))[0]) for area in given]
             picture = formats.read(job.source)
         found = fullsize.resolve(picture.pixels, named)
         restored = restorer.restore(picture.pixels, found, views, trust)
@@ -105,7 +108,7 @@ def restore(
         for area in found if sheet else ():
             if len(panels) < _MOST_PANELS:
                 panels.append([pictures.surroundings(pixels, area) for pixels in (picture.pixels, restored)])
-                captions.append(f"{job.source.name} {','.join(map(str, area[:4]))}, blocks of {area.block_size}")
+                captions.append(f"{job.source.name} {area.described()}")
         return found
 
     def end() -> None:
@@ -128,12 +131,11 @@ def _tell(outcomes, as_json: bool, end: Callable[[], None] = lambda: None) -> No
         if outcome.problem:
             told(f"Error: {outcome.problem}", file=sys.stderr)
         elif not as_json:
-            listed = "; ".join(f"{','.join(map(str, a[:4]))} in blocks of {a[4]}" for a in outcome.made)
-            told(f"{outcome.job.target}: {listed}")
+            told(f"{outcome.job.target}: {'; '.join(area.described() for area in outcome.made)}")
     end()
     if as_json:
         made = [
-            {"picture": str(o.job.source), "output": str(o.job.target), "areas": [list(area) for area in o.made]}
+            {"picture": str(o.job.source), "output": str(o.job.target), "areas": [area.numbers() for area in o.made]}
             for o in done
             if not o.problem
         ]
@@ -169,16 +171,16 @@ def pixelate(
       depixel restore pixelated/photo.png -o restored
     """
     from depixel import formats, jobs
-    from depixel.fullsize import pixelate
+    from depixel.fullsize import Area, pixelate
 
-    named = [(*area, block) for area in areas]
+    named = [Area(*area, block) for area in areas]
 
-    def work(job: jobs.Job) -> list[tuple[int, ...]]:
+    def work(job: jobs.Job) -> list[Area]:
         if (beside := jobs.areas_beside(job.target)).exists() and not force:
             raise DepixelError(f"{beside} exists already. Choose another folder, or overwrite it: --force")
         picture = formats.read(job.source)
         formats.write(job.target, picture.hiding(pixelate(picture.pixels, named)))
-        jobs.write_areas(job.target, named)
+        jobs.write_areas(job.target, (area.numbers() for area in named))
         return named
 
     _tell(jobs.each(work, progress(jobs.jobs(inputs, out, force), unit=" pictures")), as_json)

@@ -22,6 +22,7 @@ from depixel.models import shipped
 FILE = "detector.onnx"
 INPUTS = ["gray", "noise"]
 LEAST_BLOCK = 4
+"""Smaller blocks, and narrower areas, are not looked for."""
 
 _WINDOW, _HALO = 512, 32  # the network sees windows of this side, and this much of it is that of its neighbours, pixels
 _MOST = 8.0  # a step says no more than this
@@ -46,7 +47,8 @@ def find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) 
     def decided(score: float, box: Box) -> bool:
         check()
         box = box.plain()
-        if box.size < LEAST_BLOCK or not any(map(len, box.lines())):
+        thin = min(box.x1 - box.x0, box.y1 - box.y0) < LEAST_BLOCK
+        if thin or box.size < LEAST_BLOCK or not any(map(len, box.lines())):
             return False
         certain = _is_certain(score, box, gray)
         found.append(Candidate(score, box, certain))
