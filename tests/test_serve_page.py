@@ -263,6 +263,8 @@ def test_blocks_that_are_cut_off_at_the_left_and_at_the_top_are_restored_as_such
     image = fullsize.pixelate(photo(200, 200, None), [(20, 30, 80, 80, 16)])[35:, 27:]
     page = opened()
     choose(page, file_of(image))
+    page.wait_for_selector("#work:visible")
+    page.select_option("#views", "1")
     page.click("#restore")
     page.wait_for_selector("#compare-bar:visible")
     assert numbers(page) == [["0", "0", "73", "75", "16"]]
