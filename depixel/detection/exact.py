@@ -16,6 +16,7 @@ _WINDOW = 17  # pixels; over which the contrast of the surroundings is taken
 _WINDOWS = (_WINDOW, 129)  # for blocks of up to twice as many pixels
 _WRONG = 0.05  # share of an outer row or column of an area that may not be constant within blocks
 _TRIES = 24  # areas in vain
+_CORNER = 3.0  # of `Steps`
 
 
 def find(gray: np.ndarray, was_jpeg: bool, check: Callable[[], None]) -> list[Candidate]:
@@ -69,7 +70,7 @@ def _steps(gray: np.ndarray, silent: np.ndarray | None, window: int) -> Steps:
             if silent is not None:
                 ratio[silent] = 0
         both.append((inside, line))
-    return Steps.of(*both, reach=3 * window)
+    return Steps.of(*both, reach=3 * window, corner=_CORNER)
 
 
 class _Traits(NamedTuple):

@@ -27,7 +27,7 @@ LEAST_BLOCK = 4
 _WINDOW, _HALO = 512, 32  # the network sees windows of this side, and this much of it is that of its neighbours, pixels
 _MOST = 8.0  # a step says no more than this
 _TRIES = 24  # areas in vain
-_REACH = 48  # pixels
+_REACH, _CORNER = 48, 30.0  # of `Steps`; the network is surer than it should be
 _LIMIT = 100.0  # of what is certain in 64 x 64 pixels
 _MORE_PLACES = 18.0  # by how much it rises when a picture has e times the pixels
 _DIFFERENT = 1.5  # gray levels by which neighbouring blocks differ
@@ -46,7 +46,7 @@ def find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) 
 
     def decided(score: float, box: Box) -> bool:
         check()
-        box = box.plain()
+        score, box = _regridded(steps, score, box.plain())
         thin = min(box.x1 - box.x0, box.y1 - box.y0) < LEAST_BLOCK
         if thin or box.size < LEAST_BLOCK or not any(map(len, box.lines())):
             return False
@@ -71,7 +71,7 @@ def _steps(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]
             part = np.clip(logits[:, 1:] - logits[:, :1], -_MOST, _MOST)[:, :, : high - y, : wide - x]
             ratios[:, :, y : y + part.shape[2], x : x + part.shape[3]] = part
     ratios[0, :, :, 0] = ratios[1, :, 0] = 0
-    return Steps.of(tuple(ratios[0]), tuple(ratios[1]), reach=_REACH)
+    return Steps.of(tuple(ratios[0]), tuple(ratios[1]), _REACH, _CORNER)
 
 
 def _windows(length: int) -> Iterator[tuple[int, slice, slice]]:
@@ -82,6 +82,25 @@ def _windows(length: int) -> Iterator[tuple[int, slice, slice]]:
     for begin in range(0, length, _WINDOW - 2 * _HALO):
         start = min(max(0, begin - _HALO), length - _WINDOW)
         yield begin, slice(start, start + _WINDOW), slice(begin - start, begin - start + _WINDOW - 2 * _HALO)
+
+
+def _regridded(steps: Steps, score: float, box: Box) -> tuple[float, Box]:
+    """The same area with the likeliest grid that begins at its corner, unless one that does not is much likelier."""
+    gains = [  # of a line, by where it is
+        (of.line[rows, columns] - of.inside[rows, columns]).sum(axis=0, dtype=np.float64)
+        for of, rows, columns in (
+            (steps, slice(box.y0, box.y1), slice(box.x0, box.x1)),
+            (steps.turned, slice(box.x0, box.x1), slice(box.y0, box.y1)),
+        )
+    ]
+    x, y = box.lines()
+    lines = gains[0][x - box.x0].sum() + gains[1][y - box.y0].sum()
+    sizes = range(LEAST_BLOCK, min(MOST_BLOCK, max(map(len, gains)) - 1) + 1)
+    worth = [sum(gain[size::size].sum() for gain in gains) for size in sizes]
+    if not worth or max(worth) <= lines - 2 * _CORNER * ((box.px > 0) + (box.py > 0)):
+        return score, box
+    best = int(np.argmax(worth))
+    return score + worth[best] - lines, box._replace(size=sizes[best], px=0, py=0)
 
 
 def _is_certain(score: float, box: Box, gray: np.ndarray) -> bool:

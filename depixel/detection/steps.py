@@ -11,7 +11,6 @@ from depixel.detection.boxes import Box, lines_of
 LEAST_BLOCK = 2
 MOST_BLOCK = 200
 
-_CORNER = 3.0  # by how much a grid that begins at the area's corner is likelier than any other, in each direction
 _STRIPS = (4, 8, 16, 32)  # heights of the strips in which areas are first looked for, pixels
 
 
@@ -23,17 +22,21 @@ class Steps:
             first column.
         turned: the same of the transposed picture.
         reach: how far around a first guess its sides are looked for, pixels.
+        corner: by how much a grid that begins at the area's corner is likelier than any other, in each direction.
     """
 
-    def __init__(self, inside: np.ndarray, line: np.ndarray, reach: int):
-        self.inside, self.line, self.reach = inside, line, reach
+    def __init__(self, inside: np.ndarray, line: np.ndarray, reach: int, corner: float):
+        self.inside, self.line, self.reach, self.corner = inside, line, reach, corner
         self.height, self.width = inside.shape
         self.turned: Steps
 
     @classmethod
-    def of(cls, across: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], reach: int) -> "Steps":
+    def of(
+        cls, across: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], reach: int, corner: float
+    ) -> "Steps":
         """Of inside and line across, and of those of the steps from the upper neighbour, all (H, W)."""
-        steps, turned = cls(*across, reach), cls(*(np.ascontiguousarray(part.T) for part in down), reach)
+        steps = cls(*across, reach, corner)
+        turned = cls(*(np.ascontiguousarray(part.T) for part in down), reach, corner)
         steps.turned, turned.turned = turned, steps
         return steps
 
@@ -116,7 +119,7 @@ def fit(
     step = np.where(on, line, inside)
     total = np.zeros((len(grids), length + 1))
     np.cumsum(step + down, axis=1, out=total[:, 1:])
-    start = total[:, :length] + step - line - _CORNER * on
+    start = total[:, :length] + step - line - steps.corner * on
     ends = total[:, 2:] - np.minimum.accumulate(start, axis=1)[:, : length - 1] + np.append(line[2:], after)
     grid, end = divmod(int(ends.argmax()), length - 1)
     begin = int(start[grid, : end + 1].argmin())
