@@ -38,10 +38,12 @@ from depixel.files import replacing  # noqa: E402
 from depixel.models import PRETRAINED  # noqa: E402
 from depixel.networks import ResidualBlock, parameter_count  # noqa: E402
 from depixel.optimizers import MuonAdamW  # noqa: E402
+from depixel.pixelation import block_means, spread  # noqa: E402
 
 WIDTH = 24
 BATCH = 64  # pictures of 64 x 64 pixels; a quarter as many of 128 x 128
 RATE, DECAY, WARM_UP, AVERAGE = 2e-3, 0.01, 100, 0.998
+KEPT_EVERY = 200  # steps
 SIDES = (64, 128)
 PHOTO, WITHIN, BETWEEN, UNKNOWN = 0, 1, 2, -1
 
@@ -124,14 +126,13 @@ def pixelate(gray: np.ndarray, area: Area, value: int) -> tuple[np.ndarray, np.n
     x, y, width, height, size, offset_x, offset_y = area
     columns = np.append(0, np.arange(size - offset_x, width, size))
     rows = np.append(0, np.arange(size - offset_y, height, size))
-    part = gray[y : y + height, x : x + width].astype(float)
-    wide, high = np.diff(np.append(columns, width)), np.diff(np.append(rows, height))
+    part = gray[y : y + height, x : x + width]
     if value == 2:
         blocks = part[np.minimum(rows + size // 2, height - 1)][:, np.minimum(columns + size // 2, width - 1)]
     else:
-        sums = np.add.reduceat(np.add.reduceat(part, rows, axis=0), columns, axis=1)
-        blocks = np.floor(sums / (high[:, None] * wide) + (0.5 if value == 0 else 0))
-    gray[y : y + height, x : x + width] = blocks.repeat(high, axis=0).repeat(wide, axis=1)
+        means = block_means(part[:, :, None], size, (offset_y, offset_x))[:, :, 0]
+        blocks = np.floor(means + (0.5 if value == 0 else 0))
+    part[:] = spread(blocks, size, part.shape, (offset_y, offset_x))
     return columns, rows
 
 
@@ -222,14 +223,18 @@ def collect(entry: sources.Entry) -> list[np.ndarray | None]:
 
 
 def collect_all(photos: Path, folder: Path) -> None:
-    """Write small.npy, large.npy and own.npy, (N, side, side) uint8, unless they are there."""
-    if (folder / "own.npy").is_file():
+    """Write small.npy, large.npy and own.npy, (N, side, side) uint8, unless they are there, of the same photos."""
+    origin = folder / "photos.txt"
+    if origin.is_file():
+        if origin.read_text(encoding="utf-8") != str(photos.resolve()):
+            raise click.ClickException(f"{folder} is of other photos, {origin.read_text(encoding='utf-8')}: delete it")
         return
     entries = entries_of(photos, 0)
     rows = list(progress(workers.each(collect, entries), total=len(entries)))
     for name, images in zip(("small", "large", "own"), zip(*rows, strict=True), strict=True):
         with replacing(folder / f"{name}.npy") as beside, beside.open("wb") as file:
             np.save(file, np.stack([image for image in images if image is not None]))
+    origin.write_text(str(photos.resolve()), encoding="utf-8")
 
 
 # Training
@@ -245,6 +250,8 @@ def train(folder: Path, steps: int, threads: int) -> Detector:
     first, checkpoint = 0, folder / "checkpoint.pt"
     if checkpoint.is_file():
         saved = torch.load(checkpoint, weights_only=True)
+        if saved["of"] != steps:
+            raise click.ClickException(f"{checkpoint} is of a training of {saved['of']} steps: delete it, or go on so")
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
         average, first = saved["average"], saved["step"]
@@ -266,13 +273,13 @@ def train(folder: Path, steps: int, threads: int) -> Detector:
             keep = min(AVERAGE, step / (step + 10))
             torch._foreach_lerp_(average, [parameter.detach() for parameter in network.parameters()], 1 - keep)
         losses.append(loss.item() / 2)
-        if (step + 1) % 200 == 0 or step + 1 == steps:
+        if (step + 1) % KEPT_EVERY == 0 or step + 1 == steps:
+            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+            with replacing(checkpoint) as beside:
+                torch.save(state | {"average": average, "step": step + 1, "of": steps}, beside)
             speed = (step + 1 - first) * BATCH / (time.perf_counter() - begun)
             click.echo(f"{step + 1} of {steps} steps, loss {np.mean(losses):.4f}, {speed:.0f} samples/s")
             losses.clear()
-            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-            with replacing(checkpoint) as beside:
-                torch.save(state | {"average": average, "step": step + 1}, beside)
     for parameter, mean in zip(network.parameters(), average, strict=True):
         parameter.data.copy_(mean)
     return network
@@ -304,7 +311,7 @@ def main(photos: Path, steps: int, threads: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     collect_all(photos, folder)
     network = train(folder, steps, threads)
-    counts = {name: len(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in ("small", "own")}
+    counts = {name: len(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in ("small", "large", "own")}
     path = PROJECT / PRETRAINED / FILE
     write(network, path, {"steps": steps, "batch": BATCH, "photos": counts})
     click.echo(f"written: {path}")

@@ -49,7 +49,7 @@ def measured(engine: str, model: Path, exports: Path, bench: Path, count: int) -
         restorer.model.precision = engine
     photos, areas = read_targets(bench)
     windows = photos[:64, :48, :48].astype(np.float32)
-    within = np.tile(np.array([(8, 8, 32, 32, 8)]), (64, 1))
+    within = np.tile(np.array([(8, 8, 32, 32, 8, 0, 0)]), (64, 1))
     small = pixelate(photos[0], [AREA])
     squares = []
     for i, (x, y, width, height, size) in enumerate(areas[:count]):

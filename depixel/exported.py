@@ -3,7 +3,7 @@
 An ONNX file holds the network in float32, or quantized to 8 bits, the geometry of the blocks included:
 
     pixelated   (B, 1, H, W) float32, 0..255: windows; H and W multiples of 8
-    areas       (B, 7) int64: x, y, width, height and block size of the area in each, and how many columns and rows its
+    blocks      (B, 7) int64: x, y, width, height and block size of the area in each, and how many columns and rows its
                 first blocks lack; as it is when not mirrored
     mirrored    (2,) bool: whether the windows are mirrored left to right, and top to bottom
     prediction  (B, 1, H, W) float32, gray levels; neither projected onto the block means nor clipped
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 SUFFIX = ".onnx"
-INPUTS = ["pixelated", "areas", "mirrored"]
+INPUTS = ["pixelated", "blocks", "mirrored"]
 
 
 def opened(path: Path, inputs: list[str]) -> tuple["onnxruntime.InferenceSession", dict[str, str]]:
@@ -45,13 +45,7 @@ def opened(path: Path, inputs: list[str]) -> tuple["onnxruntime.InferenceSession
         # from memory: it cannot name other files as the place of its weights
         session = onnxruntime.InferenceSession(path.read_bytes(), options, ["CPUExecutionProvider"])
     except FileNotFoundError as error:
-        pretrained = path.parent.name == PRETRAINED.name
-        advice = (
-            f"`dvc pull {PRETRAINED.as_posix()}.dvc` fetches it"
-            if pretrained
-            else f"`depixel export-model MODEL -o {path}` makes it"
-        )
-        raise DepixelError(f"{path}: there is no such file. {advice}") from error
+        raise DepixelError(f"{path}: there is no such file. {_advice(path)}") from error
     except OSError as error:
         raise DepixelError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # ONNX Runtime has many, without a common class
@@ -62,9 +56,13 @@ def opened(path: Path, inputs: list[str]) -> tuple["onnxruntime.InferenceSession
 
 
 def _not_a_model(path: Path) -> DepixelError:
-    return DepixelError(
-        f"{path}: not a whole model of depixel in ONNX. `depixel export-model MODEL -o FILE.onnx` makes one"
-    )
+    return DepixelError(f"{path}: not a whole model of depixel in ONNX, or of another version of it. {_advice(path)}")
+
+
+def _advice(path: Path) -> str:
+    if path.parent.name == PRETRAINED.name:
+        return f"`dvc pull {PRETRAINED.as_posix()}.dvc` fetches it"
+    return "`depixel export-model MODEL -o FILE.onnx` makes one"
 
 
 class Exported:

@@ -84,8 +84,8 @@ class _Whole(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, pixelated: Tensor, areas: Tensor, mirrored: Tensor) -> Tensor:
-        blocks = Blocks(areas, *pixelated.shape[2:]).mirrored_where(*mirrored)
+    def forward(self, pixelated: Tensor, blocks: Tensor, mirrored: Tensor) -> Tensor:
+        blocks = Blocks(blocks, *pixelated.shape[2:]).mirrored_where(*mirrored)
         return self.network(pixelated, blocks)[:, :1]
 
 

@@ -308,7 +308,8 @@ def resolve(image: np.ndarray, areas: Sequence[Sequence[int | None]]) -> list[Ar
     resolved = []
     for given in areas:
         area = _checked(given, *colors.shape[1::-1])
-        if area.block_size is None or area.block_size < max(area.width, area.height):
+        size = area.block_size
+        if size is None or size < max(area.width + area.offset_x, area.height + area.offset_y):
             resolved.append(_looked_at(colors, area))
         else:
             resolved.append(area)
@@ -359,9 +360,13 @@ def _looked_at(colors: np.ndarray, area: Area) -> Area:
     """The area with its block size, which is what the pixels show, or is not contradicted by them."""
     size = area.block_size
     seen = _gray_levels(colors, area, _LOOKED_AT)
-    seen = seen[-area.offset_y % (size or 1) :, -area.offset_x % (size or 1) :]  # from the first whole block on
-    if size is not None and fits_blocks(seen, size):
+    if size is not None and fits_blocks(seen, size, area.lacks):
         return area
+    if any(area.lacks):
+        raise DepixelError(
+            f"area {_named(area)}: it does not look pixelated in blocks of {size} pixels, of which the first lack "
+            f"{area.offset_x} columns and {area.offset_y} rows"
+        )
     found = shown_block_size(seen)
     if size is None and found:
         return area._replace(block_size=min(found, MOST_BLOCK))
@@ -496,10 +501,11 @@ def _spans(extent: int, block: int, before: int, after: int) -> list[_Span]:
     stretch = extent + tail - side + head  # from the first window's begin to the last one's
     count = ceil(stretch / (side - 2 * MARGIN - block))
     starts = [-head] + [-(-(stretch * k // count - head) // block) * block for k in range(1, count + 1)]
+    firsts = [0, *(max(start, 0) for start in starts[1:])]
     cuts = [0, *((b + a + side) // (2 * block) * block for a, b in pairwise(starts)), extent]
     return [
         _Span(start, side, first, extent if extent <= start + side else (start + side) // block * block, *cut)
-        for start, first, cut in zip(starts, [0, *starts[1:]], pairwise(cuts), strict=True)
+        for start, first, cut in zip(starts, firsts, pairwise(cuts), strict=True)
     ]
 
 

@@ -177,8 +177,9 @@ def find_areas(name: Path, picture: Picture) -> list[fullsize.Area]:
         DepixelError: none is found for certain; names the guesses.
     """
     found = detection.find(picture.seen())
-    if certain := [fullsize.Area(*one[:7]) for one in found if one.certain]:
-        return certain
+    certain = [fullsize.Area(*one[:7]) for one in found if one.certain]
+    if restorable := [area for area in certain if _is_pixelated(picture, area)]:
+        return restorable
     guesses = "; ".join(fullsize.Area(*one[:7]).described() for one in found[:3])
     raise DepixelError(
         f"{name}: no pixelated area is found for certain"
@@ -188,3 +189,11 @@ def find_areas(name: Path, picture: Picture) -> list[fullsize.Area]:
             else ", nor anything like one. Say where it is: --area x,y,width,height"
         )
     )
+
+
+def _is_pixelated(picture: Picture, area: fullsize.Area) -> bool:
+    """Whether an area may be restored: in a JPEG its blocks may be noisier than `fullsize.resolve` lets pass."""
+    try:
+        return bool(fullsize.resolve(picture.pixels, [area]))
+    except DepixelError:
+        return False

@@ -97,6 +97,10 @@ def infer_block_sizes(pixelated: np.ndarray, areas: np.ndarray, block_size: tupl
     return np.where(fits.any(axis=1), sizes[fits.argmax(axis=1)], np.maximum(divisor, 1))
 
 
+Lacks = tuple[int, int]
+"""How many pixels the first row and the first column of blocks lack, 0 to the size of a block - 1."""
+
+
 def shown_block_size(area: np.ndarray) -> int:
     """Find the block size of a pixelated area of any picture, also of one that was saved as JPEG afterwards.
 
@@ -126,14 +130,15 @@ def shown_block_size(area: np.ndarray) -> int:
     return likeliest if likeliest and fits_blocks(area, likeliest) else 0
 
 
-def fits_blocks(area: np.ndarray, size: int) -> bool:
-    """Whether an area, as in `shown_block_size`, shows blocks of `size` pixels: flat, with steps between them.
+def fits_blocks(area: np.ndarray, size: int, lacks: Lacks = (0, 0)) -> bool:
+    """Whether an area, as in `shown_block_size`, shows blocks of `size` pixels: flat, with steps between them; those of
+    the first row and column may lack some pixels.
 
     Blocks of one value always do. Others must have the noise of a JPEG at most: steps within them are, in the mean,
     0.7 times as high as those between them, and pixels deviate from the means of their blocks by 8 gray levels (RMS).
     Of areas pixelated and saved with quality 75, 19 of 20 do, of others 1 in 200.
     """
-    steps, offsets = _steps(area)
+    steps, offsets = _steps(area, lacks)
     on = offsets % size == 0
     within = steps[~on]
     if not within.any():
@@ -141,19 +146,17 @@ def fits_blocks(area: np.ndarray, size: int) -> bool:
     if not on.any() or within.mean() > 0.7 * steps[on].mean():
         return False
     area = area.reshape(*area.shape[:2], -1).astype(np.float64)
-    noise = area - spread(block_means(area, size), size, area.shape[:2])
+    noise = area - spread(block_means(area, size, lacks), size, area.shape[:2], lacks)
     return bool(np.sqrt(np.mean(noise**2)) <= 8)
 
 
-def _steps(area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean absolute steps between neighbouring columns and between neighbouring rows, and where: both 1-D."""
+def _steps(area: np.ndarray, lacks: Lacks = (0, 0)) -> tuple[np.ndarray, np.ndarray]:
+    """The mean absolute steps between neighbouring columns and between neighbouring rows, and how far from where the
+    first block begins, or would if it were whole: both 1-D."""
     area = area.reshape(*area.shape[:2], -1).astype(np.float32)
     across, down = (np.abs(np.diff(area, axis=axis)).mean(axis=(1 - axis, 2)) for axis in (1, 0))
-    return np.concatenate([across, down]), np.concatenate([np.arange(1, n + 1) for n in (across.size, down.size)])
-
-
-Lacks = tuple[int, int]
-"""How many pixels the first row and the first column of blocks lack, 0 to the size of a block - 1."""
+    where = [lack + np.arange(1, n + 1) for n, lack in zip((across.size, down.size), lacks[::-1], strict=True)]
+    return np.concatenate([across, down]), np.concatenate(where)
 
 
 def block_means(area: np.ndarray, size: int, lacks: Lacks = (0, 0)) -> np.ndarray:

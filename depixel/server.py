@@ -33,6 +33,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 
 from depixel import detection, evaluation, experiments, formats, fullsize, sample
+from depixel.detection.jpeg import BLOCK
 from depixel.errors import DepixelError
 from depixel.fullsize import Restorer
 from depixel.photos import decode
@@ -155,7 +156,9 @@ def find(data: bytes, near: tuple | None, stop: threading.Event) -> FoundAreas:
     left = top = 0
     if near:
         x, y, wide, high = near[:4]
-        left, top = max(x - wide // 2 - MOST_BLOCK // 10, 0), max(y - high // 2 - MOST_BLOCK // 10, 0)
+        left, top = (  # where a JPEG's blocks begin
+            max(start - extent // 2 - MOST_BLOCK // 10, 0) // BLOCK * BLOCK for start, extent in ((x, wide), (y, high))
+        )
         pixels = pixels[top : y + high + high // 2 + MOST_BLOCK // 10, left : x + wide + wide // 2 + MOST_BLOCK // 10]
         if not pixels.size:
             raise DepixelError(f"near: not inside the picture, which is {width} pixels wide and {height} high")

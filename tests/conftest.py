@@ -35,6 +35,12 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+def need_detector() -> None:
+    """Skip the test if the network is not there that finds areas in JPEGs."""
+    if not (REPOSITORY / "models/pretrained/detector.onnx").is_file():
+        pytest.skip("models/pretrained/detector.onnx is not there: dvc pull models/pretrained.dvc")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real inputs beside the repository."""

@@ -243,7 +243,29 @@ def test_areas_may_be_named_and_block_sizes_found(folder, pictures):
     assert result.exit_code == 1 and "not inside the picture, which is 120 pixels wide" in result.output
     result = depixel(*command, "--area", "60,40,32,32", "--force")
     assert result.exit_code == 1 and "does not look pixelated" in result.output
-    assert depixel(*command, "--area", "60,40,32").exit_code == 2
+    for wrong in ("60,40,32", "60,40,32,32,8,1", "60,40,32,x"):
+        result = depixel(*command, "--area", wrong)
+        assert result.exit_code == 2 and "four, or with the blocks five or seven, whole numbers" in result.output
+
+
+def test_first_blocks_that_are_cut_off_may_be_named(folder, pictures):
+    depixel("pixelate", pictures / "in/a.png", "-o", pictures / "pix", "--area", "8,10,42,36", "--block", 7)
+    picture, original = (formats.read(pictures / where / "a.png") for where in ("pix", "in"))
+    pixels = original.pixels.copy()
+    pixels[12:46, 11:50] = picture.pixels[12:46, 11:50]
+    formats.write(pictures / "pix/a.png", picture.showing(pixels))
+    command = ["restore", pictures / "pix/a.png", "-o", pictures / "out", "--model", folder / "model.safetensors"]
+    result = depixel(*command, "--area", "11,12,39,34,7,3,2")
+    assert result.exit_code == 0 and "11,12,39,34,7,3,2 (blocks of 7, the first ones cut off)" in result.output
+    first = formats.read(pictures / "out/a.png").pixels
+    (pictures / "pix/a.png.areas.json").write_text('{"areas": [[11, 12, 39, 34, 7, 3, 2]]}')
+    result = depixel(*command, "--force", "--json")
+    assert json.loads(result.output)["pictures"][0]["areas"] == [[11, 12, 39, 34, 7, 3, 2]]
+    np.testing.assert_array_equal(formats.read(pictures / "out/a.png").pixels, first)
+    result = depixel(*command, "--force", "--auto")
+    assert result.exit_code == 0 and "11,12,39,34,7,3,2 (blocks" in result.output
+    result = depixel(*command, "--force", "--area", "11,12,39,34,7,3,2", "--block", 9)
+    assert result.exit_code == 1 and "in blocks of 9 pixels, of which the first lack 3 columns" in result.output
 
 
 def test_one_bad_picture_does_not_stop_the_rest(folder, pictures):

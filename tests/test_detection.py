@@ -7,9 +7,11 @@ from scipy.ndimage import gaussian_filter
 
 from depixel import detection, models
 from depixel.detection import learned, tiles
+from depixel.detection.boxes import Box, Candidate, apart
 from depixel.detection.jpeg import luma, quantization
 from depixel.errors import DepixelError
 from depixel.pixelation import prepare_image
+from tests.conftest import need_detector
 
 
 def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -24,6 +26,7 @@ def pixelate(image: np.ndarray, *area: int) -> np.ndarray:
 
 
 def as_jpeg(image: np.ndarray, quality: int, **options) -> np.ndarray:
+    need_detector()
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=quality, **options)
     return np.asarray(Image.open(file))
@@ -57,6 +60,23 @@ def test_a_grid_that_does_not_begin_at_the_area_is_told_by_its_offsets():
     blocks = pixelate(image, 15, 22, 63, 54, 9)
     image[26:70, 18:72] = blocks[26:70, 18:72]
     assert certain(image) == {(18, 26, 54, 44, 9, 3, 4)}
+
+
+@pytest.mark.parametrize(
+    ("block", "lacks"), [(8, (4, 4)), (16, (8, 8)), (10, (5, 5)), (8, (0, 4)), (8, (2, 4)), (9, (3, 6)), (12, (6, 3))]
+)
+def test_what_first_blocks_lack_may_share_a_factor_with_their_size(block, lacks):
+    image, whole = photo(140, 150), (16, 20, 6 * block, 6 * block, block)
+    blocks = pixelate(image, *whole)
+    x, y = (start + lack for start, lack in zip(whole, lacks, strict=False))
+    image[y : y + 4 * block, x : x + 4 * block] = blocks[y : y + 4 * block, x : x + 4 * block]
+    assert certain(image) == {(x, y, 4 * block, 4 * block, block, *lacks)}
+
+
+def test_of_two_areas_that_overlap_by_little_the_lesser_one_is_cut():
+    better, lesser = Box(10, 10, 40, 40, 6, 0, 0), Box(38, 12, 70, 50, 8, 3, 0)
+    found = apart([Candidate(50.0, lesser, True), Candidate(90.0, better, True), Candidate(20.0, better, False)])
+    assert found == [Candidate(90.0, better, True), Candidate(50.0, Box(40, 12, 70, 50, 8, 5, 0), True)]
 
 
 def test_colors_are_looked_at_too():

@@ -18,11 +18,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def detector():
+    before = sys.path.copy()
     sys.path.insert(0, str(REPOSITORY / "benchmarks"))
     import detector
 
     yield detector
-    sys.path.remove(str(REPOSITORY / "benchmarks"))
+    sys.path[:] = before
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +68,23 @@ def test_what_is_within_a_block_of_a_lossless_example_is_no_step(detector, photo
     assert seen.min() > 500  # of each kind
 
 
-def test_an_interrupted_training_goes_on_and_the_file_predicts_what_the_network_does(detector, photos, tmp_path):
-    detector.train(photos, 1, 1)
+def test_an_interrupted_training_goes_on_and_the_file_predicts_what_the_network_does(
+    detector, photos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(detector, "KEPT_EVERY", 1)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(detector.click, "echo", lambda text: killed() if text.startswith("1 of") else None)
+        with pytest.raises(KeyboardInterrupt):
+            detector.train(photos, 2, 1)
     assert torch.load(photos / "checkpoint.pt", weights_only=True)["step"] == 1
     network = detector.train(photos, 2, 1)
     assert torch.load(photos / "checkpoint.pt", weights_only=True)["step"] == 2
+    with pytest.raises(detector.click.ClickException, match="is of a training of 2 steps"):
+        detector.train(photos, 3, 1)
     detector.write(network, tmp_path / "detector.onnx", {"steps": 2})
     session, about = opened(tmp_path / "detector.onnx", INPUTS)
     assert about == {"made of": '{"steps": 2}'}

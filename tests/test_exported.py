@@ -210,6 +210,19 @@ def test_what_is_no_exported_model_is_told(file, tmp_path, content):
         Restorer.load(tmp_path / "bad.onnx")
 
 
+def test_a_file_of_an_earlier_version_is_not_taken_for_one(named, file):
+    import onnx
+
+    graph = onnx.load(file)
+    for node in graph.graph.node:
+        node.input[:] = ["areas" if name == "blocks" else name for name in node.input]
+    next(i for i in graph.graph.input if i.name == "blocks").name = "areas"
+    onnx.save(graph, named / "m.onnx")
+    with pytest.raises(DepixelError, match="of another version"):
+        Restorer.load(named / "m.onnx")
+    assert isinstance(Restorer.load("m").model, restoration.Restorer)  # by its weights
+
+
 def test_a_file_cannot_have_its_weights_read_from_others(file, tmp_path):
     import onnx
 

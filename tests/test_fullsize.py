@@ -150,8 +150,25 @@ def test_what_first_blocks_cannot_lack_is_told():
     with pytest.raises(DepixelError, match="is no area"):
         resolve(shown, [(10, 10, 40, 30, 8, 3)])
     assert resolve(shown, [(18, 18, 3, 5, 8, 4, 3)]) == [(18, 18, 3, 5, 8, 0, 0)]  # no line is seen in one block
-    with pytest.raises(DepixelError, match="blocks of 8 pixels, not of 9"):
+    with pytest.raises(DepixelError, match="in blocks of 9 pixels, of which the first lack 3 columns and 0 rows"):
         resolve(shown, [(13, 10, 37, 30, 9, 3, 0)])
+    assert resolve(shown, [(13, 10, 37, 30, 8, 3, 0)])
+    with pytest.raises(DepixelError, match="does not look pixelated"):  # four parts of blocks larger than the area
+        resolve(photo(), [(10, 10, 24, 24, 24, 12, 12)])
+
+
+@pytest.mark.parametrize("extent", range(236, 264))
+@pytest.mark.parametrize("block", [4, 5, 8, 12])
+def test_every_tile_shows_a_part_of_the_area_and_together_they_give_all(extent, block):
+    for before in (-3, 0, 5, 20):
+        for after in (0, 1, 8, 30):
+            spans = fullsize._spans(extent, block, before, after)
+            assert [span.begin for span in spans] == [0, *(span.end for span in spans[:-1])]
+            assert spans[-1].end == extent
+            for span in spans:
+                assert 0 <= span.first <= span.begin < span.end <= span.last <= extent
+                assert span.start >= -before
+                assert span.first % block == 0 and span.begin % block == 0
 
 
 @pytest.mark.parametrize("size", [(5, 5), (9, 300), (300, 7), (64, 64)])

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from depixel import jobs
+from depixel.detection import Found
 from depixel.errors import DepixelError
 from depixel.formats import Picture
 from depixel.fullsize import Area, pixelate, resolve
@@ -170,6 +171,16 @@ def test_blocks_that_begin_outside_of_the_area_are_told_by_what_they_lack(tmp_pa
     assert resolve(clean, found) == found
     jobs.write_areas(tmp_path / "a.png", [found[0].numbers()])
     assert jobs.read_areas(tmp_path / "a.png") == found
+
+
+def test_what_is_found_but_cannot_be_restored_does_not_stop_what_can(monkeypatch):
+    shown = pixelate(noise(120, 140), [(16, 24, 48, 40, 8)])
+    found = [Found(70, 20, 30, 30, 6, 0, 0, 9.0, True), Found(16, 24, 48, 40, 8, 0, 0, 8.0, True)]
+    monkeypatch.setattr(jobs.detection, "find", lambda image: found)
+    assert jobs.find_areas(Path("a.png"), Picture(shown, "PNG")) == [(16, 24, 48, 40, 8, 0, 0)]
+    found[1] = found[1]._replace(certain=False)
+    with pytest.raises(DepixelError, match=r"found for certain\. Perhaps --area 70,20,30,30 in"):
+        jobs.find_areas(Path("a.png"), Picture(shown, "PNG"))
 
 
 def test_where_no_area_is_certain_nothing_is_restored():

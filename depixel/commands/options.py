@@ -14,18 +14,19 @@ def path(**options) -> click.Path:
 
 
 class Area(click.ParamType):
-    """x,y,width,height; with `blocks` also x,y,width,height,block,offset_x,offset_y, as of `fullsize.Area`"""
+    """x,y,width,height; with `blocks` also with the block size and the offsets of `fullsize.Area`"""
 
     name = "x,y,w,h"
 
     def __init__(self, blocks: bool = False):
-        self.counts = (4, 7) if blocks else (4,)
+        self.counts = (4, 5, 7) if blocks else (4,)
 
     def convert(self, value, param, ctx) -> tuple[int, ...]:
         numbers = value.split(",")
         if len(numbers) not in self.counts or not all(number.strip().isdecimal() for number in numbers):
+            counts = "four, or with the blocks five or seven," if 7 in self.counts else "four"
             self.fail(
-                f"{value!r} is not x,y,width,height: four whole numbers of pixels with commas between", param, ctx
+                f"{value!r} is not x,y,width,height: {counts} whole numbers of pixels with commas between", param, ctx
             )
         return tuple(int(number) for number in numbers)
 

@@ -23,7 +23,7 @@ _out = click.option("-o", "--output", "out", type=options.path(), required=True,
 @options.areas(
     blocks=True,
     help="A pixelated area of every picture: its left, top, width and height in pixels of the picture as you see it. "
-    "Blocks begin at its upper left corner; if the first ones are cut off, give three numbers more, the side of a "
+    "Blocks begin at its upper left corner; if the first ones are cut off, three numbers more say the side of a "
     "block and how many columns and rows the first ones lack. May be given more than once. Else a file beside each "
     "picture says it.",
 )
@@ -68,7 +68,8 @@ def restore(
     IN is a picture (PNG, JPEG, WebP, TIFF), a folder of pictures or a pattern. Each is written to the folder OUT under
     its name, in its format, with its metadata; pixels outside the areas stay as they are, but for what encoding a JPEG
     anew does to them. Without --area, the areas of photo.png are those in photo.png.areas.json beside it, which
-    `depixel pixelate` writes: {"areas": [[x, y, width, height, block_size], ...]}; with --auto they are found.
+    `depixel pixelate` writes: {"areas": [[x, y, width, height, block_size], ...]}, with two numbers more where the
+    first blocks lack so many columns and rows; with --auto they are found.
 
     A restoration is a likely picture, not the true one: it is no evidence of who somebody is or of what was written.
 
@@ -100,7 +101,7 @@ def restore(
             named = jobs.find_areas(job.source, picture)
         else:
             given = areas or jobs.read_areas(job.source)
-            named = [area if len(area) == 7 else (*area[:4], block or (area[4:] or (None,))[0]) for area in given]
+            named = [(*area[:4], block or (area[4:] or (None,))[0], *area[5:]) for area in given]
             picture = formats.read(job.source)
         found = fullsize.resolve(picture.pixels, named)
         restored = restorer.restore(picture.pixels, found, views, trust)

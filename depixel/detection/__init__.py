@@ -15,8 +15,8 @@ import numpy as np
 from depixel.detection import exact, learned
 from depixel.detection.boxes import Candidate, apart
 from depixel.detection.jpeg import is_later, luma, quantization
-from depixel.detection.steps import LEAST_BLOCK
 from depixel.detection.tiles import find_in_tiles
+from depixel.pixelation import LEAST_BLOCK
 
 AT_ONCE = 4_000_000
 """Pixels that are searched at once."""
@@ -58,7 +58,7 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
 
     Returns:
         The areas, certain ones first, then by score, none overlapping. Those that are not `certain` are guesses.
-        Blocks of `steps.LEAST_BLOCK` to `steps.MOST_BLOCK` pixels, in a JPEG from `learned.LEAST_BLOCK`.
+        Blocks of `pixelation.LEAST_BLOCK` to `MOST_BLOCK` pixels, in a JPEG from `learned.LEAST_BLOCK`.
 
     Raises:
         DepixelError: the network is missing, which JPEGs need.

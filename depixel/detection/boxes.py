@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from depixel.pixelation import block_means
+
 
 class Box(NamedTuple):
     """An area [x0, x1) x [y0, y1) with its blocks; px and py are the offsets of `Found`."""
@@ -25,6 +27,17 @@ class Box(NamedTuple):
     @property
     def pixels(self) -> int:
         return (self.x1 - self.x0) * (self.y1 - self.y0)
+
+    def without(self, other: "Box") -> "Box":
+        """What is left beside, above or below another area: the largest such part, with the same grid."""
+        left, top = min(other.x1, self.x1) - self.x0, min(other.y1, self.y1) - self.y0
+        parts = [
+            self._replace(x1=max(other.x0, self.x0)),
+            self._replace(y1=max(other.y0, self.y0)),
+            self._replace(x0=self.x0 + left, px=(self.px + left) % self.size),
+            self._replace(y0=self.y0 + top, py=(self.py + top) % self.size),
+        ]
+        return max(parts, key=lambda part: part.pixels)
 
     def moved(self, x: int, y: int) -> "Box":
         return self._replace(x0=self.x0 + x, x1=self.x1 + x, y0=self.y0 + y, y1=self.y1 + y)
@@ -57,11 +70,16 @@ class Candidate(NamedTuple):
 
 
 def apart(found: list[Candidate]) -> list[Candidate]:
-    """Certain ones first, then by score; those that overlap a better one left out."""
+    """Certain ones first, then by score; those that overlap a better one left out, or cut off if it is by little."""
     kept: list[Candidate] = []
     for candidate in sorted(found, key=lambda one: (-one.certain, -one.score)):
-        if all(candidate.box.overlap(other.box) < 0.2 for other in kept):
-            kept.append(candidate)
+        overlaps = [candidate.box.overlap(other.box) for other in kept]
+        if max(overlaps, default=0) >= 0.2:
+            continue
+        for other, overlap in zip(kept, overlaps, strict=True):
+            if overlap:
+                candidate = candidate._replace(box=candidate.box.without(other.box).plain())
+        kept.append(candidate)
     return kept
 
 
@@ -70,9 +88,7 @@ def differ(gray: np.ndarray, box: Box, least: float) -> bool:
 
     In drawings and in smooth parts few do.
     """
-    x, y = (np.append(0, lines - start) for lines, start in zip(box.lines(), (box.x0, box.y0), strict=True))
-    area = gray[box.y0 : box.y1, box.x0 : box.x1]
-    wide, high = np.diff(np.append(x, area.shape[1])), np.diff(np.append(y, area.shape[0]))
-    means = np.add.reduceat(np.add.reduceat(area, y, axis=0, dtype=np.float64), x, axis=1) / (high[:, None] * wide)
+    area = gray[box.y0 : box.y1, box.x0 : box.x1, None]
+    means = block_means(area, box.size, (box.py, box.px))[:, :, 0]
     jumps = [np.abs(np.diff(means, axis=axis)).ravel() for axis in (0, 1)]
     return all((of >= least).mean() >= 1 / 3 for of in jumps if of.size)

@@ -8,7 +8,8 @@ from scipy.ndimage import uniform_filter
 
 from depixel.detection.boxes import Box, Candidate, differ
 from depixel.detection.jpeg import BLOCKY, dull, is_aligned
-from depixel.detection.steps import LEAST_BLOCK, MOST_BLOCK, Steps, candidates, fit
+from depixel.detection.steps import Steps, fit, search
+from depixel.pixelation import LEAST_BLOCK, MOST_BLOCK
 
 _NOISE = 0.05  # mean step within blocks, gray levels: in effect none
 _LINE = 6.0  # mean step between blocks / mean step around
@@ -39,7 +40,7 @@ def find(gray: np.ndarray, was_jpeg: bool, check: Callable[[], None]) -> list[Ca
                 found.append(Candidate(score, box, verdict))
             return bool(verdict)
 
-        candidates(
+        search(
             steps,
             15.0,
             _TRIES if gray.size > 1_000_000 else 3 * _TRIES,
@@ -116,9 +117,10 @@ def _regridded(gray: np.ndarray, steps: Steps, score: float, box: Box) -> tuple[
     area = gray[box.y0 : box.y1, box.x0 : box.x1]
     x, y = (np.flatnonzero((np.diff(area, axis=1 - axis) != 0).any(axis=axis)) + 1 for axis in (0, 1))
     size, px, py = int(np.gcd.reduce(np.append(x, y))) if x.size + y.size else 0, 0, 0
-    if size < LEAST_BLOCK:
-        size = int(np.gcd.reduce(np.append(np.diff(x), np.diff(y)))) if x.size + y.size > 2 else 0
-        px, py = (int(-at[0] % size) if at.size and size else 0 for at in (x, y))
+    between = int(np.gcd.reduce(np.append(np.diff(x), np.diff(y)))) if x.size + y.size > 2 else 0
+    if between > size and (size < LEAST_BLOCK or all(at.size > 2 for at in (x, y) if at.size and at[0] % between)):
+        size = between
+        px, py = (int(-at[0] % size) if at.size else 0 for at in (x, y))
     if size < LEAST_BLOCK:
         return score, box
     box = box._replace(size=size, px=px, py=py)

@@ -15,9 +15,10 @@ import numpy as np
 
 from depixel.detection.boxes import Box, Candidate, differ
 from depixel.detection.jpeg import BLOCK
-from depixel.detection.steps import MOST_BLOCK, Steps, candidates
+from depixel.detection.steps import Steps, search
 from depixel.exported import opened
 from depixel.models import shipped
+from depixel.pixelation import MOST_BLOCK
 
 FILE = "detector.onnx"
 INPUTS = ["gray", "noise"]
@@ -54,7 +55,7 @@ def find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) 
         found.append(Candidate(score, box, certain))
         return certain
 
-    candidates(steps, 4.0, _TRIES, min(MOST_BLOCK, max(gray.shape)), decided)
+    search(steps, 4.0, _TRIES, min(MOST_BLOCK, max(gray.shape)), decided)
     return found
 
 

@@ -7,9 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from depixel.detection.boxes import Box, lines_of
-
-LEAST_BLOCK = 2
-MOST_BLOCK = 200
+from depixel.pixelation import LEAST_BLOCK
 
 _STRIPS = (4, 8, 16, 32)  # heights of the strips in which areas are first looked for, pixels
 
@@ -153,14 +151,16 @@ def _grow(steps: Steps, seed: tuple[float, int, int, int, int], most: int) -> tu
     return score, x, y
 
 
-def candidates(
-    steps: Steps, least: float, tries: int, most: int, done: Callable[[float, Box], bool] = lambda score, box: False
-) -> list[tuple[float, Box]]:
-    """The areas that grow from the likeliest seeds; no more seeds are tried within an area that is `done`,
-    and none after `tries` of them in vain."""
+def search(steps: Steps, least: float, tries: int, most: int, done: Callable[[float, Box], bool]) -> None:
+    """Grow areas from the likeliest seeds, and hand each with its score to `done`.
+
+    Args:
+        least: score of a seed. tries: how many are tried in vain, one after the other. most: the largest block.
+        done: says whether no more seeds within this area are to be tried.
+    """
     seeds = [(seed, False) for seed in _seeds(steps, least)] + [(seed, True) for seed in _seeds(steps.turned, least)]
     seeds.sort(key=lambda one: -one[0][0])
-    found: dict[Box, float] = {}
+    seen: set[Box] = set()
     used: list[Box] = []
     finished: list[Box] = []
     vain = 0
@@ -176,10 +176,9 @@ def candidates(
         box = Box(x.start, y.start, x.stop, y.stop, x.size, x.offset, y.offset)
         used += [place, box]
         vain += 1
-        if box not in found and done(score, box):
+        if box not in seen and done(score, box):
             finished.append(box)
             vain = 0
-        found[box] = score
+        seen.add(box)
         if vain == tries:
             break
-    return [(score, box) for box, score in found.items()]
