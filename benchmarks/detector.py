@@ -1,11 +1,12 @@
 """How the network was made that finds pixelated areas in JPEGs, and the way to make it again.
 
-    python benchmarks/detector.py --photos ../shared/photos
+    python benchmarks/detector.py --photos ../shared/photos --sources ../shared/photos/SOURCES.md
 
 Takes the photos of every second contributor (`detection.py` reports on the others), pixelates parts of them, saves most
 as JPEG, and trains the network to tell of each step between neighbouring pixels whether it is one of the photo, within
 a block or between two; hours on two cores. What was interrupted goes on. Then it writes
-models/pretrained/detector.onnx; `dvc add models/pretrained` is left to do, and `python benchmarks/detection.py`.
+models/pretrained/detector.onnx and its card, models/detector.md; `dvc add models/pretrained` is left to do, and
+`python benchmarks/detection.py`.
 """
 
 import io
@@ -29,16 +30,17 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]  # the library beside
 
 from detection import entries_of, loaded  # noqa: E402
 
-from depixel import sources, workers  # noqa: E402
+from depixel import workers  # noqa: E402
 from depixel.command import progress  # noqa: E402
 from depixel.detection.jpeg import standard_table  # noqa: E402
 from depixel.detection.learned import FILE, INPUTS  # noqa: E402
 from depixel.exporting import store, translate  # noqa: E402
-from depixel.files import replacing  # noqa: E402
+from depixel.files import hash_of, replacing  # noqa: E402
 from depixel.models import PRETRAINED  # noqa: E402
 from depixel.networks import ResidualBlock, parameter_count  # noqa: E402
 from depixel.optimizers import MuonAdamW  # noqa: E402
 from depixel.pixelation import block_means, spread  # noqa: E402
+from depixel.sources import Entry  # noqa: E402
 
 WIDTH = 24
 BATCH = 64  # pictures of 64 x 64 pixels; a quarter as many of 128 x 128
@@ -212,7 +214,7 @@ class Examples(IterableDataset):
             )
 
 
-def collect(entry: sources.Entry) -> list[np.ndarray | None]:
+def collect(entry: Entry) -> list[np.ndarray | None]:
     """A photo at 64 and at 128 pixels, and the middle 128 pixels of it as it is."""
     images = [loaded(entry, size) for size in (*SIDES, 0)]
     if images[2] is not None:
@@ -297,8 +299,44 @@ def write(network: Detector, path: Path, about: dict) -> None:
         store(Path(name) / "detector.onnx", {"made of": json.dumps(about)}, beside)
 
 
+CARD = """\
+# detector
+
+A network that tells of each step between neighbouring pixels whether it is one of a photo, one within a block of a
+pixelated area, or one between two blocks. By it, `depixel restore --auto` finds areas in pictures that were saved as
+JPEG after they were pixelated; `depixel/detection/` says how.
+
+| | |
+|---|---|
+| network | a U-Net of width {width}, {parameters:.2f} M parameters, stored as float16 |
+| trained for | gray pictures of 64 and 128 px, blocks of 3 to 64 px, lossless or as JPEG of quality 58 to 98 |
+| file | `detector.onnx`, sha256 {digest} |
+
+## How good it is
+
+[docs/pictures.md](../docs/pictures.md#areas-found-by-themselves), by `benchmarks/detection.py`, on photos of other
+contributors.
+
+## What it was made from
+
+{steps} steps of {batch} pictures of 64 x 64 pixels, or of a quarter as many of 128 x 128, cut from {photos} photos of
+every second contributor; by `benchmarks/detector.py`.
+
+{sources}
+
+## What it is not good for
+
+- *Deciding that a picture is untouched*: small areas and strong compression escape it.
+- *JPEGs that were cut, resized or turned after they were saved*: it must know where JPEG's blocks begin.
+- *Pictures unlike photos*: drawings, screenshots, scans, medical images.
+"""
+
+
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--photos", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
+@click.option(
+    "--sources", type=click.Path(exists=True, path_type=Path), required=True, help="Whose photos, what terms."
+)
 @click.option("--steps", default=12_000, show_default=True, help=f"Of {BATCH} pictures of 64 x 64 pixels.")
 @click.option("--threads", default=2, show_default=True)
 @click.option(
@@ -307,14 +345,28 @@ def write(network: Detector, path: Path, about: dict) -> None:
     default=PROJECT / ".scratch/detector",
     help="For what is made on the way.",
 )
-def main(photos: Path, steps: int, threads: int, folder: Path) -> None:
+def main(photos: Path, sources: Path, steps: int, threads: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     collect_all(photos, folder)
     network = train(folder, steps, threads)
-    counts = {name: len(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in ("small", "large", "own")}
-    path = PROJECT / PRETRAINED / FILE
-    write(network, path, {"steps": steps, "batch": BATCH, "photos": counts})
-    click.echo(f"written: {path}")
+    ship(network, steps, len(np.load(folder / "small.npy", mmap_mode="r")), sources)
+
+
+def ship(network: Detector, steps: int, photos: int, sources: Path) -> None:
+    """Write the file and its card."""
+    path, about = PROJECT / PRETRAINED / FILE, {"steps": steps, "batch": BATCH, "photos": photos}
+    write(network, path, about)
+    _, _, terms = sources.read_text(encoding="utf-8").partition("\n")  # without its title
+    text = CARD.format(
+        width=WIDTH,
+        parameters=parameter_count(network) / 1e6,
+        digest=hash_of(path, "sha256"),
+        sources=terms.strip(),
+        **about,
+    )
+    with replacing(PROJECT / "models/detector.md") as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+    click.echo(f"written: {path}, models/detector.md")
 
 
 if __name__ == "__main__":
