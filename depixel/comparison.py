@@ -8,9 +8,12 @@ import pandas as pd
 
 from depixel.errors import DepixelError
 from depixel.evaluation import LEVEL, PHOTO, RATIOS, RESAMPLES, SAMPLE, SAMPLE_COLUMNS, intervals
+from depixel.files import replacing
 
 TABLE = "metrics/samples.csv"
 WORKSPACE = "workspace"
+RECORDED = Path("metrics/recorded")
+"""Tables that travel with a clone: those of recorded experiments."""
 
 
 def read_samples(source: str) -> pd.DataFrame:
@@ -18,7 +21,8 @@ def read_samples(source: str) -> pd.DataFrame:
 
     Args:
         source: the path of a table; or a git revision or the name of a DVC experiment, whose metrics/samples.csv is
-            read where it is, in the workspace, the cache or the remote; or `workspace` for the working tree's.
+            read where it is, in the workspace, the cache or the remote, or that was recorded (`keep_samples`); or
+            `workspace` for the working tree's.
 
     Raises:
         DepixelError: there is no such table, or the file is none.
@@ -40,28 +44,46 @@ def read_samples(source: str) -> pd.DataFrame:
     try:
         with dvc.api.open(TABLE, repo=".", rev=source, encoding="utf-8") as file:
             return _parse(file, f"{TABLE} of {source}")
-    except RevError as error:
+    except (RevError, PathMissingError) as error:
+        if (kept := _kept(source)).is_file():
+            return _parse(kept, str(kept))
+        if isinstance(error, PathMissingError):
+            raise DepixelError(
+                f"{source}: its {TABLE} is neither in the cache nor in the remote; older revisions have none. Score "
+                f"its model here:\n  dvc get . models --rev {source} --out other\n"
+                "  python stages/evaluate.py --model other/depixel.safetensors --metrics other\n"
+                "and compare other/samples.csv"
+            ) from error
         raise DepixelError(
             f"{source}: neither a table (NAME.csv) nor a git revision nor an experiment of this project. These are "
             "listed by `git branch --all` and `dvc exp list --all-commits`"
-        ) from error
-    except PathMissingError as error:
-        raise DepixelError(
-            f"{source}: its {TABLE} is neither in the cache nor in the remote; older revisions have none. Score its "
-            f"model here:\n  dvc get . models --rev {source} --out other\n"
-            "  python stages/evaluate.py --model other/depixel.safetensors --metrics other\n"
-            "and compare other/samples.csv"
         ) from error
     except (DvcException, OSError) as error:
         raise DepixelError(f"{source}: cannot be read ({error}). Run from the project's folder") from error
 
 
-def _parse(file: TextIO, name: str) -> pd.DataFrame:
+def keep_samples(name: str, source: str) -> None:
+    """Write the `sample_table` of a revision or experiment to `RECORDED` under a name that `read_samples` then knows.
+
+    Raises:
+        DepixelError: as `read_samples`.
+    """
+    with replacing(_kept(name)) as beside:
+        read_samples(source).to_csv(
+            beside, index=False, lineterminator="\n", compression={"method": "gzip", "mtime": 0}
+        )
+
+
+def _kept(name: str) -> Path:
+    return RECORDED / f"{name.replace('/', '_')}.csv.gz"
+
+
+def _parse(file: TextIO | Path, name: str) -> pd.DataFrame:
     try:
         # a folder can be called NA
-        table = pd.read_csv(file, keep_default_na=False, dtype=dict.fromkeys(PHOTO, str))
+        table = pd.read_csv(file, keep_default_na=False, dtype=dict.fromkeys(PHOTO, str), compression="infer")
         return table[SAMPLE_COLUMNS].astype(dict.fromkeys(SAMPLE_COLUMNS[len(PHOTO) :], "int64"))
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, OSError, EOFError) as error:
         raise DepixelError(
             f"{name}: not a table of {','.join(SAMPLE_COLUMNS)}. `dvc repro evaluate` makes {TABLE}"
         ) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from ruamel.yaml import YAML
 
-from depixel import evaluation, snapshots
+from depixel import comparison, evaluation, snapshots
 from depixel.errors import DepixelError
 from depixel.files import replacing
 from depixel.repository import run_git
@@ -104,7 +104,7 @@ def _git(*arguments: str) -> str:
 
 
 def record(names: Iterable[str], note: str) -> None:
-    """Add experiments to `TABLE`, or change their note.
+    """Add experiments to `TABLE`, or change their note; and keep what `comparison` needs, if it is to be had.
 
     Raises:
         DepixelError: there is no such experiment, or the table has another one of this name; then nothing is added.
@@ -119,6 +119,8 @@ def record(names: Iterable[str], note: str) -> None:
                 f"Choose another name: `dvc exp rename {name} NEW_NAME`"
             )
         table = pd.concat([table.drop(known.index), row], ignore_index=True)
+        with suppress(DepixelError):  # one of an old revision, or that is not in the remote
+            comparison.keep_samples(row["name"][0], name)
     settings = [column for column in table if column not in ("name", *SCORES, *ORIGIN)]
     with replacing(TABLE) as beside:
         table[["name", *SCORES, *ORIGIN, *settings]].to_csv(beside, index=False, lineterminator="\n")

@@ -4,7 +4,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from depixel.comparison import common, compare, compare_many, read_samples
+from depixel.comparison import common, compare, compare_many, keep_samples, read_samples
 from depixel.errors import DepixelError
 from depixel.evaluation import intervals
 from tests.conftest import run
@@ -114,6 +114,7 @@ def test_revisions_and_experiments_are_read_from_cache_and_remote(reproduced, tm
             read_samples(source)
         return str(raised.value)
 
+    assert run("depixel", "record", "one_view", cwd=folder).stdout.count("one_view") == 1
     (folder / "metrics/samples.csv").unlink()
     shutil.move(folder / "data/store", tmp_path)
     assert read_samples("main").equals(main) and read_samples("one_view").equals(one_view)  # from the cache
@@ -121,8 +122,15 @@ def test_revisions_and_experiments_are_read_from_cache_and_remote(reproduced, tm
     shutil.move(tmp_path / "store", folder / "data")
     shutil.rmtree(folder / ".dvc/cache")
     assert read_samples("HEAD").equals(main)  # from the remote
-    for source in ("one_view", "main~1"):  # not pushed, not yet reproduced
-        assert f"dvc get . models --rev {source} --out other" in told(source)
+    assert read_samples("one_view").equals(one_view)  # which was recorded
+    run("dvc", "exp", "remove", "one_view", cwd=folder)
+    assert read_samples("one_view").equals(one_view)  # as in a clone
+    before = (folder / "metrics/recorded/one_view.csv.gz").read_bytes()
+    keep_samples("again", "one_view")
+    assert read_samples("again").equals(one_view)
+    (folder / "metrics/recorded/again.csv.gz").write_bytes(before[:-40])
+    assert "again.csv.gz: not a table of" in told("again")
+    assert "dvc get . models --rev main~1 --out other" in told("main~1")  # not yet reproduced
     assert told("mian").startswith("mian: neither") and "dvc exp list" in told("mian")
 
 

@@ -221,7 +221,8 @@ def list_experiments(as_json: bool, as_csv: bool) -> None:
 def record(names: tuple[str, ...], note: str, as_json: bool) -> None:
     """Keep experiments in a tracked table.
 
-    DVC's experiments do not travel with a clone; metrics/experiments.csv does. Adds the experiments, or git revisions,
+    DVC's experiments do not travel with a clone; metrics/experiments.csv does, and so do the errors of each sample in
+    metrics/recorded, by which `depixel compare NAME` works there, too. Adds the experiments, or git revisions,
     NAME with all their settings, scores with 95 % confidence intervals over the test photos, the commit of the code (+
     if the experiment changed it), the snapshot of the photos, date and note. Then, or without NAME, prints the table,
     lowest ratio_mean first, with the settings that differ.
