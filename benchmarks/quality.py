@@ -353,7 +353,8 @@ turned or mirrored; the predictions of all are averaged. Images a second on {har
 
 ## What it was made from
 
-{samples} samples of {photos} photos, at {rate} samples/s as it ran. Settings that differ from params.yaml: `{settings}`.
+{samples} samples of {photos} photos, at {rate} samples/s as it ran. Settings that differ from params.yaml:
+`{settings}`.
 
 {sources}
 

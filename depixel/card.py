@@ -78,10 +78,10 @@ LIMITS = """\
 
 - *Finding out what was hidden.* It fills in what is likely. A face, a number plate or a text that it shows was never
   in the picture; it is evidence of nothing.
-- *By itself, other areas and blocks than those above, color, and areas that were pixelated in another way*: by the nearest
-  pixel, in linear light, or saved as JPEG afterwards. It knows gray only, and relies on every block being the mean of its
-  pixels, rounded down. `depixel restore` works around this by scaling, tiles, interpolated colors and `--trust`, at a
-  loss that docs/measured.md tells.
+- *By itself, other areas and blocks than those above, color, and areas that were pixelated in another way*: by the
+  nearest pixel, in linear light, or saved as JPEG afterwards. It knows gray only, and relies on every block being the
+  mean of its pixels, rounded down. `depixel restore` works around this by scaling, tiles, interpolated colors and
+  `--trust`, at a loss that docs/measured.md tells.
 - *Pictures unlike the photos it was trained on*: drawings, screenshots, scans, medical images.
 """
 FEW = (
