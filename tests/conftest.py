@@ -35,8 +35,9 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def need_detector() -> None:
-    """Skip the test if the network is not there that finds areas in JPEGs."""
+@pytest.fixture(scope="session")
+def detector() -> None:
+    """The network that finds areas."""
     if not (REPOSITORY / "models/pretrained/detector.onnx").is_file():
         pytest.skip("models/pretrained/detector.onnx is not there: dvc pull models/pretrained.dvc")
 

@@ -11,7 +11,8 @@ from depixel.detection.boxes import Box, Candidate, apart
 from depixel.detection.jpeg import luma, quantization
 from depixel.errors import DepixelError
 from depixel.pixelation import prepare_image
-from tests.conftest import need_detector
+
+pytestmark = pytest.mark.usefixtures("detector")
 
 
 def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -26,7 +27,6 @@ def pixelate(image: np.ndarray, *area: int) -> np.ndarray:
 
 
 def as_jpeg(image: np.ndarray, quality: int, **options) -> np.ndarray:
-    need_detector()
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=quality, **options)
     return np.asarray(Image.open(file))

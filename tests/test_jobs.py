@@ -183,6 +183,7 @@ def test_what_is_found_but_cannot_be_restored_does_not_stop_what_can(monkeypatch
         jobs.find_areas(Path("a.png"), Picture(shown, "PNG"))
 
 
+@pytest.mark.usefixtures("detector")
 def test_where_no_area_is_certain_nothing_is_restored():
     with pytest.raises(DepixelError, match=r"^a\.png: no pixelated area is found for certain"):
         jobs.find_areas(Path("a.png"), Picture(noise(120, 140), "PNG"))

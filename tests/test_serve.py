@@ -24,7 +24,7 @@ from PIL import Image
 from depixel import formats, fullsize
 from depixel.errors import DepixelError
 from tests import test_restoration
-from tests.conftest import REPOSITORY, need_detector, run, tiny_model
+from tests.conftest import REPOSITORY, run, tiny_model
 from tests.test_fullsize import photo
 
 server = pytest.importorskip("depixel.server", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]")
@@ -142,8 +142,8 @@ def test_areas_whose_first_blocks_are_cut_off_are_found_and_restored(url, restor
     assert answer.status_code == 422 and "first blocks lack 0 to 16 - 1" in answer.json()["problem"]
 
 
+@pytest.mark.usefixtures("detector")
 def test_what_is_drawn_roughly_is_found_in_a_jpeg(url):
-    need_detector()
     image = fullsize.pixelate(photo(200, 220), [(60, 50, 90, 80, 9)])
     data = file_of(image, "JPEG", quality=90)
     for near in ("63,55,80,70", "50,41,110,100", "57,52,91,75"):

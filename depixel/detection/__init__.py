@@ -4,7 +4,7 @@ Both ways to find them are tests of one hypothesis: within blocks the picture is
 it may do what it wants, and outside it is a photo. What each step between neighbouring pixels says of it, as a
 log-likelihood ratio to "all is a photo", is added up over an area, and the area, block size and phase with the largest
 sum are looked for (`steps`). In lossless pictures the ratio follows from the size of the step (`exact`); where JPEG has
-blurred the blocks, a network tells it from the surroundings of the step (`learned`).
+blurred the blocks, or nothing is certain, a network tells it from the surroundings of the step (`learned`).
 """
 
 from collections.abc import Callable
@@ -21,6 +21,8 @@ from depixel.pixelation import LEAST_BLOCK
 AT_ONCE = 4_000_000
 """Pixels that are searched at once."""
 
+_LOOKED_AT_TWICE = 1_000_000  # pixels of lossless pictures in which the network looks for what is not certain otherwise
+
 
 class Found(NamedTuple):
     """A pixelated area.
@@ -30,9 +32,10 @@ class Found(NamedTuple):
         offset_x, offset_y: how many columns and rows the first blocks lack, 0 to block_size - 1; 0 where blocks begin
             at the area's upper left corner.
         score: log-likelihood ratio, natural logarithm, of the area being pixelated and not a part of the photo.
-        certain: the evidence is beyond what nearly all untouched photos show. There are limits of the score, higher
-            ones for grids that do not begin at the area's corner and for larger pictures, which have more places to
-            look alike by chance; and of how many neighbouring blocks differ.
+        certain: the evidence is beyond what nearly all untouched photos show. There are limits of the score: where
+            blocks are exactly constant, higher ones for grids that do not begin at the area's corner; else for larger
+            pictures, which have more places to look alike by chance, and for larger areas. And without JPEG's noise, a
+            third of neighbouring blocks must differ.
     """
 
     x: int
@@ -61,7 +64,7 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
         Blocks of `pixelation.LEAST_BLOCK` to `MOST_BLOCK` pixels, in a JPEG from `learned.LEAST_BLOCK`.
 
     Raises:
-        DepixelError: the network is missing, which JPEGs need.
+        DepixelError: the network is missing, which JPEGs need, and small pictures in which nothing else is certain.
         ValueError: another shape or dtype.
     """
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
@@ -84,6 +87,6 @@ def _find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None])
     found = exact.find(gray, table is not None, check)
     if table is not None:
         found = [one for one in found if is_later(gray, table, one.box)]  # pixelated after it was a JPEG
-        if not any(one.certain for one in found):
-            found += learned.find(gray, table, check)
+    if not any(one.certain for one in found) and (table is not None or gray.size <= _LOOKED_AT_TWICE):
+        found += learned.find(gray, table, check)
     return found

@@ -1,4 +1,4 @@
-"""Areas of pictures that were saved as JPEG after they were pixelated: a network says what each step is.
+"""Areas that are not seen otherwise, as those that JPEG has blurred: a network says what each step is.
 
 JPEG leaves nothing exactly constant. The detector is a small U-Net, made by `benchmarks/detector.py`, that tells of
 each step between neighbouring pixels whether it is one of a photo, within a block or between two. Its ONNX file has
@@ -29,9 +29,9 @@ _WINDOW, _HALO = 512, 32  # the network sees windows of this side, and this much
 _MOST = 8.0  # a step says no more than this
 _TRIES = 24  # areas in vain
 _REACH, _CORNER = 48, 30.0  # of `Steps`; the network is surer than it should be
-_LIMIT = 100.0  # of what is certain in 64 x 64 pixels
-_MORE_PLACES = 18.0  # by how much it rises when a picture has e times the pixels
-_DIFFERENT = 1.5  # gray levels by which neighbouring blocks differ
+_LIMIT = 200.0  # of what is certain in 64 x 64 pixels
+_MORE_PLACES = 50.0  # by how much it rises when a picture has e times the pixels
+_SURE = 5.0  # of what is certain, a pixel; two steps could say 16
 
 
 @lru_cache(maxsize=1)
@@ -41,7 +41,7 @@ def _detector() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 
 
 def find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) -> list[Candidate]:
-    """The areas of a picture (H, W) float32 whose quantization this is; some may overlap."""
+    """The areas of a picture (H, W) float32 with this quantization, None if it is not known; some may overlap."""
     steps = _steps(gray, table, check)
     found = []
 
@@ -51,7 +51,7 @@ def find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) 
         thin = min(box.x1 - box.x0, box.y1 - box.y0) < LEAST_BLOCK
         if thin or box.size < LEAST_BLOCK or not any(map(len, box.lines())):
             return False
-        certain = _is_certain(score, box, gray)
+        certain = _is_certain(score, box, gray, table)
         found.append(Candidate(score, box, certain))
         return certain
 
@@ -101,9 +101,10 @@ def _regridded(steps: Steps, score: float, box: Box) -> tuple[float, Box]:
     if not worth or max(worth) <= lines - 2 * _CORNER * ((box.px > 0) + (box.py > 0)):
         return score, box
     best = int(np.argmax(worth))
-    return score + worth[best] - lines, box._replace(size=sizes[best], px=0, py=0)
+    return float(score + worth[best] - lines), box._replace(size=sizes[best], px=0, py=0)
 
 
-def _is_certain(score: float, box: Box, gray: np.ndarray) -> bool:
+def _is_certain(score: float, box: Box, gray: np.ndarray, table: np.ndarray | None) -> bool:
     limit = _LIMIT + _MORE_PLACES * max(np.log(gray.size / 4096), 0)
-    return score > limit and differ(gray, box, _DIFFERENT)
+    sure = score > limit and score > _SURE * box.pixels
+    return bool(sure and (table is not None or differ(gray, box, 1)))  # smooth parts are constant without JPEG's noise
