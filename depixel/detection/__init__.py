@@ -4,7 +4,7 @@ Both ways to find them are tests of one hypothesis: within blocks the picture is
 it may do what it wants, and outside it is a photo. What each step between neighbouring pixels says of it, as a
 log-likelihood ratio to "all is a photo", is added up over an area, and the area, block size and phase with the largest
 sum are looked for (`steps`). In lossless pictures the ratio follows from the size of the step (`exact`); where JPEG has
-blurred the blocks, or nothing is certain, a network tells it from the surroundings of the step (`learned`).
+blurred the blocks, or they are few, a network tells it from the surroundings of the step (`learned`).
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from depixel.pixelation import LEAST_BLOCK
 AT_ONCE = 4_000_000
 """Pixels that are searched at once."""
 
-_LOOKED_AT_TWICE = 1_000_000  # pixels of lossless pictures in which the network looks for what is not certain otherwise
+_LOOKED_AT_TWICE = 1_000_000  # pixels of lossless pictures in which the network looks, too
 
 
 class Found(NamedTuple):
@@ -64,7 +64,7 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
         Blocks of `pixelation.LEAST_BLOCK` to `MOST_BLOCK` pixels, in a JPEG from `learned.LEAST_BLOCK`.
 
     Raises:
-        DepixelError: the network is missing, which JPEGs need, and small pictures in which nothing else is certain.
+        DepixelError: the network is missing, which JPEGs need, and lossless pictures of up to a megapixel.
         ValueError: another shape or dtype.
     """
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
@@ -87,6 +87,7 @@ def _find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None])
     found = exact.find(gray, table is not None, check)
     if table is not None:
         found = [one for one in found if is_later(gray, table, one.box)]  # pixelated after it was a JPEG
-    if not any(one.certain for one in found) and (table is not None or gray.size <= _LOOKED_AT_TWICE):
-        found += learned.find(gray, table, check)
+    if table is not None or gray.size <= _LOOKED_AT_TWICE:
+        certain = [one for one in apart(found) if one.certain]  # to the pixel
+        found = apart(found + learned.find(gray, table, check), before=certain)
     return found

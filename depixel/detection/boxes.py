@@ -1,5 +1,6 @@
 """Areas with their blocks, as the search moves them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -69,9 +70,9 @@ class Candidate(NamedTuple):
     certain: bool
 
 
-def apart(found: list[Candidate]) -> list[Candidate]:
-    """Certain ones first, then by score; those that overlap a better one left out, or cut off if it is by little."""
-    kept: list[Candidate] = []
+def apart(found: list[Candidate], before: Sequence[Candidate] = ()) -> list[Candidate]:
+    """Those `before`, then certain ones, then by score; what overlaps an earlier one left out, or cut if by little."""
+    kept = list(before)
     for candidate in sorted(found, key=lambda one: (-one.certain, -one.score)):
         overlaps = [candidate.box.overlap(other.box) for other in kept]
         if max(overlaps, default=0) >= 0.2:

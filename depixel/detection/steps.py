@@ -9,6 +9,7 @@ import numpy as np
 from depixel.detection.boxes import Box, lines_of
 from depixel.pixelation import LEAST_BLOCK
 
+_RULED_OUT = 10.0
 _STRIPS = (4, 8, 16, 32)  # heights of the strips in which areas are first looked for, pixels
 
 
@@ -37,6 +38,14 @@ class Steps:
         turned = cls(*(np.ascontiguousarray(part.T) for part in down), reach, corner)
         steps.turned, turned.turned = turned, steps
         return steps
+
+    def rule_out(self, box: Box) -> None:
+        """Make an area hold nothing more, or what is less near by would always grow into it."""
+        for of, rows, columns in (
+            (self, slice(box.y0, box.y1), slice(box.x0, box.x1)),
+            (self.turned, slice(box.x0, box.x1), slice(box.y0, box.y1)),
+        ):
+            of.inside[rows, columns] = of.line[rows, columns] = -_RULED_OUT
 
 
 def _seeds(steps: Steps, least: float) -> list[tuple[float, int, int, int, int]]:
@@ -178,6 +187,8 @@ def search(steps: Steps, least: float, tries: int, most: int, done: Callable[[fl
         vain += 1
         if box not in seen and done(score, box):
             finished.append(box)
+            steps.rule_out(box)
+            used.clear()
             vain = 0
         seen.add(box)
         if vain == tries:
