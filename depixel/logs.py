@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from depixel.errors import DepixelError
+from depixel.files import replacing, told_of
 from depixel.pictures import contact_sheet, fill
 from depixel.tables import read_table, write_table
 from depixel.training import Epoch, Run
@@ -80,9 +81,8 @@ class Log:
         write_table(self.folder / TABLE, Logged, self.rows)
         every = -(-self.run.settings.epochs // PICTURES)
         if row.epoch == 1 or row.epoch % every == 0 or self.run.finished:
-            path = self._picture(row.epoch)
-            path.parent.mkdir(exist_ok=True)
-            self.restorations(row).save(path)
+            with replacing(self._picture(row.epoch)) as beside:
+                self.restorations(row).save(beside, format="PNG")
         self._mirror(self.rows[-1])
 
     def restorations(self, row: Epoch) -> Image.Image:
@@ -115,11 +115,12 @@ class Log:
     def _mirror(self, row: Logged) -> None:
         values = {name: value for name, value in row._asdict().items() if name != "epoch" and value is not None}
         path = self._picture(row.epoch)
-        for logger in self.loggers:
-            logger.scalars(row.epoch, values)
-            if path.is_file():
-                with Image.open(path) as image:
-                    logger.picture(row.epoch, image)
+        with told_of(self.folder):
+            for logger in self.loggers:
+                logger.scalars(row.epoch, values)
+                if path.is_file():
+                    with Image.open(path) as image:
+                        logger.picture(row.epoch, image)
 
     def _picture(self, epoch: int) -> Path:
         return self.folder / f"restorations/epoch_{epoch:03}.png"
