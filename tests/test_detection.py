@@ -79,6 +79,13 @@ def test_of_two_areas_that_overlap_by_little_the_lesser_one_is_cut():
     assert found == [Candidate(90.0, better, True), Candidate(50.0, Box(40, 12, 70, 50, 8, 5, 0), True)]
 
 
+def test_an_area_that_two_others_cut_is_cut_once_where_once_is_enough():
+    lesser = Box(30, 10, 70, 50, 8, 0, 0)
+    kept = [Candidate(90.0, Box(10, 10, 34, 50, 6, 0, 0), True), Candidate(80.0, Box(20, 48, 33, 90, 5, 0, 0), True)]
+    (*_, cut) = apart([Candidate(50.0, lesser, True)], before=kept)
+    assert cut.box == Box(34, 10, 70, 50, 8, 4, 0)
+
+
 def test_colors_are_looked_at_too():
     image = np.stack([photo(64, 64, seed) for seed in range(3)], axis=2)
     image = np.stack([pixelate(image[:, :, i], 12, 9, 33, 27, 8) for i in range(3)], axis=2)

@@ -74,13 +74,13 @@ def apart(found: list[Candidate], before: Sequence[Candidate] = ()) -> list[Cand
     """Those `before`, then certain ones, then by score; what overlaps an earlier one left out, or cut if by little."""
     kept = list(before)
     for candidate in sorted(found, key=lambda one: (-one.certain, -one.score)):
-        overlaps = [candidate.box.overlap(other.box) for other in kept]
-        if max(overlaps, default=0) >= 0.2:
+        if any(candidate.box.overlap(other.box) >= 0.2 for other in kept):
             continue
-        for other, overlap in zip(kept, overlaps, strict=True):
-            if overlap:
-                candidate = candidate._replace(box=candidate.box.without(other.box).plain())
-        kept.append(candidate)
+        box = candidate.box
+        for other in kept:
+            if box.overlap(other.box) > 0:  # what is cut already may not overlap the next any more
+                box = box.without(other.box).plain()
+        kept.append(candidate._replace(box=box))
     return kept
 
 
