@@ -23,7 +23,7 @@ from depixel.pixelation import MOST_BLOCK
 FILE = "detector.onnx"
 INPUTS = ["gray", "noise"]
 LEAST_BLOCK = 4
-"""Smaller blocks, and narrower areas, are not looked for."""
+"""Smaller blocks, and narrower areas, are not told: JPEG leaves too little of them."""
 
 _WINDOW, _HALO = 512, 32  # the network sees windows of this side, and this much of it is that of its neighbours, pixels
 _MOST = 8.0  # a step says no more than this
