@@ -5,7 +5,10 @@ same for all. They need packages that the project does not, in an environment of
 
     python -m venv .scratch/peers
     .scratch/peers/bin/pip install -r requirements.lock -r benchmarks/requirements-peers.txt
-    .scratch/peers/bin/python benchmarks/quality.py train nafnet --set train.network=nafnet --photos ... --bench ...
+    .scratch/peers/bin/pip install --no-deps -e .
+    .scratch/peers/bin/python benchmarks/quality.py train peers --photos ../shared/photos --bench ../shared/bench
+
+torch and torchvision must be of one build: from the same index, both for CUDA or both for the CPU.
 """
 
 import segmentation_models_pytorch as smp

@@ -48,8 +48,7 @@ class Picture:
     """A picture and what its file says beside the pixels.
 
     Attributes:
-        pixels: upright; (H, W), (H, W, 2) gray with alpha, (H, W, 3) or (H, W, 4) uint8, or uint16 without
-            (H, W, 2).
+        pixels: upright; (H, W), (H, W, 2) gray with alpha, (H, W, 3) or (H, W, 4); uint8 or uint16.
         format: PNG, JPEG, WEBP or TIFF.
         orientation: EXIF's, 1..8: how the file has the pixels turned.
         options: what to hand to Pillow's `save`, metadata among it.
@@ -133,9 +132,13 @@ def _picture(image: Image.Image, data: bytes) -> Picture:
         raise UnreadableError(f"has {image.n_frames} frames or pages; a single picture is needed")
     if image.format not in SUFFIXES.values():
         raise UnreadableError(f"is a {image.format}; save it as PNG, JPEG, WebP or TIFF")
-    deep = _sixteen_bits(image)
+    deep_gray = image.format == "PNG" and data[24:26] == b"\x10\x04"  # 16 bits, gray with alpha
+    deep_colors = not deep_gray and _deep_colors(image)
     turned = orientation(image)  # for which a PNG is loaded; a TIFF forgets it when it is
-    if deep:
+    if deep_gray:
+        with opened(_as_bytes(data)) as other:
+            pixels = np.asarray(other).view(">u2").astype(np.uint16)
+    elif deep_colors:
         with opened(data) as other:
             pixels = _two_halves(image, other)
     else:
@@ -145,14 +148,20 @@ def _picture(image: Image.Image, data: bytes) -> Picture:
     return Picture(pixels, image.format, turned, _options(image, data, turned))
 
 
-def _sixteen_bits(image: Image.Image) -> bool:
+def _deep_colors(image: Image.Image) -> bool:
     """Whether the file has 16 bits a channel of which Pillow would keep 8."""
     rawmodes = {str(tile.args[0] if isinstance(tile.args, tuple) else tile.args) for tile in image.tile}
     if not any(";16" in mode for mode in rawmodes) or image.mode.startswith("I"):
         return False
     if image.mode not in ("RGB", "RGBA") or any(mode[:3] != "RGB" or mode[3:4] == "a" for mode in rawmodes):
-        raise UnreadableError("has 16 bits in gray with alpha or in premultiplied colors; save it as RGBA")
+        raise UnreadableError("has 16 bits in premultiplied colors or in gray with alpha; save it as RGBA, or as PNG")
     return True
+
+
+def _as_bytes(png: bytes) -> bytes:
+    """A PNG of 16 bits in gray with alpha, told to be RGBA of 8: as many bytes a pixel, and filters see no more."""
+    header = png[16:24] + b"\x08\x06" + png[26:29]
+    return png[:8] + _chunk(b"IHDR", header) + png[33:]
 
 
 def _two_halves(image: Image.Image, other: Image.Image) -> np.ndarray:
@@ -173,9 +182,11 @@ def _two_halves(image: Image.Image, other: Image.Image) -> np.ndarray:
 def _pixels(image: Image.Image) -> np.ndarray:
     transparent = "transparency" in image.info
     if image.mode.startswith("I;16"):
+        pixels = np.asarray(image).astype(np.uint16)
         if transparent:
-            raise UnreadableError("has 16 bits in gray with a transparent value; save it as RGBA")
-        return np.asarray(image).astype(np.uint16)
+            alpha = np.where(pixels == image.info["transparency"], 0, 65535).astype(np.uint16)
+            pixels = np.stack([pixels, alpha], axis=2)
+        return pixels
     if image.mode == "1":
         image = image.convert("L")
     elif image.mode in ("P", "PA") or (transparent and image.mode == "RGB"):
@@ -309,10 +320,10 @@ def _save(file: BinaryIO, image: Image.Image, form: str, options: dict[str, Any]
 
 
 def _write_deep_png(file: BinaryIO, pixels: np.ndarray, options: dict[str, Any]) -> None:
-    """16-bit colors, which Pillow does not write: it writes all the chunks but those of the pixels."""
+    """16-bit channels, which Pillow does not write: it writes all the chunks but those of the pixels."""
     height, width, channels = pixels.shape
     around = io.BytesIO()
-    Image.new("RGBA" if channels == 4 else "RGB", (1, 1)).save(around, "PNG", **options)
+    Image.new({2: "LA", 3: "RGB", 4: "RGBA"}[channels], (1, 1)).save(around, "PNG", **options)
     data, position = around.getvalue(), 8
     file.write(data[:8])
     while position < len(data):

@@ -26,9 +26,8 @@ def exif(orientation: int) -> Image.Exif:
 
 
 LOSSLESS = [
-    *(("PNG", channels, dtype) for channels in (None, 3, 4) for dtype in (np.uint8, np.uint16)),
+    *(("PNG", channels, dtype) for channels in (None, 2, 3, 4) for dtype in (np.uint8, np.uint16)),
     *(("TIFF", channels, dtype) for channels in (None, 3, 4) for dtype in (np.uint8, np.uint16)),
-    ("PNG", 2, np.uint8),
     ("TIFF", 2, np.uint8),
     ("WEBP", 3, np.uint8),
     ("WEBP", 4, np.uint8),
@@ -77,11 +76,11 @@ def deep_png(values: np.ndarray) -> bytes:
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("channels", [2, 3, 4])
 def test_all_16_bits_of_a_foreign_png_are_read(tmp_path, channels):
     values = pixels(channels, np.uint16)
     (tmp_path / "deep.png").write_bytes(deep_png(values))
@@ -251,12 +250,15 @@ def test_a_pipe_is_no_picture(tmp_path):
         formats.read(tmp_path / "a.png")
 
 
-def test_gray_of_16_bits_with_a_transparent_value_is_told(tmp_path):
-    path = tmp_path / "a.png"
-    Image.fromarray(pixels(None, np.uint16)).save(path)
+def test_a_transparent_value_of_16_bits_becomes_alpha(tmp_path):
+    path, gray = tmp_path / "a.png", pixels(None, np.uint16)
+    Image.fromarray(gray).save(path)
     data = path.read_bytes()
     at = data.index(b"IDAT") - 4
-    chunk = b"tRNS" + b"\0\1"
+    chunk = b"tRNS" + struct.pack(">H", gray[2, 3])
     path.write_bytes(data[:at] + struct.pack(">I", 2) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[at:])
-    with pytest.raises(DepixelError, match="transparent value; save it as RGBA"):
-        formats.read(path)
+    picture = formats.read(path)
+    np.testing.assert_array_equal(picture.pixels[:, :, 0], gray)
+    np.testing.assert_array_equal(picture.pixels[:, :, 1], np.where(gray == gray[2, 3], 0, 65535))
+    formats.write(path, picture)
+    np.testing.assert_array_equal(formats.read(path).pixels, picture.pixels)
