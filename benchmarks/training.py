@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 import torch
 
-from depixel.batches import Photos, fixed_samples, training_batch
+from depixel.batches import Photos, epoch_batches, fixed_samples, training_batch
 from depixel.blocks import Blocks, cut_windows
 from depixel.networks import parameter_count
 from depixel.pixelation import PixelationSettings, draw_areas, prepare_image, uniforms
@@ -28,6 +28,7 @@ from depixel.restoration import best_precision
 from depixel.training import Run, TrainSettings
 
 STEPS = 12
+BATCHES = 24  # of all sizes of windows
 STAGES = Path(__file__).resolve().parents[1] / "stages"
 
 
@@ -43,10 +44,12 @@ def seconds(work: Callable[[], object], times: int = STEPS) -> float:
 
 
 def train_step(photos: Photos, validation: Photos, settings: TrainSettings) -> float:
-    """Seconds of one whole training step, drawing included."""
+    """Mean seconds of one whole training step, drawing included, of batches as an epoch has them."""
     run = Run(settings, PixelationSettings(), photos, validation, Path("unused"))
-    chosen = np.arange(settings.batch_size) % len(photos)
-    return seconds(lambda: run._train_step(*run._samples(chosen, 0)))
+    batches = epoch_batches(photos, run.pixelation, "train 0 0", settings.batch_size)[:BATCHES]
+    return sum(seconds(lambda batch=batch: run._train_step(*run._samples(batch, 0)), 3) for batch in batches) / len(
+        batches
+    )
 
 
 def per_sample(photos: Photos, chosen: np.ndarray) -> None:
@@ -87,8 +90,8 @@ def measure(folder: Path, width: int, threads: int) -> None:
 
     def draw() -> None:
         images, areas = training_batch(photos, chosen, pixelation, "draw", 0.5, True)
-        windows, within = cut_windows(images, areas, 48, 48)
-        Blocks(within, 48, 48).pixelate(windows)
+        windows, within = cut_windows(images, areas, 40, 40)  # of the largest
+        Blocks(within, 40, 40).pixelate(windows)
 
     batch, loop = seconds(draw), seconds(lambda: per_sample(photos, chosen))
     print(f"drawing and pixelating a batch: {batch * 1e3:.1f} ms, {batch / best:.1%} of a step")

@@ -17,6 +17,7 @@ from depixel.pixelation import PixelationSettings, draw_areas, photo_ids, unifor
 from depixel.prepared import load_images, load_index
 from depixel.splits import load_splits
 from depixel.tables import path_of
+from depixel.windows import TRAINING_CONTEXT, window_side
 
 NO_IMAGES = np.empty((0, 0, 0), np.uint8)
 
@@ -67,6 +68,23 @@ class Photos:
     def order(self, stream: str) -> np.ndarray:
         """(M,) a permutation of 0..M-1 that depends on the stream and the photos only."""
         return np.argsort(uniforms(self.ids, stream, 1)[:, 0], kind="stable")
+
+
+def epoch_batches(photos: Photos, settings: PixelationSettings, stream: str, batch_size: int) -> list[np.ndarray]:
+    """In which batches an epoch shows its photos: at random, but areas of like size together, whose windows are small.
+
+    Args:
+        stream: names seed and epoch, as in `training_batch` (or `fixed_batch`), whose areas these are.
+
+    Returns:
+        Positions within `photos`, each in one batch; the last of them may be a smaller one, at any place.
+    """
+    order = photos.order(f"order {stream}")
+    areas = draw_areas(uniforms(photos.ids[order], stream, 5), photos.images.shape[-1], settings)
+    order = order[np.lexsort(window_side(areas[:, 2:4], TRAINING_CONTEXT).T)]  # stable: at random among the like
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    firsts = photos.ids[[batch[0] for batch in batches]]
+    return [batches[i] for i in np.argsort(uniforms(firsts, f"batches {stream}", 1)[:, 0], kind="stable")]
 
 
 def fixed_batch(photos: Photos, chosen: np.ndarray, settings: PixelationSettings, stream: str) -> tuple[Tensor, Tensor]:

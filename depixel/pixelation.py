@@ -33,6 +33,11 @@ class PixelationSettings(Settings):
             raise ValueError(f"areas and blocks have at least {LEAST_AREA} pixels a side")
         return value
 
+    def mean_pixels(self, image_size: int) -> float:
+        """How many pixels the areas that `draw_areas` draws have on average."""
+        width, height = ((least + min(most, image_size)) / 2 for least, most in (self.width, self.height))
+        return width * height
+
 
 def prepare_image(
     image: np.ndarray, x: int, y: int, width: int, height: int, size: int

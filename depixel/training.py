@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from depixel import networks
-from depixel.batches import Photos, fixed_batch, fixed_samples, training_batch
+from depixel.batches import Photos, epoch_batches, fixed_batch, fixed_samples, training_batch
 from depixel.blocks import Blocks, cut_windows
 from depixel.checkpoints import Checkpoints
 from depixel.environment import hardware, sources_of, versions
@@ -29,8 +29,9 @@ from depixel.memory import keep_freed_memory
 from depixel.metrics import rmse_mean, rmse_pooled
 from depixel.optimizers import MuonAdamW
 from depixel.pixelation import PixelationSettings
-from depixel.restoration import ModelConfiguration, Restorer, best_device, best_precision, restore, window_side
+from depixel.restoration import ModelConfiguration, Restorer, best_device, best_precision, restore
 from depixel.settings import Settings
+from depixel.windows import TRAINING_CONTEXT, window_side
 
 TYPICAL_RMSE = 20.0
 """Gray levels. Pooled squared error over twice this has about the slope of pooled RMSE, whatever the batch."""
@@ -153,7 +154,7 @@ class Run:
             sources=self._digest_of_sources().hexdigest()[:16],
             init=init.digest() if init else "",
         )
-        self.window = window_side(max(pixelation.width[1], pixelation.height[1]))
+        self.pixels = pixelation.mean_pixels(training.images.shape[-1])
         self.samples = fixed_samples(validation, pixelation, [f"validation {settings.seed}"])
         self.steps_per_epoch = -(-len(training) // settings.batch_size)
         self.fingerprint = self._fingerprint()
@@ -172,7 +173,7 @@ class Run:
         self.stop = False
         self.table: list[Epoch] = []
         self.predictions: list[np.ndarray] = []
-        self.train_errors: list[float] = []  # of the epoch so far
+        self.train_errors: list[tuple[float, int]] = []  # of the epoch so far, as `_train_step` returns them
         self.gradient_norms: list[float] = []
 
     # -- the loop ----------------------------------------------------------------------------------------------------
@@ -181,7 +182,7 @@ class Run:
         """Train from where the run stands; yield the table's row after each epoch, the last of which may be cut short.
 
         Args:
-            on_step: called after each step with the number of steps done and the RMSE of its batch.
+            on_step: called after each step with the number of steps done and the pooled RMSE of the epoch so far.
 
         Raises:
             DepixelError: the loss is no longer a number, or a checkpoint cannot be written.
@@ -189,12 +190,11 @@ class Run:
         while not self.finished:
             epoch = self.step // self.steps_per_epoch
             steps = min(self.steps_per_epoch, self.steps - epoch * self.steps_per_epoch)
-            order = self.training.order(f"order {self.settings.seed} {epoch}")
+            batches = epoch_batches(self.training, self.pixelation, self._stream(epoch), self.settings.batch_size)
             for i in range(self.step % self.steps_per_epoch, steps):
-                chosen = order[i * self.settings.batch_size : (i + 1) * self.settings.batch_size]
-                self.train_errors.append(self._train_step(*self._samples(chosen, epoch)))
+                self.train_errors.append(self._train_step(*self._samples(batches[i], epoch)))
                 self.step += 1
-                on_step(self.step, self.train_errors[-1])
+                on_step(self.step, self._train_rmse())
                 if i + 1 < steps and self._checkpoint():
                     return
             row = self._finish_epoch(epoch)
@@ -218,24 +218,28 @@ class Run:
         settings = self.settings
         return networks.build(settings.network, settings.width, settings.dropout, settings.uncertainty)
 
-    def _samples(self, chosen: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
-        if self.settings.overfit:
-            return fixed_batch(self.training, chosen, self.pixelation, f"validation {self.settings.seed}")
-        stream = f"train {self.settings.seed} {epoch}"
-        return training_batch(self.training, chosen, self.pixelation, stream, self.settings.crop, self.settings.flip)
+    def _stream(self, epoch: int) -> str:
+        return f"validation {self.settings.seed}" if self.settings.overfit else f"train {self.settings.seed} {epoch}"
 
-    def _train_step(self, images: Tensor, areas: Tensor) -> float:
-        """One step of the optimizer; returns the batch's pooled RMSE."""
+    def _samples(self, chosen: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
+        photos, pixelation, stream, settings = self.training, self.pixelation, self._stream(epoch), self.settings
+        if settings.overfit:
+            return fixed_batch(photos, chosen, pixelation, stream)
+        return training_batch(photos, chosen, pixelation, stream, settings.crop, settings.flip)
+
+    def _train_step(self, images: Tensor, areas: Tensor) -> tuple[float, int]:
+        """One step of the optimizer; returns the sum of the batch's squared errors, and of how many pixels."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step)
         self.network.train()
-        truth, within = cut_windows(images.to(self.device), areas.to(self.device), self.window, self.window)
+        sides = window_side(areas[:, 2:4].amax(dim=0).numpy(), TRAINING_CONTEXT).tolist()
+        truth, within = cut_windows(images.to(self.device), areas.to(self.device), *sides)
         blocks = Blocks(within, *truth.shape[2:])
         restored = restore(self.network, blocks.pixelate(truth), blocks, self.precision)
         error = restored[:, :1] - truth  # 0 outside the areas
         squares = error.square().sum(dim=(1, 2, 3))
         pixels = blocks.unknown.sum(dim=(1, 2, 3))
-        pooled = squares.sum() / pixels.sum()
+        pooled = squares.sum() / (len(squares) * self.pixels)  # not the batch's own: its areas are alike
         mean = (squares / pixels + 1e-2).sqrt().mean()
         share = self.settings.pooled_share
         loss = share * pooled / (2 * TYPICAL_RMSE) + (1 - share) * mean
@@ -256,7 +260,7 @@ class Run:
         nn.utils.clip_grad_norm_(spread, longest)
         self.optimizer.step()
         self._update_average()
-        return math.sqrt(pooled.item())
+        return squares.sum().item(), int(pixels.sum())
 
     def _update_average(self) -> None:
         # early on the average follows quickly, or it would remember the random start
@@ -288,6 +292,10 @@ class Run:
 
     # -- epochs ------------------------------------------------------------------------------------------------------
 
+    def _train_rmse(self) -> float:
+        squares, pixels = np.sum(self.train_errors, axis=0)
+        return math.sqrt(squares / pixels)
+
     def _finish_epoch(self, epoch: int) -> Epoch:
         restorer = Restorer(self.average, self.configuration, self.device)
         self.predictions = restorer.predict(
@@ -297,7 +305,7 @@ class Run:
             epoch=epoch + 1,
             learning_rate=self.learning_rate(self.step - 1),
             gradient_norm=float(np.mean(self.gradient_norms)),
-            train_rmse=math.sqrt(float(np.mean(np.square(self.train_errors)))),
+            train_rmse=self._train_rmse(),
             validation_rmse_pooled=rmse_pooled(self.predictions, self.samples.targets),
             validation_rmse_mean=rmse_mean(self.predictions, self.samples.targets),
         )

@@ -5,6 +5,9 @@ import numpy as np
 CONTEXT = 16
 """How many pixels a window is wider than its area: at least half of it on each side, unless the image ends."""
 
+TRAINING_CONTEXT = 8
+"""The same in training: it teaches as much in less than half of the time."""
+
 STEP = 8
 """Window sides are multiples of it, as the networks need."""
 
@@ -14,6 +17,6 @@ MIRROR_X, MIRROR_Y, TRANSPOSE = 1, 2, 4  # bits of a view
 VIEWS = sorted(range(8), key=lambda view: (bool(view & (MIRROR_X | MIRROR_Y)), view))
 
 
-def window_side(extent: int | np.ndarray) -> int | np.ndarray:
+def window_side(extent: int | np.ndarray, context: int = CONTEXT) -> int | np.ndarray:
     """Width or height of the window for an area that is `extent` pixels wide or high; of many at once."""
-    return -(-(extent + CONTEXT) // STEP) * STEP
+    return -(-(extent + context) // STEP) * STEP

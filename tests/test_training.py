@@ -90,8 +90,8 @@ def test_the_table(run):
     assert trained.table == table
     assert [step for step, _ in errors] == list(range(1, 10))  # 10 photos are 3 steps of up to 4
     for k, row in enumerate(table):
-        of_epoch = [rmse for _, rmse in errors[3 * k : 3 * k + 3]]
-        assert row.train_rmse == pytest.approx(math.sqrt(np.mean(np.square(of_epoch))))
+        of_epoch = [rmse for _, rmse in errors[3 * k : 3 * k + 3]]  # each of all steps of the epoch so far
+        assert row.train_rmse == of_epoch[-1] != of_epoch[0]
         assert row.learning_rate == trained.learning_rate(3 * k + 2)
     predictions = trained.restorer().predict(trained.samples.pixelated, trained.samples.areas)
     best = trained.best_epoch
@@ -172,7 +172,8 @@ def test_every_photo_is_seen_once_an_epoch(run, monkeypatch):
 
     monkeypatch.setattr(training, "training_batch", watched)
     list(run(batch_size=4, epochs=2).epochs())
-    assert [len(chosen) for _, chosen in seen] == [4, 4, 2, 4, 4, 2]
+    for epoch in (seen[:3], seen[3:]):
+        assert sorted(len(chosen) for _, chosen in epoch) == [2, 4, 4]
     first, second = ([photo for _, chosen in seen[k : k + 3] for photo in chosen] for k in (0, 3))
     assert sorted(first) == sorted(second) == list(range(10)) and first != second
     assert len({stream for stream, _ in seen}) == 2  # other areas in every epoch
