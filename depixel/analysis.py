@@ -245,22 +245,27 @@ def _standard(values: pd.Series) -> np.ndarray:
 
 
 _WORDS = {
-    "brightness": ("dark", "bright"),
-    "contrast": ("dull", "contrasty"),
-    "detail": ("smooth", "textured"),
-    "blur": ("crisp", "soft"),
+    "brightness": ("darker", "brighter"),
+    "contrast": ("of less contrast", "of more contrast"),
+    "detail": ("smoother", "more textured"),
+    "blur": ("crisper", "softer"),
+    "color": ("grayer", "more colorful"),
+    "clipped": ("less clipped", "more clipped"),
 }
 
 
 def words(photos: pd.DataFrame, chosen: np.ndarray) -> str:
-    """How the chosen photos differ from all, in a few words, the strongest first: those by half a deviation or more."""
+    """How the chosen photos differ from all, in a few words, the strongest first: those by half a deviation or more, or
+    else the strongest."""
     found = []
     for name, (low, high) in _WORDS.items():
         values = MEASURES[name].scale(photos[name])
         difference = (values[chosen].mean() - values.mean()) / (values.std(ddof=0) + 1e-9)
-        if abs(difference) >= 0.5:
-            found.append((-abs(round(difference, 6)), high if difference > 0 else low))
-    return ", ".join(word for _, word in sorted(found)) or "like the average"
+        found.append((-abs(round(difference, 6)), high if difference > 0 else low))
+    found.sort()
+    strong = [word for strength, word in found if strength <= -0.5]
+    slight = [f"slightly {word}" for strength, word in found[:1] if strength < -0.1]
+    return ", ".join(strong or slight) or "like the average"
 
 
 def typical(distances: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:

@@ -65,8 +65,11 @@ def describe(name: str) -> dict:
 
 
 def all_experiments() -> pd.DataFrame:
-    """`describe` of every experiment of DVC in this repository that has results; without a row if there is none."""
+    """`describe` of every experiment of DVC in this repository that has results, and of the last commit, HEAD, if it
+    has; without a row if there is none."""
     rows = []
+    with suppress(DepixelError):
+        rows.append(describe("HEAD"))
     for ref in _git("for-each-ref", "--format=%(refname)", "refs/exps").split():
         if ref.count("/") == _LEVELS:
             with suppress(DepixelError):  # it failed, or is of another project's form
@@ -103,13 +106,16 @@ def _git(*arguments: str) -> str:
     return done.stdout.decode("utf-8")
 
 
-def record(names: Iterable[str], note: str) -> None:
+def record(names: Iterable[str], note: str) -> list[str]:
     """Add experiments to `TABLE`, or change their note; and keep what `comparison` needs, if it is to be had.
+
+    Returns:
+        Why it is not to be had, of those of which it is not.
 
     Raises:
         DepixelError: there is no such experiment, or the table has another one of this name; then nothing is added.
     """
-    table = read_table()
+    table, lacking = read_table(), []
     for name in names:
         row = _parse(pd.DataFrame([{**describe(name), "note": " ".join(note.split())}]).to_csv(index=False))
         known = table[table["name"] == row["name"][0]]
@@ -119,11 +125,14 @@ def record(names: Iterable[str], note: str) -> None:
                 f"Choose another name: `dvc exp rename {name} NEW_NAME`"
             )
         table = pd.concat([table.drop(known.index), row], ignore_index=True)
-        with suppress(DepixelError):  # one of an old revision, or that is not in the remote
+        try:
             comparison.keep_samples(row["name"][0], name)
+        except DepixelError as error:  # one of an old revision, or that is not in the remote
+            lacking.append(str(error))
     settings = [column for column in table if column not in ("name", *SCORES, *ORIGIN)]
     with replacing(TABLE) as beside:
         table[["name", *SCORES, *ORIGIN, *settings]].to_csv(beside, index=False, lineterminator="\n")
+    return lacking
 
 
 def read_table() -> pd.DataFrame:

@@ -20,6 +20,9 @@ TOLD_APART = 3  # times as often as by chance
 EXAMPLES = 12
 """How many photos or contributors a finding names, and a row of a sheet shows."""
 
+NAMED = 5
+"""How many of these are named where a person reads."""
+
 _PANEL = 64  # side of the pictures on the sheets, pixels
 _LARGE_SHARE = 0.2  # of the training photos
 _MISSING = 0.05  # of the test photos: what is no rarer there is worth a word if training has half of that or less
@@ -133,7 +136,7 @@ def _copies(result: Analysis, exact: int) -> Iterator[Finding]:
         yield Finding(
             f"{_number(exact, 'file', 'is', 'are')} the same, byte for byte, as another one.",
             "Each would count twice in training, and a copy on the test side would be known by heart.",
-            "Nothing: validation left them out. data/validated/manifest.csv names them (code 6).",
+            "Nothing: validation leaves them out (code 6).",
             exact,
         )
     across = photos.side == COPY
@@ -153,7 +156,7 @@ def _copies(result: Analysis, exact: int) -> Iterator[Finding]:
             "encoded again, resized, turned or cropped.",
             "In training they take the place of different photos; on the test side they count twice, and the "
             "confidence intervals, which take photos as independent, are too narrow.",
-            "Keep one of each: column same_as of data/analysis.csv names it.",
+            "Keep one of each: column same_as of analysis.csv names it.",
             again,
             _shown(photos, same),
         )
@@ -215,7 +218,8 @@ def _cameras(photos: pd.DataFrame) -> Iterator[Finding]:
             f"{len(photos) - len(named)} of {len(photos)} photos do not name their camera (EXIF).",
             "Cameras sharpen and remove noise each in its own way. Where they are not named, nobody can tell a model "
             "that knows photos from one that knows a camera.",
-            "Where you can, collect photos as cameras write them; `depixel snapshot publish` takes positions out.",
+            "Where you can, collect photos as cameras write them; `depixel snapshot publish --positions strip` takes "
+            "positions out.",
             len(photos) - len(named),
         )
     unseen = Counter(named.camera[named.side == "test"])
@@ -408,7 +412,9 @@ def readable(result: Analysis, found: list[Finding]) -> str:
         )
     for number, finding in enumerate(found, 1):
         lines.append(f"\n{number}. {finding.what}")
-        lines += [f"   - {row['contributor'] or '.'}: {row['is']}" for row in finding.contributors[:5]]
+        lines += [f"   - {row['contributor'] or '.'}: {row['is']}" for row in finding.contributors[:NAMED]]
+        if finding.photos:
+            lines.append(f"   Such as: {', '.join(finding.photos[:NAMED])}")
         lines += [f"   Why it matters: {finding.why}", f"   What to do: {finding.do}"]
     return "\n".join(lines)
 

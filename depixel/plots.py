@@ -220,3 +220,30 @@ def curves(table: pd.DataFrame, lines: dict[str, str], name: str) -> str:
     axes.set_ylabel("RMSE, gray levels")
     axes.legend(loc="best")
     return _svg(figure, name)
+
+
+@_drawn
+def curve(table: pd.DataFrame, column: str, label: str, name: str) -> str:
+    """A column by epoch, small."""
+    figure, axes = _figure(height=1.8)
+    axes.plot(table["epoch"], table[column], color=COLORS["first"], linewidth=1.6)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.set_ylim(bottom=0)
+    return _svg(figure, name)
+
+
+@_drawn
+def calibration(table: pd.DataFrame, name: str) -> str:
+    """Expected and observed error of classes of pixels, and the line where they are equal.
+
+    Args:
+        table: columns expected_rmse and observed_rmse, gray levels.
+    """
+    figure, axes = _figure()
+    most = table[["expected_rmse", "observed_rmse"]].max(axis=None)
+    axes.plot([0, most], [0, most], ":", color=COLORS["muted"], linewidth=1)
+    axes.plot(table["expected_rmse"], table["observed_rmse"], "o-", color=COLORS["first"], markersize=5)
+    axes.set_xlabel("expected RMSE, gray levels")
+    axes.set_ylabel("observed RMSE, gray levels")
+    return _svg(figure, name)

@@ -27,7 +27,7 @@ from depixel.files import read_json
 from depixel.networks import parameter_count
 from depixel.pictures import cut_around, fill, surroundings
 from depixel.prepared import load_images, load_index
-from depixel.repository import run_git
+from depixel.repository import DATA, inputs_changed, run_git
 from depixel.restoration import PredictSettings, Restorer
 from depixel.settings import read_section
 from depixel.tables import path_of
@@ -44,7 +44,7 @@ PHOTOS = 24  # of the training side, to see what the data looks like
 RUNS = 12  # earlier ones
 CONTRIBUTORS = 80  # in the plot of these
 CELLS = 4  # of the map of positions, along each side
-FILTERS = 8  # of the first layer
+FILTERS = 4  # of the first layer
 
 
 def report(progress: Callable[[str], object] = lambda part: None) -> str:
@@ -142,10 +142,11 @@ def _revision() -> dict:
 
 def _score(comparison: pd.DataFrame, recorded: pd.DataFrame) -> dict:
     beside = pd.concat([comparison, _on_the_same_pixels(recorded)], ignore_index=True)
+    beside = beside.sort_values("ratio_mean", ignore_index=True)
     marked = (beside["model"] == "model").tolist()
-    table = comparison.copy()
+    table = beside.copy()
     for score in ("rmse_mean", "rmse_pooled"):
-        table[score] = table[score].map("{:.2f}".format)
+        table[score] = [f"{value:.2f}" if value == value else "" for value in table[score]]  # recorded ones have none
     return {
         "plots": [
             Markup(plots.ranges(beside["model"].tolist(), beside, ratio, ratio, marked))  # noqa: S704
@@ -222,13 +223,12 @@ def _changes(samples: pd.DataFrame) -> dict | None:
         for key in sorted(before.keys() | after.keys())
         if key in after and before.get(key) not in (None, after[key])
     ]
-    new = sorted(after.keys() - before.keys())
+    new, gone = sorted(after.keys() - before.keys()), sorted(before.keys() - after.keys())
     try:
         was, is_now = snapshots.resolve(base), snapshots.current()
         photos = [_snapshot(was), _snapshot(is_now)] if was != is_now else []
     except DepixelError:  # photos that DVC does not know
         photos = ["not known to DVC"] * 2
-    diff = run_git("diff", "--shortstat", base, "--", "depixel", "stages", "requirements.lock", "dvc.yaml").stdout
     scores = json.loads(_at(base, "metrics/evaluation.json"))
     here = read_json(METRICS / "evaluation.json")
     try:
@@ -246,8 +246,9 @@ def _changes(samples: pd.DataFrame) -> dict | None:
         "kind": kind,
         "settings": settings,
         "new": new,
+        "gone": gone,
         "photos": photos,
-        "code": diff.decode(errors="replace").strip(),
+        "code": [path for path in inputs_changed(base) if path not in DATA],
         "scores": [
             {"key": key, "before": f"{scores[key]:.4f}", "after": f"{here[key]:.4f}"}
             for key in here
@@ -319,7 +320,7 @@ def _classes(samples: pd.DataFrame) -> dict:
     contributors = _with_intervals(samples, samples["contributor"])
     if len(contributors) > CONTRIBUTORS:
         contributors = contributors.nlargest(CONTRIBUTORS, "samples")
-    worst = contributors.sort_values("ratio_mean", ascending=False).head(5)
+    worst = contributors.sort_values("rmse_mean", ascending=False).head(5)
     drawn = {
         "block_size": plots.by_class(
             _with_intervals(samples, samples["block_size"]), "class", "block size, pixels", "block_size"
@@ -334,7 +335,7 @@ def _classes(samples: pd.DataFrame) -> dict:
         "contributor": plots.spread(contributors, "class", "contributors of the test side", "contributor"),
     }
     return {name: Markup(svg) for name, svg in drawn.items()} | {  # noqa: S704
-        "worst": [{"name": row["class"] or ".", "ratio": f"{row.ratio_mean:.3f}"} for _, row in worst.iterrows()]
+        "worst": [{"name": row["class"] or ".", "rmse": f"{row.rmse_mean:.1f}"} for _, row in worst.iterrows()]
         if len(contributors) > 1
         else []
     }
@@ -434,6 +435,7 @@ def _restorations(samples: pd.DataFrame, chosen: _Chosen) -> list[dict]:
             "box": [f"{100 * length:.2f}%" for length in _within(area, chosen.truths.shape[1:])],
             "block_size": int(area[4]),
             "rmse": f"{restored[i]:.1f}",
+            "expected": f"{np.sqrt(np.square(expected[i]).mean()):.1f}" if expected[i].size else "",
             "identity": f"{left[i]:.1f}",
         }
         for i, (kind, area) in enumerate(zip(chosen.kinds, chosen.areas, strict=True))
@@ -500,10 +502,29 @@ def _training() -> dict:
     if log:
         facts["speed here"] = f"{log['samples_per_second']:.0f} samples/s, {log['memory_bytes'] / 1e9:.2f} GB"
     calibration = METRICS / "calibration.csv"
+    sure = _table(calibration) if calibration.is_file() else pd.DataFrame()
     return {
         "plot": Markup(plots.curves(table, lines, "training")),  # noqa: S704
+        "others": [
+            Markup(plots.curve(table, column, label, column))  # noqa: S704
+            for column, label in (("learning_rate", "learning rate"), ("gradient_norm", "norm of the gradient"))
+        ],
         "facts": facts,
-        "calibration": _table(calibration).round(3).to_dict("records") if calibration.is_file() else [],
+        "calibration": _calibration(sure) if len(sure) else None,
+    }
+
+
+def _calibration(table: pd.DataFrame) -> dict:
+    """How well the network knows how far off it is: a sentence, and a plot of the classes of pixels."""
+    classes, whole = table[table["class"] != "all"], table[table["class"] == "all"].iloc[0]
+    expected, observed = whole["expected_rmse"], whole["observed_rmse"]
+    ratio = observed / expected
+    verdict = "too sure" if ratio > 1.05 else "too cautious" if ratio < 0.95 else "about right"
+    return {
+        "told": f"Over all pixels it expected an RMSE of {expected:.2f}, and {observed:.2f} was observed: {verdict}. "
+        f"{whole['within_1']:.0%} of the pixels are off by no more than expected, {whole['within_2']:.0%} by no more "
+        "than twice that (68 % and 95 % if errors are normal).",
+        "plot": Markup(plots.calibration(classes, "calibration")),  # noqa: S704
     }
 
 
@@ -536,4 +557,11 @@ def _data() -> dict:
 def _again() -> dict:
     revision = run_git("rev-parse", "HEAD").stdout.decode().strip()
     settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    return {"commit": revision, "versions": versions(), "settings": yaml.safe_dump(settings, sort_keys=False)}
+    before, now = _flat(_at("HEAD", "params.yaml")), _flat(Path("params.yaml").read_bytes())
+    return {
+        "commit": revision,
+        "changed": [f"-S {key}={value}" for key, value in now.items() if before and before.get(key) != value],
+        "uncommitted": inputs_changed("HEAD") if revision else [],
+        "versions": versions(),
+        "settings": yaml.safe_dump(settings, sort_keys=False),
+    }

@@ -5,7 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from depixel.errors import DepixelError
+
+DATA = ("data/raw.dvc", "data/test_set.dvc", "models/pretrained.dvc")
+"""What stands in git for the photos, the test set and the models that the stages start from."""
 
 
 def run_dvc(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
@@ -30,3 +35,14 @@ def reason(done: subprocess.CompletedProcess) -> str:
     errors = list(dict.fromkeys(errors)) or lines[-1:]
     more = [f"and {len(errors) - 2} more"] if len(errors) > 2 else []
     return "; ".join([*errors[:2], *more]) or f"exit code {done.returncode}"
+
+
+def inputs_changed(*revisions: str) -> list[str]:
+    """The files that results depend on, params.yaml apart, and that differ between two revisions in the current folder;
+    or between one and the working tree: code and versions as dvc.yaml names them, and `DATA`."""
+    stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"].values()
+    code = {path for stage in stages for path in stage.get("deps", []) if path.endswith((".py", ".lock"))}
+    changed = run_git("diff", "--name-only", *revisions, "--", "dvc.yaml", *sorted(code), *DATA)
+    if changed.returncode:
+        raise DepixelError(f"git diff {' '.join(revisions)}: {changed.stderr.decode(errors='replace').strip()}")
+    return changed.stdout.decode(errors="replace").splitlines()

@@ -29,7 +29,7 @@ from zc.lockfile import LockError, LockFile
 from depixel import experiments, parameters
 from depixel.errors import DepixelError
 from depixel.files import replacing
-from depixel.repository import run_dvc, run_git
+from depixel.repository import inputs_changed, run_dvc, run_git
 
 if TYPE_CHECKING:
     import optuna
@@ -201,14 +201,14 @@ def run(plan: Plan, jobs: int = 1, prune: bool = True, tell: Callable[[str], Non
         tell: called with a line when an experiment starts or ends.
 
     Raises:
-        DepixelError: tracked files are not as committed; the sweep was begun with other settings or another commit; or
-            it runs already.
+        DepixelError: tracked files are not as committed; the sweep was begun with other settings, code or photos; or it
+            runs already.
         KeyboardInterrupt: it was told to stop; trainings have saved their state.
     """
-    commit = _committed()
+    here = _committed()
     folder = FOLDER / plan.name
     with _alone(folder), _interrupted_by_sigterm():
-        study, new = _study(plan, folder, commit, prune)
+        study, commit, new = _study(plan, folder, here, prune)
         sweep = _Sweep(plan, folder, commit, study, new, tell)
         try:
             sweep.run(jobs)
@@ -259,8 +259,8 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _study(plan: Plan, folder: Path, commit: str, prune: bool) -> tuple["optuna.Study", bool]:
-    """Begin the study or go on with it; whether it is new."""
+def _study(plan: Plan, folder: Path, here: str, prune: bool) -> tuple["optuna.Study", str, bool]:
+    """Begin the study at the commit `here` or go on with it; the commit that it began at, and whether it is new."""
     try:
         import optuna
     except ImportError as error:
@@ -281,15 +281,28 @@ def _study(plan: Plan, folder: Path, commit: str, prune: bool) -> tuple["optuna.
     study = optuna.create_study(storage=storage, study_name=plan.name, pruner=pruner, load_if_exists=True)
     # another seed each time it goes on, or it would draw the same again
     study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), constant_liar=True)
-    wanted, known = {"commit": commit, "space": plan.described()}, study.user_attrs
-    for key, value in wanted.items():
-        if known.get(key, value) != value:
-            raise DepixelError(
-                f"{plan.name}: this sweep was begun with {key} {known[key]}, and is now asked for with {value}. Choose "
-                f"another name; or delete {folder.as_posix()}, which leaves its experiments"
-            )
-        study.set_user_attr(key, value)
-    return study, not known
+    known, space = study.user_attrs, plan.described()
+    instead = f"Choose another name; or delete {folder.as_posix()}, which leaves its experiments"
+    if known.get("space", space) != space:
+        raise DepixelError(
+            f"{plan.name}: this sweep was begun with space {known['space']}, and is now asked for with {space}. "
+            f"{instead}"
+        )
+    commit = known.get("commit", here)
+    if commit != here and (changed := _changed(commit, here)):
+        raise DepixelError(
+            f"{plan.name}: this sweep was begun at commit {commit[:7]}, and {', '.join(changed[:5])}"
+            f"{' and more' if len(changed) > 5 else ''} changed since then. {instead}"
+        )
+    study.set_user_attr("commit", commit)
+    study.set_user_attr("space", space)
+    return study, commit, not known
+
+
+def _changed(begun: str, here: str) -> list[str]:
+    """What an experiment depends on and differs between two commits."""
+    settings = run_git("diff", "--name-only", begun, here, "--", "params.yaml").stdout.decode().split()
+    return [*settings, *inputs_changed(begun, here)]
 
 
 @dataclass

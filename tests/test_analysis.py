@@ -184,7 +184,7 @@ def test_words_say_what_is_different():
     photos = made()
     photos.loc[:9, "brightness"] = 20.0
     photos.loc[:9, "detail"] = 60.0
-    assert analysis.words(photos, photos.index < 10) in ("dark, textured", "textured, dark")
+    assert analysis.words(photos, photos.index < 10) in ("darker, more textured", "more textured, darker")
     assert analysis.words(photos, photos.index >= 0) == "like the average"
 
 

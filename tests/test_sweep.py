@@ -181,6 +181,10 @@ def test_a_search_can_be_prolonged_and_its_experiments_recorded(folder, monkeypa
     space = ("-S", "train.dropout=interval(0.1,0.6)", "-S", "train.width=40,41")
     first = found(run(*command, *space, "--trials", "2", cwd=folder))
     assert len(first) == 2 and all(10 <= rmse <= 51 for rmse in first.values())
+    commit = run("git", "rev-parse", "HEAD", cwd=folder).stdout
+    (folder / "notes.txt").write_text("a commit that changes nothing of what the experiments depend on")
+    run("git", "add", "notes.txt", cwd=folder)
+    run("git", "commit", "-qm", "notes", cwd=folder)
     both = found(run(*command, *space, "--trials", "3", cwd=folder))
     assert len(both) == 3 and first.items() < both.items()
     assert sum(notes(folder).values()) == 3
@@ -200,7 +204,6 @@ def test_a_search_can_be_prolonged_and_its_experiments_recorded(folder, monkeypa
     assert list(table)[:5] == ["name", "ratio_mean", "ratio_pooled", "validation_rmse", "best_epoch"]
     assert "dropout" in table and "schedule" not in table and list(table["note"]) == ["the best", "", ""]
     assert list(table["name"]) == [best, *others]
-    commit = run("git", "rev-parse", "HEAD", cwd=folder).stdout
     md5 = yaml.safe_load((folder / "data/raw.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"]
     row = pd.read_csv(experiments.TABLE).set_index("name").loc[best]
     assert (row["validation_rmse"], row["commit"], row["data"]) == (both[best], commit[:10], md5[:10])
@@ -215,6 +218,12 @@ def test_a_search_can_be_prolonged_and_its_experiments_recorded(folder, monkeypa
     with pytest.raises(DepixelError, match="has another experiment of this name"):
         experiments.record([best], "")
     assert experiments.TABLE.read_bytes() == before
+
+    with (folder / "params.yaml").open("a", encoding="utf-8") as file:
+        file.write("# another\n")
+    run("git", "commit", "-qam", "settings", cwd=folder)
+    told = run(*command, *space, "--trials", "4", cwd=folder, code=1).stderr
+    assert f"was begun at commit {commit[:7]}, and params.yaml changed since then. Choose another" in told
 
 
 def test_a_search_ends_where_all_fail(folder):

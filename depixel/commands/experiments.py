@@ -191,10 +191,10 @@ def sweep(
 @options.as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print all settings and scores as CSV.")
 def list_experiments(as_json: bool, as_csv: bool) -> None:
-    """List all experiments that are here, whatever commit they started from.
+    """List all experiments that are here, whatever commit they started from, and the last commit, HEAD.
 
-    `dvc exp show` lists those of the last commit. Lowest validation RMSE first: to choose by the test scores beside it
-    would make them too good. Of the settings, those that differ.
+    `dvc exp show` lists those of the last commit, and with -A those of all. Lowest validation RMSE first: to choose by
+    the test scores beside it would make them too good. Of the settings, those that differ.
 
     \b
     Example:
@@ -208,7 +208,7 @@ def list_experiments(as_json: bool, as_csv: bool) -> None:
         click.echo(table.to_csv(index=False), nl=False)
     elif as_json:
         click.echo(json.dumps(table.to_dict("records")))
-    elif len(table):
+    elif set(table["name"]) - {"HEAD"}:
         click.echo(experiments.readable(table, by="validation_rmse").to_string(index=False))
     else:
         click.echo("No experiment here so far. `dvc exp run --name NAME -S train.width=48` makes one")
@@ -235,7 +235,11 @@ def record(names: tuple[str, ...], note: str, as_json: bool) -> None:
     from depixel import experiments
 
     if names:
-        experiments.record(names, note)
+        for why in experiments.record(names, note):
+            click.echo(
+                f"Kept without the errors of its samples, so that `depixel compare` lacks it in a clone: {why}",
+                err=True,
+            )
     table = experiments.read_table()
     if as_json:
         click.echo(json.dumps(table.sort_values("ratio_mean").to_dict("records")))
