@@ -7,10 +7,10 @@ import numpy as np
 
 from depixel.errors import DepixelError
 from depixel.fullsize import Restorer, pixelate
-from depixel.pixelation import LEAST_BLOCK, MOST_BLOCK
+from depixel.pixelation import LEAST_BLOCK, MOST_BLOCK, shown_block_size, shows_multiples
 
-FACTORS = (1, 1.5, 2, 3, 4, 6, 8, 12, 16)
-"""Which block sizes are looked at, as multiples of the one that was asked about."""
+FACTORS = tuple(factor * 2**power for power in range(7) for factor in (1, 1.5))
+"""Which block sizes are looked at, as multiples of the one that was asked about: 1, 1.5, 2, 3, 4, 6, ..."""
 
 FEW = 4
 """Blocks along the shorter side. Familiar faces have been recognized in pictures 7 pixels wide (Sinha et al. 2006,
@@ -48,7 +48,7 @@ def audit(restorer: Restorer, photo: np.ndarray, area: Sequence[int], block_size
         area: x, y, width, height; pixels. block_size: the smallest size to look at, 2 to 200 pixels.
 
     Raises:
-        DepixelError: the area is not inside the photo, is flat, or has a single block.
+        DepixelError: the area is not inside the photo, is flat or pixelated already, or has a single block.
     """
     x, y, width, height = area
     most = min(max(width, height) // 2, MOST_BLOCK)
@@ -56,6 +56,11 @@ def audit(restorer: Restorer, photo: np.ndarray, area: Sequence[int], block_size
     if block_size > most:
         raise DepixelError(f"an area of {width} x {height} pixels does not have two blocks of {block_size}")
     here = np.s_[y : y + height, x : x + width]
+    if photo[here].size and shows_multiples(photo[here], 1):
+        raise DepixelError(
+            f"area {','.join(map(str, area))}: it is pixelated already, in blocks of {shown_block_size(photo[here])} "
+            "pixels. Audit the photo as it was before"
+        )
     errors = {}  # of every size, if nobody restores
     for size in range(LEAST_BLOCK, most + 1):
         shown = pixelate(photo, [(*area, size)])

@@ -5,7 +5,7 @@ that when they see all of it at once, or in tiles as `_spans` lays them (benchma
 other sizes are restored at the scale at which they have 4 or 8 pixels. Only windows around the areas become tensors.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import combinations, groupby, pairwise
 from math import ceil
@@ -26,6 +26,7 @@ from depixel.pixelation import (
     block_means,
     fits_blocks,
     shown_block_size,
+    shows_multiples,
     spread,
 )
 from depixel.windows import CONTEXT, STEP, VIEWS, window_side
@@ -217,6 +218,8 @@ def _pixels_of(image: Picture) -> np.ndarray:
         if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
             raise DepixelError(f"pictures of the mode {image.mode} are not restored: convert it to L, LA, RGB or RGBA")
         return np.asarray(image)
+    if not isinstance(image, np.ndarray):
+        raise DepixelError(f"a picture is an array of NumPy or an image of Pillow, not {type(image).__name__}")
     if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (2, 3) or image.shape[2:] not in _CHANNELS:
         raise DepixelError(
             f"a picture is (H, W) or (H, W, 2, 3 or 4) of uint8 or uint16, not {image.shape} of {image.dtype}"
@@ -305,14 +308,11 @@ def resolve(image: np.ndarray, areas: Sequence[Sequence[int | None]]) -> list[Ar
         DepixelError: an area is not inside the picture, overlaps another, is not pixelated, or not in such blocks.
     """
     colors = _colors(image)
+    if not isinstance(areas, Iterable):
+        raise DepixelError(f"{areas!r} are no areas: each is x, y, width, height and, if known, block size")
     resolved = []
     for given in areas:
-        area = _checked(given, *colors.shape[1::-1])
-        size = area.block_size
-        if size is None or size < max(area.width + area.offset_x, area.height + area.offset_y):
-            resolved.append(_looked_at(colors, area))
-        else:
-            resolved.append(area)
+        resolved.append(_looked_at(colors, _checked(given, *colors.shape[1::-1])))
     _refuse_overlap(resolved)
     return resolved
 
@@ -328,8 +328,12 @@ def _refuse_overlap(areas: list[Area]) -> None:
 
 def _checked(given: Sequence[int | None], width: int, height: int) -> Area:
     """The area, its numbers as int, if it is inside a picture of this size."""
-    numbers = [value for value in given if value is not None]
-    if len(given) not in (4, 5, 7) or None in (*given[:4], *given[5:]) or any(int(value) != value for value in numbers):
+    try:
+        wrong = len(given) not in (4, 5, 7) or None in (*given[:4], *given[5:])
+        wrong |= any(int(value) != value for value in given if value is not None)
+    except (TypeError, ValueError, OverflowError):  # no sequence, or of no numbers
+        wrong = True
+    if wrong:
         raise DepixelError(
             f"{given!r} is no area: x, y, width, height and, if known, block size, whole numbers; and if the first "
             "blocks are cut off, how many columns and rows they lack"
@@ -360,7 +364,7 @@ def _looked_at(colors: np.ndarray, area: Area) -> Area:
     """The area with its block size, which is what the pixels show, or is not contradicted by them."""
     size = area.block_size
     seen = _gray_levels(colors, area, _LOOKED_AT)
-    if size is not None and fits_blocks(seen, size, area.lacks):
+    if size is not None and fits_blocks(seen, size, area.lacks) and not shows_multiples(seen, size, area.lacks):
         return area
     if any(area.lacks):
         raise DepixelError(

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -54,7 +54,7 @@ def jobs(inputs: Sequence[str], out: Path, force: bool = False) -> list[Job]:
         raise DepixelError(f"{out}: is a file; name a folder with -o")
     if out.suffix.lower() in SUFFIXES and not out.exists():
         raise DepixelError(f"{out}: looks like the name of a picture; name a folder with -o, pictures keep their names")
-    taken: set[Path] = set()
+    taken: dict[Path, Path] = {}
     found = []
     for given in inputs:
         try:
@@ -67,12 +67,14 @@ def jobs(inputs: Sequence[str], out: Path, force: bool = False) -> list[Job]:
             continue
         for source, name in pictures:
             target = out / name
+            if taken.get(target) == source.resolve():  # named twice, as by itself and by a pattern
+                continue
             found.append(Job(source, target, _problem(source, target, out, taken, force)))
-            taken.add(target)
+            taken.setdefault(target, source.resolve())
     return found
 
 
-def _problem(source: Path, target: Path, out: Path, taken: set[Path], force: bool) -> str:
+def _problem(source: Path, target: Path, out: Path, taken: Collection[Path], force: bool) -> str:
     place = target.resolve()
     if not place.is_relative_to(out.resolve()):
         return f"{target} leads out of the folder {out}"
@@ -154,7 +156,9 @@ def read_areas(picture: Path) -> list[tuple[int, ...]]:
         if path.stat().st_size > _MOST_BYTES:
             raise DepixelError(f"{path}: has more than {_MOST_BYTES // 10**6} MB, which no list of areas needs")
         content = json.loads(path.read_text(encoding="utf-8"))
-        return _AREAS.validate_python(content["areas"])
+        if areas := _AREAS.validate_python(content["areas"]):
+            return areas
+        raise DepixelError(f"{path}: names no area; {picture} needs none restored")
     except FileNotFoundError:
         raise DepixelError(
             f"{picture}: where is it pixelated? Say so with --area x,y,width,height, or in {path}"

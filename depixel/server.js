@@ -115,8 +115,9 @@ async function sample(number) {
 
 async function pixelate() {
   if (!areas.length) return problem("Draw an area on the picture first; it is hidden in blocks then.");
+  const block = Number($("block").value);
+  if (!Number.isInteger(block) || block < 2 || block > 200) return problem("Blocks have sides of 2 to 200 whole pixels.");
   await doing("Pixelating …", async () => {
-    const block = Number($("block").value);
     const wanted = areas.map((area) => ({ ...area, block, offset: null }));
     const [source, bitmap] = clean ? [clean, original] : [file, before];  // anew from the clean one, the second time
     const blob = await (await ask("api/pixelate", source, { area: wanted.map(textOf) })).blob();
@@ -134,10 +135,12 @@ async function find(near) {
 }
 
 async function findAll() {
+  let sure = false;
   await doing("Looking for blocks …", async () => {
     const found = await find(null);
     const certain = found.filter((area) => area.certain);
     areas = certain.length ? certain : found;
+    sure = certain.length > 0;
     forget();
     listAreas();
     const count = areas.length === 1 ? "One area" : `${areas.length} areas`;
@@ -145,6 +148,7 @@ async function findAll() {
     else if (found.length) tell(`${count} found, but it is not sure: untouched photos sometimes look like this. Look before you restore.`);
     else tell("Nothing found. Draw the area if you see one.");
   });
+  return sure;
 }
 
 // A drawn area moves to what is found there, if that is mostly the same place.
@@ -152,7 +156,8 @@ async function fit(area) {
   try {
     const [best] = (await find(area)).filter((one) => one.certain).map((one) => [one, likeness(one, area)])
       .filter(([, like]) => like > 0.5).sort((one, other) => other[1] - one[1]);
-    if (!best || !areas.includes(area)) return;
+    if (!areas.includes(area)) return;
+    if (!best) return tell("No blocks are seen there for certain. If there are, draw the area anew, or write its sides and that of a block.");
     Object.assign(area, best[0]);
     listAreas();
     tell(`Blocks of ${area.block} pixels found there.`);
@@ -166,8 +171,7 @@ function likeness(one, other) {
 }
 
 async function restore() {
-  if (!areas.length) await findAll();
-  if (!areas.length) return;
+  if (!areas.length && !(await findAll())) return;  // a guess is to be looked at first
   await doing("Restoring …", async () => {
     const picture = loaded;
     const answer = await ask("api/restore", file, { area: areas.map(textOf), views: $("views").value, trust: $("trust").value });

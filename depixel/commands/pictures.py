@@ -130,9 +130,9 @@ def _tell(outcomes, as_json: bool, end: Callable[[], None] = lambda: None) -> No
     for outcome in outcomes:
         done.append(outcome)
         if outcome.problem:
-            told(f"Error: {outcome.problem}", file=sys.stderr)
+            told(f"Error: {_plain(outcome.problem)}", file=sys.stderr)
         elif not as_json:
-            told(f"{outcome.job.target}: {'; '.join(area.described() for area in outcome.made)}")
+            told(f"{_plain(str(outcome.job.target))}: {'; '.join(area.described() for area in outcome.made)}")
     end()
     if as_json:
         made = [
@@ -144,6 +144,11 @@ def _tell(outcomes, as_json: bool, end: Callable[[], None] = lambda: None) -> No
         click.echo(json.dumps({"pictures": made, "failed": failed}))
     if any(outcome.problem for outcome in done):
         raise SystemExit(1)
+
+
+def _plain(text: str) -> str:
+    """Without what a name may hold to move the cursor or to color the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @click.command()
@@ -180,8 +185,9 @@ def pixelate(
         if (beside := jobs.areas_beside(job.target)).exists() and not force:
             raise DepixelError(f"{beside} exists already. Choose another folder, or overwrite it: --force")
         picture = formats.read(job.source)
-        formats.write(job.target, picture.hiding(pixelate(picture.pixels, named)))
-        jobs.write_areas(job.target, (area.numbers() for area in named))
+        hidden = picture.hiding(pixelate(picture.pixels, named))
+        jobs.write_areas(job.target, (area.numbers() for area in named))  # first: its name is the longer one
+        formats.write(job.target, hidden)
         return named
 
     _tell(jobs.each(work, progress(jobs.jobs(inputs, out, force), unit=" pictures")), as_json)
