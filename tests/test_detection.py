@@ -197,10 +197,11 @@ def test_a_search_can_be_given_up():
 
 def test_a_picture_seen_in_windows_is_seen_as_a_whole(monkeypatch):
     gray = luma(as_jpeg(pixelate(photo(200, 230), 60, 50, 90, 80, 9), 85))
-    whole = learned._steps(gray, quantization(gray), lambda: None)
+    noise = float(np.sqrt(np.mean(quantization(gray) ** 2 / 12)))
+    whole = learned._steps(gray, noise, lambda: None)
     monkeypatch.setattr(learned, "_WINDOW", 160)
     monkeypatch.setattr(learned, "_HALO", 40)
-    parts = learned._steps(gray, quantization(gray), lambda: None)
+    parts = learned._steps(gray, noise, lambda: None)
     for name in ("inside", "line"):
         for one, other in ((whole, parts), (whole.turned, parts.turned)):
             difference = np.abs(getattr(one, name) - getattr(other, name))
@@ -216,3 +217,24 @@ def test_jpegs_need_the_network_and_large_lossless_pictures_do_not(monkeypatch, 
             detection.find(small)
     monkeypatch.setattr(detection, "_LOOKED_AT_TWICE", 4000)
     assert certain(image) == {(12, 15, 32, 30, 6, 0, 0)}
+
+
+@pytest.mark.parametrize("area", [(40, 60, 333, 207, 60), (51, 33, 402, 310, 100)])
+def test_large_blocks_are_found_in_a_jpeg(area):
+    image = np.clip(128 + gaussian_filter(photo(380, 500).astype(float) - 128, 4) * 6, 10, 245).astype(np.uint8)
+    assert certain(as_jpeg(pixelate(image, *area), 88)) == {(*area, 0, 0)}
+
+
+@pytest.mark.parametrize("area", [(40, 30, 150, 190, 40), (0, 7, 297, 213, 130), (33, 0, 267, 220, 100)])
+def test_large_blocks_are_found_where_the_photo_around_is_smooth(area):
+    image = gaussian_filter(photo(220, 300).astype(float), 12)
+    image = ((image - image.min()) / np.ptp(image) * 200 + 20).astype(np.uint8)
+    assert certain(pixelate(image, *area)) == {(*area, 0, 0)}
+
+
+def test_margins_of_a_drawing_are_no_blocks():
+    drawing = np.full((300, 400), 255, np.uint8)
+    drawing[40:240, 50:200] = photo(200, 150)
+    drawing[40:240, 220:370] = photo(200, 150, seed=1)
+    drawing[260:270, 60:90] = drawing[260:270, 100:112] = 0
+    assert certain(drawing) == set()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import uniform_filter
 
+from depixel.detection import large
 from depixel.detection.boxes import Box, Candidate, differ
 from depixel.detection.jpeg import BLOCKY, dull, is_aligned
 from depixel.detection.steps import Steps, fit, search
@@ -16,6 +17,7 @@ _LINE = 6.0  # mean step between blocks / mean step around
 _WINDOW = 17  # pixels; over which the contrast of the surroundings is taken
 _WINDOWS = (_WINDOW, 129)  # for blocks of up to twice as many pixels
 _WRONG = 0.05  # share of an outer row or column of an area that may not be constant within blocks
+_SOME = 1e-9  # share of large blocks that differ: there may be few
 _TRIES = 24  # areas in vain
 _CORNER = 3.0  # of `Steps`
 
@@ -23,19 +25,20 @@ _CORNER = 3.0  # of `Steps`
 def find(gray: np.ndarray, was_jpeg: bool, check: Callable[[], None]) -> list[Candidate]:
     """Areas whose blocks are exactly constant, with scores and whether they are certain."""
     silent = dull(gray) if was_jpeg else None
-    found: list[Candidate] = []
+    found = large.find(gray, lambda box: _differ(gray, box, was_jpeg, share=_SOME))
+    taken = [one.box for one in found if one.certain]
     for window in _WINDOWS:
         if window > _WINDOW and window > min(gray.shape) // 4:
             break
         steps = _steps(gray, silent, window)
+        for box in taken:
+            steps.rule_out(box)
 
         def decided(score: float, grown: Box, steps: Steps = steps) -> bool:
             check()
             score, box = _regridded(gray, steps, score, grown)
             box = _peeled(gray, steps, _trimmed(gray, box)).plain()
-            # blocks that are those of JPEG differ by themselves
-            least = 2 * BLOCKY if was_jpeg and is_aligned(box) else 1
-            verdict = _verdict(score, box, _traits(steps, box), differ(gray, box, least))
+            verdict = _verdict(score, box, _traits(steps, box), _differ(gray, box, was_jpeg))
             if verdict is not None:
                 found.append(Candidate(score, box, verdict))
             return bool(verdict)
@@ -48,6 +51,11 @@ def find(gray: np.ndarray, was_jpeg: bool, check: Callable[[], None]) -> list[Ca
             decided,
         )
     return found
+
+
+def _differ(gray: np.ndarray, box: Box, was_jpeg: bool, share: float = 1 / 3) -> bool:
+    """Whether neighbouring blocks do; those that are JPEG's differ a little by themselves."""
+    return differ(gray, box, 2 * BLOCKY if was_jpeg and is_aligned(box) else 1, share)
 
 
 def _steps(gray: np.ndarray, silent: np.ndarray | None, window: int) -> Steps:
@@ -193,5 +201,7 @@ def _verdict(score: float, box: Box, traits: _Traits, differ: bool) -> bool | No
     if thin or not traits.line_pixels or score < 100 or traits.inside < 1.1 or traits.sides < 3:
         return None
     if not differ or any(len(at) < 3 for at in odd):  # where a grid begins is seen by its lines
+        return False
+    if box.size > 2 * _WINDOW and box.size > min(box.x1 - box.x0, box.y1 - box.y0):  # no block is whole
         return False
     return bool(traits.lines >= 1 and traits.sides > (3.5 if odd else 3) and score > (1200 if odd else 220))

@@ -99,5 +99,6 @@ def is_later(gray: np.ndarray, table: np.ndarray, box: Box) -> bool:
     values = _BASIS @ (touched - 128) @ _BASIS.T
     off = np.abs(values - table * np.round(values / table))
     off[:, :, 0, 0] = 0  # of a constant block, all rounding is here
-    known = (touched.min(axis=(2, 3)) > 0) & (touched.max(axis=(2, 3)) < 255)
+    least, most = touched.min(axis=(2, 3)), touched.max(axis=(2, 3))
+    known = (least > 0) & (most < 255) & (least < most)  # constant ones fit every quantization
     return bool((off.max(axis=(2, 3))[known] > 4 * _ROUNDING).mean() > 0.3) if known.any() else True

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from depixel.detection.boxes import Box, Candidate, differ
+from depixel.detection.boxes import Box, Candidate, apart, differ, lines_of
 from depixel.detection.jpeg import BLOCK
 from depixel.detection.steps import Steps, search
 from depixel.exported import opened
@@ -31,6 +31,9 @@ _TRIES = 24  # areas in vain
 _REACH, _CORNER = 48, 30.0  # of `Steps`; the network is surer than it should be
 _LIMIT = 200.0  # of what is certain in 64 x 64 pixels
 _MORE_PLACES = 50.0  # by how much it rises when a picture has e times the pixels
+_LARGE = 24  # pixels: of blocks
+_HALVED = 256  # pixels: a shorter side from which on the picture is looked at in half its size, too
+_SEEN = 2.0  # of a step being between blocks, in the mean along a side that is seen
 _SURE = 5.0  # of what is certain, a pixel; two steps could say 16
 
 
@@ -42,8 +45,17 @@ def _detector() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 
 def find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) -> list[Candidate]:
     """The areas of a picture (H, W) float32 with this quantization, None if it is not known; some may overlap."""
-    steps = _steps(gray, table, check)
-    found = []
+    return _find(gray, 0.0 if table is None else float(np.sqrt(np.mean(table**2 / 12))), table is not None, check)
+
+
+def _find(
+    gray: np.ndarray, noise: float, was_jpeg: bool, check: Callable[[], None], most: int = MOST_BLOCK
+) -> list[Candidate]:
+    steps = _steps(gray, noise, check)
+    found = _large(gray, noise, was_jpeg, steps, check, most)
+    for one in found:
+        if one.certain:
+            steps.rule_out(one.box)
 
     def decided(score: float, box: Box) -> bool:
         check()
@@ -51,16 +63,77 @@ def find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) 
         thin = min(box.x1 - box.x0, box.y1 - box.y0) < LEAST_BLOCK
         if thin or box.size < LEAST_BLOCK or not any(map(len, box.lines())):
             return False
-        certain = _is_certain(score, box, gray, table)
+        certain = _is_certain(score, box, gray, was_jpeg)
         found.append(Candidate(score, box, certain))
         return certain
 
-    search(steps, 4.0, _TRIES, min(MOST_BLOCK, max(gray.shape)), decided)
+    search(steps, 4.0, _TRIES, min(most, max(gray.shape)), decided)
     return found
 
 
-def _steps(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) -> Steps:
-    noise = np.array([0 if table is None else np.sqrt(np.mean(table**2 / 12))], np.float32)
+def _large(
+    gray: np.ndarray, noise: float, was_jpeg: bool, steps: Steps, check: Callable[[], None], most: int
+) -> list[Candidate]:
+    """Areas of large blocks, in the middle of which there is nothing to see: they are found in half the size."""
+    if min(gray.shape) < _HALVED:
+        return []
+    high, wide = (n // 2 * 2 for n in gray.shape)
+    half = gray[:high, :wide].reshape(high // 2, 2, wide // 2, 2).mean(axis=(1, 3))
+    return [
+        Candidate(4 * one.score, _refined(steps, one.box), one.certain)
+        for one in apart(_find(half, noise / 2, was_jpeg, check, most // 2))
+        if one.box.size >= _LARGE
+    ]
+
+
+def _refined(steps: Steps, half: Box) -> Box:
+    """An area that was found in the picture of half the size, to the pixel: its sides and lines are where steps are
+    likeliest to be between blocks."""
+    size, grown = 2 * half.size, Box(2 * half.x0, 2 * half.y0, 2 * half.x1, 2 * half.y1, *(2 * n for n in half[4:]))
+    spans = [
+        _span(of, slice(*rows), start, stop, offset, size)
+        for of, rows, start, stop, offset in (
+            (steps, (grown.y0, grown.y1), grown.x0, grown.x1, grown.px),
+            (steps.turned, (grown.x0, grown.x1), grown.y0, grown.y1, grown.py),
+        )
+    ]
+    (x0, x1, across), (y0, y1, down) = spans
+    options = range(max(size - 2, LEAST_BLOCK), min(size + 2, MOST_BLOCK) + 1)
+    best = max(options, key=lambda tried: across[tried][0] + down[tried][0])
+    return Box(x0, y0, x1, y1, best, across[best][1], down[best][1]).plain()
+
+
+def _span(
+    steps: Steps, rows: slice, start: int, stop: int, offset: int, size: int
+) -> tuple[int, int, dict[int, tuple[float, int]]]:
+    """Along one axis: the sides; and for each size near `size`, what its lines are worth and the best offset."""
+    line = steps.line[rows].mean(axis=0, dtype=np.float64)
+    inside = steps.inside[rows].mean(axis=0, dtype=np.float64)
+
+    def side(edge: int, end: int) -> int:
+        near = np.arange(max(edge - 3, 1), min(edge + 4, steps.width))
+        best = int(near[line[near].argmax()]) if near.size else end
+        return end if abs(edge - end) <= 3 and line[best] < _SEEN else best
+
+    start, stop = side(start, 0), side(stop, steps.width)
+    # a block that is cut off to a few pixels is not seen in half the size
+    for further in range(stop + 1, min(stop + size // 2, steps.width - 1)):
+        if inside[further] < 0 and line[further] < _SEEN:
+            break
+        if line[further] >= _SEEN:
+            stop = further
+            break
+    gain = line - inside
+    worth = {}
+    for tried in range(size - 2, size + 3):
+        options = sorted({(offset + k) % tried for k in range(-3, 4)}) if offset else [0]
+        sums = [float(gain[lines_of(start, stop, tried, option)].sum()) for option in options]
+        worth[tried] = max(sums), options[int(np.argmax(sums))]
+    return start, stop, worth
+
+
+def _steps(gray: np.ndarray, known_noise: float, check: Callable[[], None]) -> Steps:
+    noise = np.array([known_noise], np.float32)
     high, wide = gray.shape
     ratios = np.zeros((2, 2, high, wide), np.float32)  # across and down; inside and line
     padded = np.pad(gray, [(0, -n % BLOCK) for n in gray.shape], mode="edge")
@@ -104,7 +177,10 @@ def _regridded(steps: Steps, score: float, box: Box) -> tuple[float, Box]:
     return float(score + worth[best] - lines), box._replace(size=sizes[best], px=0, py=0)
 
 
-def _is_certain(score: float, box: Box, gray: np.ndarray, table: np.ndarray | None) -> bool:
+def _is_certain(score: float, box: Box, gray: np.ndarray, was_jpeg: bool) -> bool:
+    if box.size > _LARGE and box.size > min(box.x1 - box.x0, box.y1 - box.y0):  # no block is whole
+        return False
     limit = _LIMIT + _MORE_PLACES * max(np.log(gray.size / 4096), 0)
-    sure = score > limit and score > _SURE * box.pixels
-    return bool(sure and (table is not None or differ(gray, box, 1)))  # smooth parts are constant without JPEG's noise
+    # the middle of a large block could be a flat part of a photo
+    sure = score > limit and score > _SURE * min(1, 2 * _LARGE / box.size) * box.pixels
+    return bool(sure and (was_jpeg or differ(gray, box, 1)))  # smooth parts are constant without JPEG's noise
