@@ -26,6 +26,11 @@ COMMANDS = [
     for block in re.findall(r"```sh\n(.*?)```", page, re.S)
     for line in block.splitlines()
 ]
+PRINTS = {  # as the pages say
+    command: told
+    for page in PAGES.values()
+    for command, told in re.findall(r"```sh\n([^`\n]+)\n```\n\nprints `([^`]+)`", page)
+}
 NOT_RUN = (
     r"make (repro|test|verify)$|python -m venv|source|pip install",  # setting up
     r"depixel serve$",  # tests/test_serve.py and test_serve_page.py
@@ -42,7 +47,12 @@ def folder(reproduced, tmp_path_factory):
 def test_readme_command(folder, command):
     if command.startswith("git commit") and not run("git", "diff", "--cached", "--name-only", cwd=folder).stdout:
         pytest.skip("nothing to commit: the commands before it changed nothing in the sample")
-    run(*shlex.split(command), cwd=folder)
+    done = run(*shlex.split(command), cwd=folder)
+    assert PRINTS.get(command, "") in done.stdout
+
+
+def test_what_pages_say_is_printed_is_looked_at():
+    assert any("--auto" in command for command in PRINTS)
 
 
 def test_all_other_commands_are_run_elsewhere():
@@ -81,6 +91,6 @@ def test_python_of_the_readme(block, monkeypatch):
     if not (REPOSITORY / "models/pretrained/laptop.safetensors").is_file():
         pytest.skip("models/pretrained is not there: dvc pull")
     monkeypatch.chdir(REPOSITORY)
-    names = {"image": pixelate(np.asarray(Image.open("docs/example.png")), [(270, 28, 104, 104, 4)])}
+    names = {"image": pixelate(np.asarray(Image.open("docs/photo.png")), [(66, 38, 64, 64, 8)])}
     exec(block, names)
     assert "restored" not in names or (names["restored"] != names["image"]).any()
