@@ -1,6 +1,7 @@
 """Areas that are not seen otherwise, as those that JPEG has blurred: a network says what each step is.
 
-JPEG leaves nothing exactly constant. The detector is a small U-Net, made by `benchmarks/detector.py`, that tells of
+JPEG leaves nothing exactly constant. Large blocks are found in the picture of half the size, and of half of that: in
+their middle there is nothing to see. The detector is a small U-Net, made by `benchmarks/detector.py`, that tells of
 each step between neighbouring pixels whether it is one of a photo, within a block or between two. Its ONNX file has
 
     gray    (B, 1, H, W) float32, luminance, 0..255; H and W multiples of 8, JPEG's blocks begin in the corner
@@ -112,7 +113,7 @@ def _span(
 
     def side(edge: int, end: int) -> int:
         near = np.arange(max(edge - 3, 1), min(edge + 4, steps.width))
-        best = int(near[line[near].argmax()]) if near.size else end
+        best = int(near[line[near].argmax()])
         return end if abs(edge - end) <= 3 and line[best] < _SEEN else best
 
     start, stop = side(start, 0), side(stop, steps.width)
@@ -132,15 +133,14 @@ def _span(
     return start, stop, worth
 
 
-def _steps(gray: np.ndarray, known_noise: float, check: Callable[[], None]) -> Steps:
-    noise = np.array([known_noise], np.float32)
+def _steps(gray: np.ndarray, noise: float, check: Callable[[], None]) -> Steps:
     high, wide = gray.shape
     ratios = np.zeros((2, 2, high, wide), np.float32)  # across and down; inside and line
     padded = np.pad(gray, [(0, -n % BLOCK) for n in gray.shape], mode="edge")
     for y, rows, inner_rows in _windows(padded.shape[0]):
         for x, columns, inner_columns in _windows(padded.shape[1]):
             check()
-            logits = _detector()(np.ascontiguousarray(padded[None, None, rows, columns]), noise)[0]
+            logits = _detector()(np.ascontiguousarray(padded[None, None, rows, columns]), np.float32([noise]))[0]
             logits = logits[:, inner_rows, inner_columns].reshape(2, 3, *logits[0, inner_rows, inner_columns].shape)
             part = np.clip(logits[:, 1:] - logits[:, :1], -_MOST, _MOST)[:, :, : high - y, : wide - x]
             ratios[:, :, y : y + part.shape[2], x : x + part.shape[3]] = part
