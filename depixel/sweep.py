@@ -42,6 +42,7 @@ KEPT = ("checkpoints", "logs")
 FIRST = 4
 """Experiments are pruned once so many have finished, and after `WARMUP` of their epochs."""
 WARMUP = 0.25
+_TOLD_EVERY = 10  # epochs
 
 
 class Interval(NamedTuple):
@@ -426,6 +427,9 @@ class _Sweep:
         for epoch, rmse in _validation(clone / "logs" / attempt.name / "training.csv")[attempt.epochs :]:
             attempt.trial.report(rmse, epoch)
             attempt.epochs += 1
+            if attempt.epochs % _TOLD_EVERY == 0:
+                where = self._output(attempt.name).as_posix()
+                self.tell(f"{attempt.name}: epoch {epoch}, validation RMSE {rmse:.3f} (all it says: {where})")
             if code is None and attempt.trial.should_prune():
                 _end([psutil.Process(attempt.process.pid)])
                 attempt.process.wait()

@@ -141,6 +141,9 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
     nor like the photos for training in data/prepared, if there are any. Photos that are in data/split.csv already are
     left out. It takes about a tenth of a second for each photo.
 
+    In short trainings such picks were no better than as many photos picked at random (docs/experiments.md): they tell
+    what the model finds hard rather than what would make it better soon.
+
     `gain` is what a photo adds to those before it, as a share of all that there is to gain; `disagreement` and `rmse`
     are in gray levels; `ratio` is to leaving the blocks as they are.
 
