@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 import click
 import numpy as np
@@ -46,10 +46,8 @@ def seconds(work: Callable[[], object], times: int = STEPS) -> float:
 def train_step(photos: Photos, validation: Photos, settings: TrainSettings) -> float:
     """Mean seconds of one whole training step, drawing included, of batches as an epoch has them."""
     run = Run(settings, PixelationSettings(), photos, validation, Path("unused"))
-    batches = epoch_batches(photos, run.pixelation, "train 0 0", settings.batch_size)[:BATCHES]
-    return sum(seconds(lambda batch=batch: run._train_step(*run._samples(batch, 0)), 3) for batch in batches) / len(
-        batches
-    )
+    batches = epoch_batches(photos, run.pixelation, "train 0 0", "0 0", settings.batch_size)[:BATCHES]
+    return mean(seconds(lambda batch=batch: run._train_step(*run._samples(batch, 0)), 3) for batch in batches)
 
 
 def per_sample(photos: Photos, chosen: np.ndarray) -> None:

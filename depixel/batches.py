@@ -70,21 +70,23 @@ class Photos:
         return np.argsort(uniforms(self.ids, stream, 1)[:, 0], kind="stable")
 
 
-def epoch_batches(photos: Photos, settings: PixelationSettings, stream: str, batch_size: int) -> list[np.ndarray]:
+def epoch_batches(
+    photos: Photos, settings: PixelationSettings, stream: str, epoch: str, batch_size: int
+) -> list[np.ndarray]:
     """In which batches an epoch shows its photos: at random, but areas of like size together, whose windows are small.
 
     Args:
-        stream: names seed and epoch, as in `training_batch` (or `fixed_batch`), whose areas these are.
+        stream: that of `training_batch` or `fixed_batch`, whose areas these are. epoch: names seed and epoch.
 
     Returns:
         Positions within `photos`, each in one batch; the last of them may be a smaller one, at any place.
     """
-    order = photos.order(f"order {stream}")
+    order = photos.order(f"order {epoch}")
     areas = draw_areas(uniforms(photos.ids[order], stream, 5), photos.images.shape[-1], settings)
     order = order[np.lexsort(window_side(areas[:, 2:4], TRAINING_CONTEXT).T)]  # stable: at random among the like
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     firsts = photos.ids[[batch[0] for batch in batches]]
-    return [batches[i] for i in np.argsort(uniforms(firsts, f"batches {stream}", 1)[:, 0], kind="stable")]
+    return [batches[i] for i in np.argsort(uniforms(firsts, f"batches {epoch}", 1)[:, 0], kind="stable")]
 
 
 def fixed_batch(photos: Photos, chosen: np.ndarray, settings: PixelationSettings, stream: str) -> tuple[Tensor, Tensor]:

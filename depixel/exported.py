@@ -60,8 +60,8 @@ def _not_a_model(path: Path) -> DepixelError:
 
 
 def _advice(path: Path) -> str:
-    if path.parent.name == PRETRAINED.name and not path.is_file():
-        return f"`dvc pull {PRETRAINED.as_posix()}.dvc` fetches it"
+    if path.parent.name == PRETRAINED.name:
+        return f"`dvc {'checkout --force' if path.is_file() else 'pull'} {PRETRAINED.as_posix()}.dvc` fetches it"
     return "`depixel export-model MODEL -o FILE.onnx` makes one"
 
 

@@ -310,11 +310,9 @@ def resolve(image: np.ndarray, areas: Sequence[Sequence[int | None]]) -> list[Ar
     colors = _colors(image)
     if not isinstance(areas, Iterable):
         raise DepixelError(f"{areas!r} are no areas: each is x, y, width, height and, if known, block size")
-    resolved = []
-    for given in areas:
-        resolved.append(_looked_at(colors, _checked(given, *colors.shape[1::-1])))
-    _refuse_overlap(resolved)
-    return resolved
+    checked = [_checked(given, *colors.shape[1::-1]) for given in areas]
+    _refuse_overlap(checked)
+    return [_looked_at(colors, area) for area in checked]
 
 
 def _refuse_overlap(areas: list[Area]) -> None:
@@ -364,7 +362,11 @@ def _looked_at(colors: np.ndarray, area: Area) -> Area:
     """The area with its block size, which is what the pixels show, or is not contradicted by them."""
     size = area.block_size
     seen = _gray_levels(colors, area, _LOOKED_AT)
-    if size is not None and fits_blocks(seen, size, area.lacks) and not shows_multiples(seen, size, area.lacks):
+    if (
+        size is not None
+        and fits_blocks(seen, size, area.lacks)
+        and (not shows_multiples(seen, size, area.lacks) or shown_block_size(seen) == size)
+    ):
         return area
     if any(area.lacks):
         raise DepixelError(

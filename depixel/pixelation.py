@@ -166,8 +166,8 @@ def fits_blocks(area: np.ndarray, size: int, lacks: Lacks = (0, 0), searched: bo
 
 
 def shows_multiples(area: np.ndarray, size: int, lacks: Lacks = (0, 0)) -> bool:
-    """Whether blocks are surely larger than `size`: all steps are at multiples of more pixels, and at six places or
-    more, so that it is no chance."""
+    """Whether blocks are larger than `size`: all steps are at multiples of more pixels, and at six places or more,
+    which is hardly chance."""
     steps, offsets = _steps(area, lacks)
     shown = offsets[steps > 0]
     return len(shown) >= 6 and int(np.gcd.reduce(shown)) > size

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -555,12 +556,12 @@ def _data() -> dict:
 
 
 def _again() -> dict:
-    revision = run_git("rev-parse", "HEAD").stdout.decode().strip()
+    revision = run_git("rev-parse", "--verify", "--quiet", "HEAD").stdout.decode().strip()
     settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     before, now = _flat(_at("HEAD", "params.yaml")), _flat(Path("params.yaml").read_bytes())
     return {
         "commit": revision,
-        "changed": [f"-S {key}={value}" for key, value in now.items() if before and before.get(key) != value],
+        "changed": ["-S " + shlex.quote(f"{key}={now[key]}") for key in now if before.get(key, now[key]) != now[key]],
         "uncommitted": inputs_changed("HEAD") if revision else [],
         "versions": versions(),
         "settings": yaml.safe_dump(settings, sort_keys=False),

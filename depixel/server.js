@@ -157,7 +157,7 @@ async function fit(area) {
     const [best] = (await find(area)).filter((one) => one.certain).map((one) => [one, likeness(one, area)])
       .filter(([, like]) => like > 0.5).sort((one, other) => other[1] - one[1]);
     if (!areas.includes(area)) return;
-    if (!best) return tell("No blocks are seen there for certain. If there are, draw the area anew, or write its sides and that of a block.");
+    if (!best) return restored || tell("No blocks are seen there for certain. If there are, draw the area anew, or write its sides and that of a block.");
     Object.assign(area, best[0]);
     listAreas();
     tell(`Blocks of ${area.block} pixels found there.`);

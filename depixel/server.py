@@ -285,7 +285,7 @@ _PICTURE_BACK = {
 }
 _PNG_BACK = {200: {"content": {"image/png": _BINARY}}}
 
-AREA_FORM = "x,y,width,height, or with the side of a block behind it: whole numbers"
+_AREA_FORM = "x,y,width,height, with the side of a block behind it or, if the first are cut off, three numbers"
 _AreaText = Annotated[str, Field(pattern=r"^[0-9]{1,6}(,[0-9]{1,6}){3}(,[0-9]{1,3}|(,[0-9]{1,3}){3})?$")]
 AreaQuery = Annotated[
     list[_AreaText],
@@ -447,7 +447,7 @@ def create_app(restorer: Restorer, host: str = "127.0.0.1") -> _Guard:
     @api.exception_handler(RequestValidationError)
     async def _wrong(request: Request, error: RequestValidationError):
         first = error.errors()[0]
-        told = first["msg"] if first["type"] != "string_pattern_mismatch" else f"{first['input']!r} is not {AREA_FORM}"
+        told = first["msg"] if first["type"] != "string_pattern_mismatch" else f"{first['input']!r} is not {_AREA_FORM}"
         return JSONResponse({"problem": f"{first['loc'][1] if first['loc'][1:] else 'request'}: {told}"}, 422)
 
     @api.exception_handler(DepixelError)

@@ -199,7 +199,7 @@ def run(plan: Plan, jobs: int = 1, prune: bool = True, tell: Callable[[str], Non
 
     Args:
         jobs: so many at a time. prune: end those whose validation RMSE is above the median of the others at that epoch.
-        tell: called with a line when an experiment starts or ends.
+        tell: called with a line when an experiment starts or ends, and every few epochs.
 
     Raises:
         DepixelError: tracked files are not as committed; the sweep was begun with other settings, code or photos; or it
@@ -302,8 +302,10 @@ def _study(plan: Plan, folder: Path, here: str, prune: bool) -> tuple["optuna.St
 
 def _changed(begun: str, here: str) -> list[str]:
     """What an experiment depends on and differs between two commits."""
-    settings = run_git("diff", "--name-only", begun, here, "--", "params.yaml").stdout.decode().split()
-    return [*settings, *inputs_changed(begun, here)]
+    settings = run_git("diff", "--name-only", begun, here, "--", "params.yaml")
+    if settings.returncode:
+        return ["the commit, which is gone,"]
+    return [*settings.stdout.decode().split(), *inputs_changed(begun, here)]
 
 
 @dataclass
@@ -424,12 +426,10 @@ class _Sweep:
     def _ended(self, attempt: _Attempt) -> bool:
         code = attempt.process.poll()
         clone = self.folder / attempt.name
+        told = attempt.epochs // _TOLD_EVERY
         for epoch, rmse in _validation(clone / "logs" / attempt.name / "training.csv")[attempt.epochs :]:
             attempt.trial.report(rmse, epoch)
             attempt.epochs += 1
-            if attempt.epochs % _TOLD_EVERY == 0:
-                where = self._output(attempt.name).as_posix()
-                self.tell(f"{attempt.name}: epoch {epoch}, validation RMSE {rmse:.3f} (all it says: {where})")
             if code is None and attempt.trial.should_prune():
                 _end([psutil.Process(attempt.process.pid)])
                 attempt.process.wait()
@@ -437,6 +437,9 @@ class _Sweep:
                 self.tell(f"{attempt.name}: pruned after epoch {epoch}, validation RMSE {rmse:.3f}")
                 self._remove(attempt.name)
                 return True
+        if attempt.epochs // _TOLD_EVERY > told:
+            where = self._output(attempt.name).as_posix()
+            self.tell(f"{attempt.name}: epoch {epoch}, validation RMSE {rmse:.3f} (all it says: {where})")
         if code is None:
             return False
         if code:

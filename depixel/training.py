@@ -173,7 +173,7 @@ class Run:
         self.stop = False
         self.table: list[Epoch] = []
         self.predictions: list[np.ndarray] = []
-        self.train_errors: list[tuple[float, int]] = []  # of the epoch so far, as `_train_step` returns them
+        self.train_error = np.zeros(2)  # of the epoch so far: sum of squares, pixels
         self.gradient_norms: list[float] = []
 
     # -- the loop ----------------------------------------------------------------------------------------------------
@@ -190,9 +190,15 @@ class Run:
         while not self.finished:
             epoch = self.step // self.steps_per_epoch
             steps = min(self.steps_per_epoch, self.steps - epoch * self.steps_per_epoch)
-            batches = epoch_batches(self.training, self.pixelation, self._stream(epoch), self.settings.batch_size)
+            batches = epoch_batches(
+                self.training,
+                self.pixelation,
+                self._stream(epoch),
+                f"{self.settings.seed} {epoch}",
+                self.settings.batch_size,
+            )
             for i in range(self.step % self.steps_per_epoch, steps):
-                self.train_errors.append(self._train_step(*self._samples(batches[i], epoch)))
+                self.train_error += self._train_step(*self._samples(batches[i], epoch))
                 self.step += 1
                 on_step(self.step, self._train_rmse())
                 if i + 1 < steps and self._checkpoint():
@@ -227,7 +233,7 @@ class Run:
             return fixed_batch(photos, chosen, pixelation, stream)
         return training_batch(photos, chosen, pixelation, stream, settings.crop, settings.flip)
 
-    def _train_step(self, images: Tensor, areas: Tensor) -> tuple[float, int]:
+    def _train_step(self, images: Tensor, areas: Tensor) -> tuple[float, float]:
         """One step of the optimizer; returns the sum of the batch's squared errors, and of how many pixels."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step)
@@ -244,7 +250,8 @@ class Run:
         share = self.settings.pooled_share
         loss = share * pooled / (2 * TYPICAL_RMSE) + (1 - share) * mean
         if self.settings.uncertainty:
-            loss = loss + surprise(error.detach()[blocks.unknown], restored[:, 1:][blocks.unknown])
+            shown = surprise(error.detach()[blocks.unknown], restored[:, 1:][blocks.unknown])
+            loss = loss + shown * pixels.sum() / (len(squares) * self.pixels)
         if not math.isfinite(loss.item()):
             raise DepixelError(
                 f"training diverged in step {self.step + 1}: the loss is {loss.item()}. What helps: a lower "
@@ -260,7 +267,7 @@ class Run:
         nn.utils.clip_grad_norm_(spread, longest)
         self.optimizer.step()
         self._update_average()
-        return squares.sum().item(), int(pixels.sum())
+        return squares.sum().item(), pixels.sum().item()
 
     def _update_average(self) -> None:
         # early on the average follows quickly, or it would remember the random start
@@ -293,7 +300,7 @@ class Run:
     # -- epochs ------------------------------------------------------------------------------------------------------
 
     def _train_rmse(self) -> float:
-        squares, pixels = np.sum(self.train_errors, axis=0)
+        squares, pixels = self.train_error
         return math.sqrt(squares / pixels)
 
     def _finish_epoch(self, epoch: int) -> Epoch:
@@ -312,7 +319,7 @@ class Run:
         if not self.table or row.validation_rmse_mean < self.best_epoch.validation_rmse_mean:
             self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
         self.table.append(row)
-        self.train_errors, self.gradient_norms = [], []
+        self.train_error, self.gradient_norms = np.zeros(2), []
         return row
 
     @property
@@ -365,7 +372,7 @@ class Run:
                 "step": self.step,
                 "hardware": self.configuration.hardware,
                 "table": json.dumps(self.table),
-                "train_errors": self.train_errors,
+                "train_error": self.train_error.tolist(),
                 "gradient_norms": self.gradient_norms,
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict(),
@@ -386,7 +393,7 @@ class Run:
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.best, self.step = state["best"], state["step"]
-            self.train_errors, self.gradient_norms = state["train_errors"], state["gradient_norms"]
+            self.train_error, self.gradient_norms = np.array(state["train_error"]), state["gradient_norms"]
             self.table = [Epoch(*row) for row in json.loads(state["table"])]
             used, here = state["hardware"], self.configuration.hardware
             if not self.finished and here not in used:

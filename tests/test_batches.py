@@ -5,12 +5,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from depixel.batches import NO_IMAGES, Photos, fixed_batch, fixed_samples, resized_crops, training_batch
+from depixel.batches import (
+    NO_IMAGES,
+    Photos,
+    epoch_batches,
+    fixed_batch,
+    fixed_samples,
+    resized_crops,
+    training_batch,
+)
 from depixel.errors import DepixelError
 from depixel.pixelation import PixelationSettings, photo_ids, prepare_image
 from depixel.prepared import Photo
 from depixel.splits import Assigned
 from depixel.tables import write_table
+from depixel.windows import TRAINING_CONTEXT, window_side
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PIXELATION = PixelationSettings(width=(4, 12), height=(4, 12), block_size=(2, 6))
@@ -76,6 +85,21 @@ def test_first_and_order(photos):
     # the others keep their order when one is gone
     without = Photos(photos.images, photos.train_images, photos.rows[:-1], photos.ids[:-1])
     assert without.order("order 0 1").tolist() == [i for i in order if i != 19]
+
+
+def test_batches_of_an_epoch_hold_areas_of_like_size(photos):
+    batches = epoch_batches(photos, PIXELATION, "train 0 1", "0 1", 4)
+    assert sorted(np.concatenate(batches)) == list(range(20)) and [len(batch) for batch in batches] == [4] * 5
+    areas = [training_batch(photos, batch, PIXELATION, "train 0 1", 0.5, True)[1] for batch in batches]
+    sides = [window_side(of[:, 2:4].numpy(), TRAINING_CONTEXT) for of in areas]
+    alike, mixed = np.mean([of.std(axis=0) for of in sides]), np.concatenate(sides).std(axis=0).mean()
+    assert alike < 0.6 * mixed
+    again = epoch_batches(photos, PIXELATION, "train 0 1", "0 1", 4)
+    assert all((one == other).all() for one, other in zip(batches, again, strict=True))
+    # at random otherwise: neither from small to large, nor always the same together
+    assert [of.sum() for of in sides] != sorted(of.sum() for of in sides)
+    other = epoch_batches(photos, PIXELATION, "train 0 1", "0 2", 4)
+    assert {tuple(sorted(batch)) for batch in batches} != {tuple(sorted(batch)) for batch in other}
 
 
 # Samples

@@ -187,7 +187,11 @@ def pixelate(
         picture = formats.read(job.source)
         hidden = picture.hiding(pixelate(picture.pixels, named))
         jobs.write_areas(job.target, (area.numbers() for area in named))  # first: its name is the longer one
-        formats.write(job.target, hidden)
+        try:
+            formats.write(job.target, hidden)
+        except (DepixelError, OSError):
+            beside.unlink()
+            raise
         return named
 
     _tell(jobs.each(work, progress(jobs.jobs(inputs, out, force), unit=" pictures")), as_json)

@@ -1,10 +1,11 @@
 """Pixelated areas found by themselves: where they are, how large their blocks are, where the grid begins.
 
-Both ways to find them are tests of one hypothesis: within blocks the picture is constant, at the lines between blocks
-it may do what it wants, and outside it is a photo. What each step between neighbouring pixels says of it, as a
+Two of the ways to find them are tests of one hypothesis: within blocks the picture is constant, at the lines between
+blocks it may do what it wants, and outside it is a photo. What each step between neighbouring pixels says of it, as a
 log-likelihood ratio to "all is a photo", is added up over an area, and the area, block size and phase with the largest
 sum are looked for (`steps`). In lossless pictures the ratio follows from the size of the step (`exact`); where JPEG has
-blurred the blocks, or they are few, a network tells it from the surroundings of the step (`learned`).
+blurred the blocks, or they are few, a network tells it from the surroundings of the step (`learned`). Large blocks of
+lossless pictures are found as rectangles of one value, side by side (`large`).
 """
 
 from collections.abc import Callable
@@ -31,11 +32,12 @@ class Found(NamedTuple):
         x, y, width, height: pixels. block_size: pixels.
         offset_x, offset_y: how many columns and rows the first blocks lack, 0 to block_size - 1; 0 where blocks begin
             at the area's upper left corner.
-        score: log-likelihood ratio, natural logarithm, of the area being pixelated and not a part of the photo.
+        score: log-likelihood ratio, natural logarithm, of the area being pixelated and not a part of the photo; of
+            `large` ones, 1 a pixel.
         certain: the evidence is beyond what nearly all untouched photos show. There are limits of the score: where
             blocks are exactly constant, higher ones for grids that do not begin at the area's corner; else for larger
             pictures, which have more places to look alike by chance, and for larger areas. And without JPEG's noise, a
-            third of neighbouring blocks must differ.
+            third of neighbouring blocks must differ, of large ones any.
     """
 
     x: int

@@ -17,7 +17,6 @@ _LINE = 6.0  # mean step between blocks / mean step around
 _WINDOW = 17  # pixels; over which the contrast of the surroundings is taken
 _WINDOWS = (_WINDOW, 129)  # for blocks of up to twice as many pixels
 _WRONG = 0.05  # share of an outer row or column of an area that may not be constant within blocks
-_SOME = 1e-9  # share of large blocks that differ: there may be few
 _TRIES = 24  # areas in vain
 _CORNER = 3.0  # of `Steps`
 
@@ -25,7 +24,7 @@ _CORNER = 3.0  # of `Steps`
 def find(gray: np.ndarray, was_jpeg: bool, check: Callable[[], None]) -> list[Candidate]:
     """Areas whose blocks are exactly constant, with scores and whether they are certain."""
     silent = dull(gray) if was_jpeg else None
-    found = large.find(gray, lambda box: _differ(gray, box, was_jpeg, share=_SOME))
+    found = large.find(gray, lambda box: _differ(gray, box, was_jpeg, share=0), check)
     taken = [one.box for one in found if one.certain]
     for window in _WINDOWS:
         if window > _WINDOW and window > min(gray.shape) // 4:
@@ -53,7 +52,7 @@ def find(gray: np.ndarray, was_jpeg: bool, check: Callable[[], None]) -> list[Ca
     return found
 
 
-def _differ(gray: np.ndarray, box: Box, was_jpeg: bool, share: float = 1 / 3) -> bool:
+def _differ(gray: np.ndarray, box: Box, was_jpeg: bool, share: float = 0.33) -> bool:
     """Whether neighbouring blocks do; those that are JPEG's differ a little by themselves."""
     return differ(gray, box, 2 * BLOCKY if was_jpeg and is_aligned(box) else 1, share)
 

@@ -101,4 +101,6 @@ def is_later(gray: np.ndarray, table: np.ndarray, box: Box) -> bool:
     off[:, :, 0, 0] = 0  # of a constant block, all rounding is here
     least, most = touched.min(axis=(2, 3)), touched.max(axis=(2, 3))
     known = (least > 0) & (most < 255) & (least < most)  # constant ones fit every quantization
-    return bool((off.max(axis=(2, 3))[known] > 4 * _ROUNDING).mean() > 0.3) if known.any() else True
+    if not known.any():
+        return box.size > 2 * BLOCK or not ((least > 0) & (most < 255)).any()
+    return bool((off.max(axis=(2, 3))[known] > 4 * _ROUNDING).mean() > 0.3)

@@ -20,11 +20,12 @@ LEAST = 24
 _TOUCH = 4  # pixels that two rectangles of an area share a border along, at least
 
 
-def find(gray: np.ndarray, differ: Callable[[Box], bool]) -> list[Candidate]:
+def find(gray: np.ndarray, differ: Callable[[Box], bool], check: Callable[[], None]) -> list[Candidate]:
     """The areas of a picture (H, W) float32. differ: whether the blocks of one differ, as they do in certain ones."""
     rectangles = _rectangles(gray)
     found = []
-    for members in _touching(rectangles):
+    for members in _touching(rectangles, gray.shape):
+        check()
         x0, y0 = rectangles[members, :2].min(axis=0)
         x1, y1 = rectangles[members, 2:].max(axis=0)
         grid = _grid(gray[y0:y1, x0:x1])
@@ -50,15 +51,23 @@ def _rectangles(gray: np.ndarray) -> np.ndarray:
     return np.array(found, np.int64).reshape(-1, 4)
 
 
-def _touching(rectangles: np.ndarray) -> list[np.ndarray]:
+def _touching(rectangles: np.ndarray, shape: tuple[int, int]) -> list[np.ndarray]:
     """The numbers of rectangles that border on each other, two and more together."""
-    x0, y0, x1, y1 = rectangles.T
-    shared = [
-        np.minimum.outer(end, end) - np.maximum.outer(start, start) >= _TOUCH for start, end in ((x0, x1), (y0, y1))
-    ]
-    beside = (np.equal.outer(x1, x0) & shared[1]) | (np.equal.outer(y1, y0) & shared[0])
-    _, group = connected_components(coo_array(beside), directed=False)
-    return [np.flatnonzero(group == k) for k in range(group.max(initial=-1) + 1) if (group == k).sum() > 1]
+    count = len(rectangles)
+    owner = np.full(shape, -1, np.int32)
+    for number, (x0, y0, x1, y1) in enumerate(rectangles):
+        owner[y0:y1, x0:x1] = number
+    pairs = []
+    for one, other in ((owner[:, :-1], owner[:, 1:]), (owner[:-1], owner[1:])):
+        meet = (one != other) & (one >= 0) & (other >= 0)
+        pair, along = np.unique(one[meet].astype(np.int64) * count + other[meet], return_counts=True)
+        pairs.append(pair[along >= _TOUCH])
+    first, second = np.divmod(np.concatenate(pairs), max(count, 1))
+    beside = coo_array((np.ones(len(first), bool), (first, second)), (count, count))
+    _, group = connected_components(beside, directed=False)
+    order = np.argsort(group, kind="stable")
+    ends = np.flatnonzero(np.diff(group[order])) + 1
+    return [members for members in np.split(order, ends) if len(members) > 1]
 
 
 def _grid(area: np.ndarray) -> tuple[int, int, int] | None:

@@ -83,7 +83,7 @@ def _large(
     return [
         Candidate(4 * one.score, _refined(steps, one.box), one.certain)
         for one in apart(_find(half, noise / 2, was_jpeg, check, most // 2))
-        if one.box.size >= _LARGE
+        if _LARGE <= one.box.size <= MOST_BLOCK // 2
     ]
 
 
