@@ -67,3 +67,14 @@ def test_the_command_prints_a_table_or_json(mode, tmp_path):
     assert [size["block_size"] for size in found["sizes"]] == [16, 24, 32, 48]
     assert found["enough"] in (16, 24, 32, 48, None)
     assert f"{found['sizes'][0]['hidden']:.1f}" in table
+
+
+def test_what_is_pixelated_already_is_told():
+    shown = pixelate(photo(), [(*AREA, 8)])
+    with pytest.raises(DepixelError, match="pixelated already, in blocks of 8 pixels"):
+        audit(restorer(Identity()), shown, AREA, 8)
+
+
+def test_sizes_go_on_until_the_area_has_two_blocks():
+    sizes = [size.block_size for size in audit(restorer(Identity()), photo(), (0, 0, 140, 140), 2)]
+    assert sizes == [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 70]

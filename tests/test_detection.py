@@ -238,3 +238,9 @@ def test_margins_of_a_drawing_are_no_blocks():
     drawing[40:240, 220:370] = photo(200, 150, seed=1)
     drawing[260:270, 60:90] = drawing[260:270, 100:112] = 0
     assert certain(drawing) == set()
+
+
+def test_tiles_of_more_than_the_largest_block_are_no_error():
+    image = np.random.default_rng(0).integers(40, 215, (3, 3), dtype=np.uint8).repeat(220, axis=0).repeat(220, axis=1)
+    assert isinstance(detection.find(as_jpeg(image, 90)), list)
+    assert all(found.block_size <= 200 for found in detection.find(image))

@@ -477,3 +477,34 @@ def test_where_the_views_disagree_the_errors_are_larger(shared, laptop):
             spearmanr(off[part(area)].ravel(), disagreement(laptop, shown, [area])[part(area)].ravel())[0]
         )
     assert np.mean(correlations) > 0.25
+
+
+def test_blocks_of_more_than_the_largest_size_are_taken_apart():
+    image = np.random.default_rng(1).integers(0, 256, (4, 4), dtype=np.uint8).repeat(260, axis=0).repeat(260, axis=1)
+    (area,) = resolve(image, [(0, 0, 1040, 1040)])
+    assert area.block_size == 130 and resolve(image, [area]) == [area]
+
+
+def test_a_single_block_is_looked_at_too():
+    with pytest.raises(DepixelError, match="does not look pixelated"):
+        resolve(photo(), [(10, 10, 40, 40, 40)])
+    shown = pixelate(photo(), [(10, 10, 40, 40, 40)])
+    assert resolve(shown, [(10, 10, 40, 40, 40)]) == [Area(10, 10, 40, 40, 40)]
+
+
+def test_an_area_that_reaches_beyond_the_blocks_is_told():
+    shown = pixelate(photo(), [(10, 10, 96, 96, 12)])
+    with pytest.raises(DepixelError, match=r"area 10,10,108,96"):
+        resolve(shown, [(10, 10, 108, 96, 12)])
+
+
+@pytest.mark.parametrize("wrong", [None, "photo.png", 5])
+def test_what_is_no_picture_is_told(wrong):
+    with pytest.raises(DepixelError, match="a picture is an array of NumPy or an image of Pillow"):
+        restorer().restore(wrong, [(0, 0, 10, 10, 5)])
+
+
+@pytest.mark.parametrize("areas", [5, ["abcd"], [5], [(0, 0, float("nan"), 10)], [(0, 0, 10)]])
+def test_what_is_no_area_is_told(areas):
+    with pytest.raises(DepixelError, match="no area"):
+        restorer().restore(photo(), areas)

@@ -187,3 +187,17 @@ def test_what_is_found_but_cannot_be_restored_does_not_stop_what_can(monkeypatch
 def test_where_no_area_is_certain_nothing_is_restored():
     with pytest.raises(DepixelError, match=r"^a\.png: no pixelated area is found for certain"):
         jobs.find_areas(Path("a.png"), Picture(noise(120, 140), "PNG"))
+
+
+def test_a_picture_that_is_named_twice_is_one(folder, monkeypatch):
+    monkeypatch.chdir(folder / "in")
+    assert planned(["a.png", "*.png"], folder / "out") == [("a.png", "a.png", "")]
+    (folder / "in/other").mkdir()
+    (folder / "in/other/a.png").write_text("another one")
+    assert "another picture" in planned(["a.png", "other/a.png"], folder / "out")[1][2]
+
+
+def test_a_list_without_areas_is_told(tmp_path):
+    (tmp_path / "a.png.areas.json").write_text('{"areas": []}')
+    with pytest.raises(DepixelError, match=r"a\.png\.areas\.json: names no area"):
+        jobs.read_areas(tmp_path / "a.png")
