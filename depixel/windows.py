@@ -6,7 +6,7 @@ CONTEXT = 16
 """How many pixels a window is wider than its area: at least half of it on each side, unless the image ends."""
 
 TRAINING_CONTEXT = 8
-"""The same in training: it teaches as much in less than half of the time."""
+"""The same in training: it teaches nearly as much in less than half of the time."""
 
 STEP = 8
 """Window sides are multiples of it, as the networks need."""
