@@ -177,6 +177,7 @@ def pixelate(
       depixel restore pixelated/photo.png -o restored
     """
     from depixel import formats, jobs
+    from depixel.files import replacing
     from depixel.fullsize import Area, pixelate
 
     named = [Area(*area, block) for area in areas]
@@ -185,13 +186,10 @@ def pixelate(
         if (beside := jobs.areas_beside(job.target)).exists() and not force:
             raise DepixelError(f"{beside} exists already. Choose another folder, or overwrite it: --force")
         picture = formats.read(job.source)
-        hidden = picture.hiding(pixelate(picture.pixels, named))
+        data = formats.encoded(picture.hiding(pixelate(picture.pixels, named)))
         jobs.write_areas(job.target, (area.numbers() for area in named))  # first: its name is the longer one
-        try:
-            formats.write(job.target, hidden)
-        except (DepixelError, OSError):
-            beside.unlink()
-            raise
+        with replacing(job.target) as place:
+            place.write_bytes(data)
         return named
 
     _tell(jobs.each(work, progress(jobs.jobs(inputs, out, force), unit=" pictures")), as_json)

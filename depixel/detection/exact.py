@@ -52,7 +52,7 @@ def find(gray: np.ndarray, was_jpeg: bool, check: Callable[[], None]) -> list[Ca
     return found
 
 
-def _differ(gray: np.ndarray, box: Box, was_jpeg: bool, share: float = 0.33) -> bool:
+def _differ(gray: np.ndarray, box: Box, was_jpeg: bool, share: float = 1 / 3) -> bool:
     """Whether neighbouring blocks do; those that are JPEG's differ a little by themselves."""
     return differ(gray, box, 2 * BLOCKY if was_jpeg and is_aligned(box) else 1, share)
 
