@@ -229,6 +229,14 @@ def test_pixelate_and_restore(folder, pictures):
         assert image.mode == "RGB" and image.width > 480 and image.height > 3 * 240
 
 
+def test_a_picture_whose_areas_cannot_be_written_is_not_written(pictures):
+    long = pictures / "in" / f"{'a' * 244}.png"  # and 11 characters more for the areas are too many
+    (pictures / "in/a.png").rename(long)
+    result = depixel("pixelate", long, "-o", pictures / "pix", "--area", "8,10,40,36", "--block", 6)
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    assert not (pictures / "pix").exists() or not list((pictures / "pix").iterdir())
+
+
 def test_areas_may_be_named_and_block_sizes_found(folder, pictures):
     depixel("pixelate", pictures / "in/a.png", "-o", pictures / "pix", "--area", "8,10,42,36", "--block", 7)
     (pictures / "pix/a.png.areas.json").unlink()
