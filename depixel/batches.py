@@ -133,7 +133,13 @@ def fixed_samples(
 
 
 def training_batch(
-    photos: Photos, chosen: np.ndarray, settings: PixelationSettings, stream: str, crop: float, flip: bool
+    photos: Photos,
+    chosen: np.ndarray,
+    settings: PixelationSettings,
+    stream: str,
+    crop: float,
+    flip: bool,
+    device: str = "cpu",
 ) -> tuple[Tensor, Tensor]:
     """Photos drawn for training: cropped, flipped and transposed at random.
 
@@ -142,32 +148,41 @@ def training_batch(
         crop: share of the samples that are a random square cut from the larger photo, its side uniform between S and
             T, resized to S; the others are the whole photo, as in a test set.
         flip: mirror and transpose at random, all 8 ways equally likely.
+        device: where the images are made; it is not waited for.
 
     Returns:
-        As `fixed_batch`.
+        As `fixed_batch`; the images are on `device`, the areas are not.
     """
     u = uniforms(photos.ids[chosen], stream, 12)
     rows = photos.rows[chosen]
-    images = torch.from_numpy(photos.images[rows]).float()  # (B, S, S)
+    images = moved(photos.images[rows], device).float()  # (B, S, S)
     size = images.shape[-1]
     cropped = np.flatnonzero(u[:, 5] < crop) if len(photos.train_images) else np.empty(0, np.int64)
     if len(cropped):
-        large = torch.from_numpy(photos.train_images[rows[cropped]]).float()  # (B', T, T)
+        large = moved(photos.train_images[rows[cropped]], device).float()  # (B', T, T)
         side = size + u[cropped, 6] * (large.shape[-1] - size)
-        images[cropped] = resized_crops(large, *(u[cropped, 7:9].T * (large.shape[-1] - side)), side, size)
+        left, top = u[cropped, 7:9].T * (large.shape[-1] - side)
+        squares = (moved(values.astype(np.float32), device) for values in (left, top, side))
+        images[moved(cropped, device)] = resized_crops(large, *squares, size)
     if flip:
-        flips = torch.from_numpy(u[:, 9:12] < 0.5)[:, :, None, None]
+        flips = moved(u[:, 9:12] < 0.5, device)[:, :, None, None]
         images = torch.where(flips[:, 0], images.flip(2), images)
         images = torch.where(flips[:, 1], images.flip(1), images)
         images = torch.where(flips[:, 2], images.transpose(1, 2), images)
     return images[:, None], torch.from_numpy(draw_areas(u[:, :5], size, settings))
 
 
-def resized_crops(images: Tensor, left: np.ndarray, top: np.ndarray, side: np.ndarray, size: int) -> Tensor:
+def moved(array: np.ndarray, device: str) -> Tensor:
+    """An array as a tensor on a device; a GPU is not waited for, it fetches from memory that stays where it is."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device == "cuda" else tensor.to(device)
+
+
+def resized_crops(images: Tensor, left: Tensor, top: Tensor, side: Tensor, size: int) -> Tensor:
     """Cut a square from each image and resize it, antialiased as Pillow's bilinear filter: two batched matrix products.
 
     Args:
-        images: (B, T, T) float32. left, top, side: (B,) float, pixels. size: side of the result, pixels.
+        images: (B, T, T) float32. left, top, side: (B,) float32, pixels. size: side of the result, pixels.
 
     Returns:
         (B, size, size) float32 of whole values 0..255.
@@ -177,10 +192,10 @@ def resized_crops(images: Tensor, left: np.ndarray, top: np.ndarray, side: np.nd
     return resized.round().clamp(0, 255)
 
 
-def _resizing(start: np.ndarray, side: np.ndarray, size: int, length: int) -> Tensor:
+def _resizing(start: Tensor, side: Tensor, size: int, length: int) -> Tensor:
     """(B, size, length) the weights of the triangle filter, scaled by the reduction."""
     scale = side / size
-    centers = start[:, None] + (np.arange(size) + 0.5) * scale[:, None]  # (B, size)
-    distance = np.arange(length) + 0.5 - centers[:, :, None]
-    weights = np.maximum(1 - np.abs(distance) / np.maximum(scale, 1)[:, None, None], 0)
-    return torch.from_numpy((weights / weights.sum(axis=2, keepdims=True)).astype(np.float32))
+    centers = start[:, None] + (torch.arange(size, device=start.device) + 0.5) * scale[:, None]  # (B, size)
+    distance = torch.arange(length, device=start.device) + 0.5 - centers[:, :, None]
+    weights = (1 - distance.abs() / scale.clamp(min=1)[:, None, None]).clamp(min=0)
+    return weights / weights.sum(dim=2, keepdim=True)

@@ -128,12 +128,11 @@ class Blocks:
         Returns:
             (B, 1, H, W) float32: the interpolation in the area, `pixelated` elsewhere.
         """
-        row = torch.tensor([0.25, 0.5, 0.25], device=pixelated.device)
         image = self.project(pixelated, pixelated, "center")
         for _ in range(steps):
             padded = torch.nn.functional.pad(image, (1, 1, 1, 1), mode="replicate")
-            across = padded[..., :-2] * row[0] + padded[..., 1:-1] * row[1] + padded[..., 2:] * row[2]
-            blurred = across[..., :-2, :] * row[0] + across[..., 1:-1, :] * row[1] + across[..., 2:, :] * row[2]
+            across = padded[..., :-2] * 0.25 + padded[..., 1:-1] * 0.5 + padded[..., 2:] * 0.25
+            blurred = across[..., :-2, :] * 0.25 + across[..., 1:-1, :] * 0.5 + across[..., 2:, :] * 0.25
             image = self.project(blurred, pixelated, "center")
         return image
 

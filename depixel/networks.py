@@ -212,3 +212,13 @@ class UNet(Network):
         for up, stage in zip(self.up, self.stages[4:], strict=True):
             x = stage(finer.pop() + F.pixel_shuffle(up(x), 2))
         return self.output(x, base, contrast)
+
+
+@register("unet_deep")
+class DeepUNet(UNet):
+    """Three times as deep at full resolution, and little deeper below: for those who have a GPU.
+
+    It learns more than a wider `unet` that takes as long, and is half as large.
+    """
+
+    BLOCKS = (8, 4, 2, 1, 2, 4, 8)

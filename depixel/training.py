@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from depixel import networks
-from depixel.batches import Photos, epoch_batches, fixed_batch, fixed_samples, training_batch
+from depixel.batches import Photos, epoch_batches, fixed_batch, fixed_samples, moved, training_batch
 from depixel.blocks import Blocks, cut_windows
 from depixel.checkpoints import Checkpoints
 from depixel.environment import hardware, sources_of, versions
@@ -35,6 +35,9 @@ from depixel.windows import TRAINING_CONTEXT, window_side
 
 TYPICAL_RMSE = 20.0
 """Gray levels. Pooled squared error over twice this has about the slope of pooled RMSE, whatever the batch."""
+
+READ_EVERY = 20
+"""Steps from one look at the errors to the next: each look waits until a GPU has done all that it was given."""
 
 
 class TrainSettings(Settings):
@@ -131,6 +134,7 @@ class Run:
         if self.device == "cuda":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before the first multiplication
             torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.utils.deterministic.fill_uninitialized_memory = False  # takes time, and nothing reads it
             torch.backends.cudnn.benchmark = False
         self.precision = best_precision(self.device) if settings.precision == "auto" else settings.precision
         torch.manual_seed(settings.seed)
@@ -173,16 +177,16 @@ class Run:
         self.stop = False
         self.table: list[Epoch] = []
         self.predictions: list[np.ndarray] = []
-        self.train_error = np.zeros(2)  # of the epoch so far: sum of squares, pixels
-        self.gradient_norms: list[float] = []
+        # of the epoch so far: sum of squares, pixels, sum of gradient norms, steps; read now and then, as that waits
+        self.sums = torch.zeros(4, device=self.device)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
-    def epochs(self, on_step: Callable[[int, float], None] = lambda step, rmse: None) -> Iterator[Epoch]:
+    def epochs(self, on_step: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
         """Train from where the run stands; yield the table's row after each epoch, the last of which may be cut short.
 
         Args:
-            on_step: called after each step with the number of steps done and the pooled RMSE of the epoch so far.
+            on_step: called after each step with the number of steps done; a GPU may be some steps behind.
 
         Raises:
             DepixelError: the loss is no longer a number, or a checkpoint cannot be written.
@@ -198,9 +202,11 @@ class Run:
                 self.settings.batch_size,
             )
             for i in range(self.step % self.steps_per_epoch, steps):
-                self.train_error += self._train_step(*self._samples(batches[i], epoch))
+                self._train_step(*self._samples(batches[i], epoch))
                 self.step += 1
-                on_step(self.step, self._train_rmse())
+                if self.step % READ_EVERY == 0:
+                    self.train_rmse()
+                on_step(self.step)
                 if i + 1 < steps and self._checkpoint():
                     return
             row = self._finish_epoch(epoch)
@@ -231,15 +237,15 @@ class Run:
         photos, pixelation, stream, settings = self.training, self.pixelation, self._stream(epoch), self.settings
         if settings.overfit:
             return fixed_batch(photos, chosen, pixelation, stream)
-        return training_batch(photos, chosen, pixelation, stream, settings.crop, settings.flip)
+        return training_batch(photos, chosen, pixelation, stream, settings.crop, settings.flip, self.device)
 
-    def _train_step(self, images: Tensor, areas: Tensor) -> tuple[float, float]:
-        """One step of the optimizer; returns the sum of the batch's squared errors, and of how many pixels."""
+    def _train_step(self, images: Tensor, areas: Tensor) -> None:
+        """One step of the optimizer; `sums` has its errors."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step)
         self.network.train()
         sides = window_side(areas[:, 2:4].amax(dim=0).numpy(), TRAINING_CONTEXT).tolist()
-        truth, within = cut_windows(images.to(self.device), areas.to(self.device), *sides)
+        truth, within = cut_windows(images.to(self.device), moved(areas.numpy(), self.device), *sides)
         blocks = Blocks(within, *truth.shape[2:])
         restored = restore(self.network, blocks.pixelate(truth), blocks, self.precision)
         error = restored[:, :1] - truth  # 0 outside the areas
@@ -252,22 +258,17 @@ class Run:
         if self.settings.uncertainty:
             shown = surprise(error.detach()[blocks.unknown], restored[:, 1:][blocks.unknown])
             loss = loss + shown * pixels.sum() / (len(squares) * self.pixels)
-        if not math.isfinite(loss.item()):
-            raise DepixelError(
-                f"training diverged in step {self.step + 1}: the loss is {loss.item()}. What helps: a lower "
-                f"train.learning_rate than {self.settings.learning_rate:g}, or train.gradient_clip: 1.0"
-            )
         self.network.zero_grad(set_to_none=True)
         loss.backward()
         spread = list(self.network.spread.parameters()) if self.settings.uncertainty else []
         apart = set(map(id, spread))  # or it would shorten the steps of the others
         others = [parameter for parameter in self.network.parameters() if id(parameter) not in apart]
         longest = self.settings.gradient_clip or math.inf
-        self.gradient_norms.append(nn.utils.clip_grad_norm_(others, longest).item())
+        norm = nn.utils.clip_grad_norm_(others, longest)
         nn.utils.clip_grad_norm_(spread, longest)
         self.optimizer.step()
         self._update_average()
-        return squares.sum().item(), pixels.sum().item()
+        self.sums += torch.stack([squares.detach().sum(), pixels.sum(), norm.detach(), torch.ones_like(norm)])
 
     def _update_average(self) -> None:
         # early on the average follows quickly, or it would remember the random start
@@ -299,11 +300,19 @@ class Run:
 
     # -- epochs ------------------------------------------------------------------------------------------------------
 
-    def _train_rmse(self) -> float:
-        squares, pixels = self.train_error
+    def train_rmse(self) -> float:
+        """Pooled RMSE of the epoch so far, gray levels. Raises `DepixelError` if the training has diverged."""
+        squares, pixels, *_ = self.sums.tolist()
+        if not math.isfinite(squares):
+            raise DepixelError(
+                f"training diverged before step {self.step + 1}: the loss is no longer a number. What helps: a lower "
+                f"train.learning_rate than {self.settings.learning_rate:g}, or train.gradient_clip: 1.0"
+            )
         return math.sqrt(squares / pixels)
 
     def _finish_epoch(self, epoch: int) -> Epoch:
+        train_rmse = self.train_rmse()
+        *_, norms, steps = self.sums.tolist()
         restorer = Restorer(self.average, self.configuration, self.device)
         self.predictions = restorer.predict(
             self.samples.pixelated, self.samples.areas, batch_size=self.settings.batch_size
@@ -311,15 +320,15 @@ class Run:
         row = Epoch(
             epoch=epoch + 1,
             learning_rate=self.learning_rate(self.step - 1),
-            gradient_norm=float(np.mean(self.gradient_norms)),
-            train_rmse=self._train_rmse(),
+            gradient_norm=norms / steps,
+            train_rmse=train_rmse,
             validation_rmse_pooled=rmse_pooled(self.predictions, self.samples.targets),
             validation_rmse_mean=rmse_mean(self.predictions, self.samples.targets),
         )
         if not self.table or row.validation_rmse_mean < self.best_epoch.validation_rmse_mean:
             self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
         self.table.append(row)
-        self.train_error, self.gradient_norms = np.zeros(2), []
+        self.sums.zero_()
         return row
 
     @property
@@ -362,6 +371,8 @@ class Run:
         stop = self.stop  # it may be set while this runs
         if stop or self.finished or time.monotonic() - self._saved >= self.checkpoint_every:
             self.check()
+            if self.sums[3]:
+                self.train_rmse()  # or a diverged training would be kept
             self._save()
             self._saved = time.monotonic()
         return stop
@@ -372,8 +383,7 @@ class Run:
                 "step": self.step,
                 "hardware": self.configuration.hardware,
                 "table": json.dumps(self.table),
-                "train_error": self.train_error.tolist(),
-                "gradient_norms": self.gradient_norms,
+                "sums": self.sums,
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict(),
                 "best": self.best,
@@ -393,7 +403,7 @@ class Run:
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.best, self.step = state["best"], state["step"]
-            self.train_error, self.gradient_norms = np.array(state["train_error"]), state["gradient_norms"]
+            self.sums.copy_(state["sums"])
             self.table = [Epoch(*row) for row in json.loads(state["table"])]
             used, here = state["hardware"], self.configuration.hardware
             if not self.finished and here not in used:

@@ -99,9 +99,10 @@ def main(
         stopping(run) as signals,
     ):
 
-        def on_step(step: int, rmse: float) -> None:
-            bar.update()
-            bar.set_postfix(loss=f"{rmse:.2f}", validation=run.table and f"{run.best_epoch.validation_rmse_mean:.2f}")
+        def on_step(step: int) -> None:
+            if bar.update():  # it was drawn
+                best = run.table and f"{run.best_epoch.validation_rmse_mean:.2f}"
+                bar.set_postfix(RMSE=f"{run.train_rmse():.2f}", validation=best)
 
         for row in run.epochs(on_step):
             bar.write(

@@ -183,7 +183,7 @@ def test_crops_are_resized_as_pillow_does(seed, length, size, share, across, dow
     size = min(size, length)
     side = size + share * (length - size)
     left, top = across * (length - side), down * (length - side)
-    arguments = (np.array([v]) for v in (left, top, side))
+    arguments = (torch.tensor([v]) for v in (left, top, side))
     crop = resized_crops(torch.from_numpy(image).float()[None], *arguments, size)
     assert (crop.shape, crop.dtype) == ((1, size, size), torch.float32)
     assert torch.equal(crop, crop.round()) and crop.min() >= 0 and crop.max() <= 255
@@ -192,8 +192,8 @@ def test_crops_are_resized_as_pillow_does(seed, length, size, share, across, dow
 
 def test_the_whole_image_is_resized_as_pillow_does():
     images = np.stack([photo_like(i, 128) for i in range(3)])
-    zero = np.zeros(3)
-    crops = resized_crops(torch.from_numpy(images).float(), zero, zero, np.full(3, 128), 64)
+    zero = torch.zeros(3)
+    crops = resized_crops(torch.from_numpy(images).float(), zero, zero, torch.full((3,), 128.0), 64)
     for crop, image in zip(crops.numpy(), images, strict=True):
         difference = crop - np.asarray(Image.fromarray(image).resize((64, 64), Image.Resampling.BILINEAR)).astype(int)
         assert np.abs(difference).max() <= 1 and (difference == 0).mean() > 0.8  # Pillow rounds between its two passes
@@ -201,7 +201,8 @@ def test_the_whole_image_is_resized_as_pillow_does():
 
 def test_each_crop_is_cut_where_it_was_asked_for():
     image = torch.arange(256.0).reshape(1, 16, 16)
-    crops = resized_crops(image.expand(2, -1, -1), np.array([3, 8]), np.array([5, 0]), np.array([8, 8]), 8)
+    left, top, side = torch.tensor([[3.0, 8.0], [5.0, 0.0], [8.0, 8.0]])
+    crops = resized_crops(image.expand(2, -1, -1), left, top, side, 8)
     assert torch.equal(crops[0], image[0, 5:13, 3:11]) and torch.equal(crops[1], image[0, :8, 8:])
 
 

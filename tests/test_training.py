@@ -85,7 +85,7 @@ def test_it_learns_a_few_photos_by_heart(run, network):
 def test_the_table(run):
     settings = {"epochs": 3, "batch_size": 4}
     trained, errors = run(**settings), []
-    table = list(trained.epochs(lambda step, rmse: errors.append((step, rmse))))
+    table = list(trained.epochs(lambda step: errors.append((step, trained.train_rmse()))))
     assert [row.epoch for row in table] == [1, 2, 3]
     assert trained.table == table
     assert [step for step, _ in errors] == list(range(1, 10))  # 10 photos are 3 steps of up to 4
@@ -103,7 +103,7 @@ def test_the_table(run):
 def test_a_part_of_an_epoch(run):
     """10 photos are 3 steps: 1.3 epochs are 4 steps, and the learning rate ends with them."""
     trained, steps = run(epochs=1.3, warmup=0), []
-    assert [row.epoch for row in trained.epochs(lambda step, rmse: steps.append(step))] == [1, 2]
+    assert [row.epoch for row in trained.epochs(lambda step: steps.append(step))] == [1, 2]
     assert steps == [1, 2, 3, 4] and trained.finished and trained.learning_rate(4) == 0
 
 
@@ -269,7 +269,7 @@ def test_the_learning_rate_of_the_schedules(run):
 
 def test_the_learning_rate_is_used(run):
     trained, used = run(epochs=2, warmup=0.5), []
-    list(trained.epochs(lambda step, rmse: used.append(trained.optimizer.param_groups[0]["lr"])))
+    list(trained.epochs(lambda step: used.append(trained.optimizer.param_groups[0]["lr"])))
     assert used == [trained.learning_rate(step) for step in range(6)]
     assert len(set(used)) > 3
 
@@ -283,7 +283,7 @@ def test_without_weight_averaging_the_last_weights_count(run):
 def test_the_average_lags_behind(run):
     trained, weights = run(weight_average=0.5, epochs=1), []
     start = trained.network.out.bias.detach().clone()
-    list(trained.epochs(lambda step, rmse: weights.append(trained.network.out.bias.detach().clone())))
+    list(trained.epochs(lambda step: weights.append(trained.network.out.bias.detach().clone())))
     expected = start
     for k, weight in enumerate(weights):
         decay = min(0.5, (1 + k) / (10 + k))
@@ -368,7 +368,7 @@ def test_a_diverging_run_says_what_helps(run):
 def train(run, until=None):
     """Train to the end, or end abruptly in this step, before its checkpoint."""
 
-    def on_step(step, rmse):
+    def on_step(step):
         if step == until:
             raise KeyboardInterrupt
 
@@ -387,7 +387,7 @@ def test_a_resumed_run_ends_as_if_it_had_not_stopped(run, stop, optimizer):
     resumed = run(**settings)
     assert resumed.resume() == [] and resumed.step == stop
     steps = []
-    rows = list(resumed.epochs(lambda step, rmse: steps.append(step)))
+    rows = list(resumed.epochs(lambda step: steps.append(step)))
     assert steps == list(range(stop + 1, 10))
 
     whole = run(**settings)
@@ -420,7 +420,7 @@ def test_checkpoints_are_written_when_the_time_has_come(run, monkeypatch):
 def test_a_run_that_is_told_to_stop_saves_and_ends(run, step):
     stopped = run(every=1000)
 
-    def on_step(done, rmse):
+    def on_step(done):
         stopped.stop = done >= step
 
     rows = list(stopped.epochs(on_step))
