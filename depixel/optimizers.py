@@ -1,5 +1,7 @@
 """The optimizer Muon, and AdamW for the parameters that it is not for, as one."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,7 @@ class MuonAdamW:
     Muon makes the update of a weight matrix orthogonal; a convolution (O, I, K, K) is the matrix (O, I K K). Steps are
     as long as AdamW's, so one learning rate does for both (Moonshot AI 2025, "match_rms_adamw"). The first and the last
     convolution, in the order in which a network defines them, the biases and `Network.spread` are no such matrices.
-    PyTorch's Muon computes in bfloat16 on every machine. Of the interface of a `torch.optim.Optimizer` it has what a
+    Muon computes in bfloat16 on every machine. Of the interface of a `torch.optim.Optimizer` it has what a
     training needs.
 
     Args:
@@ -37,7 +39,7 @@ class MuonAdamW:
         self._parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, learning_rate, weight_decay=weight_decay)]
         if self._matrices:
             self._parts.append(
-                torch.optim.Muon(
+                _Muon(
                     self._matrices, learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
                 )
             )
@@ -56,6 +58,39 @@ class MuonAdamW:
         for part, saved in zip(self._parts, state["parts"], strict=True):
             part.load_state_dict(saved)
         self.param_groups = [group for part in self._parts for group in part.param_groups]
+
+
+class _Muon(torch.optim.Muon):
+    """PyTorch's, with all matrices of one shape at once: one by one they keep a GPU waiting."""
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[nn.Parameter]] = {}
+            for matrix in group["params"]:
+                if matrix.grad is not None:
+                    by_shape.setdefault(matrix.shape, []).append(matrix)
+            for matrices in by_shape.values():
+                self._update(matrices, group)
+
+    def _update(self, matrices: list[nn.Parameter], group: dict) -> None:
+        gradients = [matrix.grad for matrix in matrices]
+        for matrix in matrices:
+            if "momentum_buffer" not in self.state[matrix]:
+                self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix.grad)
+        momenta = [self.state[matrix]["momentum_buffer"] for matrix in matrices]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        x = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"])).bfloat16()
+        x = x.mT if (higher := x.shape[1] > x.shape[2]) else x
+        x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=group["eps"])
+        a, b, c = group["ns_coefficients"]
+        for _ in range(group["ns_steps"]):  # Newton-Schulz
+            gram = x @ x.mT
+            x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        x = (x.mT if higher else x).float()
+        torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+        length = 0.2 * math.sqrt(max(x.shape[1:]))  # "match_rms_adamw"
+        torch._foreach_add_(matrices, list(x.unbind()), alpha=-group["lr"] * length)
 
 
 def _matrix(weight: Tensor) -> Tensor:
