@@ -186,7 +186,8 @@ def train(names: tuple[str, ...], photos: Path, bench: Path, folder: Path) -> No
 
 def make(row: Row, photos: Path, folder: Path) -> None:
     """Train the model of a row; and first those it needs that are not there."""
-    for needed in filter(None, [*row.models, row.start]):
+    teacher = row.settings.get("train.teacher")
+    for needed in filter(None, [*row.models, row.start, teacher]):
         if not model_file(needed, folder).is_file():
             make(plan()[needed], photos, folder)
     if row.models:
@@ -200,10 +201,10 @@ def make(row: Row, photos: Path, folder: Path) -> None:
         settings[section][key] = value
     if row.start:
         settings["train"]["init"] = "pretrained"
-        (run / "pretrained").mkdir(parents=True, exist_ok=True)
+    (run / "pretrained").mkdir(parents=True, exist_ok=True)
+    for name in filter(None, [row.start, teacher]):
         for suffix in (".safetensors", ".json"):
-            shutil.copy(model_file(row.start, folder).with_suffix(suffix), run / f"pretrained/{row.start}{suffix}")
-    run.mkdir(parents=True, exist_ok=True)
+            shutil.copy(model_file(name, folder).with_suffix(suffix), run / f"pretrained/{name}{suffix}")
     (run / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     prepared = prepare(photos, settings, folder)
     python(PROJECT / "stages/split.py", "--prepared", prepared, cwd=run)

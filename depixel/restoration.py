@@ -46,6 +46,7 @@ class ModelConfiguration(Settings):
     versions: dict[str, str] = Field({}, description="of Python and of the packages it was trained with")
     sources: str = Field("", description="hash of the code that trained it")
     init: str = Field("", description="hash of the weights that its training started from, if not from random ones")
+    teacher: str = Field("", exclude_if=lambda value: not value, description="hash of the weights that taught it")
 
 
 def predicted(

@@ -36,6 +36,9 @@ from depixel.windows import TRAINING_CONTEXT, window_side
 TYPICAL_RMSE = 20.0
 """Gray levels. Pooled squared error over twice this has about the slope of pooled RMSE, whatever the batch."""
 
+TAUGHT_EPOCHS = 4
+"""Epochs in a row that show the same samples where a teacher is asked, which costs more than to learn from it."""
+
 READ_EVERY = 20
 """Steps from one look at the errors to the next: each look waits until a GPU has done all that it was given."""
 
@@ -46,6 +49,7 @@ class TrainSettings(Settings):
     network: networks.Name = "unet"
     width: int = Field(32, ge=1, le=1024, description="channels of the first level")
     init: Literal["random", "pretrained"] = Field("random", description="weights to start from")
+    teacher: str = Field("", description="a pretrained model to learn from, beside the photos; '' = none")
     dropout: float = Field(0.0, ge=0, lt=1)
     epochs: float = Field(20, gt=0, description="how often each photo is shown; may be a fraction")
     batch_size: int = Field(64, ge=1)
@@ -56,7 +60,7 @@ class TrainSettings(Settings):
     weight_decay: float = Field(0.01, ge=0)
     gradient_clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 = none")
     weight_average: float = Field(0.998, ge=0, lt=1, description="decay a step of the average that is kept; 0 = none")
-    pooled_share: float = Field(0.5, ge=0, le=1, description="loss: this share of pooled error, the rest mean RMSE")
+    pooled_share: float = Field(0.0, ge=0, le=1, description="loss: this share of pooled error, the rest mean RMSE")
     uncertainty: bool = Field(False, description="also predict how far off each pixel is; changes no prediction")
     crop: float = Field(0.5, ge=0, le=1, description="share of samples that are random crops of the larger photo")
     flip: bool = True
@@ -106,6 +110,7 @@ class Run:
         checkpoint_every: seconds from one checkpoint to the next.
         check: called before each checkpoint; what it raises ends the run without one.
         init: the model to start from, of the same network and of its width or narrower; None for random weights.
+        teacher: the model to learn from, beside the photos.
 
     Attributes:
         step: how many steps are done. steps: how many there are.
@@ -124,6 +129,7 @@ class Run:
         checkpoint_every: float = 120,
         check: Callable[[], None] = lambda: None,
         init: Restorer | None = None,
+        teacher: Restorer | None = None,
     ):
         if settings.overfit:
             training = validation = training.first(settings.overfit)
@@ -157,6 +163,7 @@ class Run:
             versions=versions(),
             sources=self._digest_of_sources().hexdigest()[:16],
             init=init.digest() if init else "",
+            teacher=teacher.digest() if teacher else "",
         )
         self.pixels = pixelation.mean_pixels(training.images.shape[-1])
         self.samples = fixed_samples(validation, pixelation, [f"validation {settings.seed}"])
@@ -166,6 +173,8 @@ class Run:
         self.checkpoint_every, self.check = checkpoint_every, check
         self._saved = time.monotonic()
 
+        self.teacher = teacher and teacher.network.to(self.device)
+        self.taught: dict[int, Tensor] = {}  # what the teacher says, by batch
         if init:
             networks.grow(self.network, init.network.state_dict())
         self.average = self._built()
@@ -194,15 +203,18 @@ class Run:
         while not self.finished:
             epoch = self.step // self.steps_per_epoch
             steps = min(self.steps_per_epoch, self.steps - epoch * self.steps_per_epoch)
+            shown = epoch // TAUGHT_EPOCHS if self.teacher else epoch
             batches = epoch_batches(
                 self.training,
                 self.pixelation,
-                self._stream(epoch),
-                f"{self.settings.seed} {epoch}",
+                self._stream(shown),
+                f"{self.settings.seed} {shown}",
                 self.settings.batch_size,
             )
+            if epoch % TAUGHT_EPOCHS == 0:
+                self.taught.clear()
             for i in range(self.step % self.steps_per_epoch, steps):
-                self._train_step(*self._samples(batches[i], epoch))
+                self._train_step(*self._samples(batches[i], shown), i)
                 self.step += 1
                 if self.step % READ_EVERY == 0:
                     self.train_rmse()
@@ -239,17 +251,23 @@ class Run:
             return fixed_batch(photos, chosen, pixelation, stream)
         return training_batch(photos, chosen, pixelation, stream, settings.crop, settings.flip, self.device)
 
-    def _train_step(self, images: Tensor, areas: Tensor) -> None:
-        """One step of the optimizer; `sums` has its errors."""
+    def _train_step(self, images: Tensor, areas: Tensor, batch: int) -> None:
+        """One step of the optimizer; `sums` has its errors. `batch`: which of the epoch it is."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step)
         self.network.train()
         sides = window_side(areas[:, 2:4].amax(dim=0).numpy(), TRAINING_CONTEXT).tolist()
         truth, within = cut_windows(images.to(self.device), moved(areas.numpy(), self.device), *sides)
         blocks = Blocks(within, *truth.shape[2:])
-        restored = restore(self.network, blocks.pixelate(truth), blocks, self.precision)
+        pixelated = blocks.pixelate(truth)
+        restored = restore(self.network, pixelated, blocks, self.precision)
         error = restored[:, :1] - truth  # 0 outside the areas
-        squares = error.square().sum(dim=(1, 2, 3))
+        squares = true_squares = error.square().sum(dim=(1, 2, 3))
+        if self.teacher:
+            # as large on average, if the teacher is right on average, but without the chance in which way the truth
+            # differs from it
+            taught = self._taught(pixelated, blocks, batch)
+            squares = ((restored[:, :1] - taught).square() + (taught - truth).square()).sum(dim=(1, 2, 3))
         pixels = blocks.unknown.sum(dim=(1, 2, 3))
         pooled = squares.sum() / (len(squares) * self.pixels)  # not the batch's own: its areas are alike
         mean = (squares / pixels + 1e-2).sqrt().mean()
@@ -268,7 +286,14 @@ class Run:
         nn.utils.clip_grad_norm_(spread, longest)
         self.optimizer.step()
         self._update_average()
-        self.sums += torch.stack([squares.detach().sum(), pixels.sum(), norm.detach(), torch.ones_like(norm)])
+        self.sums += torch.stack([true_squares.detach().sum(), pixels.sum(), norm.detach(), torch.ones_like(norm)])
+
+    def _taught(self, pixelated: Tensor, blocks: Blocks, batch: int) -> Tensor:
+        """(B, 1, H, W) float32: what the teacher says of a batch, which is asked the first time only."""
+        if batch not in self.taught:
+            with torch.inference_mode():
+                self.taught[batch] = restore(self.teacher, pixelated, blocks, self.precision)[:, :1].half()
+        return self.taught[batch].float()
 
     def _update_average(self) -> None:
         # early on the average follows quickly, or it would remember the random start
@@ -348,7 +373,8 @@ class Run:
         Not the machine: a checkpoint goes on elsewhere too, with the last digits of that machine's arithmetic.
         """
         digest = self._digest_of_sources()
-        digest.update(f"{versions()} {self.device} {self.precision} {self.configuration.init}".encode())
+        begin = (self.configuration.init, self.configuration.teacher)
+        digest.update(f"{versions()} {self.device} {self.precision} {begin}".encode())
         for part in (self.settings, self.pixelation):
             digest.update(part.model_dump_json(exclude={"loggers"}).encode())  # which change nothing
         for photos in (self.training, self.validation):

@@ -32,7 +32,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For training.json and training.csv.")
 @click.option("--logs", default="logs", show_default=True, type=PATH, help="For its progress, speed and memory.")
 @click.option("--checkpoints", default="checkpoints", show_default=True, type=PATH, help="A folder; to go on from.")
-@click.option("--pretrained", default=PRETRAINED, show_default=True, type=PATH, help="Models for train.init.")
+@click.option("--pretrained", default=PRETRAINED, show_default=True, type=PATH, help="Models for train.init and .teacher.")
 @click.option(
     "--checkpoint-every",
     default=120.0,
@@ -86,7 +86,10 @@ def main(
     init = None
     if settings.init == "pretrained":
         init = Restorer.pretrained(settings.network, settings.width, inputs.watch(pretrained))
-    run = Run(settings, pixelation, training, validation, checkpoints, checkpoint_every, inputs.check, init)
+    teacher = None
+    if settings.teacher:
+        teacher = Restorer.load(inputs.watch(pretrained) / f"{settings.teacher}.safetensors")
+    run = Run(settings, pixelation, training, validation, checkpoints, checkpoint_every, inputs.check, init, teacher)
     click.echo(
         f"{settings.network} of width {settings.width}, {parameter_count(run.network) / 1e6:.2f} M parameters, "
         f"{len(run.training)} photos, {run.device}, {run.precision}"
