@@ -44,7 +44,7 @@ def main(picture: Path) -> None:
     figure, axes = pyplot.subplots(1, len(VARIABLES), figsize=(12, 3.8), sharey=True, layout="constrained")
     for variable, axis in zip(VARIABLES, axes, strict=True):
         group = groups[f"law of {variable}"]
-        points = table.loc[table.index.intersection([*group["with"], *group["rows"]])].sort_values(variable)
+        points = table.loc[table.index.intersection([*group.get("with", []), *group["rows"]])].sort_values(variable)
         click.echo("\n" + points[[variable, *RATIOS]].to_string(float_format="%.4f"))
         x = points[variable].to_numpy(float)
         for ratio, color in zip(RATIOS, ("tab:blue", "tab:orange"), strict=True):

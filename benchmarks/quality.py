@@ -354,7 +354,8 @@ turned or mirrored; the predictions of all are averaged. Images a second on {har
 
 ## What it was made from
 
-{samples} samples of {photos} photos, at {rate} samples/s as it ran. Settings that differ from params.yaml:
+{samples} samples of {photos} photos, at {rate} samples/s on {trained_on}, as it ran. Settings that differ from
+params.yaml:
 `{settings}`.
 
 {sources}
@@ -393,6 +394,7 @@ def ship(name: str, folder: Path, sources: Path) -> None:
         samples=f"{int(first['samples']):,}".replace(",", " "),
         photos=first["photos"],
         rate=first["samples_per_second"],
+        trained_on=model.configuration.hardware,
         settings=first["settings"],
         sources=terms.strip(),
         sources_hash=model.configuration.sources,

@@ -47,7 +47,12 @@ def train_step(photos: Photos, validation: Photos, settings: TrainSettings) -> f
     """Mean seconds of one whole training step, drawing included, of batches as an epoch has them."""
     run = Run(settings, PixelationSettings(), photos, validation, Path("unused"))
     batches = epoch_batches(photos, run.pixelation, "train 0 0", "0 0", settings.batch_size)[:BATCHES]
-    return mean(seconds(lambda batch=batch: run._train_step(*run._samples(batch, 0), 0), 3) for batch in batches)
+
+    def step(batch: np.ndarray) -> None:
+        run._train_step(*run._samples(batch, 0), 0)
+        run.train_rmse()  # waits until a GPU has done it
+
+    return mean(seconds(lambda batch=batch: step(batch), 3) for batch in batches)
 
 
 def per_sample(photos: Photos, chosen: np.ndarray) -> None:

@@ -148,7 +148,7 @@ def training_batch(
         crop: share of the samples that are a random square cut from the larger photo, its side uniform between S and
             T, resized to S; the others are the whole photo, as in a test set.
         flip: mirror and transpose at random, all 8 ways equally likely.
-        device: where the images are made; it is not waited for.
+        device: where the images are made; CUDA is not waited for.
 
     Returns:
         As `fixed_batch`; the images are on `device`, the areas are not.
@@ -173,7 +173,7 @@ def training_batch(
 
 
 def moved(array: np.ndarray, device: str) -> Tensor:
-    """An array as a tensor on a device; a GPU is not waited for, it fetches from memory that stays where it is."""
+    """An array as a tensor on a device; CUDA is not waited for, it fetches from memory that stays where it is."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device == "cuda" else tensor.to(device)
 

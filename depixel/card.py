@@ -45,6 +45,7 @@ brackets are 95 % confidence intervals over photos.
 | snapshot | {snapshot} |
 | split | by {split.by}, seed {split.seed}: {sides} |
 | start | {start} |
+| teacher | {teacher} |
 | training | seed {train.seed}, best epoch {best_epoch} of {train.epochs:g}, {validation_rmse:.3f} in validation |
 
 All settings:
@@ -124,6 +125,7 @@ def card(
         sides=", ".join(sides),
         train=sections["train"],
         start=f"weights of sha256 {configuration['init']}…" if configuration["init"] else "random weights",
+        teacher=f"model of sha256 {configuration['teacher']}…" if configuration.get("teacher") else "none",
         settings=yaml.safe_dump({name: s.model_dump(mode="json") for name, s in sections.items()}, sort_keys=False),
         version=metadata.version("depixel"),
         environment=", ".join(f"{name} {version}" for name, version in configuration["versions"].items()),

@@ -39,9 +39,7 @@ class MuonAdamW:
         self._parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, learning_rate, weight_decay=weight_decay)]
         if self._matrices:
             self._parts.append(
-                _Muon(
-                    self._matrices, learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-                )
+                _Muon(self._matrices, learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
             )
         self.param_groups = [group for part in self._parts for group in part.param_groups]
 
@@ -61,7 +59,7 @@ class MuonAdamW:
 
 
 class _Muon(torch.optim.Muon):
-    """PyTorch's, with all matrices of one shape at once: one by one they keep a GPU waiting."""
+    """PyTorch's with Nesterov momentum, all matrices of one shape at once: one by one they keep a GPU waiting."""
 
     @torch.no_grad()
     def step(self) -> None:

@@ -227,6 +227,19 @@ class Restorer:
             + (f"It holds {there}; set train.network and train.width" if there else "It is empty: `dvc pull` fills it")
         )
 
+    @classmethod
+    def of_name(cls, name: str, folder: Path = PRETRAINED) -> "Restorer":
+        """The model of a name in a folder; on the CPU.
+
+        Raises:
+            DepixelError: there is none, or it cannot be loaded.
+        """
+        known = {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+        if name not in known:
+            there = f"It holds {', '.join(known)}" if known else "It is empty: `dvc pull` fills it"
+            raise DepixelError(f"train.teacher = {name!r}: no such model is in {folder.as_posix()}. {there}")
+        return cls.load(known[name], "cpu")
+
     def save(self, path: str | Path) -> None:
         """Write the weights to `path` as float16 (half the size; the RMSE does not change in its third decimal) and
         the configuration to the .json beside it."""

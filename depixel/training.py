@@ -1,7 +1,8 @@
 """One training run: settings, loop, checkpoints, the per-epoch table.
 
-A run is a function of its settings, the photos and the code. Its position (epoch, step) says which samples come next,
-so a run that was interrupted goes on from its last checkpoint exactly as if it had not been.
+A run is a function of its settings, the photos, the models it starts and learns from, and the code. Its position
+(epoch, step) says which samples come next, so a run that was interrupted goes on from its last checkpoint exactly as if
+it had not been.
 """
 
 import hashlib
@@ -37,7 +38,7 @@ TYPICAL_RMSE = 20.0
 """Gray levels. Pooled squared error over twice this has about the slope of pooled RMSE, whatever the batch."""
 
 TAUGHT_EPOCHS = 4
-"""Epochs in a row that show the same samples where a teacher is asked, which costs more than to learn from it."""
+"""Epochs in a row that show the same samples where there is a teacher: to ask a large one costs more than a step."""
 
 READ_EVERY = 20
 """Steps from one look at the errors to the next: each look waits until a GPU has done all that it was given."""
@@ -49,7 +50,7 @@ class TrainSettings(Settings):
     network: networks.Name = "unet"
     width: int = Field(32, ge=1, le=1024, description="channels of the first level")
     init: Literal["random", "pretrained"] = Field("random", description="weights to start from")
-    teacher: str = Field("", description="a pretrained model to learn from, beside the photos; '' = none")
+    teacher: str = Field("", description="a pretrained model whose predictions are what is learnt; '' = none")
     dropout: float = Field(0.0, ge=0, lt=1)
     epochs: float = Field(20, gt=0, description="how often each photo is shown; may be a fraction")
     batch_size: int = Field(64, ge=1)
@@ -86,6 +87,22 @@ def surprise(error: Tensor, expected: Tensor) -> Tensor:
     return (variance.log() + (error.square() + 1 / 12) / variance).mean() / 2
 
 
+def _check_teacher(teacher: ModelConfiguration, pixelation: PixelationSettings, size: int) -> None:
+    """Raise `DepixelError` if the teacher was trained for other samples than those that it is to be asked about."""
+    if teacher.size != size:
+        raise DepixelError(
+            f"train.teacher was trained on photos of {teacher.size} pixels, and these have {size}: set prepare.size: "
+            f"{teacher.size}, or take another teacher"
+        )
+    for key in ("width", "height", "block_size"):
+        here, known = getattr(pixelation, key), getattr(teacher, key if key == "block_size" else f"area_{key}")
+        if here[0] < known[0] or here[1] > known[1]:
+            raise DepixelError(
+                f"pixelation.{key} = {list(here)}, and train.teacher was trained for {list(known)}: keep within that, "
+                "or take another teacher"
+            )
+
+
 class Epoch(NamedTuple):
     """A row of the training table; RMSEs in gray levels, on the validation photos with fixed areas.
 
@@ -110,10 +127,12 @@ class Run:
         checkpoint_every: seconds from one checkpoint to the next.
         check: called before each checkpoint; what it raises ends the run without one.
         init: the model to start from, of the same network and of its width or narrower; None for random weights.
-        teacher: the model to learn from, beside the photos.
+        teacher: the model whose predictions are learnt, in place of the photos' pixels; None to learn from these.
+            What it says of the samples is kept, 2 bytes a pixel of their windows.
 
     Attributes:
         step: how many steps are done. steps: how many there are.
+        rmse: pooled RMSE of the epoch so far, gray levels, when it was last looked at; NaN before.
         table: a row for each epoch that is done.
         samples: the validation photos with their areas. predictions: of them, after the last epoch that was done here.
         stop: set to True, it makes `epochs` write a checkpoint and end; at any time, as from a signal handler.
@@ -133,6 +152,9 @@ class Run:
     ):
         if settings.overfit:
             training = validation = training.first(settings.overfit)
+            teacher = None  # it has learnt them better than anyone can teach it
+        if teacher:
+            _check_teacher(teacher.configuration, pixelation, training.images.shape[-1])
         self.settings, self.pixelation, self.training, self.validation = settings, pixelation, training, validation
         self.device = best_device() if settings.device == "auto" else settings.device
         if self.device == "cuda" and not torch.cuda.is_available():
@@ -186,8 +208,9 @@ class Run:
         self.stop = False
         self.table: list[Epoch] = []
         self.predictions: list[np.ndarray] = []
-        # of the epoch so far: sum of squares, pixels, sum of gradient norms, steps; read now and then, as that waits
-        self.sums = torch.zeros(4, device=self.device)
+        # of the epoch so far: squares, pixels, losses, gradient norms, steps; seldom read, as that waits for a GPU
+        self.sums = torch.zeros(5, dtype=torch.float32 if self.device == "mps" else torch.float64, device=self.device)
+        self.rmse = math.nan
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -217,7 +240,7 @@ class Run:
                 self._train_step(*self._samples(batches[i], shown), i)
                 self.step += 1
                 if self.step % READ_EVERY == 0:
-                    self.train_rmse()
+                    self.rmse = self.train_rmse()
                 on_step(self.step)
                 if i + 1 < steps and self._checkpoint():
                     return
@@ -264,8 +287,8 @@ class Run:
         error = restored[:, :1] - truth  # 0 outside the areas
         squares = true_squares = error.square().sum(dim=(1, 2, 3))
         if self.teacher:
-            # as large on average, if the teacher is right on average, but without the chance in which way the truth
-            # differs from it
+            # the expected distance to the truth, were the teacher right on average: what nobody can know of the truth
+            # adds to the distance, but has no direction (Hinton et al. 2015, "Distilling the knowledge")
             taught = self._taught(pixelated, blocks, batch)
             squares = ((restored[:, :1] - taught).square() + (taught - truth).square()).sum(dim=(1, 2, 3))
         pixels = blocks.unknown.sum(dim=(1, 2, 3))
@@ -286,7 +309,8 @@ class Run:
         nn.utils.clip_grad_norm_(spread, longest)
         self.optimizer.step()
         self._update_average()
-        self.sums += torch.stack([true_squares.detach().sum(), pixels.sum(), norm.detach(), torch.ones_like(norm)])
+        done = (true_squares.sum(), pixels.sum().float(), loss, norm, torch.ones_like(norm))
+        self.sums += torch.stack(done).detach()
 
     def _taught(self, pixelated: Tensor, blocks: Blocks, batch: int) -> Tensor:
         """(B, 1, H, W) float32: what the teacher says of a batch, which is asked the first time only."""
@@ -327,8 +351,8 @@ class Run:
 
     def train_rmse(self) -> float:
         """Pooled RMSE of the epoch so far, gray levels. Raises `DepixelError` if the training has diverged."""
-        squares, pixels, *_ = self.sums.tolist()
-        if not math.isfinite(squares):
+        squares, pixels, *_ = sums = self.sums.tolist()
+        if not all(map(math.isfinite, sums)):
             raise DepixelError(
                 f"training diverged before step {self.step + 1}: the loss is no longer a number. What helps: a lower "
                 f"train.learning_rate than {self.settings.learning_rate:g}, or train.gradient_clip: 1.0"
@@ -397,7 +421,7 @@ class Run:
         stop = self.stop  # it may be set while this runs
         if stop or self.finished or time.monotonic() - self._saved >= self.checkpoint_every:
             self.check()
-            if self.sums[3]:
+            if self.sums[-1]:
                 self.train_rmse()  # or a diverged training would be kept
             self._save()
             self._saved = time.monotonic()

@@ -32,7 +32,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For training.json and training.csv.")
 @click.option("--logs", default="logs", show_default=True, type=PATH, help="For its progress, speed and memory.")
 @click.option("--checkpoints", default="checkpoints", show_default=True, type=PATH, help="A folder; to go on from.")
-@click.option("--pretrained", default=PRETRAINED, show_default=True, type=PATH, help="Models for train.init and .teacher.")
+@click.option("--pretrained", default=PRETRAINED, show_default=True, type=PATH, help="Models for train.init, .teacher.")
 @click.option(
     "--checkpoint-every",
     default=120.0,
@@ -55,7 +55,8 @@ def main(
 ) -> None:
     """Train a network to restore pixelated areas.
 
-    Every epoch shows each photo of the training side once: cut, mirrored and pixelated at random, anew each time. After
+    Every epoch shows each photo of the training side once: cut, mirrored and pixelated at random, anew each time (with
+    train.teacher, every fourth time). After
     each epoch the restorations of the validation side are scored; the weights of the best epoch become the model. The
     settings are the sections `train` and `pixelation` of params.yaml.
 
@@ -65,6 +66,7 @@ def main(
     \b
     Reads
       data/prepared, data/split.csv   from stages/prepare.py and stages/split.py
+      models/pretrained/              if train.init or train.teacher says so
     Writes
       models/depixel.safetensors      the weights; models/depixel.json, their configuration
       metrics/training.csv            a row for each epoch
@@ -83,16 +85,18 @@ def main(
     pixelation = inputs.section("pixelation", PixelationSettings)
     training = Photos.load(prepared, splits, "train", larger=bool(settings.crop))
     validation = Photos.load(prepared, splits, "validation")
-    init = None
+    init = teacher = None
+    if settings.init == "pretrained" or settings.teacher:
+        inputs.watch(pretrained)
     if settings.init == "pretrained":
-        init = Restorer.pretrained(settings.network, settings.width, inputs.watch(pretrained))
-    teacher = None
+        init = Restorer.pretrained(settings.network, settings.width, pretrained)
     if settings.teacher:
-        teacher = Restorer.load(inputs.watch(pretrained) / f"{settings.teacher}.safetensors")
+        teacher = Restorer.of_name(settings.teacher, pretrained)
     run = Run(settings, pixelation, training, validation, checkpoints, checkpoint_every, inputs.check, init, teacher)
+    taught = f", taught by {settings.teacher}" if run.teacher else ""
     click.echo(
         f"{settings.network} of width {settings.width}, {parameter_count(run.network) / 1e6:.2f} M parameters, "
-        f"{len(run.training)} photos, {run.device}, {run.precision}"
+        f"{len(run.training)} photos, {run.device}, {run.precision}{taught}"
     )
     resume(run)
     first, start = run.step, time.perf_counter()
@@ -103,9 +107,9 @@ def main(
     ):
 
         def on_step(step: int) -> None:
-            if bar.update():  # it was drawn
-                best = run.table and f"{run.best_epoch.validation_rmse_mean:.2f}"
-                bar.set_postfix(RMSE=f"{run.train_rmse():.2f}", validation=best)
+            best = run.table and f"{run.best_epoch.validation_rmse_mean:.2f}"
+            bar.set_postfix(RMSE=f"{run.rmse:.2f}", validation=best, refresh=False)
+            bar.update()
 
         for row in run.epochs(on_step):
             bar.write(

@@ -140,6 +140,7 @@ def test_basic_cnn_is_the_reference():
 
 def test_unet_has_the_size_it_promises():
     assert 1_200_000 < networks.parameter_count(networks.build("unet", 32)) < 1_300_000
+    assert 1_300_000 < networks.parameter_count(networks.build("unet_deep", 32)) < 1_400_000
 
 
 def test_unet_starts_as_the_smooth_interpolation():

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from depixel import networks
+from depixel import networks, optimizers
 from depixel.optimizers import MuonAdamW
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,6 +42,18 @@ def test_the_update_of_an_inner_convolution_is_orthogonal():
     update = (before - weight.detach()).permute(0, 2, 3, 1).flatten(1) / rate
     singular = torch.linalg.svdvals(update / (0.2 * max(update.shape) ** 0.5))  # Moonshot AI 2025, equation 4
     assert singular.min() > 0.6 and singular.max() < 1.3  # Newton-Schulz is not exact
+
+
+@every_network
+def test_matrices_of_one_shape_at_once_move_as_one_by_one(name, monkeypatch):
+    one, other = network_with_gradients(name), network_with_gradients(name)
+    batched = MuonAdamW(one, 1e-2, 0.01)
+    monkeypatch.setattr(optimizers, "_Muon", torch.optim.Muon)
+    alone = MuonAdamW(other, 1e-2, 0.01)
+    steps(one, batched, 3)
+    steps(other, alone, 3)
+    for key, value in one.state_dict().items():
+        torch.testing.assert_close(value, other.state_dict()[key], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("layer", ["stem", "out"])

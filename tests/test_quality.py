@@ -36,7 +36,7 @@ tests:
   views: [[1, interval], [2, center]]
   rows:
     tiny: {train.epochs: 3}
-    further: {start: tiny, train.epochs: 1.5}
+    further: {start: tiny, train.epochs: 1.5, train.teacher: tiny}
     timed: {minutes: 0.05}
     mean: {models: [tiny, laptop]}
 """
@@ -59,7 +59,8 @@ def test_models_are_trained_scored_and_shipped(shared, reproduced, tmp_path):
     after = pd.read_csv(folder / "benchmarks/quality.csv", dtype=str, keep_default_na=False)
     rows = after[after["group"] == "tests"].set_index(["name", "views"])
     assert list(rows.index) == [(name, views) for name in ("tiny", "further", "timed", "mean") for views in ("1", "2")]
-    assert list(rows["settings"][::2]) == ["train.epochs=3", "start=tiny train.epochs=1.5", "", ""]
+    taught = "start=tiny train.epochs=1.5 train.teacher=tiny"
+    assert list(rows["settings"][::2]) == ["train.epochs=3", taught, "", ""]
     photos = int(rows["photos"]["tiny", "1"])
     assert [rows["samples"][name, "1"] for name in ("tiny", "further")] == [str(3 * photos), str(round(4.5 * photos))]
     assert int(rows["samples"]["timed", "1"]) > 0 and rows["samples"]["mean", "1"] == ""

@@ -205,3 +205,20 @@ def test_it_starts_from_a_pretrained_model(prepared, tmp_path):
     train(tmp_path)
     configuration = json.loads((tmp_path / "models/depixel.json").read_text(encoding="utf-8"))
     assert configuration["init"] == tiny_model().digest()
+
+
+def test_it_learns_from_a_pretrained_model(prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    settings(tmp_path, teacher="tiny", epochs=1)
+    told = "train.teacher = 'tiny': no such model is in models/pretrained. It"
+    assert f"{told} is empty: `dvc pull`" in train(tmp_path, code=1)
+    tiny_model().save(tmp_path / "models/pretrained/other.safetensors")
+    assert f"{told} holds other" in train(tmp_path, code=1)
+    tiny_model().save(tmp_path / "models/pretrained/tiny.safetensors")
+    assert "train.teacher was trained on photos of 64 pixels, and these have 24" in train(tmp_path, code=1)
+    described = tmp_path / "models/pretrained/tiny.json"
+    fitting = json.loads(described.read_text(encoding="utf-8")) | {"size": 24, "block_size": [3, 5]}
+    described.write_text(json.dumps(fitting), encoding="utf-8")
+    assert "taught by tiny" in train(tmp_path)
+    configuration = json.loads((tmp_path / "models/depixel.json").read_text(encoding="utf-8"))
+    assert configuration["teacher"] == tiny_model().digest()

@@ -46,9 +46,10 @@ def photos(count, larger=True, side="train"):
 def run(tmp_path):
     """Make a run: `run(settings...)`; 10 photos to train on, 5 to validate; a checkpoint after each step."""
 
-    def make(train=None, validation=None, pixelation=PIXELATION, every=0, check=lambda: None, **settings):
+    def make(train=None, validation=None, pixelation=PIXELATION, every=0, check=lambda: None, teacher=None, **settings):
         train, validation = train or photos(10), validation or photos(5, side="validation")
-        return Run(TrainSettings(**TINY | settings), pixelation, train, validation, tmp_path / "runs", every, check)
+        folder, settings = tmp_path / "runs", TrainSettings(**TINY | settings)
+        return Run(settings, pixelation, train, validation, folder, every, check, teacher=teacher)
 
     return make
 
@@ -325,7 +326,7 @@ def test_it_learns_how_far_off_it_is(run, monkeypatch):
     sides = photos(16), photos(16, side="validation")
     for side in sides:
         side.images[::2], side.train_images[::2] = 90, 90  # nothing to restore in these
-    learned = run(*sides, uncertainty=True, epochs=120, weight_average=0.9, learning_rate=1e-2)
+    learned = run(*sides, uncertainty=True, epochs=200, weight_average=0.9, learning_rate=1e-2)
     list(learned.epochs())
     samples = learned.samples
     last = Restorer(learned.average, learned.configuration, "cpu")  # in the best epoch it may have learnt less of it
@@ -336,6 +337,113 @@ def test_it_learns_how_far_off_it_is(run, monkeypatch):
     ]
     assert max(expected[::2]) < 0.5 * np.mean(expected[1::2])
     assert np.mean(expected[1::2]) == pytest.approx(np.mean(observed[1::2]), rel=0.3)
+
+
+@pytest.fixture
+def teacher(run):
+    """A model that knows something, and of another kind than the run's."""
+    known = run(epochs=30, network="basic_cnn", width=8)
+    list(known.epochs())
+    return known.restorer()
+
+
+def test_a_taught_model_comes_closer_to_its_teacher_than_to_the_truth(run, teacher):
+    predicted = {}
+    for name in ("taught", "alone"):
+        one = run(epochs=24, teacher=teacher if name == "taught" else None)
+        list(one.epochs())
+        predicted[name] = np.concatenate(one.predictions).astype(float)
+        assert one.configuration.teacher == (teacher.digest() if name == "taught" else "")
+    wanted = np.concatenate(teacher.predict(one.samples.pixelated, one.samples.areas))
+    taught, alone = (np.square(predicted[name] - wanted).mean() for name in ("taught", "alone"))
+    assert taught < 0.8 * alone
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_what_a_taught_model_learns_from(run, teacher, monkeypatch, right):
+    """From a teacher that knows the truth, the same as from the truth; else something else."""
+    truths = []
+    draw = training.cut_windows
+
+    def watched(*arguments):
+        windows, within = draw(*arguments)
+        truths.append(windows)
+        return windows, within
+
+    monkeypatch.setattr(training, "cut_windows", watched)
+    alone, taught = run(epochs=1, every=1000), run(epochs=1, every=1000, teacher=teacher)
+    if right:
+        monkeypatch.setattr(taught, "_taught", lambda *_: truths[-1])
+    list(alone.epochs())
+    list(taught.epochs())
+    assert (differing(state(alone), state(taught)) == []) == right
+    assert not right or alone.table == taught.table
+
+
+def test_a_teacher_is_asked_once_for_samples_that_are_shown_four_times(run, teacher, monkeypatch):
+    asked, seen = [], []
+    draw, ask = training.training_batch, teacher.network.forward
+    monkeypatch.setattr(teacher.network, "forward", lambda *batch: asked.append(1) or ask(*batch))
+
+    def watched(photos, chosen, settings, stream, *rest):
+        seen.append((stream, chosen.tolist()))
+        return draw(photos, chosen, settings, stream, *rest)
+
+    monkeypatch.setattr(training, "training_batch", watched)
+    list(run(epochs=9, teacher=teacher).epochs())
+    assert len(asked) == 9 and len(seen) == 27  # 3 batches, of epochs 1 to 4, 5 to 8, and 9
+    assert [seen[3 * i : 3 * i + 3] for i in range(4)] == [seen[:3]] * 4
+    assert [seen[3 * i : 3 * i + 3] for i in range(4, 8)] == [seen[12:15]] * 4
+    assert len({str(seen[i]) for i in (0, 12, 24)}) == 3
+
+
+def test_what_is_shown_to_learn_at_all_is_not_taught(run, teacher):
+    alone, taught = run(epochs=2, overfit=4, every=1000), run(epochs=2, overfit=4, every=1000, teacher=teacher)
+    list(alone.epochs())
+    list(taught.epochs())
+    assert differing(state(alone), state(taught)) == [] and taught.configuration.teacher == ""
+
+
+@pytest.mark.parametrize("unsure", ["teacher", "taught"])
+def test_how_far_off_it_is_is_learnt_from_the_truth(run, unsure):
+    known = run(epochs=30, network="basic_cnn", width=8, uncertainty=unsure == "teacher")
+    list(known.epochs())
+    taught = run(epochs=1, every=1000, teacher=known.restorer(), uncertainty=unsure == "taught")
+    plain = run(epochs=1, every=1000, teacher=known.restorer())
+    list(taught.epochs())
+    list(plain.epochs())
+    weights = taught.network.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in plain.network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"size": 64}, r"photos of 64 pixels, and these have 24: set prepare.size: 64"),
+        ({"area_width": (4, 7)}, r"pixelation.width = \[4, 8\], and train.teacher was trained for \[4, 7\]"),
+        ({"area_height": (5, 8)}, r"pixelation.height = \[4, 8\]"),
+        ({"block_size": (3, 4)}, r"pixelation.block_size = \[3, 5\]"),
+    ],
+)
+def test_a_teacher_of_other_samples_is_refused(run, teacher, changes, told):
+    other = Restorer(teacher.network, teacher.configuration.model_copy(update=changes), "cpu")
+    with pytest.raises(DepixelError, match=told):
+        run(teacher=other)
+    wider = {"area_width": (2, 32), "area_height": (2, 32), "block_size": (2, 16)}
+    run(teacher=Restorer(teacher.network, teacher.configuration.model_copy(update=wider), "cpu"))
+
+
+@pytest.mark.parametrize("stop", [1, 5, 12, 14])
+def test_a_taught_run_goes_on_as_if_it_had_not_stopped(run, teacher, stop):
+    train(run(epochs=6, teacher=teacher), until=stop + 1)
+    resumed = run(epochs=6, teacher=teacher)
+    assert resumed.resume() == [] and resumed.step == stop
+    train(resumed)
+    whole = run(epochs=6, teacher=teacher)
+    train(whole)
+    assert differing(state(resumed), state(whole)) == [] and resumed.table == whole.table
+    other = run(epochs=6)
+    assert other.resume() == [] and other.step == 0  # without its teacher it is another run
 
 
 def test_the_least_surprising_expectation_is_the_mean_square():
@@ -355,11 +463,25 @@ def test_a_model_without_uncertainty_can_start_one_with_it_and_the_other_way_rou
 
 
 def test_a_diverging_run_says_what_helps(run):
-    with pytest.raises(DepixelError, match=r"step \d+.*train.learning_rate than 1e\+12.*gradient_clip") as error:
-        list(
-            run(network="basic_cnn", optimizer="sgd", learning_rate=1e12, gradient_clip=0, epochs=20, warmup=0).epochs()
-        )
-    assert "nan" in str(error.value) or "inf" in str(error.value)
+    settings = {"network": "basic_cnn", "optimizer": "sgd", "learning_rate": 1e12, "gradient_clip": 0, "warmup": 0}
+    diverging = run(epochs=20, every=1000, **settings)
+    with pytest.raises(DepixelError, match=r"no longer a number.*train.learning_rate than 1e\+12.*gradient_clip"):
+        list(diverging.epochs())
+    assert not diverging.checkpoints.folder.exists()
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_run_that_has_diverged_is_not_saved(run, number):
+    """Whatever of it is no longer a number: errors, loss or gradient."""
+    ended = run(every=1000)
+
+    def on_step(step):
+        ended.sums[number] = torch.nan
+        ended.stop = True
+
+    with pytest.raises(DepixelError, match="diverged"):
+        list(ended.epochs(on_step))
+    assert not ended.checkpoints.folder.exists()
 
 
 # Checkpoints
