@@ -34,13 +34,12 @@ test: .venv/installed
 verify: .venv/installed
 	python benchmarks/verify.py
 
-# A wheel in dist/ that carries the pretrained models, also as ONNX, and restores without a clone.
+# A wheel in dist/ that carries `laptop` and the detector, and restores without a clone.
 wheel: .venv/installed
 	test -e models/pretrained || dvc pull models/pretrained.dvc
 	rm -rf build depixel/pretrained
-	cp -rL models/pretrained depixel/pretrained
-	for model in depixel/pretrained/*.safetensors; do \
-		test -e $${model%.safetensors}.onnx || depixel export-model $$model -o $${model%.safetensors}.onnx || exit; done
+	mkdir depixel/pretrained
+	cp -L models/pretrained/laptop.* models/pretrained/detector.* depixel/pretrained
 	python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	rm -rf build depixel/pretrained
 
