@@ -192,7 +192,7 @@ def test_the_same_settings_give_the_same_weights_and_others_other(run):
         {"seed": 1},
         {"flip": False},
         {"crop": 0},
-        {"pooled_share": 0},
+        {"pooled_share": 1},
         {"gradient_clip": 0.01},
         {"dropout": 0},
     ):
