@@ -11,6 +11,8 @@ from PIL import Image
 from scipy.fft import dctn
 from scipy.spatial.distance import cdist
 
+from depixel import copies
+from depixel.analysis import first_copies
 from depixel.batches import NO_IMAGES, Photos, fixed_batch, fixed_samples
 from depixel.blocks import Blocks, cut_windows, turn, turn_back
 from depixel.pictures import contact_sheet, error_picture, fill
@@ -63,7 +65,8 @@ def suggest(
     A photo is worth its `Suggestion.disagreement`, and that of the photos that look like it: chosen are, one after the
     other, those that add most to the sum over all photos of disagreement times likeness to the most alike that is
     chosen or known (facility location weighted by uncertainty: Wei, Iyer & Bilmes 2015, "Submodularity in data subset
-    selection and active learning"). So neither many photos of one scene are chosen nor what is known.
+    selection and active learning"). So neither many photos of one scene are chosen nor what is known. Of photos that
+    `copies.find` takes for the same picture only the one that the model is least sure of can be chosen.
 
     Args:
         photos: to choose from, as they would be prepared. known: (K, S, S) uint8, those that are trained on already.
@@ -71,7 +74,7 @@ def suggest(
         progress: wraps the iteration over batches, for a progress bar.
     """
     disagreed, error, identity = map(np.sqrt, _squares(restorer, photos, pixelation, progress))
-    candidates = np.sort(np.argsort(-disagreed, kind="stable")[:MOST_CANDIDATES])
+    candidates = _different(photos, np.argsort(-disagreed, kind="stable")[:MOST_CANDIDATES])
     described, of_known = describe(photos.images[photos.rows[candidates]], known)
     chosen = facility_location(disagreed[candidates], described, of_known, count)
     found = []
@@ -80,6 +83,14 @@ def suggest(
         ratio = float(error[i] / identity[i]) if identity[i] else float("nan")
         found.append(Suggestion(int(i), float(disagreed[i]), float(error[i]), ratio, gain))
     return found
+
+
+def _different(photos: Photos, candidates: np.ndarray) -> np.ndarray:
+    """The candidates, ascending, without those that show the same picture as an earlier one."""
+    images = photos.images[photos.rows[candidates]]
+    everyone = np.arange(len(images))
+    pairs = copies.find(images, np.array([copies.hashes(image) for image in images]), everyone, everyone)
+    return np.sort(candidates[first_copies(len(images), pairs) == everyone])
 
 
 def _squares(

@@ -108,11 +108,14 @@ def test_the_figures_of_a_photo():
     assert one.gain == pytest.approx(1)
 
 
-def test_alike_photos_are_not_both_chosen_before_another():
-    some = [photo(1, 30), photo(1, 30), photo(2, 30), photo(3, 6)]
-    found = suggest(tiny_model(), photos(some), NOTHING, PixelationSettings(), 4)
-    assert sorted(one.number for one in found) == [0, 1, 2, 3]
-    assert found[-1].number in (0, 1) and found[-1].gain < 1e-3
+def test_of_photos_that_show_the_same_only_one_is_chosen():
+    different = [photo(seed) for seed in range(6)]
+    cropped = np.asarray(Image.fromarray(different[2]).resize((64, 64), box=(2, 2, 63, 63)))
+    turned = different[4].T
+    restorer = Restorer(Lopsided(), tiny_model().configuration, "cpu")
+    found = suggest(restorer, photos([*different, cropped, turned]), NOTHING, PixelationSettings(), 8)
+    chosen = {one.number for one in found}
+    assert len(chosen) == 6 and len(chosen & {2, 6}) == len(chosen & {4, 7}) == 1
     assert [one.gain for one in found] == sorted((one.gain for one in found), reverse=True)
 
 
