@@ -227,17 +227,24 @@ def clusters(images: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     if len(images) < 2:
         return np.zeros(len(images), int), np.zeros(len(images))
     from sklearn.cluster import KMeans  # takes a second to load, which those who only read the settings save
-    from sklearn.decomposition import PCA
+
+    points = described(images)
+    with threadpool_limits(1):
+        fitted = KMeans(min(count, len(points)), n_init=4, random_state=SEED).fit(points)
+    order = np.argsort(-np.bincount(fitted.labels_), kind="stable")
+    number = np.argsort(order)[fitted.labels_]
+    return number, np.linalg.norm(points - fitted.cluster_centers_[fitted.labels_], axis=1)
+
+
+def described(images: np.ndarray) -> np.ndarray:
+    """(N, C) float32: places of images, near each other where they show the like, coarsely; N at least 2."""
+    from sklearn.decomposition import PCA  # as above
 
     with threadpool_limits(1):
         # each of the three descriptions weighs the same
         parts = [part - part.mean(axis=0) for part in features.descriptors(images)]
         points = np.concatenate([part / np.sqrt(part.var(axis=0).sum() + 1e-9) for part in parts], axis=1)
-        points = PCA(min(_COMPONENTS, *points.shape), svd_solver="covariance_eigh").fit_transform(points)
-        fitted = KMeans(min(count, len(points)), n_init=4, random_state=SEED).fit(points)
-    order = np.argsort(-np.bincount(fitted.labels_), kind="stable")
-    number = np.argsort(order)[fitted.labels_]
-    return number, np.linalg.norm(points - fitted.cluster_centers_[fitted.labels_], axis=1)
+        return PCA(min(_COMPONENTS, *points.shape), svd_solver="covariance_eigh").fit_transform(points)
 
 
 def _standard(values: pd.Series) -> np.ndarray:
@@ -256,9 +263,11 @@ _WORDS = {
 
 def words(photos: pd.DataFrame, chosen: np.ndarray) -> str:
     """How the chosen photos differ from all, in a few words, the strongest first: those by half a deviation or more, or
-    else the strongest."""
+    else the strongest; by the measures that the table has."""
     found = []
     for name, (low, high) in _WORDS.items():
+        if name not in photos:
+            continue
         values = MEASURES[name].scale(photos[name])
         difference = (values[chosen].mean() - values.mean()) / (values.std(ddof=0) + 1e-9)
         found.append((-abs(round(difference, 6)), high if difference > 0 else low))

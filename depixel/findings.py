@@ -180,9 +180,9 @@ def _odd(result: Analysis, settings: AnalyzeSettings, larger: int) -> Iterator[F
         if chosen.empty:
             continue
         sides = ", ".join(
-            f"{_percent(result.are[name][photos.side == side].mean())} of {side}" for side in _sides(photos)
+            f"{percent(result.are[name][photos.side == side].mean())} of {side}" for side in _sides(photos)
         )
-        error = _percent(hidden[chosen.index].sum() / max(hidden.sum(), 1e-9))
+        error = percent(hidden[chosen.index].sum() / max(hidden.sum(), 1e-9))
         clearest = chosen.sort_values([kind.clearest, "path"], ascending=[kind.ascending, True], kind="stable")
         yield Finding(
             f"{_number(len(chosen), 'photo', 'is', 'are')} {kind.what}: {sides}; {error} of the squared error that "
@@ -200,12 +200,12 @@ def _balance(photos: pd.DataFrame) -> Iterator[Finding]:
     if len(counts) and photos.contributor.nunique() > 1:
         total = (photos.side == "train").sum()
         yield Finding(
-            f"More than {_percent(_LARGE_SHARE)} of the photos for training are of one contributor each.",
+            f"More than {percent(_LARGE_SHARE)} of the photos for training are of one contributor each.",
             "The network learns their places, cameras and habits above all; other photos are restored worse.",
             "Collect photos of more contributors, or leave out some of theirs.",
             len(counts),
             contributors=[
-                {"contributor": name, "is": f"{count} photos, {_percent(count / total)}"}
+                {"contributor": name, "is": f"{count} photos, {percent(count / total)}"}
                 for name, count in counts.head(EXAMPLES).items()
             ],
         )
@@ -241,8 +241,8 @@ def _outstanding(result: Analysis) -> Iterator[Finding]:
     apart = result.told_apart
     if apart and apart["accuracy"] > max(TOLD_APART * apart["chance"], apart["chance"] + 0.1):
         yield Finding(
-            f"Of {_percent(apart['accuracy'])} of all photos a classifier can tell whose they are, by chance of "
-            f"{_percent(apart['chance'])}.",
+            f"Of {percent(apart['accuracy'])} of all photos a classifier can tell whose they are, by chance of "
+            f"{percent(apart['chance'])}.",
             "Contributors differ by more than what they photograph: cameras, apps, habits. Photos of one that are on "
             "both sides of the split would make the score too good, and few contributors on the test side make it "
             "uncertain.",
@@ -306,8 +306,8 @@ def _missing(result: Analysis) -> Iterator[Finding]:
         less = row.train < row.test
         shown = photos[chosen & (photos.side == ("test" if less else "train"))]
         yield Finding(
-            f"Training has {'less' if less else 'more'} of {name} than the test side: {_percent(row.train)}, there "
-            f"{_percent(row.test)}; {'no chance of the split' if sure else 'maybe by chance of the split'} "
+            f"Training has {'less' if less else 'more'} of {name} than the test side: {percent(row.train)}, there "
+            f"{percent(row.test)}; {'no chance of the split' if sure else 'maybe by chance of the split'} "
             f"(p = {row.p:g}).",
             "A network is best at what it saw most: what it lacks is restored worse, and weighs in the score."
             if less
@@ -327,7 +327,8 @@ def _number(count: int, noun: str, one: str, many: str) -> str:
     return f"{count} {noun} {one}" if count == 1 else f"{count} {noun}s {many}"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """`1.5 %`, `15 %`."""
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
@@ -404,7 +405,7 @@ def readable(result: Analysis, found: list[Finding]) -> str:
         f"median {m.name}": [f"{middle[name][side]:.4g}" for side in shown] for name, m in analysis.MEASURES.items()
     }
     share = result.are.groupby(photos.side).mean()
-    table |= {f"{kind} photos": [_percent(share[kind][side]) for side in shown] for kind in result.are}
+    table |= {f"{kind} photos": [percent(share[kind][side]) for side in shown] for kind in result.are}
     lines.append(pd.DataFrame(table, index=shown).T.to_string())
     if result.differences and result.differences[0].p > SIGNIFICANT:
         lines.append(
@@ -446,7 +447,7 @@ def clusters_sheet(result: Analysis, images: np.ndarray) -> Image.Image:
         shown = analysis.typical(photos.distance.to_numpy(), np.flatnonzero(chosen), EXAMPLES)
         rows.append([_panel(images[row]) for row in shown])
         shares = ", ".join(
-            f"{_percent((chosen & (photos.side == side)).sum() / total[side])} of {side}" for side in total
+            f"{percent((chosen & (photos.side == side)).sum() / total[side])} of {side}" for side in total
         )
         shares = shares and f", {shares}"
         captions.append(f"{number}: {chosen.sum()} photos{shares}; {analysis.words(photos, chosen)}")

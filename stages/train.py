@@ -55,10 +55,9 @@ def main(
 ) -> None:
     """Train a network to restore pixelated areas.
 
-    Every epoch shows each photo of the training side once: cut, mirrored and pixelated at random, anew each time (with
-    train.teacher, every fourth time). After
-    each epoch the restorations of the validation side are scored; the weights of the best epoch become the model. The
-    settings are the sections `train` and `pixelation` of params.yaml.
+    Every epoch shows each photo of the training side once: cut, mirrored and pixelated at random, anew each time; with
+    train.teacher every fourth time. After each epoch the restorations of the validation side are scored; the weights of
+    the best epoch become the model. The settings are the sections `train` and `pixelation` of params.yaml.
 
     Ctrl-C ends it with a checkpoint. However it was interrupted, the same command goes on from the last checkpoint and
     comes to the same result as without the interruption.

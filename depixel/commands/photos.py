@@ -102,8 +102,11 @@ def fetch(name: str, sha256: str | None, raw: Path) -> None:
 @click.option(
     "-o", "--output", type=options.path(file_okay=False), required=True, help="A new or empty folder to write to."
 )
+@click.option(
+    "--test-set", type=options.path(dir_okay=False), help="A test set of the challenge, to compare them with."
+)
 @options.as_json
-def analyze(photos: Path, output: Path, as_json: bool) -> None:
+def analyze(photos: Path, output: Path, test_set: Path | None, as_json: bool) -> None:
     """Say what the photos in a folder are like, and which are odd.
 
     PHOTOS is a folder of contributors' ZIPs, folders or JPEGs, before or after it is trained on. Says which photos are
@@ -112,19 +115,30 @@ def analyze(photos: Path, output: Path, as_json: bool) -> None:
     valid photo; analysis.json; and clusters.png and findings.png to look at. The pipeline does the same in its stage
     `analyze`, and compares the sides of its split.
 
+    With a test set, also what its pictures show more or less of than the photos, and which of them are unlike all
+    photos: test_set.json and test_set.png. Nothing is trained on them by that.
+
     \b
     Example:
       depixel analyze ~/photos -o findings
+      depixel analyze ~/photos -o findings --test-set test_set.pkl
     """
     if output.exists() and any(output.iterdir()):
         raise DepixelError(f"{output}: has files in it. Name another folder for what is found: -o FOLDER")
-    from depixel import analysis, findings
+    from depixel import analysis, challenge, coverage, findings
 
+    samples = challenge.read_test_set(test_set) if test_set else None
     settings = analysis.AnalyzeSettings()
     result, images, exact = analysis.of_folder(photos, settings, progress=progress)
     found = findings.findings(result, settings, analysis.TRAIN_SIZE, exact)
     findings.write(result, found, exact, images, output / "analysis.csv", output)
-    click.echo(json.dumps(findings.report(result, found, exact)) if as_json else findings.readable(result, found))
+    report, text = findings.report(result, found, exact), findings.readable(result, found)
+    if samples:
+        beside = coverage.coverage(images, result.photos.contributor, samples, settings)
+        coverage.write(beside, samples, images, result.photos.path.tolist(), output)
+        report["test_set"] = coverage.report(beside)
+        text += f"\n\n{coverage.readable(beside)}"
+    click.echo(json.dumps(report) if as_json else text)
 
 
 @click.command()
