@@ -1,0 +1,93 @@
+"""What a test set has and photos lack is found, and nothing where both are alike."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from depixel import coverage
+from depixel.analysis import AnalyzeSettings
+from depixel.challenge import TestSet, write_test_set
+from depixel.pixelation import prepare_image
+from tests.conftest import run
+from tests.test_analysis import kinds_of_pictures
+
+SETTINGS = AnalyzeSettings(clusters=3)
+
+
+def pixelated(images: np.ndarray, area=(10, 20, 24, 16, 8)) -> TestSet:
+    shown, known, _ = zip(*(prepare_image(image[None], *area) for image in images), strict=True)
+    return TestSet(np.concatenate(shown), np.concatenate(known))
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """40 of each kind: dark dots, bright bands, noise."""
+    return kinds_of_pictures(40).reshape(3, 40, 64, 64)
+
+
+def covered(photos: np.ndarray, shown: np.ndarray) -> coverage.Coverage:
+    contributors = pd.Series([f"k{i % 10}" for i in range(len(photos))])
+    return coverage.coverage(photos, contributors, pixelated(shown), SETTINGS)
+
+
+def test_alike_pictures_are_covered(pictures):
+    found = covered(pictures[:, :20].reshape(-1, 64, 64), pictures[:, 20:].reshape(-1, 64, 64))
+    assert found.gaps == [] and list(coverage.findings(found)) == []
+    assert found.unlike < 0.15
+    assert (found.nearest // 20 == np.arange(60) // 20).all()  # of the same kind
+
+
+def test_what_photos_lack_is_named(pictures):
+    dots, bands, noise = pictures
+    found = covered(np.concatenate([bands, noise[:30]]), np.concatenate([bands[:5], dots[:20]]))
+    assert found.unlike == pytest.approx(0.8)  # the dots
+    assert set(np.argsort(-found.distance)[:20]) == set(range(5, 25))
+    gaps = {gap.what: gap for gap in found.gaps}
+    assert gaps["brightness"].test_set < gaps["brightness"].photos - 50
+    clusters = [gap for name, gap in gaps.items() if name.startswith("cluster")]
+    assert any(gap.photos == 0 and gap.test_set == pytest.approx(0.8) and "darker" in gap.is_like for gap in clusters)
+    told = [finding.what for finding in coverage.findings(found)]
+    assert told[0].startswith("80 % of the 25 pictures of the test set are unlike all of these photos")
+    assert any("These photos have less of cluster" in what for what in told)
+    assert any("These photos have more of" in what for what in told)  # noise
+    assert all(what in coverage.readable(found) for what in told)
+
+
+def test_what_one_contributor_does_is_not_sure(pictures):
+    dots, bands, _ = pictures
+    photos, shown = np.concatenate([dots[:20], bands[:20]]), np.concatenate([dots[20:], bands[20:30]])
+    # each photo for itself: half of these are dark, two thirds there; of two contributors that says nothing
+    one = np.repeat(np.arange(2), 20)
+    assert coverage._squared_error(one.astype(float), one) > 5 * coverage._squared_error(
+        one.astype(float), np.arange(40)
+    )
+    found = coverage.coverage(photos, pd.Series([f"k{i}" for i in np.arange(40) // 5]), pixelated(shown), SETTINGS)
+    assert not [gap for gap in found.gaps if gap.what.startswith("cluster")]
+
+
+def test_larger_pictures_are_measured_like_small_ones(pictures):
+    large = pictures[:, 20:].reshape(-1, 64, 64).repeat(2, axis=1).repeat(2, axis=2)
+    contributors = pd.Series(np.arange(60) % 10).astype(str)
+    samples = pixelated(large, (20, 40, 48, 32, 16))
+    twice = coverage.coverage(pictures[:, :20].reshape(-1, 64, 64), contributors, samples, SETTINGS)
+    np.testing.assert_allclose(
+        twice.distance, covered(pictures[:, :20].reshape(-1, 64, 64), large[:, ::2, ::2]).distance, rtol=1e-4
+    )
+
+
+def test_the_command_compares_with_a_test_set(raw, tmp_path, pictures):
+    areas = np.tile([10, 20, 24, 16, 8], (40, 1))
+    write_test_set(tmp_path / "set", pictures[0], areas)
+    command = ("depixel", "analyze", "raw", "-o", "out", "--test-set", "set/test_set.pkl", "--json")
+    told = json.loads(run(*command, cwd=tmp_path).stdout)["test_set"]
+    assert told == json.loads((tmp_path / "out/test_set.json").read_text(encoding="utf-8"))
+    assert told["pictures"] == 40 and len(told["most_unlike"]) == coverage.SHOWN
+    assert (tmp_path / "out/test_set.png").stat().st_size > 1000
+
+
+def test_a_wrong_test_set_is_told_before_photos_are_read(raw, tmp_path):
+    (tmp_path / "wrong.pkl").write_bytes(b"no pickle")
+    done = run("depixel", "analyze", "raw", "-o", "out", "--test-set", "wrong.pkl", cwd=tmp_path, code=1)
+    assert "wrong.pkl: not a test set" in done.stderr and not (tmp_path / "out").exists()
