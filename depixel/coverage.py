@@ -16,6 +16,7 @@ from scipy import stats
 from depixel import analysis, challenge, features
 from depixel.analysis import KINDS, MEASURES, SEED, SIGNIFICANT, AnalyzeSettings
 from depixel.challenge import TestSet
+from depixel.errors import DepixelError
 from depixel.features import SIDE
 from depixel.files import replacing, write_json
 from depixel.findings import Finding, percent
@@ -24,7 +25,11 @@ from depixel.pictures import contact_sheet
 UNLIKE = 0.05
 """Share of photos that count as unlike those of all others; their distance is that of a test picture unlike all."""
 
-SHOWN = 24
+LEAST = 20
+"""So many photos and test pictures there must be."""
+
+SHOWN = 24  # pictures that are unlike all photos
+EXAMPLES = 12  # of a kind or group
 _SEEN = ("brightness", "contrast", "detail", "blur", "clipped")  # measures that need no file
 _KINDS = ("blank", "dark", "bright", "blurred", "smooth", "textured")
 _LEAST_SHARE = 0.02  # by which shares differ, to be worth a word
@@ -38,10 +43,12 @@ class Gap(NamedTuple):
     """How the pictures of a test set differ from photos in one respect.
 
     Attributes:
-        what: a measure, a kind, or a cluster ("cluster 3"). is_like: of a cluster, in words.
-        photos, test_set: the mean of a measure; the share of a kind or cluster.
-        p: the chance of such a difference where there is none, times the number of comparisons (Bonferroni). Photos of
-            a contributor are alike: their standard errors are cluster-robust (Liang & Zeger 1986).
+        what: a measure, a kind, or a group of pictures that look alike ("group A").
+        is_like: of a group, in words.
+        photos, test_set: the mean of a measure; the share of a kind or group.
+        p: how likely such a difference is where there is none, times the number of comparisons (Bonferroni).
+        examples: rows of pictures of the kind or group, the most typical first: of the test set where that has more of
+            it, else of the photos.
     """
 
     what: str
@@ -49,6 +56,7 @@ class Gap(NamedTuple):
     photos: float
     test_set: float
     p: float
+    examples: list[int]
 
 
 class Coverage(NamedTuple):
@@ -71,12 +79,23 @@ class Coverage(NamedTuple):
         return float((self.distance > 1).mean())
 
 
+def check_count(count: int, what: str) -> None:
+    """Raise DepixelError if there are too few pictures to say what they are like."""
+    if count < LEAST:
+        raise DepixelError(f"{what}: {count}, and fewer than {LEAST} are too few to compare with others")
+
+
 def coverage(images: np.ndarray, contributors: pd.Series, samples: TestSet, settings: AnalyzeSettings) -> Coverage:
-    """Compare photos with the pictures of a test set.
+    """Compare photos with the pictures of a test set, which are taken as independent of each other.
 
     Args:
-        images: (N, SIDE, SIDE) uint8, N at least 2. contributors: (N,) text, whose they are.
+        images: (N, SIDE, SIDE) uint8, no two of them the same picture. contributors: (N,) text, whose they are.
+
+    Raises:
+        DepixelError: fewer than `LEAST` photos or test pictures.
     """
+    check_count(len(samples.pixelated), "pictures of the test set")
+    check_count(len(images), "different photos")
     areas = challenge.areas(samples.known)
     shown = np.stack([_small(_filled(image, area)) for image, area in zip(samples.pixelated, areas, strict=True)])
     height, width = samples.pixelated.shape[1:]
@@ -104,24 +123,53 @@ def _small(image: np.ndarray) -> np.ndarray:
 
 
 def _gaps(everything: np.ndarray, whose: np.ndarray, settings: AnalyzeSettings) -> list[Gap]:
+    count = len(whose)
     table = pd.DataFrame(features.of_images(everything)._asdict())
-    number, _ = analysis.clusters(everything, settings.clusters)
+    group, distance = analysis.clusters(everything, settings.clusters)
     columns = {name: MEASURES[name].scale(table[name]).to_numpy() for name in _SEEN}
     columns |= {kind: KINDS[kind](table, settings, 0).to_numpy(float) for kind in _KINDS}
-    columns |= {f"cluster {k}": (number == k).astype(float) for k in np.unique(number)}
+    columns |= {f"group {_letter(k)}": (group == k).astype(float) for k in np.unique(group)}
     found = []
     for name, values in columns.items():
-        photos, test = values[: len(whose)], values[len(whose) :]
-        difference = test.mean() - photos.mean()
-        error = np.sqrt(_squared_error(photos, whose) + _squared_error(test, np.arange(len(test)))) + 1e-12
-        p = min(1.0, 2 * stats.norm.sf(abs(difference) / error) * len(columns))
+        sides = values[:count], values[count:]
+        difference = sides[1].mean() - sides[0].mean()
+        p = min(1.0, _chance(*sides, whose, name not in MEASURES) * len(columns))
         size = abs(difference) / (_LEAST_SHIFT * (values.std() + 1e-12) if name in MEASURES else _LEAST_SHARE)
-        if size >= 1 and p <= SIGNIFICANT:
-            told = table[name].to_numpy() if name in MEASURES else values
-            means = (round(float(side.mean()), 4) for side in (told[: len(whose)], told[len(whose) :]))
-            is_like = analysis.words(table, number == int(name.split()[1])) if name.startswith("cluster ") else ""
-            found.append((size, Gap(name, is_like, *means, round(p, 4))))
+        if size < 1 or p > SIGNIFICANT:
+            continue
+        told = table[name].to_numpy() if name in MEASURES else values
+        means = [round(float(side.mean()), 4) for side in (told[:count], told[count:])]
+        is_like, examples = "", []
+        if name not in MEASURES:
+            begin, end = (count, len(values)) if difference > 0 else (0, count)
+            rows = begin + np.flatnonzero(values[begin:end])
+            examples = (analysis.typical(distance, rows, EXAMPLES) - begin).tolist()
+            is_like = analysis.words(table, values > 0) if name.startswith("group ") else ""
+        found.append((size, Gap(name, is_like, *means, round(p, 4), examples)))
     return [gap for _, gap in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else str(number)
+
+
+def _chance(photos: np.ndarray, test: np.ndarray, whose: np.ndarray, share: bool) -> float:
+    """How likely means that differ so much are where there is no difference: Welch's t-test.
+
+    Photos of a contributor are alike: their error is cluster-robust (Liang & Zeger 1986), with as many degrees of
+    freedom as there are contributors less one. To shares one of each kind is added (Agresti & Caffo 2000), or few
+    pictures that are all of one kind would seem sure.
+    """
+    units = np.arange(len(test))
+    if share:
+        photos, test = (np.append(side, [0.0, 1.0]) for side in (photos, test))
+        whose = np.append(whose, [whose.max() + 1, whose.max() + 2])
+        units = np.arange(len(test))
+    errors = _squared_error(photos, whose), _squared_error(test, units)
+    free = (len(np.unique(whose)) - 1, len(test) - 1)
+    total = sum(errors) + 1e-12
+    degrees = total**2 / (sum(e**2 / n for e, n in zip(errors, free, strict=True)) + 1e-24)
+    return float(2 * stats.t.sf(abs(test.mean() - photos.mean()) / np.sqrt(total), max(degrees, 1)))
 
 
 def _squared_error(values: np.ndarray, units: np.ndarray) -> float:
@@ -157,28 +205,28 @@ def findings(found: Coverage) -> Iterator[Finding]:
     unlike = int((found.distance > 1).sum())
     if stats.binomtest(unlike, count, UNLIKE, alternative="greater").pvalue <= SIGNIFICANT:
         yield Finding(
-            f"{percent(found.unlike)} of the {count} pictures of the test set are unlike all of these photos; of "
-            f"photos by somebody else {percent(UNLIKE)} would be.",
+            f"{percent(found.unlike)} of the {count} pictures of the test set are unlike all of these photos; where "
+            f"they are like them, {percent(UNLIKE)} would be.",
             "What a network has seen nothing like is restored worst, and weighs in the score.",
-            "Look at test_set.png, which shows the most unlike ones, and photograph such things.",
+            "Look at unlike.png, which shows them beside the photos nearest to them, and photograph such things.",
             unlike,
         )
     for gap in found.gaps:
         if gap.what in MEASURES:
+            detail = gap.what in ("detail", "blur")
             yield Finding(
                 f"The test set differs in {MEASURES[gap.what].name}: {gap.test_set:.4g} on average, in these photos "
                 f"{gap.photos:.4g}.",
                 "A network is best at what it saw most, and the score is of pictures that are different.",
-                "Collect photos like those of the test set; train.crop, in params.yaml, changes how much detail "
-                "training sees.",
+                "Collect photos like those of the test set."
+                + (" How much detail training sees also depends on train.crop, in params.yaml." if detail else ""),
                 count,
             )
             continue
         less = gap.photos < gap.test_set
-        name = f"{gap.what} ({gap.is_like})" if gap.is_like else f"{gap.what} pictures"
         yield Finding(
-            f"These photos have {'less' if less else 'more'} of {name} than the test set: {percent(gap.photos)}, "
-            f"there {percent(gap.test_set)}.",
+            f"These photos have {'less' if less else 'more'} of {_name(gap)} than the test set: "
+            f"{percent(gap.photos)}, there {percent(gap.test_set)}. gaps.png shows some.",
             "A network is best at what it saw most: what it lacks is restored worse, and weighs in the score."
             if less
             else "Much of the training goes into what hardly counts in the score.",
@@ -187,15 +235,20 @@ def findings(found: Coverage) -> Iterator[Finding]:
         )
 
 
+def _name(gap: Gap) -> str:
+    return f"{gap.what} ({gap.is_like})" if gap.is_like else f"{gap.what} pictures"
+
+
 def readable(found: Coverage) -> str:
     """The findings as a list, for a terminal."""
     lines = [
         f"Beside the test set: {percent(found.unlike)} of its {len(found.distance)} pictures are unlike all of these "
-        f"photos ({percent(UNLIKE)} if they were photos of others)."
+        f"photos, where {percent(UNLIKE)} would be if they were photos of others."
     ]
-    for letter, finding in zip("abcdefghijklmnopqrstuvwxyz", findings(found), strict=False):
-        lines.append(f"\n{letter}. {finding.what}")
-        lines += [f"   Why it matters: {finding.why}", f"   What to do: {finding.do}"]
+    if not found.gaps:
+        lines.append("In nothing that was measured does it differ by more than chance would.")
+    for finding in findings(found):
+        lines += [f"\n- {finding.what}", f"  Why it matters: {finding.why}", f"  What to do: {finding.do}"]
     return "\n".join(lines)
 
 
@@ -204,25 +257,42 @@ def report(found: Coverage) -> dict:
 
     Keys:
         pictures: of the test set. unlike: see `Coverage`. gaps: a list of `Gap`s, as dictionaries.
-        most_unlike: numbers of test pictures, from 0, the most unlike first.
+        most_unlike: numbers of the test pictures that are unlike all photos, from 0, the most unlike first.
     """
+    order = np.argsort(-found.distance, kind="stable")
     return {
         "pictures": len(found.distance),
         "unlike": round(found.unlike, 4),
         "gaps": [gap._asdict() for gap in found.gaps],
-        "most_unlike": np.argsort(-found.distance, kind="stable")[:SHOWN].tolist(),
+        "most_unlike": order[found.distance[order] > 1][:SHOWN].tolist(),
     }
 
 
 def write(found: Coverage, samples: TestSet, images: np.ndarray, paths: list[str], folder: Path) -> None:
-    """Write test_set.json, and test_set.png: the most unlike test pictures, each beside the photo nearest to it.
+    """Write test_set.json; unlike.png: the test pictures most unlike all photos, each beside the photo nearest to it;
+    and gaps.png: a row of examples for each gap that has some.
 
     Args:
         images: (N, S, S) uint8, those of the photos. paths: (N,) what they are called.
     """
-    write_json(folder / "test_set.json", report(found))
-    numbers = report(found)["most_unlike"]
-    panels = [[_small(samples.pixelated[i]), _small(images[found.nearest[i]])] for i in numbers]
-    captions = [f"{i}, {found.distance[i]:.2f}: {paths[found.nearest[i]]}" for i in numbers]
-    with replacing(folder / "test_set.png") as beside:
-        contact_sheet(panels, ["test set", "nearest photo"], captions, across=4).save(beside, format="PNG")
+    told = report(found)
+    write_json(folder / "test_set.json", told)
+    panels, captions = [], []
+    for i in told["most_unlike"]:
+        photo = found.nearest[i]
+        panels.append([_small(samples.pixelated[i]), _small(images[photo])])
+        captions.append(f"{i}, {found.distance[i]:.2f} times as far: {paths[photo]}")
+    sheets = {"unlike.png": contact_sheet(panels, ["test set", "nearest photo"], captions, across=4)}
+    gaps, rows = [gap for gap in found.gaps if gap.examples], []
+    for gap in gaps:
+        source = samples.pixelated if gap.photos < gap.test_set else images
+        rows.append([_small(source[i]) for i in gap.examples])
+    captions = [
+        f"{'less' if gap.photos < gap.test_set else 'more'} of {_name(gap)}: {percent(gap.photos)}, "
+        f"test set {percent(gap.test_set)}"
+        for gap in gaps
+    ]
+    sheets["gaps.png"] = contact_sheet(rows, [""] * EXAMPLES, captions, across=1, scale=1)
+    for name, sheet in sheets.items():
+        with replacing(folder / name) as beside:
+            sheet.save(beside, format="PNG")

@@ -116,7 +116,7 @@ def analyze(photos: Path, output: Path, test_set: Path | None, as_json: bool) ->
     `analyze`, and compares the sides of its split.
 
     With a test set, also what its pictures show more or less of than the photos, and which of them are unlike all
-    photos: test_set.json and test_set.png. Nothing is trained on them by that.
+    photos: test_set.json, gaps.png and unlike.png. Nothing is trained on them by that.
 
     \b
     Example:
@@ -128,14 +128,18 @@ def analyze(photos: Path, output: Path, test_set: Path | None, as_json: bool) ->
     from depixel import analysis, challenge, coverage, findings
 
     samples = challenge.read_test_set(test_set) if test_set else None
+    if samples:
+        coverage.check_count(len(samples.pixelated), f"{test_set}: pictures")
     settings = analysis.AnalyzeSettings()
     result, images, exact = analysis.of_folder(photos, settings, progress=progress)
     found = findings.findings(result, settings, analysis.TRAIN_SIZE, exact)
     findings.write(result, found, exact, images, output / "analysis.csv", output)
     report, text = findings.report(result, found, exact), findings.readable(result, found)
     if samples:
-        beside = coverage.coverage(images, result.photos.contributor, samples, settings)
-        coverage.write(beside, samples, images, result.photos.path.tolist(), output)
+        different = result.photos[result.photos.same_as == ""]
+        images = images[different.index]
+        beside = coverage.coverage(images, different.contributor, samples, settings)
+        coverage.write(beside, samples, images, different.path.tolist(), output)
         report["test_set"] = coverage.report(beside)
         text += f"\n\n{coverage.readable(beside)}"
     click.echo(json.dumps(report) if as_json else text)
