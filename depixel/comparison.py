@@ -9,6 +9,7 @@ import pandas as pd
 from depixel.errors import DepixelError
 from depixel.evaluation import LEVEL, PHOTO, RATIOS, RESAMPLES, SAMPLE, SAMPLE_COLUMNS, intervals
 from depixel.files import replacing
+from depixel.repository import resolve, run_git
 
 TABLE = "metrics/samples.csv"
 WORKSPACE = "workspace"
@@ -37,12 +38,18 @@ def read_samples(source: str) -> pd.DataFrame:
         except OSError as error:
             raise DepixelError(f"{path}: cannot be read ({error.strerror})") from error
 
+    try:
+        revision = (
+            run_git("rev-parse", resolve(source)).stdout.decode().strip()
+        )  # DVC refuses a name that is there twice
+    except DepixelError:
+        revision = source
     import dvc.api  # half a second, for revisions only
     from dvc.exceptions import DvcException, PathMissingError
     from dvc.scm import RevError
 
     try:
-        with dvc.api.open(TABLE, repo=".", rev=source, encoding="utf-8") as file:
+        with dvc.api.open(TABLE, repo=".", rev=revision, encoding="utf-8") as file:
             return _parse(file, f"{TABLE} of {source}")
     except (RevError, PathMissingError) as error:
         if (kept := _kept(source)).is_file():

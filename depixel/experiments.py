@@ -13,18 +13,13 @@ from ruamel.yaml import YAML
 from depixel import comparison, evaluation, snapshots
 from depixel.errors import DepixelError
 from depixel.files import replacing
-from depixel.repository import run_git
+from depixel.repository import experiment_refs, resolve, run_git
 
 TABLE = Path("metrics/experiments.csv")
 """DVC's experiments are refs of git, which do not travel with a clone; this table does."""
 SCORES = ["validation_rmse", "best_epoch", *(f"{r}{end}" for r in evaluation.RATIOS for end in ("", "_low", "_high"))]
 ORIGIN = ["date", "commit", "data", "note"]
 CODE = ("depixel", "stages", "dvc.yaml", "requirements.lock")
-
-
-def reference(commit: str, name: str) -> str:
-    """The git ref of the experiment `name` that starts from `commit`, a full hash."""
-    return f"refs/exps/{commit[:2]}/{commit[2:]}/{name}"
 
 
 def describe(name: str) -> dict:
@@ -41,7 +36,7 @@ def describe(name: str) -> dict:
     Raises:
         DepixelError: there is no such experiment, or it has no results.
     """
-    ref = _resolve(name)
+    ref = resolve(name)
     commit, *parents = _git("rev-list", "--parents", "--max-count=1", ref).split()
     own_code = ""
     if ref.startswith("refs/exps/"):
@@ -70,28 +65,10 @@ def all_experiments() -> pd.DataFrame:
     rows = []
     with suppress(DepixelError):
         rows.append(describe("HEAD"))
-    for ref in _git("for-each-ref", "--format=%(refname)", "refs/exps").split():
-        if ref.count("/") == _LEVELS:
-            with suppress(DepixelError):  # it failed, or is of another project's form
-                rows.append(describe(ref))
+    for ref in experiment_refs():
+        with suppress(DepixelError):  # it failed, or is of another project's form
+            rows.append(describe(ref))
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["name", *SCORES])
-
-
-_LEVELS = reference("0" * 40, "name").count("/")
-
-
-def _resolve(name: str) -> str:
-    """The ref of an experiment, the youngest of this name; or the commit of a revision."""
-    refs = _git("for-each-ref", "--sort=-committerdate", "--format=%(refname)", "refs/exps").split()
-    if found := [ref for ref in refs if ref == name or (ref.endswith(f"/{name}") and ref.count("/") == _LEVELS)]:
-        return found[0]
-    revision = run_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    if revision.returncode:
-        raise DepixelError(
-            f"{name}: neither an experiment nor a git revision of this project. These are listed by `dvc exp list "
-            "--all-commits` and `git branch --all`"
-        )
-    return revision.stdout.decode().strip()
 
 
 def _data(ref: str) -> str:

@@ -241,7 +241,7 @@ def _outstanding(result: Analysis) -> Iterator[Finding]:
     apart = result.told_apart
     if apart and apart["accuracy"] > max(TOLD_APART * apart["chance"], apart["chance"] + 0.1):
         yield Finding(
-            f"Of {percent(apart['accuracy'])} of all photos a classifier can tell whose they are, by chance of "
+            f"A classifier can tell whose a photo is for {percent(apart['accuracy'])} of them; guessing, for "
             f"{percent(apart['chance'])}.",
             "Contributors differ by more than what they photograph: cameras, apps, habits. Photos of one that are on "
             "both sides of the split would make the score too good, and few contributors on the test side make it "

@@ -500,7 +500,7 @@ def _training() -> dict:
         "best epoch": f"{best['best_epoch']} of {len(table)}, RMSE {best['validation_rmse']:.3f} in validation",
         "trained on": f"{configuration.hardware}, {configuration.precision}",
     }
-    if log:
+    if log.get("validation_rmse") == best["validation_rmse"]:  # else it is of a later experiment
         facts["speed here"] = f"{log['samples_per_second']:.0f} samples/s, {log['memory_bytes'] / 1e9:.2f} GB"
     calibration = METRICS / "calibration.csv"
     sure = _table(calibration) if calibration.is_file() else pd.DataFrame()
@@ -542,7 +542,7 @@ def _data() -> dict:
         snapshot = ""
     return {
         "counts": counts,
-        "sides": sides,
+        "sides": {side: count for side, count in sides.items() if count["photos"]},
         "snapshot": snapshot,
         "photos": [_png(np.asarray(training.images[row])) for row in chosen],
         "copies": _file(METRICS / "copies.png") if pairs else "",

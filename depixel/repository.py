@@ -28,6 +28,35 @@ def run_git(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
     return subprocess.run([command, *arguments], capture_output=True, cwd=cwd)  # noqa: S603
 
 
+def experiment_ref(commit: str, name: str) -> str:
+    """The git ref of DVC's experiment `name` that starts from `commit`, a full hash."""
+    return f"refs/exps/{commit[:2]}/{commit[2:]}/{name}"
+
+
+def experiment_refs() -> list[str]:
+    """The refs of all of DVC's experiments in the current folder's repository, the youngest first."""
+    levels = experiment_ref("0" * 40, "name").count("/")
+    listed = run_git("for-each-ref", "--sort=-committerdate", "--format=%(refname)", "refs/exps")
+    return [ref for ref in listed.stdout.decode(errors="replace").split() if ref.count("/") == levels]
+
+
+def resolve(name: str) -> str:
+    """The ref of an experiment, the youngest of this name; or the hash of the commit of a revision.
+
+    Raises:
+        DepixelError: it is neither.
+    """
+    if found := [ref for ref in experiment_refs() if ref == name or ref.endswith(f"/{name}")]:
+        return found[0]
+    revision = run_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    if revision.returncode:
+        raise DepixelError(
+            f"{name}: neither an experiment nor a git revision of this project. These are listed by `dvc exp list "
+            "--all-commits` and `git branch --all`"
+        )
+    return revision.stdout.decode().strip()
+
+
 def reason(done: subprocess.CompletedProcess) -> str:
     """Why a command of DVC failed, on one line."""
     lines = [" ".join(line.split()) for line in done.stderr.splitlines() if line.strip()]

@@ -29,7 +29,7 @@ from zc.lockfile import LockError, LockFile
 from depixel import experiments, parameters
 from depixel.errors import DepixelError
 from depixel.files import replacing
-from depixel.repository import inputs_changed, run_dvc, run_git
+from depixel.repository import experiment_ref, inputs_changed, run_dvc, run_git
 
 if TYPE_CHECKING:
     import optuna
@@ -42,6 +42,10 @@ KEPT = ("checkpoints", "logs")
 FIRST = 4
 """Experiments are pruned once so many have finished, and after `WARMUP` of their epochs."""
 WARMUP = 0.25
+LONGER = ("train.epochs", "train.overfit")
+ELSEWHERE = ("prepare.", "split.", "pixelation.", "train.overfit")
+"""Settings by which experiments are validated after other numbers of epochs, or on other samples."""
+_LEAST_TRIALS = 8  # to say which settings mattered
 _TOLD_EVERY = 10  # epochs
 
 
@@ -117,7 +121,7 @@ class Plan:
 
     Attributes:
         grid: the settings of each experiment; None if it is a search. space: that of a search.
-        epochs: of the shortest experiment.
+        epochs: of the shortest experiment. varied: the settings that differ between experiments.
 
     Raises:
         DepixelError: a setting is wrong, in any of the experiments; or there are intervals and no `trials`.
@@ -150,6 +154,16 @@ class Plan:
             for settings in itertools.chain(*products)
         ]
         self.epochs = min(content["train"]["epochs"] for content in complete)
+
+    @property
+    def alike(self) -> bool:
+        """Whether the experiments are validated on the same samples: their RMSEs can be compared."""
+        return not any(key.startswith(ELSEWHERE) for key in self.varied)
+
+    @property
+    def prunable(self) -> bool:
+        """Whether their RMSEs can be compared after each epoch."""
+        return self.alike and not self.varied & set(LONGER)
 
     def called(self, settings: Sequence[str]) -> str:
         """The name of an experiment: what varies, and how: week-width=16-dropout=0.1."""
@@ -187,18 +201,26 @@ def _short(value: object) -> str:
 
 
 class Outcome(NamedTuple):
-    """What came of a sweep: `experiments.describe` of those that finished, a row each; and why others did not."""
+    """What came of a sweep.
+
+    Attributes:
+        finished: `experiments.describe` of those that finished, a row each. others: why others did not.
+        mattered: of a search, by how much each setting moved the validation RMSE: shares of its variance (functional
+            ANOVA: Hutter, Hoos & Leyton-Brown 2014), the largest first; empty after few experiments.
+    """
 
     finished: pd.DataFrame
     others: dict[str, str]
     failed: bool
+    mattered: dict[str, float]
 
 
 def run(plan: Plan, jobs: int = 1, prune: bool = True, tell: Callable[[str], None] = lambda line: None) -> Outcome:
     """Run a sweep's experiments from the last commit of the project in the current folder, or go on with them.
 
     Args:
-        jobs: so many at a time. prune: end those whose validation RMSE is above the median of the others at that epoch.
+        jobs: so many at a time. prune: end those whose validation RMSE is above the median of the others at that epoch;
+            not where that says nothing, as `Plan.prunable` knows.
         tell: called with a line when an experiment starts or ends, and every few epochs.
 
     Raises:
@@ -209,7 +231,7 @@ def run(plan: Plan, jobs: int = 1, prune: bool = True, tell: Callable[[str], Non
     here = _committed()
     folder = FOLDER / plan.name
     with _alone(folder), _interrupted_by_sigterm():
-        study, commit, new = _study(plan, folder, here, prune)
+        study, commit, new = _study(plan, folder, here, prune and plan.prunable)
         sweep = _Sweep(plan, folder, commit, study, new, tell)
         try:
             sweep.run(jobs)
@@ -394,7 +416,7 @@ class _Sweep:
         if name in (attempt.name for attempt in self.running):
             self.study.tell(trial, state=self.states.PRUNED)
             return
-        ref = experiments.reference(self.commit, name)
+        ref = experiment_ref(self.commit, name)
         if _has(ref):
             if self.new:
                 raise DepixelError(
@@ -453,7 +475,7 @@ class _Sweep:
         return True
 
     def _finish(self, trial: "optuna.Trial", name: str) -> None:
-        clone, ref = self.folder / name, experiments.reference(self.commit, name)
+        clone, ref = self.folder / name, experiment_ref(self.commit, name)
         if not _has(ref):
             _checked(run_git("fetch", "--quiet", "--no-tags", str(clone.resolve()), f"{ref}:{ref}"), "git fetch")
         if (clone / "logs" / name).is_dir():
@@ -477,12 +499,24 @@ class _Sweep:
         told, rows, others = self._told(), [], {}
         for name, trial in told.items():
             if trial.state == self.states.COMPLETE:
-                rows.append(experiments.describe(experiments.reference(self.commit, name)))
+                rows.append(experiments.describe(experiment_ref(self.commit, name)))
             elif trial.intermediate_values:
                 epoch, rmse = max(trial.intermediate_values.items())
                 others[name] = f"pruned after epoch {epoch}, validation RMSE {rmse:.3f}"
         failed = {name: f"failed: {error}" for name, error in self._failures() if name not in told}
-        return Outcome(pd.DataFrame(rows), others | failed, bool(failed))
+        return Outcome(pd.DataFrame(rows), others | failed, bool(failed), self._mattered())
+
+    def _mattered(self) -> dict[str, float]:
+        finished = self.study.get_trials(states=[self.states.COMPLETE])
+        if not self.plan.trials or len(self.plan.varied) < 2 or len(finished) < _LEAST_TRIALS:
+            return {}
+        from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+        try:
+            found = get_param_importances(self.study, evaluator=FanovaImportanceEvaluator(seed=0))
+        except (ValueError, RuntimeError):  # all came to the same
+            return {}
+        return {key: round(float(share), 3) for key, share in found.items() if key in self.plan.varied}
 
 
 def _make_clone(folder: Path, commit: str) -> None:

@@ -132,7 +132,12 @@ def main(
         memory = max(row.memory_bytes or 0 for row in log.rows)
         write_json(
             logs / "training.json",
-            {"seconds": seconds, "samples_per_second": samples / seconds, "memory_bytes": memory},
+            {
+                "seconds": seconds,
+                "samples_per_second": samples / seconds,
+                "memory_bytes": memory,
+                "validation_rmse": best.validation_rmse_mean,  # says which run it is of
+            },
         )
     click.echo(f"{model.as_posix()}: epoch {best.epoch}, RMSE {best.validation_rmse_mean:.3f} in validation")
 

@@ -7,6 +7,7 @@ import pytest
 from depixel.comparison import common, compare, compare_many, keep_samples, read_samples
 from depixel.errors import DepixelError
 from depixel.evaluation import intervals
+from depixel.repository import experiment_ref
 from tests.conftest import run
 from tests.test_evaluation import AREAS_PER_PHOTO, drawn
 
@@ -108,6 +109,11 @@ def test_revisions_and_experiments_are_read_from_cache_and_remote(reproduced, tm
 
     main, one_view = read_samples(str(reproduced / "metrics/samples.csv")), read_samples("workspace")
     assert not main.equals(one_view)
+    (ref,) = run("git", "for-each-ref", "--format=%(refname)", "refs/exps/??/*/one_view", cwd=folder).stdout.split()
+    twin = experiment_ref("0" * 40, "one_view")  # of the same name, from another commit
+    run("git", "update-ref", twin, ref, cwd=folder)
+    assert read_samples("one_view").equals(one_view)
+    run("git", "update-ref", "-d", twin, cwd=folder)
 
     def told(source: str) -> str:
         with pytest.raises(DepixelError) as raised:

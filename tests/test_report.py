@@ -71,6 +71,13 @@ def test_it_shows_what_the_stages_found_and_needs_nothing_else(folder):
     assert (restored == truth)[pixelated == truth].mean() > 0.9  # the same but in the area
 
 
+def test_speed_is_told_only_of_this_very_run(folder):
+    assert "speed here" in page(folder).text
+    log = json.loads((folder / "logs/training.json").read_text(encoding="utf-8"))
+    (folder / "logs/training.json").write_text(json.dumps(log | {"validation_rmse": 1.0}), encoding="utf-8")
+    assert "speed here" not in page(folder).text
+
+
 def test_a_tag_of_this_very_run_is_not_what_it_is_compared_with(folder):
     run("git", "tag", "run-1", cwd=folder)
     changed = run("git", "status", "--porcelain", "--untracked-files=no", cwd=folder).stdout

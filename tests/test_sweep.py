@@ -16,7 +16,7 @@ import yaml
 
 from depixel import experiments
 from depixel.errors import DepixelError
-from depixel.sweep import Interval, Plan, parse
+from depixel.sweep import Interval, Plan, _Sweep, parse
 from tests.conftest import REPOSITORY, run
 
 pytest.importorskip("optuna", reason="Optuna is not installed: `pip install optuna`")
@@ -279,6 +279,38 @@ def test_a_grid_is_all_combinations_and_names_tell_what_varies(inside):
     assert Plan("grid", ["train.epochs=10,20"]).epochs == 10
     plan = Plan("search", ["train.learning_rate=interval(1e-5,1e-2)"], trials=3)
     assert plan.settings({"train.learning_rate": 0.000123456}) == ("train.learning_rate=0.000123",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "alike", "prunable"),
+    [
+        ("train.width=8,16", True, True),
+        ("train.epochs=10,20", True, False),
+        ("train.overfit=8,16", False, False),
+        ("pixelation.block_size=[4,8],[4,16]", False, False),
+        ("split.seed=1,2", False, False),
+    ],
+)
+def test_only_what_is_validated_alike_is_compared(inside, settings, alike, prunable):
+    plan = Plan("name", [settings, "train.dropout=0,0.1"])
+    assert (plan.alike, plan.prunable) == (alike, prunable)
+    plan = Plan("name", ["train.dropout=0,0.1", settings.split(",")[0] if "[" not in settings else "train.seed=1"])
+    assert plan.alike and plan.prunable  # the same for all
+
+
+def test_a_search_says_which_settings_mattered(inside):
+    import optuna
+
+    plan = Plan("search", ["train.dropout=interval(0,0.5)", "train.seed=interval(1,50)", "train.epochs=2"], trials=20)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    space = {key: v.distribution() for key, v in plan.space.items() if isinstance(v, Interval)}
+    sweep = _Sweep(plan, Path("unused"), "", study, True, print)
+    for count in range(20):
+        assert bool(sweep._mattered()) == (count >= 8)
+        trial = study.ask(space)
+        study.tell(trial, 20 + 10 * trial.params["train.dropout"])
+    mattered = sweep._mattered()
+    assert list(mattered) == ["train.dropout", "train.seed"] and mattered["train.dropout"] > 0.8
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def compare(a: str, b: tuple[str, ...], as_json: bool) -> None:
         click.echo(json.dumps({**rows, **counts, "verdict": result.verdict()}))
         return
     click.echo(f"A: {a}\nB: {b}\n")
-    click.echo(evaluation.readable(result.ratios).to_string(index=False))
+    click.echo(evaluation.readable(result.ratios)[["model", "ratio_mean", "ratio_pooled"]].to_string(index=False))
     of = "" if result.samples == max(map(len, tables)) else f", of {len(tables[0])} of A and {len(tables[1])} of B"
     click.echo(f"\n{result.verdict()}\nOn {result.samples} samples of {result.photos} photos, which both have{of}.")
     click.echo("In brackets: 95 % confidence intervals over the choice of test photos.")
@@ -159,7 +159,8 @@ def sweep(
     what it has learned from those before; over an interval whose ends are a factor of 10 apart it looks by factors.
 
     Once four have finished, one whose validation RMSE is above the median that others had after the same epoch is
-    ended, but not in the first quarter of its epochs.
+    ended, but not in the first quarter of its epochs. None is where that says nothing: where the number of epochs
+    varies, or the samples do (prepare, split, pixelation).
 
     After a kill or Ctrl-C the same command goes on: what has finished is not run again, and trainings go on from their
     checkpoints. Everything until then is in sweeps/NAME/. With --jobs 2 on two cores, set train.threads=1.
@@ -177,10 +178,19 @@ def sweep(
     plan = sweep.Plan(name, settings, [line for line in lines if line], trials)
     outcome = sweep.run(plan, jobs, not no_prune, tell=partial(click.echo, err=True))
     if as_json:
-        click.echo(json.dumps({"finished": outcome.finished.to_dict("records"), "others": outcome.others}))
+        told = {"finished": outcome.finished.to_dict("records"), "others": outcome.others, "mattered": outcome.mattered}
+        click.echo(json.dumps(told))
     else:
         if len(outcome.finished):
             click.echo(experiments.readable(outcome.finished, by="validation_rmse").to_string(index=False))
+        if not plan.alike:
+            click.echo("They are validated on different samples: neither RMSEs nor ratios say which is better.")
+        elif len(outcome.finished) > 1:
+            best = outcome.finished.sort_values("validation_rmse")["name"][:3]
+            click.echo(f"Is the first better than the next, or is it luck?  depixel compare {' '.join(best)}")
+        if outcome.mattered:
+            shares = ", ".join(f"{key} {share:.0%}" for key, share in outcome.mattered.items())
+            click.echo(f"Of the differences in validation RMSE, so much is due to each setting: {shares}")
         for experiment, why in outcome.others.items():
             click.echo(f"{experiment}: {why}")
     if outcome.failed:

@@ -156,8 +156,9 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
 
     FOLDER holds new photos, in any way that data/raw may hold them. Chosen are photos on which the turned views of a
     picture disagree, which says that the model is unsure where it need not be, and which look neither like each other
-    nor like the photos for training in data/prepared, if there are any. Photos that are in data/split.csv already are
-    left out. It takes about a tenth of a second for each photo.
+    nor like the photos for training in data/prepared, if there are any. Of photos that show the same picture at most
+    one is chosen; those that are in data/split.csv already are left out. It takes about a tenth of a second for each
+    photo.
 
     In short trainings such picks were no better than as many photos picked at random (docs/experiments.md): they tell
     what the model finds hard rather than what would make it better soon.
@@ -214,6 +215,8 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
     for place, (photo, *numbers) in enumerate((row.values() for row in rows), 1):
         click.echo(f"{place:4} {photo:{width}}" + "".join(f"{number:14.3f}" for number in numbers))
     click.echo(f"\n{len(rows)} of {valid} new photos, beside {len(known)} that are for training already.")
+    if len(rows) < min(count, valid):
+        click.echo("The others show the same pictures as these.")
     if invalid:
         first = path_of(invalid[0].contributor, invalid[0].name)
         click.echo(f"{len(invalid)} files are no valid photos, such as {first}: {invalid[0].reason}")
