@@ -10,7 +10,8 @@ from depixel.fullsize import Restorer, pixelate
 from depixel.pixelation import LEAST_BLOCK, MOST_BLOCK, shown_block_size, shows_multiples
 
 FACTORS = tuple(factor * 2**power for power in range(7) for factor in (1, 1.5))
-"""Which block sizes are looked at, as multiples of the one that was asked about: 1, 1.5, 2, 3, 4, 6, ..."""
+"""Which block sizes are looked at, as multiples of the one that was asked about: 1, 1.5, 2, 3, 4, 6, ...; and then
+those between the last one that is not enough and the next, as far as bisection needs them."""
 
 FEW = 4
 """Blocks along the shorter side. Familiar faces have been recognized in pictures 7 pixels wide (Sinha et al. 2006,
@@ -49,7 +50,12 @@ def audit(restorer: Restorer, photo: np.ndarray, area: Sequence[int], block_size
 
     Raises:
         DepixelError: the area is not inside the photo, is flat or pixelated already, or has a single block.
+
+    Returns:
+        Ascending by `block_size`.
     """
+    if len(area) != 4:
+        raise DepixelError(f"{area!r} is no area: x, y, width and height; the block size is named apart")
     x, y, width, height = area
     most = min(max(width, height) // 2, MOST_BLOCK)
     sizes = sorted({round(block_size * factor) for factor in FACTORS if round(block_size * factor) < most} | {most})
@@ -67,14 +73,28 @@ def audit(restorer: Restorer, photo: np.ndarray, area: Sequence[int], block_size
         errors[size] = _rmse(shown[here], photo[here])
     if not max(errors.values()):
         raise DepixelError(f"area {','.join(map(str, area))}: it is flat; there is nothing to hide")
-    found = []
-    for size in sizes:
+
+    def looked_at(size: int) -> Size:
         restored = restorer.restore(pixelate(photo, [(*area, size)]), [(*area, size)], views=8)
         hidden, left = errors[size], _rmse(restored[here], photo[here])
         seen_as = max((s for s, error in errors.items() if s <= size and error <= left), default=1)
         enough = min(width, height) / seen_as <= FEW
-        found.append(Size(size, hidden, left, 1 - (left / hidden) ** 2 if hidden else 0.0, seen_as, enough))
-    return found
+        return Size(size, hidden, left, 1 - (left / hidden) ** 2 if hidden else 0.0, seen_as, enough)
+
+    found = [looked_at(size) for size in sizes]
+    last = max((i for i, size in enumerate(found) if not size.enough), default=-1)
+    if 0 <= last < len(found) - 1:
+        low, high = found[last].block_size, found[last + 1].block_size
+        while high - low > 1:
+            found.append(looked_at((low + high) // 2))
+            low, high = (low, found[-1].block_size) if found[-1].enough else (found[-1].block_size, high)
+    return sorted(found)
+
+
+def enough(sizes: Sequence[Size]) -> int | None:
+    """The smallest of the block sizes from which on all are large enough, or None."""
+    too_small = max((size.block_size for size in sizes if not size.enough), default=0)
+    return min((size.block_size for size in sizes if size.block_size > too_small), default=None)
 
 
 def _rmse(one: np.ndarray, other: np.ndarray) -> float:

@@ -21,7 +21,8 @@ params_option = click.option(
 
 
 def told_plainly(function: Callable) -> Callable:
-    """Turn a `DepixelError` or want of memory into one message and exit code 1, Ctrl-C into exit code 130."""
+    """Turn a `DepixelError`, a file that cannot be looked at or want of memory into one message and exit code 1, Ctrl-C
+    into exit code 130."""
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
@@ -29,6 +30,10 @@ def told_plainly(function: Callable) -> Callable:
             return function(*args, **kwargs)
         except DepixelError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise click.ClickException(f"{error.filename}: {error.strerror or error}") from error
         except MemoryError as error:
             raise click.ClickException(
                 "out of memory. Nothing was lost; close other programs and run it again"

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from depixel.errors import DepixelError
+
+_LONG = 240  # bytes of a name; file systems end at 255
 
 
 @contextmanager
@@ -21,7 +24,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         DepixelError: the output cannot be written (no space, no permission), with the reason.
     """
     path = Path(path)
-    beside, old = (path.with_name(f".{path.name}.{end}") for end in ("new", "old"))
+    name = path.name if len(os.fsencode(path.name)) < _LONG else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    beside, old = (path.with_name(f".{name}.{end}") for end in ("new", "old"))
     with told_of(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if old.exists() and not path.exists():  # killed between the two renames below

@@ -7,6 +7,7 @@ are (`depixel.photos`).
 import io
 import struct
 import zlib
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -40,7 +41,10 @@ _TURNS = {  # EXIF orientation -> how to turn the stored pixels upright
 _BACK = {6: 8, 8: 6}  # the other turns undo themselves
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}  # of the bytes, in Pillow's raw modes
 _TIFF_LAYOUT = {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 347}
-_TIFF_PREVIEWS = {330, 513, 514, 34377}  # smaller pictures in the file
+_TIFF_PREVIEWS = {330, 513, 514}  # smaller pictures in the file
+_XMP, _PHOTOSHOP, _MAKER_NOTE = 700, 34377, 37500  # tags that may hold others
+_DIRECTORIES = {34665, 34853, 40965}  # tags: of EXIF, GPS and their like; Pillow writes them only uncompressed
+_RESOLUTION = {282, 283, 296}
 _XMP_PREVIEW = b"GImg:image"
 _TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits")
 
@@ -66,17 +70,24 @@ class Picture:
         return replace(self, pixels=pixels)
 
     def hiding(self, pixels: np.ndarray) -> "Picture":
-        """The same, and without the small pictures of the old pixels that metadata may hold."""
+        """The same, and without what in the metadata may hold small pictures of the old pixels: thumbnails, previews,
+        Photoshop's and cameras' own notes."""
         options = self.options.copy()
         if isinstance(options.get("exif"), bytes):
             options["exif"] = _without_thumbnail(options["exif"])
+        elif "exif" in options:
+            options["exif"] = tags = deepcopy(options["exif"])
+            tags.pop(_PHOTOSHOP, None)
+            if _XMP_PREVIEW in bytes(tags.get(_XMP, b"")):
+                del tags[_XMP]
+            tags.get_ifd(Base.ExifOffset).pop(_MAKER_NOTE, None)
         if _XMP_PREVIEW in options.get("xmp", b""):
             del options["xmp"]
         options.pop("extra", None)  # Photoshop's
         if "pnginfo" in options:
             options["pnginfo"] = kept = PngInfo()
             for kind, data, *_ in self.options["pnginfo"].chunks:
-                if _XMP_PREVIEW not in data:
+                if _XMP_PREVIEW not in data and not data.startswith(b"Raw profile type"):
                     kept.add(kind, data)
         return replace(self, pixels=pixels, options=options)
 
@@ -130,10 +141,10 @@ _HINTS = {
 def _picture(image: Image.Image, data: bytes) -> Picture:
     if image.format == "MPO":  # a JPEG with previews behind it, as phones write them
         image.format = "JPEG"
-    elif getattr(image, "n_frames", 1) > 1:
-        raise UnreadableError(f"has {image.n_frames} frames or pages; a single picture is needed")
-    if image.format not in SUFFIXES.values():
+    elif image.format not in SUFFIXES.values():
         raise UnreadableError(f"is a {image.format}; save it as PNG, JPEG, WebP or TIFF")
+    elif _goes_on(image):
+        raise UnreadableError("has several frames or pages; a single picture is needed")
     deep_gray = image.format == "PNG" and data[24:26] == b"\x10\x04"  # 16 bits, gray with alpha
     deep_colors = not deep_gray and _deep_colors(image)
     turned = orientation(image)  # for which a PNG is loaded; a TIFF forgets it when it is
@@ -143,11 +154,23 @@ def _picture(image: Image.Image, data: bytes) -> Picture:
     elif deep_colors:
         with opened(data) as other:
             pixels = _two_halves(image, other)
+        if (clear := image.info.get("transparency")) is not None and pixels.shape[2] == 3:
+            alpha = np.where((pixels == np.array(clear, np.uint16)).all(axis=2), 0, 65535).astype(np.uint16)
+            pixels = np.dstack([pixels, alpha])
     else:
         pixels = _pixels(image)
     if image.format != "TIFF":  # these Pillow has turned upright while it loaded them
         pixels = _TURNS[turned](pixels)
     return Picture(pixels, image.format, turned, _options(image, data, turned))
+
+
+def _goes_on(image: Image.Image) -> bool:
+    """Whether there is a second frame or page; to count all of a TIFF takes long."""
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    return True
 
 
 def _deep_colors(image: Image.Image) -> bool:
@@ -213,7 +236,9 @@ def _options(image: Image.Image, data: bytes, turned: int) -> dict[str, Any]:
         if turned > 1:
             tags[Base.Orientation] = turned
         kept |= {"exif": tags} if len(tags) else {}
-        used = info.get("compression")
+        if not _RESOLUTION & tags.keys():
+            kept.pop("dpi", None)  # Pillow's own guess
+        used = "raw" if _DIRECTORIES & tags.keys() else info.get("compression")
         kept["compression"] = used if used in (*_TIFF_LOSSLESS, "raw") else "tiff_adobe_deflate"
         return kept
     kept |= {"exif": info["exif"]} if info.get("exif") else {}
@@ -239,27 +264,34 @@ def _options(image: Image.Image, data: bytes, turned: int) -> dict[str, Any]:
 
 
 def _without_thumbnail(exif: bytes) -> bytes:
-    """An Exif block whose second directory, that of the thumbnail, is cut off and whose thumbnail is zeros."""
+    """An Exif block whose second directory, that of the thumbnail, is cut off; it and the camera's note, which
+    may hold a preview, are zeros."""
     start = 6 if exif.startswith(b"Exif\0\0") else 0
     found, tiff = bytearray(exif), exif[start:]
     try:
         order = {b"II": "<", b"MM": ">"}[tiff[:2]]
 
-        def entries(directory: int) -> tuple[int, list[tuple[int, int]]]:
-            """Where the place of the next directory stands; tag and value of each entry."""
+        def entries(directory: int) -> tuple[int, dict[int, tuple[int, int]]]:
+            """Where the place of the next directory stands; count and value of each tag."""
             (count,) = struct.unpack_from(f"{order}H", tiff, directory)
             places = range(directory + 2, directory + 2 + 12 * count, 12)
-            read = [struct.unpack_from(f"{order}H6xI", tiff, place) for place in places]
-            return directory + 2 + 12 * count, read
+            read = [struct.unpack_from(f"{order}H2xII", tiff, place) for place in places]
+            return directory + 2 + 12 * count, {tag: values for tag, *values in read}
 
-        after, _ = entries(*struct.unpack_from(f"{order}I", tiff, 4))
-        (second,) = struct.unpack_from(f"{order}I", tiff, after)
-        if second:
-            values = dict(entries(second)[1])
-            at, size = values.get(513, 0), values.get(514, 0)  # of a JPEG, as nearly all are
+        def clear(at: int, size: int) -> None:
             if not at or at + size > len(tiff):
                 raise struct.error
             found[start + at : start + at + size] = bytes(size)
+
+        after, first = entries(*struct.unpack_from(f"{order}I", tiff, 4))
+        own = entries(first[Base.ExifOffset][1])[1] if Base.ExifOffset in first else {}
+        for size, at in (own.get(_MAKER_NOTE, (0, 0)), first.get(_XMP, (0, 0)), first.get(_PHOTOSHOP, (0, 0))):
+            if size > 4:  # else it stands in the entry
+                clear(at, size)
+        (second,) = struct.unpack_from(f"{order}I", tiff, after)
+        if second:
+            values = entries(second)[1]
+            clear(values.get(513, (0, 0))[1], values.get(514, (0, 0))[1])  # of a JPEG, as nearly all are
             found[start + after : start + after + 4] = bytes(4)
     except (struct.error, KeyError, TypeError):
         return b""  # broken, or of a kind that nobody can say what is in it
@@ -313,7 +345,7 @@ def _write(file: BinaryIO, picture: Picture) -> None:
 def _save(file: BinaryIO, image: Image.Image, form: str, options: dict[str, Any]) -> None:
     try:
         image.save(file, form, **options)
-    except (ValueError, OSError, struct.error, SystemError) as error:
+    except (ValueError, OSError, struct.error, SystemError, RuntimeError, TypeError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the disk
             raise
         if not options.get("progressive"):
@@ -363,7 +395,9 @@ def _write_deep_tiff(file: BinaryIO, pixels: np.ndarray, options: dict[str, Any]
     """16-bit colors, which Pillow does not write: their bytes as 8-bit colors of twice the width, then told rightly."""
     height, width, channels = pixels.shape
     as_bytes = pixels.astype("<u2").view(np.uint8).reshape(height, 2 * width, channels)
-    Image.fromarray(as_bytes).save(file, "TIFF", **options | {"compression": "tiff_adobe_deflate"})
+    if options.get("compression") != "raw":
+        options = options | {"compression": "tiff_adobe_deflate"}
+    _save(file, Image.fromarray(as_bytes), "TIFF", options)
     file.seek(0)
     order = {b"II": "<", b"MM": ">"}[file.read(2)]
     file.seek(4)

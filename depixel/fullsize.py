@@ -26,6 +26,7 @@ from depixel.pixelation import (
     block_means,
     fits_blocks,
     shown_block_size,
+    shown_grid,
     shows_multiples,
     spread,
 )
@@ -278,7 +279,7 @@ class _OneView(NamedTuple):
         return self.model.predict_windows(windows, areas, [self.view])
 
 
-def pixelate(image: np.ndarray, areas: Sequence[Sequence[int]]) -> np.ndarray:
+def pixelate(image: Picture, areas: Sequence[Sequence[int]]) -> Picture:
     """A copy of a picture with each block of the areas overwritten by its rounded mean; alpha stays.
 
     Args:
@@ -287,15 +288,17 @@ def pixelate(image: np.ndarray, areas: Sequence[Sequence[int]]) -> np.ndarray:
     Raises:
         DepixelError: an area is not inside the picture or overlaps another, or a block is not of 2 to 200 pixels.
     """
-    pixelated = image.copy()
+    pixelated = _pixels_of(image).copy()
     colors = _colors(pixelated)
     checked = [_checked(given, *colors.shape[1::-1]) for given in areas]
     _refuse_overlap(checked)
     for area in checked:
+        if area.block_size is None:
+            raise DepixelError(f"area {_named(area)}: name the side of its blocks, as the fifth number")
         part = colors[area.y : area.y + area.height, area.x : area.x + area.width]
         means = block_means(part, area.block_size, area.lacks)
         part[:] = spread(means.round(), area.block_size, part.shape[:2], area.lacks)
-    return pixelated
+    return _like(image, pixelated)
 
 
 def resolve(image: np.ndarray, areas: Sequence[Sequence[int | None]]) -> list[Area]:
@@ -374,6 +377,9 @@ def _looked_at(colors: np.ndarray, area: Area) -> Area:
             f"{area.offset_x} columns and {area.offset_y} rows"
         )
     found = shown_block_size(seen)
+    shifted, lacks = shown_grid(seen)
+    if shifted > max(found, 1) and size in (None, shifted) and shifted <= MOST_BLOCK:  # it begins within a block
+        return area._replace(block_size=shifted, offset_y=lacks[0], offset_x=lacks[1])
     if size is None and found:
         return area._replace(block_size=min(found, MOST_BLOCK))
     if found:

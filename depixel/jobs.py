@@ -66,6 +66,9 @@ def jobs(inputs: Sequence[str], out: Path, force: bool = False) -> list[Job]:
             found.append(Job(Path(given), out, f"neither a picture nor a pattern ({error})"))
             continue
         for source, name in pictures:
+            if name is None:
+                found.append(Job(source, out, "the folder cannot be read"))
+                continue
             target = out / name
             if taken.get(target) == source.resolve():  # named twice, as by itself and by a pattern
                 continue
@@ -87,14 +90,16 @@ def _problem(source: Path, target: Path, out: Path, taken: Collection[Path], for
     return ""
 
 
-def _pictures(given: str, out: Path) -> Iterator[tuple[Path, Path]]:
-    """The pictures that an input names, and their names within `out`."""
+def _pictures(given: str, out: Path) -> Iterator[tuple[Path, Path | None]]:
+    """The pictures that an input names, and their names within `out`; None of a folder that cannot be read."""
     path = Path(given)
     if path.is_dir():
-        found = [p for p in _below(path) if not p.resolve().is_relative_to(out.resolve())]
-        if not found:
+        unreadable: list[Path] = []
+        found = [p for p in _below(path, unreadable) if not p.resolve().is_relative_to(out.resolve())]
+        if not found and not unreadable:
             raise DepixelError(f"no pictures there; they end in {', '.join(SUFFIXES)}")
         yield from ((p, p.relative_to(path)) for p in found)
+        yield from ((folder, None) for folder in unreadable)
     elif path.name.endswith(AREAS):  # `pixelated/*` names these, too
         return
     elif os.path.lexists(path):
@@ -107,8 +112,8 @@ def _pictures(given: str, out: Path) -> Iterator[tuple[Path, Path]]:
         yield from ((match, Path(match.name)) for match in sorted(matches))
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    for where, folders, files in os.walk(folder):
+def _below(folder: Path, unreadable: list[Path]) -> Iterator[Path]:
+    for where, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
         folders.sort()
         for name in sorted(files):
             if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
@@ -129,6 +134,9 @@ def each(work: Callable[[Job], object], all_jobs: Iterable[Job]) -> Iterator[Out
             yield Outcome(job, problem=text if named else f"{job.source}: {text}")
         except MemoryError:
             yield Outcome(job, problem=f"{job.source}: out of memory")
+        except Exception as error:  # whatever a strange file makes Pillow raise
+            said = " ".join(str(error).split())
+            yield Outcome(job, problem=f"{job.source}: cannot be done ({type(error).__name__}: {said})")
 
 
 _Number = Annotated[int, Field(ge=0, le=10**9)]

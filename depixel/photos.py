@@ -12,8 +12,12 @@ from PIL.JpegImagePlugin import get_sampling
 from depixel.errors import DepixelError
 
 MOST_PIXELS = 50_000_000
+MOST_SCANS = 100
+"""Of a JPEG: cameras and programs write 1 to 10; each is decoded over all pixels, and costs a few bytes."""
+
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # no decoder that runs another program, as EPS does
 
+_SCAN = b"\xff\xda"
 _DECODER_BYTES = 12  # a pixel; the most that the decoders ask for at a time, untouched memory included
 _EXIF_ORIENTATION = 274
 _UPRIGHT = {
@@ -48,6 +52,8 @@ def opened(data: bytes) -> Iterator[Image.Image]:
             pixels = image.width * image.height
             if pixels > MOST_PIXELS:
                 raise Image.DecompressionBombError
+            if image.format in ("JPEG", "MPO") and data.count(_SCAN) > MOST_SCANS:
+                raise UnreadableError(f"a JPEG of more than {MOST_SCANS} scans, which takes too long to decode")
             yield image
     except (MemoryError, UnreadableError):
         raise

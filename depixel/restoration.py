@@ -153,9 +153,12 @@ class Restorer:
         if self.device == "cpu":
             keep_freed_memory()
         self.configuration = configuration
-        native = best_precision(self.device) == "bfloat16"
+        try:
+            native = best_precision(self.device) == "bfloat16"
+            self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+        except (RuntimeError, AssertionError) as error:  # as PyTorch says that a device is not there
+            raise DepixelError(f"device {device}: cannot be used here ({str(error).splitlines()[0]})") from error
         self.precision: Precision = configuration.precision if native else "float32"
-        self.network = network.to(self.device, memory_format=torch.channels_last).eval()
 
     @classmethod
     def load(cls, path: str | Path, device: str | None = None) -> "Restorer":

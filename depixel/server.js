@@ -15,6 +15,7 @@ let mode = "areas";
 let divider = 0.5;
 let view = { x: 0, y: 0, scale: 1 };  // pixels of the canvas = (those of the picture - x, y) * scale
 let drawing = null;
+let fitted = null;      // a promise: where an area that was drawn fits
 let loaded = 0;         // counts the pictures, so that an answer about an earlier one is dropped
 
 // -- asking ----------------------------------------------------------------------------------------------------------
@@ -159,6 +160,7 @@ async function fit(area) {
     if (!areas.includes(area)) return;
     if (!best) return restored || tell("No blocks are seen there for certain. If there are, draw the area anew, or write its sides and that of a block.");
     Object.assign(area, best[0]);
+    forget();
     listAreas();
     tell(`Blocks of ${area.block} pixels found there.`);
   } catch { /* it stays as it was drawn */ }
@@ -173,6 +175,7 @@ function likeness(one, other) {
 async function restore() {
   if (!areas.length && !(await findAll())) return;  // a guess is to be looked at first
   await doing("Restoring …", async () => {
+    await fitted;
     const picture = loaded;
     const answer = await ask("api/restore", file, { area: areas.map(textOf), views: $("views").value, trust: $("trust").value });
     const blob = await answer.blob();
@@ -257,7 +260,7 @@ function listAreas() {
   $("areas").replaceChildren(...areas.map((area, i) => {
     const row = document.createElement("div");
     row.className = "area";
-    for (const [key, name, least] of [["x", "left", 0], ["y", "top", 0], ["width", "width", 4], ["height", "height", 4], ["block", "block", 2]]) {
+    for (const [key, name, least] of [["x", "left", 0], ["y", "top", 0], ["width", "width", 2], ["height", "height", 2], ["block", "block", 2]]) {
       const label = document.createElement("label"), input = document.createElement("input");
       Object.assign(input, { type: "number", min: least, value: area[key] ?? "", placeholder: "auto", inputMode: "numeric" });
       input.setAttribute("aria-label", `${name} of area ${i + 1}`);
@@ -329,6 +332,7 @@ function show() {
   document.body.classList.toggle("comparing", mode === "compare");
   document.body.classList.toggle("doubting", mode === "doubt");
   for (const id of ["restore", "find", "pixelate"]) $(id).disabled = busy > 0;
+  $("areas").inert = $("clear").disabled = busy > 0;  // an answer is about the areas that were asked about
   $("clear").hidden = !areas.length;
   for (const name of ["areas", "compare", "doubt"]) $(`mode-${name}`).setAttribute("aria-pressed", mode === name);
   $("mode-compare").disabled = $("mode-doubt").disabled = !restored || busy > 0;
@@ -463,12 +467,12 @@ canvas.onpointerup = canvas.onpointercancel = (event) => {
   if (!pointers.size) last = null;
   const { from, ...area } = drawing || {};
   drawing = null;
-  if (from && event.type === "pointerup" && area.width >= 4 && area.height >= 4) {
+  if (from && event.type === "pointerup" && area.width >= 2 && area.height >= 2) {
     areas.push(area);
     problem("");
     forget();
     listAreas();
-    fit(area);
+    fitted = fit(area);
   }
   show();
 };

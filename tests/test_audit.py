@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from depixel import restoration
-from depixel.audit import FEW, audit
+from depixel.audit import FEW, Size, audit, enough
 from depixel.baselines import Identity, Interpolation
 from depixel.errors import DepixelError
 from depixel.fullsize import Restorer, pixelate
@@ -23,7 +23,10 @@ def restorer(network) -> Restorer:
 def test_who_restores_nothing_sees_the_blocks_as_they_are():
     image = photo(channels=None)  # colors are interpolated, whatever predicts
     sizes = audit(restorer(Identity()), image, AREA, 8)
-    assert [size.block_size for size in sizes] == [8, 12, 16, 24, 32, 48]
+    looked_at = [size.block_size for size in sizes]
+    assert looked_at == sorted(looked_at) and {8, 12, 16, 24, 32, 48} < set(looked_at)
+    least = enough(sizes)
+    assert least - 1 in looked_at and not sizes[looked_at.index(least - 1)].enough  # it is the smallest
     here = np.s_[12:76, 20:116]
     for size in sizes:
         shown = pixelate(image, [(*AREA, size.block_size)])
@@ -64,8 +67,8 @@ def test_the_command_prints_a_table_or_json(mode, tmp_path):
     table = run(*command, cwd=tmp_path).stdout
     assert "comes back" in table and "a plain bar is safer" in table
     found = json.loads(run(*command, "--json", cwd=tmp_path).stdout)
-    assert [size["block_size"] for size in found["sizes"]] == [16, 24, 32, 48]
-    assert found["enough"] in (16, 24, 32, 48, None)
+    sizes = [size["block_size"] for size in found["sizes"]]
+    assert sizes == sorted(sizes) and {16, 24, 32, 48} <= set(sizes) and found["enough"] in (*sizes, None)
     assert f"{found['sizes'][0]['hidden']:.1f}" in table
 
 
@@ -77,4 +80,18 @@ def test_what_is_pixelated_already_is_told():
 
 def test_sizes_go_on_until_the_area_has_two_blocks():
     sizes = [size.block_size for size in audit(restorer(Identity()), photo(), (0, 0, 140, 140), 2)]
-    assert sizes == [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 70]
+    assert {2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 70} <= set(sizes) and max(sizes) == 70
+
+
+def test_only_the_sizes_from_which_on_all_are_enough_count():
+    sizes = [Size(size, 9, 9, 0, size, enough) for size, enough in ((4, True), (5, False), (6, True), (7, True))]
+    assert enough(sizes) == 6 and enough(sizes[:2]) is None and enough(sizes[2:]) == 6
+
+
+def test_where_nothing_comes_back_it_asks_whether_this_is_the_original(tmp_path):
+    test_restoration.restorer().save(tmp_path / "m.safetensors")
+    shown = pixelate(photo(), [(*AREA, 16)])
+    Image.fromarray(shown).save(tmp_path / "photo.jpg", quality=95)
+    command = ("depixel", "audit", "photo.jpg", "--area", "20,12,96,64", "--block", "8", "--model", "m.safetensors")
+    told = run(*command, cwd=tmp_path).stdout
+    assert "nothing" in told and "is this the original?" in told

@@ -144,3 +144,11 @@ def test_what_json_cannot_hold_changes_nothing(tmp_path, content):
     with pytest.raises((ValueError, TypeError)):
         write_json(path, content)
     assert names(tmp_path) == ["a.json"] and json.loads(path.read_bytes()) == {"a": 1}
+
+
+def test_the_longest_names_can_be_written(tmp_path):
+    path = tmp_path / ("a" * 251 + ".png")
+    for content in ("one", "two"):
+        with replacing(path) as beside:
+            beside.write_text(content, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == "two" and list(tmp_path.iterdir()) == [path]

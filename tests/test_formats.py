@@ -140,9 +140,12 @@ BAD = {
     "float": (made(Image.new("F", (9, 9)), "TIFF"), "has the color mode F"),
     "animated": (
         made(Image.new("L", (9, 9)), "WEBP", save_all=True, append_images=[Image.new("L", (9, 9), 200)]),
-        "has 2 frames",
+        "has several frames",
     ),
-    "pages": (made(Image.new("L", (9, 9)), "TIFF", save_all=True, append_images=[Image.new("L", (9, 9))]), "2 frames"),
+    "pages": (
+        made(Image.new("L", (9, 9)), "TIFF", save_all=True, append_images=[Image.new("L", (9, 9))]),
+        "several frames",
+    ),
 }
 
 
@@ -166,7 +169,7 @@ def test_nothing_is_left_of_a_picture_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("a file")
     with pytest.raises(DepixelError, match="cannot be written"):
         formats.write(tmp_path / "file" / "a.png", formats.Picture(pixels(3), "PNG"))
-    with pytest.raises(TypeError):
+    with pytest.raises(DepixelError, match="cannot be written as JPEG with its metadata"):
         formats.write(tmp_path / "a.jpg", formats.Picture(pixels(3), "JPEG", 1, {"subsampling": "no option"}))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -262,3 +265,89 @@ def test_a_transparent_value_of_16_bits_becomes_alpha(tmp_path):
     np.testing.assert_array_equal(picture.pixels[:, :, 1], np.where(gray == gray[2, 3], 0, 65535))
     formats.write(path, picture)
     np.testing.assert_array_equal(formats.read(path).pixels, picture.pixels)
+
+
+def foreign_tiff(pixels: np.ndarray, compressed: bool) -> bytes:
+    """A TIFF with a directory of EXIF, as programs for raw photos write it."""
+    bits = 8 * pixels.dtype.itemsize
+    data = pixels.astype(f"<u{bits // 8}").tobytes()
+    data = zlib.compress(data) if compressed else data
+    out = bytearray(b"II*\0" + bytes(4) + data + bytes(len(data) % 2))
+    places = []
+    date = struct.pack("<HHHII", 1, 36867, 2, 20, 0)
+    for part in (struct.pack("<3H", bits, bits, bits), b"2020:01:01 00:00:00\0", date + bytes(4)):
+        places.append(len(out))
+        out += part
+    struct.pack_into("<I", out, places[2] + 10, places[1])
+    height, width = pixels.shape[:2]
+    entries = [
+        *((256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, places[0]), (259, 3, 1, 8 if compressed else 1)),
+        *((262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, 3), (278, 3, 1, height), (279, 4, 1, len(data))),
+        (34665, 4, 1, places[2]),
+    ]
+    struct.pack_into("<I", out, 4, len(out))
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return bytes(out + struct.pack("<H", len(entries)) + packed + bytes(4))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_tiff_with_exif_keeps_it(tmp_path, dtype, compressed):
+    path, colors = tmp_path / "a.tif", pixels(3, dtype)
+    path.write_bytes(foreign_tiff(colors, compressed))
+    picture = formats.read(path)
+    np.testing.assert_array_equal(picture.pixels, colors)
+    for made in (picture.showing(colors), picture.hiding(colors)):
+        formats.write(path, made)
+        np.testing.assert_array_equal(formats.read(path).pixels, colors)
+        with Image.open(path) as image:
+            assert image.getexif().get_ifd(34665)[36867] == "2020:01:01 00:00:00"
+            assert not {282, 283, 296} & image.getexif().keys()  # no resolution is made up
+
+
+def test_what_hides_pixels_hides_them_in_previews_of_tiff_and_notes_of_cameras(tmp_path):
+    preview, path = XMP.replace(b"/>", b"><xmpGImg:image>AAAA</xmpGImg:image>"), tmp_path / "a.tif"
+    tags = Image.Exif()
+    tags[700], tags[34377], tags[271] = preview, b"8BIM small picture", "Maker"
+    tags.get_ifd(34665)[37500] = b"note with a small picture"
+    tags[34665] = tags.get_ifd(34665)
+    for form, compression in (("TIFF", "raw"), ("JPEG", None)):
+        options = {"exif": tags} | ({"compression": compression} if compression else {})
+        Image.fromarray(pixels(3)).save(path, form, **options)
+        picture = formats.read(path)
+        formats.write(path, picture.showing(picture.pixels))
+        assert b"note with a small picture" in path.read_bytes()
+        formats.write(path, picture.hiding(picture.pixels))
+        content = path.read_bytes()
+        assert not any(part in content for part in (b"GImg", b"small picture"))
+        with Image.open(path) as image:
+            assert image.getexif()[271] == "Maker"
+        formats.write(path, picture.showing(picture.pixels))  # hiding has changed nothing of it
+        assert b"note with a small picture" in path.read_bytes()
+    info = PngInfo()
+    info.add_text("Raw profile type exif", "\nexif\n       4\n01020304\n", zip=True)
+    Image.fromarray(pixels(3)).save(path, "PNG", pnginfo=info)
+    picture = formats.read(path)
+    formats.write(path, picture.hiding(picture.pixels))
+    assert b"Raw profile" not in path.read_bytes()
+
+
+def test_a_transparent_color_of_16_bits_becomes_alpha(tmp_path):
+    path, colors = tmp_path / "a.png", pixels(3, np.uint16)
+    formats.write(path, formats.Picture(colors, "PNG"))
+    data = path.read_bytes()
+    at = data.index(b"IDAT") - 4
+    chunk = b"tRNS" + struct.pack(">3H", *colors[2, 3])
+    path.write_bytes(data[:at] + struct.pack(">I", 6) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[at:])
+    picture = formats.read(path)
+    np.testing.assert_array_equal(picture.pixels[:, :, :3], colors)
+    clear = picture.pixels[:, :, 3] == 0
+    assert clear[2, 3] and clear.sum() == 1 and (picture.pixels[~clear][:, 3] == 65535).all()
+
+
+def test_pages_are_not_counted_to_the_last(tmp_path):
+    path = tmp_path / "a.tif"
+    small = Image.new("L", (8, 8))
+    small.save(path, save_all=True, append_images=[small] * 2)
+    with pytest.raises(DepixelError, match="several frames or pages"):
+        formats.read(path)

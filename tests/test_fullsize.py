@@ -347,8 +347,18 @@ def test_a_wrong_block_size_is_told():
         resolve(shown, [(10, 10, 96, 96, 6)])
     with pytest.raises(DepixelError, match=r"area 10,10,96,96: .* shows blocks of 12 pixels, not of 16"):
         resolve(shown, [(10, 10, 96, 96, 16)])
-    with pytest.raises(DepixelError, match=r"shows blocks of 3 pixels, not of 12.*corner at which a block begins"):
-        resolve(shown, [(13, 13, 93, 93, 12)])
+    with pytest.raises(DepixelError, match=r"shows blocks of 3 pixels, not of 8.*corner at which a block begins"):
+        resolve(shown, [(13, 13, 93, 93, 8)])
+
+
+def test_an_area_that_begins_within_a_block_has_the_blocks_that_are_seen():
+    shown = pixelate(photo(), [(10, 10, 96, 96, 12)])
+    for size in (None, 12):
+        assert resolve(shown, [(13, 14, 93, 92, size)]) == [Area(13, 14, 93, 92, 12, 3, 4)]
+        assert resolve(shown, [(22, 14, 84, 92, size)]) == [Area(22, 14, 84, 92, 12, 0, 4)]
+    # two steps along an axis may be of any blocks
+    with pytest.raises(DepixelError, match="does not look pixelated in blocks that begin at"):
+        resolve(shown, [(13, 14, 30, 30)])
 
 
 def test_an_area_that_is_not_pixelated_is_told():
@@ -508,3 +518,13 @@ def test_what_is_no_picture_is_told(wrong):
 def test_what_is_no_area_is_told(areas):
     with pytest.raises(DepixelError, match="no area"):
         restorer().restore(photo(), areas)
+
+
+def test_pixelating_takes_what_restoring_takes():
+    image = photo()
+    shown = pixelate(Image.fromarray(image), [(10, 10, 96, 96, 12)])
+    np.testing.assert_array_equal(np.asarray(shown), pixelate(image, [(10, 10, 96, 96, 12)]))
+    with pytest.raises(DepixelError, match="name the side of its blocks"):
+        pixelate(image, [(10, 10, 96, 96)])
+    with pytest.raises(DepixelError, match="a picture is"):
+        pixelate(image.astype(float), [(10, 10, 96, 96, 12)])

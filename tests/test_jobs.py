@@ -113,12 +113,30 @@ def test_a_failure_does_not_stop_the_rest(folder):
             raise DepixelError("it is odd")
         if job.source.parent.name == "deep":
             raise MemoryError
+        if job.source.name == "odd.png":
+            raise RuntimeError("as Pillow\nsays")
         return job.source.read_text()
 
-    outcomes = list(jobs.each(work, jobs.jobs([str(folder / "in"), str(folder / "c.png")], folder / "out")))
-    assert [outcome.made for outcome in outcomes] == ["in/a.png", None, None, "c.png"]
+    (folder / "odd.png").write_text("odd")
+    inputs = [str(folder / name) for name in ("in", "odd.png", "c.png")]
+    outcomes = list(jobs.each(work, jobs.jobs(inputs, folder / "out")))
+    assert [outcome.made for outcome in outcomes] == ["in/a.png", None, None, None, "c.png"]
     assert outcomes[1].problem == f"{folder / 'in/b.JPG'}: it is odd"
     assert outcomes[2].problem == f"{folder / 'in/deep/a.png'}: out of memory"
+    assert outcomes[3].problem == f"{folder / 'odd.png'}: cannot be done (RuntimeError: as Pillow says)"
+
+
+def test_a_folder_that_cannot_be_read_does_not_stop_the_others(folder, monkeypatch):
+    walk = jobs.os.walk
+
+    def refusing(top, onerror):
+        onerror(PermissionError(13, "Permission denied", str(folder / "in/deep")))
+        yield from (found for found in walk(top) if Path(found[0]).name != "deep")
+
+    monkeypatch.setattr(jobs.os, "walk", refusing)
+    found = jobs.jobs([str(folder / "in")], folder / "out")
+    assert [job.problem for job in found] == ["", "", "the folder cannot be read"]
+    assert found[2].source == folder / "in/deep"
 
 
 def test_areas_are_read_as_they_were_written(tmp_path):

@@ -121,3 +121,13 @@ def test_scanning_finds_what_decoding_finds(jpeg, options):
                 found.append(False)
         assert found[0] == found[1]
     assert not found[0]
+
+
+def test_a_jpeg_of_many_scans_is_refused_at_once():
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    last = data[data.rindex(b"\xff\xda") : -2]
+    assert decode(data).size == decode(data[:-2] + last * 20 + b"\xff\xd9").size == (64, 64)
+    with pytest.raises(UnreadableError, match="more than 100 scans"):
+        decode(data[:-2] + last * 100 + b"\xff\xd9")

@@ -488,3 +488,10 @@ def test_models_are_averaged_with_their_like():
     both = Restorer.averaging([unsure(), unsure()])
     assert_equal(both.predict(*samples()), unsure().predict(*samples()))
     assert len(both.predict_with_errors(*samples())[1][0])
+
+
+def test_a_device_that_is_not_there_is_told(tmp_path):
+    restorer().save(tmp_path / "m.safetensors")
+    for device in ("cuda", "nonsense") if not torch.cuda.is_available() else ("nonsense",):
+        with pytest.raises(DepixelError, match=f"device {device}: cannot be used here"):
+            Restorer.load(tmp_path / "m.safetensors", device)

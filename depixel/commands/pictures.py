@@ -13,7 +13,7 @@ from depixel.command import progress
 from depixel.commands import options
 from depixel.errors import DepixelError
 
-_inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path())
+_inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(readable=False))
 _out = click.option("-o", "--output", "out", type=options.path(), required=True, help="The folder to write to.")
 
 
@@ -93,7 +93,7 @@ def restore(
         raise DepixelError(f"--compare {sheet}: is one of the pictures. Name another file for the sheet")
     from depixel import fullsize
 
-    restorer, panels, captions = fullsize.Restorer.load(model), [], []
+    restorer, panels, captions, left_out = fullsize.Restorer.load(model), [], [], []
 
     def work(job: jobs.Job) -> list[fullsize.Area]:
         if auto:
@@ -104,12 +104,14 @@ def restore(
             named = [(*area[:4], block or (area[4:] or (None,))[0], *area[5:]) for area in given]
             picture = formats.read(job.source)
         found = fullsize.resolve(picture.pixels, named)
-        restored = restorer.restore(picture.pixels, found, views, trust)
-        formats.write(job.target, picture.showing(restored))
-        for area in found if sheet else ():
-            if len(panels) < _MOST_PANELS:
-                panels.append([pictures.surroundings(pixels, area) for pixels in (picture.pixels, restored)])
-                captions.append(f"{job.source.name} {area.described()}")
+        shown = found[: max(0, _MOST_PANELS - len(panels))] if sheet else []
+        before = [pictures.surroundings(picture.pixels, area) for area in shown]
+        picture = picture.showing(restorer.restore(picture.pixels, found, views, trust))  # lets go of the old pixels
+        formats.write(job.target, picture)
+        for area, panel in zip(shown, before, strict=True):
+            panels.append([panel, pictures.surroundings(picture.pixels, area)])
+            captions.append(f"{job.source.name} {area.described()}")
+        left_out.append(len(found) - len(shown) if sheet else 0)
         return found
 
     def end() -> None:
@@ -117,6 +119,8 @@ def restore(
             with replacing(sheet) as beside:
                 titles = ["pixelated", "restored"]
                 pictures.contact_sheet(panels, titles, captions, across=1, scale=1).save(beside, format="PNG")
+            if sum(left_out):
+                click.echo(f"{sheet}: shows the first {_MOST_PANELS} areas, and not {sum(left_out)} more", err=True)
 
     _tell(jobs.each(work, progress(found, unit=" pictures")), as_json, end)
 
@@ -169,7 +173,8 @@ def pixelate(
 
     IN is a picture (PNG, JPEG, WebP, TIFF), a folder of pictures or a pattern. Each is written to the folder OUT under
     its name, and beside it a file with the areas, which `depixel restore` reads. Each block becomes the rounded mean of
-    its pixels. Metadata stays, but for thumbnails.
+    its pixels. Metadata stays, but for what may show the pixels as they were: thumbnails, previews, Photoshop's and
+    cameras' own notes.
 
     \b
     Example:
@@ -262,23 +267,25 @@ def audit(photo: Path, area: tuple[int, ...], block: int, model: str, as_json: b
     Example:
       depixel audit photo.jpg --area 40,60,120,80 --block 12
     """
+    from depixel import audit as audits
     from depixel import formats, fullsize
-    from depixel.audit import audit as audited
 
     pixels = formats.read(photo).seen()
-    found = audited(fullsize.Restorer.load(model), pixels, area, block)
-    enough = None  # the smallest from which on all are
-    for size in reversed(found):
-        if not size.enough:
-            break
-        enough = size.block_size
+    found = audits.audit(fullsize.Restorer.load(model), pixels, area, block)
+    enough = audits.enough(found)
     if as_json:
         click.echo(json.dumps({"sizes": [size._asdict() for size in found], "enough": enough}))
         return
     click.echo("blocks   hidden, gray levels   left after restoration   comes back   seen as blocks of")
     for size in found:
+        returned = f"{size.returned:.0%}" if size.returned > 0 else "nothing"
         click.echo(
-            f"{size.block_size:6}   {size.hidden:19.1f}   {size.left:22.1f}   {size.returned:10.0%}   {size.seen_as:17}"
+            f"{size.block_size:6}   {size.hidden:19.1f}   {size.left:22.1f}   {returned:>10}   {size.seen_as:17}"
+        )
+    if any(size.returned < -1 for size in found):
+        click.echo(
+            "The restoration is far worse than the blocks: is this the original? Of a picture that is pixelated "
+            "already this says nothing."
         )
     click.echo(
         f"Blocks of {enough} pixels would be large enough against a model like this one."

@@ -17,6 +17,7 @@ from depixel.detection import exact, learned
 from depixel.detection.boxes import Candidate, apart
 from depixel.detection.jpeg import is_later, luma, quantization
 from depixel.detection.tiles import find_in_tiles
+from depixel.errors import DepixelError
 from depixel.pixelation import LEAST_BLOCK
 
 AT_ONCE = 4_000_000
@@ -66,11 +67,15 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
         Blocks of `pixelation.LEAST_BLOCK` to `MOST_BLOCK` pixels, in a JPEG from `learned.LEAST_BLOCK`.
 
     Raises:
-        DepixelError: the network is missing, which JPEGs need, and lossless pictures of up to a megapixel.
-        ValueError: another shape or dtype.
+        DepixelError: another shape or dtype; or the network is missing, which JPEGs need, and lossless pictures of up
+            to a megapixel.
     """
+    if not isinstance(image, np.ndarray):
+        raise DepixelError(f"a picture to search is an array of NumPy, not {type(image).__name__}: np.asarray(picture)")
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise ValueError(f"image must be (H, W) or (H, W, 3) uint8, not {image.shape} {image.dtype}")
+        raise DepixelError(
+            f"a picture to search is (H, W) or (H, W, 3) of uint8, not {image.shape} of {image.dtype}; leave out alpha"
+        )
     if min(image.shape[:2]) < 2 * LEAST_BLOCK:
         return []
     if image.shape[0] * image.shape[1] <= AT_ONCE:
