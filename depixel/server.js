@@ -527,7 +527,7 @@ async function listRuns() {
       return part;
     }));
     const missing = report ? [] : ["No report: `depixel report` makes it."];
-    $("runs-told").textContent = [...problems, ...missing].join(" ");
+    $("runs-told").textContent = [...problems, ...missing].map((text) => text.replace(/\.?$/, ".")).join(" ");
     $("report").hidden = !report;
     if (report) $("report").querySelector("iframe").src = "report";
   } catch (error) {

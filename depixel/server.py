@@ -49,7 +49,7 @@ MOST_INSIDE = 16
 UPLOAD_SECONDS = 30
 WORK_SECONDS = 60
 """After so long a restoration is given up."""
-MOST_SEARCHED = 10_000_000
+MOST_SEARCHED = 13_000_000
 """Pixels of a picture in which areas are looked for; within a part of it, more."""
 
 _SEARCHING = threading.Lock()  # a search needs some hundred bytes a pixel of a tile: one at a time

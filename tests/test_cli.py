@@ -170,7 +170,7 @@ def test_compare(tmp_path):
     heads, table, verdict = result.output.split("\n\n")
     assert heads == f"A: {a}\nB: {b}"
     rows = [re.sub(r"-?\d\.\d{3}", "R", " ".join(line.split())) for line in table.splitlines()]
-    assert rows == ["model ratio_pooled ratio_mean", *(f"{name} R [R, R] R [R, R]" for name in ("A", "B", "B - A"))]
+    assert rows == ["model ratio_mean ratio_pooled", *(f"{name} R [R, R] R [R, R]" for name in ("A", "B", "B - A"))]
     assert verdict == (
         "A is better: the intervals of the difference lie above 0.\n"
         "On 200 samples of 60 photos, which both have, of 240 of A and 200 of B.\n"
