@@ -275,10 +275,11 @@ def test_too_many_at_once_are_told_to_come_again(restorer, monkeypatch):
     one, data = slow(restorer), pixelated()
     with running(one) as url, ThreadPoolExecutor(2) as pool:
         first = [pool.submit(requests.post, f"{url}api/restore?area={told()}", data, timeout=60) for _ in range(2)]
-        assert one.model.asked.wait(20)
-        deadline = time.monotonic() + 20
-        while (answer := requests.post(f"{url}api/show", data, timeout=60)).status_code == 200:
+        deadline = time.monotonic() + 25
+        while one.model.count < 2:  # both are inside
             assert time.monotonic() < deadline
+            time.sleep(0.02)
+        answer = requests.post(f"{url}api/show", data, timeout=60)
         assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
         assert "Too many" in answer.json()["problem"]
         assert requests.get(url, timeout=60).status_code == 200  # the page is there all the same
