@@ -38,10 +38,8 @@ def read_samples(source: str) -> pd.DataFrame:
         except OSError as error:
             raise DepixelError(f"{path}: cannot be read ({error.strerror})") from error
 
-    try:
-        revision = (
-            run_git("rev-parse", resolve(source)).stdout.decode().strip()
-        )  # DVC refuses a name that is there twice
+    try:  # DVC refuses a name that is there twice
+        revision = run_git("rev-parse", resolve(source)).stdout.decode().strip()
     except DepixelError:
         revision = source
     import dvc.api  # half a second, for revisions only

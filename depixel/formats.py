@@ -89,6 +89,10 @@ class Picture:
             for kind, data, *_ in self.options["pnginfo"].chunks:
                 if _XMP_PREVIEW not in data and not data.startswith(b"Raw profile type"):
                     kept.add(kind, data)
+        if self.orientation > 1 and not options.get("exif"):  # it went with what was taken out
+            tags = Image.Exif()
+            tags[Base.Orientation] = self.orientation
+            options["exif"] = tags.tobytes()
         return replace(self, pixels=pixels, options=options)
 
     def seen(self) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Photos: decoded safely, turned upright, made square and gray."""
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ MOST_SCANS = 100
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # no decoder that runs another program, as EPS does
 
-_SCAN = b"\xff\xda"
+_SCAN = re.compile(rb"\xff\xda\x00[\x06\x08\x0a\x0c][\x01-\x04]")  # its header; of 1 to 4 channels
 _DECODER_BYTES = 12  # a pixel; the most that the decoders ask for at a time, untouched memory included
 _EXIF_ORIENTATION = 274
 _UPRIGHT = {
@@ -52,7 +53,7 @@ def opened(data: bytes) -> Iterator[Image.Image]:
             pixels = image.width * image.height
             if pixels > MOST_PIXELS:
                 raise Image.DecompressionBombError
-            if image.format in ("JPEG", "MPO") and data.count(_SCAN) > MOST_SCANS:
+            if image.format in ("JPEG", "MPO") and len(_SCAN.findall(data)) > MOST_SCANS:
                 raise UnreadableError(f"a JPEG of more than {MOST_SCANS} scans, which takes too long to decode")
             yield image
     except (MemoryError, UnreadableError):

@@ -143,15 +143,15 @@ def shown_grid(area: np.ndarray) -> tuple[int, Lacks]:
     """The block size of an area, as in `shown_block_size`, that need not begin with a whole block: the largest distance
     of which all distances between steps are multiples; and how many rows and columns the first blocks lack.
 
-    Where all blocks are of one value; else, and where there are fewer than three steps along an axis that has any, (0,
-    (0, 0)): too little to go by.
+    Where all blocks are of one value; else, and where there are fewer than three steps along an axis, (0, (0, 0)): too
+    little to go by.
     """
     area = area.reshape(*area.shape[:2], -1)
     places = [np.flatnonzero((np.diff(area, axis=axis) != 0).any(axis=(1 - axis, 2))) + 1 for axis in (0, 1)]
     size = int(np.gcd.reduce(np.concatenate([np.diff(at) for at in places]), initial=0))
-    if size < LEAST_BLOCK or any(0 < at.size < 3 for at in places):
+    if size < LEAST_BLOCK or any(at.size < 3 for at in places):
         return 0, (0, 0)
-    return size, tuple(int(-at[0] % size) if at.size else 0 for at in places)
+    return size, tuple(int(-at[0] % size) for at in places)
 
 
 def fits_blocks(area: np.ndarray, size: int, lacks: Lacks = (0, 0), searched: bool = False) -> bool:

@@ -157,7 +157,9 @@ class Restorer:
             native = best_precision(self.device) == "bfloat16"
             self.network = network.to(self.device, memory_format=torch.channels_last).eval()
         except (RuntimeError, AssertionError) as error:  # as PyTorch says that a device is not there
-            raise DepixelError(f"device {device}: cannot be used here ({str(error).splitlines()[0]})") from error
+            raise DepixelError(
+                f"device {self.device}: cannot be used here ({str(error).partition(chr(10))[0]})"
+            ) from error
         self.precision: Precision = configuration.precision if native else "float32"
 
     @classmethod

@@ -472,7 +472,7 @@ canvas.onpointerup = canvas.onpointercancel = (event) => {
     problem("");
     forget();
     listAreas();
-    fitted = fit(area);
+    fitted = Promise.all([fitted, fit(area)]);
   }
   show();
 };

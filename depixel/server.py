@@ -50,7 +50,7 @@ UPLOAD_SECONDS = 30
 WORK_SECONDS = 60
 """After so long a restoration is given up."""
 MOST_SEARCHED = 13_000_000
-"""Pixels of a picture in which areas are looked for; within a part of it, more."""
+"""Pixels of a picture, or of the part of a larger one, in which areas are looked for."""
 
 _SEARCHING = threading.Lock()  # a search needs some hundred bytes a pixel of a tile: one at a time
 

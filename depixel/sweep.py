@@ -43,8 +43,9 @@ FIRST = 4
 """Experiments are pruned once so many have finished, and after `WARMUP` of their epochs."""
 WARMUP = 0.25
 LONGER = ("train.epochs", "train.overfit")
+"""Settings by which experiments have other numbers of epochs, or epochs of other lengths."""
 ELSEWHERE = ("prepare.", "split.", "pixelation.", "train.overfit")
-"""Settings by which experiments are validated after other numbers of epochs, or on other samples."""
+"""How settings begin by which experiments are validated on other samples."""
 _LEAST_TRIALS = 8  # to say which settings mattered
 _TOLD_EVERY = 10  # epochs
 
@@ -508,7 +509,7 @@ class _Sweep:
 
     def _mattered(self) -> dict[str, float]:
         finished = self.study.get_trials(states=[self.states.COMPLETE])
-        if not self.plan.trials or len(self.plan.varied) < 2 or len(finished) < _LEAST_TRIALS:
+        if not (self.plan.trials and self.plan.alike) or len(self.plan.varied) < 2 or len(finished) < _LEAST_TRIALS:
             return {}
         from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 

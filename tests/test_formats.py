@@ -332,6 +332,21 @@ def test_what_hides_pixels_hides_them_in_previews_of_tiff_and_notes_of_cameras(t
     assert b"Raw profile" not in path.read_bytes()
 
 
+def test_what_hides_pixels_keeps_how_they_are_turned(tmp_path):
+    path, upright = tmp_path / "a.png", pixels(3)
+    made = Image.Exif()
+    made[274] = 6
+    block = made.tobytes().removeprefix(b"Exif\0\0")
+    text = "\nexif\n" + f"{len(block):8d}\n" + block.hex() + "\n"
+    info = PngInfo()
+    info.add_text("Raw profile type exif", text, zip=True)
+    Image.fromarray(np.ascontiguousarray(np.rot90(upright))).save(path, pnginfo=info)
+    picture = formats.read(path)
+    assert picture.orientation == 6
+    formats.write(path, picture.hiding(picture.pixels))
+    np.testing.assert_array_equal(formats.read(path).pixels, upright)
+
+
 def test_a_transparent_color_of_16_bits_becomes_alpha(tmp_path):
     path, colors = tmp_path / "a.png", pixels(3, np.uint16)
     formats.write(path, formats.Picture(colors, "PNG"))

@@ -356,7 +356,9 @@ def test_an_area_that_begins_within_a_block_has_the_blocks_that_are_seen():
     for size in (None, 12):
         assert resolve(shown, [(13, 14, 93, 92, size)]) == [Area(13, 14, 93, 92, 12, 3, 4)]
         assert resolve(shown, [(22, 14, 84, 92, size)]) == [Area(22, 14, 84, 92, 12, 0, 4)]
-    # two steps along an axis may be of any blocks
+    # steps along one axis, or two, may be of any blocks
+    strip = pixelate(photo(), [(10, 10, 96, 6, 6)])
+    assert resolve(strip, [(10, 10, 96, 6)]) == [Area(10, 10, 96, 6, 6)]
     with pytest.raises(DepixelError, match="does not look pixelated in blocks that begin at"):
         resolve(shown, [(13, 14, 30, 30)])
 

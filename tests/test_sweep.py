@@ -310,6 +310,8 @@ def test_a_search_says_which_settings_mattered(inside):
         trial = study.ask(space)
         study.tell(trial, 20 + 10 * trial.params["train.dropout"])
     mattered = sweep._mattered()
+    elsewhere = Plan("search", ["train.dropout=interval(0,0.5)", "split.seed=interval(1,50)"], trials=20)
+    assert _Sweep(elsewhere, Path("unused"), "", study, True, print)._mattered() == {}
     assert list(mattered) == ["train.dropout", "train.seed"] and mattered["train.dropout"] > 0.8
 
 

@@ -183,7 +183,7 @@ def sweep(
     else:
         if len(outcome.finished):
             click.echo(experiments.readable(outcome.finished, by="validation_rmse").to_string(index=False))
-        if not plan.alike:
+        if len(outcome.finished) > 1 and not plan.alike:
             click.echo("They are validated on different samples: neither RMSEs nor ratios say which is better.")
         elif len(outcome.finished) > 1:
             best = outcome.finished.sort_values("validation_rmse")["name"][:3]

@@ -133,10 +133,12 @@ def analyze(photos: Path, output: Path, test_set: Path | None, as_json: bool) ->
     settings = analysis.AnalyzeSettings()
     result, images, exact = analysis.of_folder(photos, settings, progress=progress)
     found = findings.findings(result, settings, analysis.TRAIN_SIZE, exact)
+    if samples:
+        different = result.photos[result.photos.same_as == ""]
+        coverage.check_count(len(different), "different photos")
     findings.write(result, found, exact, images, output / "analysis.csv", output)
     report, text = findings.report(result, found, exact), findings.readable(result, found)
     if samples:
-        different = result.photos[result.photos.same_as == ""]
         images = images[different.index]
         beside = coverage.coverage(images, different.contributor, samples, settings)
         coverage.write(beside, samples, images, different.path.tolist(), output)
