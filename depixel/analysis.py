@@ -218,33 +218,39 @@ def between_sides(photos: pd.DataFrame, table: Iterable[Copy]) -> list[Pair]:
 # Clusters
 
 
-def clusters(images: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sort the photos into clusters of similar ones: k-means of what they show, coarsely.
+def described(images: np.ndarray) -> np.ndarray:
+    """Places of images, near each other where they show the like, coarsely.
+
+    Args:
+        images: (N, S, S) uint8, N > 0.
 
     Returns:
-        (N,) int: the cluster of each, the largest is 0. (N,) float: its distance from the centre.
+        (N, C) float32, C at most `_COMPONENTS`.
     """
     if len(images) < 2:
-        return np.zeros(len(images), int), np.zeros(len(images))
-    from sklearn.cluster import KMeans  # takes a second to load, which those who only read the settings save
-
-    points = described(images)
-    with threadpool_limits(1):
-        fitted = KMeans(min(count, len(points)), n_init=4, random_state=SEED).fit(points)
-    order = np.argsort(-np.bincount(fitted.labels_), kind="stable")
-    number = np.argsort(order)[fitted.labels_]
-    return number, np.linalg.norm(points - fitted.cluster_centers_[fitted.labels_], axis=1)
-
-
-def described(images: np.ndarray) -> np.ndarray:
-    """(N, C) float32: places of images, near each other where they show the like, coarsely; N at least 2."""
-    from sklearn.decomposition import PCA  # as above
+        return np.zeros((len(images), 1), np.float32)
+    from sklearn.decomposition import PCA  # takes a second to load, which those who only read the settings save
 
     with threadpool_limits(1):
         # each of the three descriptions weighs the same
         parts = [part - part.mean(axis=0) for part in features.descriptors(images)]
         points = np.concatenate([part / np.sqrt(part.var(axis=0).sum() + 1e-9) for part in parts], axis=1)
         return PCA(min(_COMPONENTS, *points.shape), svd_solver="covariance_eigh").fit_transform(points)
+
+
+def clusters(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sort photos into clusters of similar ones, by k-means of where they are `described`, (N, C) float32.
+
+    Returns:
+        (N,) int: the cluster of each, the largest is 0. (N,) float: its distance from the centre.
+    """
+    from sklearn.cluster import KMeans  # as above
+
+    with threadpool_limits(1):
+        fitted = KMeans(min(count, len(points)), n_init=4, random_state=SEED).fit(points)
+    order = np.argsort(-np.bincount(fitted.labels_), kind="stable")
+    number = np.argsort(order)[fitted.labels_]
+    return number, np.linalg.norm(points - fitted.cluster_centers_[fitted.labels_], axis=1)
 
 
 def _standard(values: pd.Series) -> np.ndarray:
@@ -493,7 +499,7 @@ def analyze(
     sides = photos.side.replace(copies.COPY, "train").to_numpy(str)
     found = sorted(pairs(images, codes, sides, workers) + between_sides(photos, known))
     first = first_copies(len(photos), found)
-    cluster, distance = clusters(images, settings.clusters)
+    cluster, distance = clusters(described(images), settings.clusters)
     photos = photos.assign(
         cluster=cluster,
         distance=distance.round(4),

@@ -48,11 +48,11 @@ def audit(restorer: Restorer, photo: np.ndarray, area: Sequence[int], block_size
         photo: (H, W) or (H, W, 3) uint8, not pixelated.
         area: x, y, width, height; pixels. block_size: the smallest size to look at, 2 to 200 pixels.
 
-    Raises:
-        DepixelError: the area is not inside the photo, is flat or pixelated already, or has a single block.
-
     Returns:
         Ascending by `block_size`.
+
+    Raises:
+        DepixelError: the area is not inside the photo, is flat or pixelated already, or has a single block.
     """
     if len(area) != 4:
         raise DepixelError(f"{area!r} is no area: x, y, width and height; the block size is named apart")
@@ -78,8 +78,8 @@ def audit(restorer: Restorer, photo: np.ndarray, area: Sequence[int], block_size
         restored = restorer.restore(pixelate(photo, [(*area, size)]), [(*area, size)], views=8)
         hidden, left = errors[size], _rmse(restored[here], photo[here])
         seen_as = max((s for s, error in errors.items() if s <= size and error <= left), default=1)
-        enough = min(width, height) / seen_as <= FEW
-        return Size(size, hidden, left, 1 - (left / hidden) ** 2 if hidden else 0.0, seen_as, enough)
+        returned = 1 - (left / hidden) ** 2 if hidden else 0.0
+        return Size(size, hidden, left, returned, seen_as, min(width, height) / seen_as <= FEW)
 
     found = [looked_at(size) for size in sizes]
     last = max((i for i, size in enumerate(found) if not size.enough), default=-1)

@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from scipy import stats
 
 from depixel import analysis, challenge, features
 from depixel.analysis import KINDS, MEASURES, SEED, SIGNIFICANT, AnalyzeSettings
 from depixel.challenge import TestSet
 from depixel.errors import DepixelError
-from depixel.features import SIDE
+from depixel.features import SIDE, small
 from depixel.files import replacing, write_json
 from depixel.findings import Finding, percent
 from depixel.pictures import contact_sheet
@@ -97,7 +96,7 @@ def coverage(images: np.ndarray, contributors: pd.Series, samples: TestSet, sett
     check_count(len(samples.pixelated), "pictures of the test set")
     check_count(len(images), "different photos")
     areas = challenge.areas(samples.known)
-    shown = np.stack([_small(_filled(image, area)) for image, area in zip(samples.pixelated, areas, strict=True)])
+    shown = np.stack([small(_filled(image, area)) for image, area in zip(samples.pixelated, areas, strict=True)])
     height, width = samples.pixelated.shape[1:]
     scaled = (areas * SIDE / [width, height, width, height]).round().astype(int)
     scaled[:, 2:] = np.maximum(scaled[:, 2:], 1)
@@ -106,7 +105,8 @@ def coverage(images: np.ndarray, contributors: pd.Series, samples: TestSet, sett
     whose = pd.factorize(contributors)[0]
     if whose.max() + 1 < _LEAST_CONTRIBUTORS:
         whose = np.arange(len(images))
-    return Coverage(_gaps(everything, whose, settings), *_distances(everything, whose))
+    points = analysis.described(everything)
+    return Coverage(_gaps(everything, points, whose, settings), *_distances(points, whose))
 
 
 def _filled(image: np.ndarray, area: np.ndarray) -> np.ndarray:
@@ -116,16 +116,10 @@ def _filled(image: np.ndarray, area: np.ndarray) -> np.ndarray:
     return filled
 
 
-def _small(image: np.ndarray) -> np.ndarray:
-    if image.shape == (SIDE, SIDE):
-        return image
-    return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX))
-
-
-def _gaps(everything: np.ndarray, whose: np.ndarray, settings: AnalyzeSettings) -> list[Gap]:
+def _gaps(everything: np.ndarray, points: np.ndarray, whose: np.ndarray, settings: AnalyzeSettings) -> list[Gap]:
     count = len(whose)
     table = pd.DataFrame(features.of_images(everything)._asdict())
-    group, distance = analysis.clusters(everything, settings.clusters)
+    group, distance = analysis.clusters(points, settings.clusters)
     columns = {name: MEASURES[name].scale(table[name]).to_numpy() for name in _SEEN}
     columns |= {kind: KINDS[kind](table, settings, 0).to_numpy(float) for kind in _KINDS}
     columns |= {f"group {_letter(k)}": (group == k).astype(float) for k in np.unique(group)}
@@ -160,12 +154,10 @@ def _chance(photos: np.ndarray, test: np.ndarray, whose: np.ndarray, share: bool
     freedom as there are contributors less one. To shares one of each kind is added (Agresti & Caffo 2000), or few
     pictures that are all of one kind would seem sure.
     """
-    units = np.arange(len(test))
     if share:
         photos, test = (np.append(side, [0.0, 1.0]) for side in (photos, test))
         whose = np.append(whose, [whose.max() + 1, whose.max() + 2])
-        units = np.arange(len(test))
-    errors = _squared_error(photos, whose), _squared_error(test, units)
+    errors = _squared_error(photos, whose), _squared_error(test, np.arange(len(test)))
     free = (len(np.unique(whose)) - 1, len(test) - 1)
     total = sum(errors) + 1e-12
     degrees = total**2 / (sum(e**2 / n for e, n in zip(errors, free, strict=True)) + 1e-24)
@@ -178,11 +170,10 @@ def _squared_error(values: np.ndarray, units: np.ndarray) -> float:
     return float(np.square(sums).sum() / len(values) ** 2 * len(sums) / max(len(sums) - 1, 1))
 
 
-def _distances(everything: np.ndarray, whose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _distances(points: np.ndarray, whose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`Coverage.distance` and `nearest`."""
     from scipy.spatial.distance import cdist
 
-    points = analysis.described(everything)
     photos, test = points[: len(whose)], points[len(whose) :]
     some = np.random.default_rng(SEED).permutation(len(photos))[:_REFERENCES]
     usual = []
@@ -280,13 +271,13 @@ def write(found: Coverage, samples: TestSet, images: np.ndarray, paths: list[str
     panels, captions = [], []
     for i in told["most_unlike"]:
         photo = found.nearest[i]
-        panels.append([_small(samples.pixelated[i]), _small(images[photo])])
+        panels.append([small(samples.pixelated[i]), small(images[photo])])
         captions.append(f"{i}, {found.distance[i]:.2f} times as far: {paths[photo]}")
     sheets = {"unlike.png": contact_sheet(panels, ["test set", "nearest photo"], captions, across=4)}
     gaps, rows = [gap for gap in found.gaps if gap.examples], []
     for gap in gaps:
         source = samples.pixelated if gap.photos < gap.test_set else images
-        rows.append([_small(source[i]) for i in gap.examples])
+        rows.append([small(source[i]) for i in gap.examples])
     captions = [
         f"{'less' if gap.photos < gap.test_set else 'more'} of {_name(gap)}: {percent(gap.photos)}, "
         f"test set {percent(gap.test_set)}"

@@ -187,7 +187,11 @@ def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
     """(n, SIDE, SIDE) uint8 each."""
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
-        if batch.shape[1] != SIDE:
-            resized = [Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX) for image in batch]
-            batch = np.stack([np.asarray(image) for image in resized])
-        yield batch
+        yield batch if batch.shape[1] == SIDE else np.stack([small(image) for image in batch])
+
+
+def small(image: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 as (SIDE, SIDE) uint8: as it is, or resized."""
+    if image.shape == (SIDE, SIDE):
+        return image
+    return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX))

@@ -12,6 +12,7 @@ from PIL import Image
 from depixel import analysis
 from depixel.analysis import ALL, QUANTILES, SIGNIFICANT, Analysis, AnalyzeSettings
 from depixel.copies import COPY, Pair
+from depixel.features import small
 from depixel.files import replacing, write_json
 from depixel.pictures import contact_sheet
 from depixel.splits import SIDES
@@ -23,7 +24,6 @@ EXAMPLES = 12
 NAMED = 5
 """How many of these are named where a person reads."""
 
-_PANEL = 64  # side of the pictures on the sheets, pixels
 _LARGE_SHARE = 0.2  # of the training photos
 _MISSING = 0.05  # of the test photos: what is no rarer there is worth a word if training has half of that or less
 
@@ -445,7 +445,7 @@ def clusters_sheet(result: Analysis, images: np.ndarray) -> Image.Image:
     for number in sorted(photos.cluster.unique()):
         chosen = (photos.cluster == number).to_numpy()
         shown = analysis.typical(photos.distance.to_numpy(), np.flatnonzero(chosen), EXAMPLES)
-        rows.append([_panel(images[row]) for row in shown])
+        rows.append([small(images[row]) for row in shown])
         shares = ", ".join(
             f"{percent((chosen & (photos.side == side)).sum() / total[side])} of {side}" for side in total
         )
@@ -458,13 +458,7 @@ def findings_sheet(result: Analysis, found: list[Finding], images: np.ndarray) -
     """A row for each finding that names photos."""
     numbers = {path: row for row, path in enumerate(result.photos.path)}
     shown = [finding for finding in found if finding.photos]
-    rows = [[_panel(images[numbers[path]]) for path in finding.photos] for finding in shown]
+    rows = [[small(images[numbers[path]]) for path in finding.photos] for finding in shown]
     return contact_sheet(
         rows, [""] * EXAMPLES, [finding.what.split(":")[0][:130] for finding in shown], across=1, scale=1
     )
-
-
-def _panel(image: np.ndarray) -> np.ndarray:
-    if len(image) == _PANEL:
-        return image
-    return np.asarray(Image.fromarray(image).resize((_PANEL, _PANEL), Image.Resampling.BOX))

@@ -74,7 +74,7 @@ class Picture:
         Photoshop's and cameras' own notes."""
         options = self.options.copy()
         if isinstance(options.get("exif"), bytes):
-            options["exif"] = _without_thumbnail(options["exif"])
+            options["exif"] = _without_previews(options["exif"])
         elif "exif" in options:
             options["exif"] = tags = deepcopy(options["exif"])
             tags.pop(_PHOTOSHOP, None)
@@ -267,9 +267,9 @@ def _options(image: Image.Image, data: bytes, turned: int) -> dict[str, Any]:
     return kept | ({"subsampling": sampling} if sampling >= 0 else {})
 
 
-def _without_thumbnail(exif: bytes) -> bytes:
-    """An Exif block whose second directory, that of the thumbnail, is cut off; it and the camera's note, which
-    may hold a preview, are zeros."""
+def _without_previews(exif: bytes) -> bytes:
+    """An Exif block whose second directory, that of the thumbnail, is cut off; its thumbnail, the camera's note, XMP
+    and Photoshop's part, which may hold previews, are zeros."""
     start = 6 if exif.startswith(b"Exif\0\0") else 0
     found, tiff = bytearray(exif), exif[start:]
     try:

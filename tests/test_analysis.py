@@ -167,17 +167,17 @@ def kinds_of_pictures(count: int = 20) -> np.ndarray:
 
 def test_similar_photos_are_in_one_cluster_and_the_largest_is_the_first():
     images = kinds_of_pictures()[:-5]  # 20, 20, 15
-    cluster, distance = analysis.clusters(images, 3)
+    cluster, distance = analysis.clusters(analysis.described(images), 3)
     assert np.bincount(cluster).tolist() == [20, 20, 15]
     assert all(len(set(cluster[start : start + 15])) == 1 for start in (0, 20, 40))
     assert (distance > 0).all()
-    again = analysis.clusters(images, 3)
+    again = analysis.clusters(analysis.described(images), 3)
     assert (again[0] == cluster).all() and (again[1] == distance).all()
 
 
 def test_more_clusters_than_photos():
-    assert sorted(analysis.clusters(kinds_of_pictures(1), 12)[0]) == [0, 1, 2]
-    assert analysis.clusters(kinds_of_pictures(1)[:1], 12)[0].tolist() == [0]
+    assert sorted(analysis.clusters(analysis.described(kinds_of_pictures(1)), 12)[0]) == [0, 1, 2]
+    assert analysis.clusters(analysis.described(kinds_of_pictures(1)[:1]), 12)[0].tolist() == [0]
 
 
 def test_words_say_what_is_different():
