@@ -8,7 +8,7 @@
 `laptop`. All restore the same areas of the test side's photos, split as for `laptop`, and with `--bench` those of the
 test set there, scored by the `score.py` that lies beside it; all by one view and the same projection. The regressions
 correct kriging, pixel by pixel, by what they see of the pixel's surroundings, its block, and the blocks and known
-pixels around it. They learn from the photos for training, with the areas, crops and flips that a network gets.
+pixels around it. They learn from the photos for training, with the areas and flips that a network gets.
 `basic_cnn` is quoted from benchmarks/quality.csv, if it stands there.
 
 Intervals are 95 %, over the choice of photos; differences are to `laptop`. Times are CPU seconds of one core with one
@@ -151,7 +151,7 @@ def training_pixels(photos: Photos, pixelation: PixelationSettings, samples: int
     random = np.random.default_rng(SEED)
     rows, lacking = [], []
     for stream, chosen in progress(list(batches(photos, samples)), desc="pixels to learn from", unit="batch"):
-        images, where = training_batch(photos, chosen, pixelation, stream, crop=0.5, flip=True)
+        images, where = training_batch(photos, chosen, pixelation, stream, flip=True)
         sides = window_side(where[:, 2:4].numpy())
         for width, height in np.unique(sides, axis=0).tolist():  # the windows are those of a prediction
             same = torch.from_numpy((sides == (width, height)).all(axis=1))
@@ -273,7 +273,7 @@ def measure(names: tuple[str, ...], photos: Path, bench: Path | None, samples: i
     (run / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     prepared = quality.prepare(photos.resolve(), settings, folder)
     quality.python(PROJECT / "stages/split.py", "--prepared", prepared, cwd=run)
-    train, test = (Photos.load(prepared, run / "data/split.csv", side, larger=True) for side in ("train", "test"))
+    train, test = (Photos.load(prepared, run / "data/split.csv", side) for side in ("train", "test"))
     places = [test_side(prepared, test, settings)] + ([test_set(bench, run)] if bench else [])
 
     torch.set_num_threads(1)

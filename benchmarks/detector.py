@@ -38,13 +38,13 @@ from depixel.exporting import store, translate  # noqa: E402
 from depixel.files import hash_of, replacing  # noqa: E402
 from depixel.models import PRETRAINED  # noqa: E402
 from depixel.networks import ResidualBlock, parameter_count  # noqa: E402
-from depixel.optimizers import MuonAdamW  # noqa: E402
+from depixel.optimizers import MuonAdam  # noqa: E402
 from depixel.pixelation import block_means, spread  # noqa: E402
 from depixel.sources import Entry  # noqa: E402
 
 WIDTH = 24
 BATCH = 64  # pictures of 64 x 64 pixels; a quarter as many of 128 x 128
-RATE, DECAY, WARM_UP, AVERAGE = 2e-3, 0.01, 100, 0.998
+RATE, WARM_UP, AVERAGE = 2e-3, 100, 0.998
 KEPT_EVERY = 200  # steps
 SIDES = (64, 128)
 PHOTO, WITHIN, BETWEEN, UNKNOWN = 0, 1, 2, -1
@@ -247,7 +247,7 @@ def train(folder: Path, steps: int, threads: int) -> Detector:
     torch.manual_seed(0)
     torch.set_num_threads(threads)
     network = Detector().to(memory_format=torch.channels_last)
-    optimizer = MuonAdamW(network, RATE, DECAY)
+    optimizer = MuonAdam(network, RATE)
     average = [parameter.detach().clone() for parameter in network.parameters()]
     first, checkpoint = 0, folder / "checkpoint.pt"
     if checkpoint.is_file():

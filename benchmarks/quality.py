@@ -13,8 +13,10 @@ already is not trained again, and what was interrupted goes on. Then it does wha
 on that test set. Intervals are 95 %, over the choice of its photos. `ship` puts a trained model into models/pretrained,
 and a card that quotes its rows beside that; `dvc add models/pretrained` is left to do.
 
-The table is of this code. How its network was found stands in benchmarks/search.csv: short trainings by earlier code on
-22 900 photos, cut off after `samples` of a schedule of `of`, scored on 2 400 validation photos, by one view.
+What brought nothing is no longer in the code: the rows that say so stand in benchmarks/removed.csv, printed as the
+group `taken out`. They, and all that the table has beside them, were trained by the code that still had it. How the
+network was found stands in benchmarks/search.csv: short trainings by earlier code on 22 900 photos, cut off after
+`samples` of a schedule of `of`, scored on 2 400 validation photos, by one view.
 """
 
 import hashlib
@@ -52,6 +54,7 @@ from depixel.training import TrainSettings  # noqa: E402
 
 PLAN = PROJECT / "benchmarks/quality.yaml"
 TABLE = PROJECT / "benchmarks/quality.csv"
+REMOVED = PROJECT / "benchmarks/removed.csv"
 LEARNED = ["photos", "samples", "samples_per_second", "memory_gb"]
 ENDS = [ratio + end for ratio in evaluation.RATIOS for end in ("", "_low", "_high")]
 COLUMNS = [
@@ -131,7 +134,7 @@ def main(context: click.Context) -> None:
 
 def show() -> None:
     """Print the table, a part for each group."""
-    for group, rows in read_table().groupby("group", sort=False):
+    for group, rows in pd.concat([read_table(), read_table(REMOVED)]).groupby("group", sort=False):
         rows["minutes"] = (rows["samples"] / rows["samples_per_second"] / 60).round().astype("Int64")
         ratios = ["ratio_mean", "ratio_pooled"]
         if rows["difference_ratio_mean"].notna().any():
@@ -149,9 +152,9 @@ def show() -> None:
         click.echo(f"\n{group}\n" + printed.to_string(index=False, justify="left", na_rep=""))
 
 
-def read_table() -> pd.DataFrame:
+def read_table(path: Path = TABLE) -> pd.DataFrame:
     whole = ["parameters", "photos", "samples", "samples_per_second", "images_per_second", "scored_samples"]
-    return pd.read_csv(TABLE, dtype=dict.fromkeys(whole, "Int64")) if TABLE.is_file() else pd.DataFrame(columns=COLUMNS)
+    return pd.read_csv(path, dtype=dict.fromkeys(whole, "Int64")) if path.is_file() else pd.DataFrame(columns=COLUMNS)
 
 
 def write_row(row: dict) -> None:
@@ -235,7 +238,7 @@ def epochs_in(minutes: float, settings: dict, prepared: Path, run: Path) -> floa
     """How many epochs can be trained in so many minutes; measured once for a run, or it could not be gone on with."""
     noted = run / "epochs.json"
     if not noted.is_file():
-        sides = [Photos.load(prepared, run / "data/split.csv", name, larger=True) for name in ("train", "validation")]
+        sides = [Photos.load(prepared, run / "data/split.csv", name) for name in ("train", "validation")]
         step = training.train_step(sides[0], sides[1].first(64), TrainSettings(**settings["train"]))
         epochs = minutes * 60 / step * settings["train"]["batch_size"] / len(sides[0])
         noted.write_text(json.dumps(round(epochs, 3)), encoding="utf-8")

@@ -24,7 +24,7 @@ sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is in
 
 from depixel import evaluation, suggestion  # noqa: E402
 from depixel.baselines import Identity  # noqa: E402
-from depixel.batches import NO_IMAGES, Photos, Samples, fixed_samples  # noqa: E402
+from depixel.batches import Photos, Samples, fixed_samples  # noqa: E402
 from depixel.pixelation import PixelationSettings  # noqa: E402
 from depixel.prepared import load_index  # noqa: E402
 from depixel.restoration import Restorer  # noqa: E402
@@ -35,7 +35,7 @@ EVERY = 5
 
 
 def some(photos: Photos, chosen: np.ndarray) -> Photos:
-    return Photos(photos.images, NO_IMAGES, photos.rows[chosen], photos.ids[chosen])
+    return Photos(photos.images, photos.rows[chosen], photos.ids[chosen])
 
 
 class Trial:
@@ -55,8 +55,6 @@ class Trial:
         settings = TrainSettings(
             width=self.width,
             epochs=self.samples / len(chosen),
-            crop=0,
-            weight_average=0.99,
             seed=seed,
             threads=1,  # of so small a network
         )
@@ -64,7 +62,7 @@ class Trial:
         run._checkpoint = lambda: False  # nothing to go on from
         for _ in run.epochs():
             pass
-        return Restorer(run.average, run.configuration, run.device)
+        return Restorer(run.network, run.configuration, run.device)
 
     def errors(self, restorer: Restorer) -> np.ndarray:
         """(N,) the squared errors of the test samples."""
@@ -86,7 +84,7 @@ class Trial:
 @click.option("--seed", default=0, show_default=True, help="Of the photos at first and of the random picks.")
 def main(raw: Path, start: int, add: int, pool: int, draws: int, width: int, samples: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "params.yaml").write_text("prepare: {train_size: 0}\n", encoding="utf-8")
+        (Path(folder) / "params.yaml").write_text("", encoding="utf-8")
         (Path(folder) / "raw").mkdir()
         for archive in sorted(raw.resolve().glob("*.zip"))[::EVERY]:
             (Path(folder) / "raw" / archive.name).symlink_to(archive)

@@ -77,7 +77,7 @@ def main(raw: Path, width: int, threads: int) -> None:
 
 def measure(folder: Path, width: int, threads: int) -> None:
     """Print the figures for the photos prepared in `folder`."""
-    photos = Photos.load(folder / "data/prepared", folder / "data/split.csv", "train", larger=True)
+    photos = Photos.load(folder / "data/prepared", folder / "data/split.csv", "train")
     validation = Photos.load(folder / "data/prepared", folder / "data/split.csv", "validation").first(64)
     chosen, pixelation = np.arange(64), PixelationSettings()
     base = TrainSettings(width=width, threads=threads, device="cpu")
@@ -92,13 +92,13 @@ def measure(folder: Path, width: int, threads: int) -> None:
     best = min(steps.values())
 
     def draw() -> None:
-        images, areas = training_batch(photos, chosen, pixelation, "draw", 0.5, True)
+        images, areas = training_batch(photos, chosen, pixelation, "draw", True)
         windows, within = cut_windows(images, areas, 40, 40)  # of the largest
         Blocks(within, 40, 40).pixelate(windows)
 
     batch, loop = seconds(draw), seconds(lambda: per_sample(photos, chosen))
     print(f"drawing and pixelating a batch: {batch * 1e3:.1f} ms, {batch / best:.1%} of a step")
-    print(f"a loop of prepare_image, without crops and flips: {loop * 1e3:.1f} ms, {loop / best:.1%} of a step")
+    print(f"a loop of prepare_image, without flips: {loop * 1e3:.1f} ms, {loop / best:.1%} of a step")
 
     run = Run(base, pixelation, photos, validation, Path("unused"))
     print(f"parameters: {parameter_count(run.network) / 1e6:.2f} M")
@@ -107,7 +107,7 @@ def measure(folder: Path, width: int, threads: int) -> None:
         took = seconds(lambda views=views: restorer.predict(samples.pixelated, samples.areas, views), 5)
         print(f"prediction, {views} views: {len(samples.areas) / took:.0f} images/s")
     for row in photos.rows:  # as an epoch does: every page of the memory-mapped arrays
-        photos.train_images[row].max()
+        photos.images[row].max()
     print(f"memory with {len(photos)} photos to train on: {psutil.Process().memory_info().rss / 1e9:.2f} GB")
 
 

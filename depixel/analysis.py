@@ -59,9 +59,6 @@ class AnalyzeSettings(Settings):
     quality: int = Field(50, ge=0, le=100)
 
 
-TRAIN_SIZE = PrepareSettings().train_size
-"""The side of the larger images where nobody says which."""
-
 BLOCKY = 2.0
 """Blockiness from which the blocks of an earlier, stronger JPEG compression can be seen."""
 
@@ -82,7 +79,7 @@ KINDS: dict[str, Callable[[pd.DataFrame, AnalyzeSettings, int], pd.Series]] = {
     "smooth": lambda t, s, _: t.detail <= t.detail.quantile(0.1),
     "textured": lambda t, s, _: t.detail >= t.detail.quantile(0.9),
 }
-"""What a photo may be, from the table, the settings and the side of the larger prepared images."""
+"""What a photo may be, from the table, the settings and the side of the prepared images."""
 
 
 class Measure(NamedTuple):
@@ -165,13 +162,13 @@ def table(
     )
 
 
-def kinds(photos: pd.DataFrame, settings: AnalyzeSettings, larger: int) -> pd.DataFrame:
+def kinds(photos: pd.DataFrame, settings: AnalyzeSettings, size: int) -> pd.DataFrame:
     """What each photo is: (N, len(KINDS)) bool, a column for each of `KINDS`.
 
     Args:
-        larger: side of the larger prepared images, pixels.
+        size: side of the prepared images, pixels.
     """
-    return pd.DataFrame({kind: rule(photos, settings, larger) for kind, rule in KINDS.items()}, dtype=bool)
+    return pd.DataFrame({kind: rule(photos, settings, size) for kind, rule in KINDS.items()}, dtype=bool)
 
 
 # Copies
@@ -484,7 +481,7 @@ def analyze(
     codes: np.ndarray,
     known: Iterable[Copy],
     settings: AnalyzeSettings,
-    larger: int,
+    size: int,
     workers: int | None = None,
 ) -> Analysis:
     """Analyze photos.
@@ -492,9 +489,9 @@ def analyze(
     Args:
         photos: a `table`. images: (N, S, S) uint8. codes: (N, HASHES) uint64, the `copies.hashes` of each.
         known: copies on different sides.
-        larger: side of the larger prepared images, pixels; 0 where there are none.
+        size: side of the prepared images of the project, pixels; those of `images` may have another.
     """
-    are = kinds(photos, settings, larger)
+    are = kinds(photos, settings, size)
     # what was left out of training as a copy was for training
     sides = photos.side.replace(copies.COPY, "train").to_numpy(str)
     found = sorted(pairs(images, codes, sides, workers) + between_sides(photos, known))
@@ -531,7 +528,7 @@ def of_folder(
     Returns:
         The analysis, where all photos are on side `ALL`; their images, (N, 64, 64) uint8; the number of exact copies.
     """
-    sizes = PrepareSettings(size=features.SIDE, train_size=0)
+    sizes = PrepareSettings(size=features.SIDE)
     with tempfile.TemporaryDirectory() as place:
         validated, prepared = Path(place) / "validated", Path(place) / "prepared"
         entries = sources.Entries(raw)
@@ -546,5 +543,5 @@ def of_folder(
     files = list(progress(of_files(valid, workers), total=len(valid), desc="analyze", unit=" photos"))
     sides = np.full(len(photos), ALL)
     found = table(photos, sides, [verdict for verdict in verdicts if verdict.code == 0], files, images)
-    result = analyze(found, images, codes, [], settings, TRAIN_SIZE, workers)
+    result = analyze(found, images, codes, [], settings, features.SIDE, workers)
     return result, images, counts["invalid"]["6 duplicate"]

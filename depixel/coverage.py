@@ -204,13 +204,11 @@ def findings(found: Coverage) -> Iterator[Finding]:
         )
     for gap in found.gaps:
         if gap.what in MEASURES:
-            detail = gap.what in ("detail", "blur")
             yield Finding(
                 f"The test set differs in {MEASURES[gap.what].name}: {gap.test_set:.4g} on average, in these photos "
                 f"{gap.photos:.4g}.",
                 "A network is best at what it saw most, and the score is of pictures that are different.",
-                "Collect photos like those of the test set."
-                + (" How much detail training sees also depends on train.crop, in params.yaml." if detail else ""),
+                "Collect photos like those of the test set.",
                 count,
             )
             continue

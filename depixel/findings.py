@@ -53,7 +53,7 @@ class _Kind(NamedTuple):
     ascending: bool
 
 
-def _kinds(settings: AnalyzeSettings, larger: int) -> dict[str, _Kind]:
+def _kinds(settings: AnalyzeSettings, size: int) -> dict[str, _Kind]:
     """The kinds that are a finding where there are such photos."""
     return {
         "blank": _Kind(
@@ -97,9 +97,9 @@ def _kinds(settings: AnalyzeSettings, larger: int) -> dict[str, _Kind]:
             False,
         ),
         "enlarged": _Kind(
-            f"shorter than {larger} pixels on a side, and so enlarged for the crops of training",
-            "Crops of an enlarged photo are blurred: training sees less detail there than the test asks for.",
-            f"Ask for larger versions, or lower prepare.train_size ({larger}).",
+            f"shorter than {size} pixels on a side, and so enlarged",
+            "An enlarged photo is blurred: training sees less detail there than the test asks for.",
+            "Ask for larger versions, or leave them out.",
             "short_side",
             True,
         ),
@@ -113,16 +113,16 @@ def _kinds(settings: AnalyzeSettings, larger: int) -> dict[str, _Kind]:
     }
 
 
-def findings(result: Analysis, settings: AnalyzeSettings, larger: int, exact: int) -> list[Finding]:
+def findings(result: Analysis, settings: AnalyzeSettings, size: int, exact: int) -> list[Finding]:
     """All findings, in a fixed order; none of what there is nothing of.
 
     Args:
-        larger: side of the larger prepared images, pixels.
+        size: side of the prepared images, pixels.
         exact: how many files are copies of others, byte for byte.
     """
     return [
         *_copies(result, exact),
-        *_odd(result, settings, larger),
+        *_odd(result, settings, size),
         *_balance(result.photos),
         *_cameras(result.photos),
         *_outstanding(result),
@@ -172,10 +172,10 @@ def _shown(photos: pd.DataFrame, pairs: list[Pair]) -> list[str]:
     return [photos.path[row] for pair in pairs[: EXAMPLES // 2] for row in pair[:2]]
 
 
-def _odd(result: Analysis, settings: AnalyzeSettings, larger: int) -> Iterator[Finding]:
+def _odd(result: Analysis, settings: AnalyzeSettings, size: int) -> Iterator[Finding]:
     photos = result.photos
     hidden = np.square(photos.detail)
-    for name, kind in _kinds(settings, larger).items():
+    for name, kind in _kinds(settings, size).items():
         chosen = photos[result.are[name]]
         if chosen.empty:
             continue

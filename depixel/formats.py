@@ -46,6 +46,7 @@ _XMP, _PHOTOSHOP, _MAKER_NOTE = 700, 34377, 37500  # tags that may hold others
 _DIRECTORIES = {34665, 34853, 40965}  # tags: of EXIF, GPS and their like; Pillow writes them only uncompressed
 _RESOLUTION = {282, 283, 296}
 _XMP_PREVIEW = b"GImg:image"
+_MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"  # how what does not fit into one segment of a JPEG begins
 _TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits")
 
 
@@ -83,7 +84,7 @@ class Picture:
             tags.get_ifd(Base.ExifOffset).pop(_MAKER_NOTE, None)
         if _XMP_PREVIEW in options.get("xmp", b""):
             del options["xmp"]
-        options.pop("extra", None)  # Photoshop's
+        options.pop("extra", None)  # Photoshop's and the rest of XMP
         if "pnginfo" in options:
             options["pnginfo"] = kept = PngInfo()
             for kind, data, *_ in self.options["pnginfo"].chunks:
@@ -256,12 +257,20 @@ def _options(image: Image.Image, data: bytes, turned: int) -> dict[str, Any]:
             texts.add(b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in info["chromaticity"])))
         if "srgb" in info:
             texts.add(b"sRGB", bytes([info["srgb"]]))
+        if space := _png_chunk(data, b"cICP"):
+            texts.add(b"cICP", space)
         return kept | {"pnginfo": texts}
     kept |= {"xmp": info["xmp"]} if info.get("xmp") else {}
     if image.format == "WEBP":
         return kept | ({"lossless": True, "exact": True} if _lossless_webp(data) else {"quality": 95, "method": 4})
-    if of_photoshop := [data for name, data in image.applist if name == "APP13"]:  # IPTC is in it
-        kept["extra"] = b"".join(b"\xff\xed" + (len(data) + 2).to_bytes(2, "big") + data for data in of_photoshop)
+    segments = [
+        (marker, content)
+        for marker, name, begin in ((0xE1, "APP1", _MORE_XMP), (0xED, "APP13", b""))  # IPTC is in Photoshop's
+        for found, content in image.applist
+        if found == name and content.startswith(begin)
+    ]
+    if segments:
+        kept["extra"] = b"".join(struct.pack(">BBH", 0xFF, kind, len(data) + 2) + data for kind, data in segments)
     kept |= {"qtables": image.quantization, "progressive": bool(info.get("progressive"))}
     sampling = get_sampling(image)  # -1 of gray
     return kept | ({"subsampling": sampling} if sampling >= 0 else {})
@@ -300,6 +309,17 @@ def _without_previews(exif: bytes) -> bytes:
     except (struct.error, KeyError, TypeError):
         return b""  # broken, or of a kind that nobody can say what is in it
     return bytes(found)
+
+
+def _png_chunk(data: bytes, kind: bytes) -> bytes:
+    """The content of the first chunk of a kind that stands before the pixels; empty if there is none."""
+    place = 8
+    while (found := data[place + 4 : place + 8]) not in (b"", b"IDAT"):
+        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
+        if found == kind:
+            return data[place + 8 : end]
+        place = end + 4
+    return b""
 
 
 def _lossless_webp(data: bytes) -> bool:

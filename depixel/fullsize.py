@@ -2,7 +2,8 @@
 
 The networks have learnt gray areas of up to 32 pixels with blocks of 4 to 16. What is larger they restore as well as
 that when they see all of it at once, or in tiles as `_spans` lays them (benchmarks/restore.py measures it). Blocks of
-other sizes are restored at the scale at which they have 4 or 8 pixels. Only windows around the areas become tensors.
+other sizes are restored at the scale at which they have 4 or 8 pixels; in larger areas those of 13 to 16, too.
+Only windows around the areas become tensors.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,6 +36,8 @@ from depixel.windows import CONTEXT, STEP, VIEWS, window_side
 SMALL, LARGE = 4, 12
 """Blocks of so many pixels are restored as they are, smaller ones as blocks of `SMALL`, larger ones of `SCALED`."""
 SCALED = 8
+LEARNT, LEARNT_LARGE = 32, 16
+"""In areas of up to so many pixels a side, blocks of up to so many are restored as they are: networks know those."""
 
 TILE = 256
 """The largest side of a window, working pixels: a multiple of 8."""
@@ -424,7 +427,8 @@ class _Shown:
 
     def __init__(self, area: Area, trust: Trust):
         self.area, self.trust, size = area, trust, area.block_size
-        self.block = SMALL if size < SMALL else size if size <= LARGE else SCALED
+        large = LEARNT_LARGE if max(area.width, area.height) <= LEARNT else LARGE
+        self.block = SMALL if size < SMALL else size if size <= large else SCALED
         self.step = Fraction(size, self.block)
 
     def values(self, colors: np.ndarray, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The optimizer Muon, and AdamW for the parameters that it is not for, as one."""
+"""The optimizer Muon, and Adam for the parameters that it is not for, as one."""
 
 import math
 
@@ -6,24 +6,24 @@ import torch
 from torch import Tensor, nn
 
 
-class MuonAdamW:
-    """Muon (Jordan et al. 2024, PyTorch's) for the convolutions inside a network, AdamW for all else.
+class MuonAdam:
+    """Muon (Jordan et al. 2024, PyTorch's) for the convolutions inside a network, Adam for all else.
 
     Muon makes the update of a weight matrix orthogonal; a convolution (O, I, K, K) is the matrix (O, I K K). Steps are
-    as long as AdamW's, so one learning rate does for both (Moonshot AI 2025, "match_rms_adamw"). The first and the last
+    as long as Adam's, so one learning rate does for both (Moonshot AI 2025, "match_rms_adamw"). The first and the last
     convolution, in the order in which a network defines them, the biases and `Network.spread` are no such matrices.
-    Muon computes in bfloat16 on every machine. Of the interface of a `torch.optim.Optimizer` it has what a
-    training needs.
+    PyTorch's own Muon computes in bfloat16, which most notebooks emulate: there it takes as long as all else in a step.
+    This one stays in float32. Of the interface of a `torch.optim.Optimizer` it has what a training needs.
 
     Args:
         network: on its device and in channels_last already; the weights stay where they are.
-        learning_rate, weight_decay: of both.
+        learning_rate: of both.
 
     Raises:
         ValueError: a weight is not in channels_last.
     """
 
-    def __init__(self, network: nn.Module, learning_rate: float, weight_decay: float):
+    def __init__(self, network: nn.Module, learning_rate: float):
         inner = [
             module
             for name, module in network.named_modules()
@@ -36,11 +36,9 @@ class MuonAdamW:
         for matrix, weight in zip(self._matrices, self._weights, strict=True):
             if matrix.data_ptr() != weight.data_ptr():
                 raise ValueError(f"a weight of shape {tuple(weight.shape)} is not in channels_last")
-        self._parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, learning_rate, weight_decay=weight_decay)]
+        self._parts: list[torch.optim.Optimizer] = [torch.optim.Adam(others, learning_rate)]
         if self._matrices:
-            self._parts.append(
-                _Muon(self._matrices, learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
-            )
+            self._parts.append(_Muon(self._matrices, learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
         self.param_groups = [group for part in self._parts for group in part.param_groups]
 
     def step(self) -> None:
@@ -59,7 +57,8 @@ class MuonAdamW:
 
 
 class _Muon(torch.optim.Muon):
-    """PyTorch's with Nesterov momentum, all matrices of one shape at once: one by one they keep a GPU waiting."""
+    """PyTorch's with Nesterov momentum, in float32, and all matrices of one shape at once: one by one they keep a GPU
+    waiting."""
 
     @torch.no_grad()
     def step(self) -> None:
@@ -78,15 +77,14 @@ class _Muon(torch.optim.Muon):
                 self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix.grad)
         momenta = [self.state[matrix]["momentum_buffer"] for matrix in matrices]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-        x = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"])).bfloat16()
+        x = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"]))
         x = x.mT if (higher := x.shape[1] > x.shape[2]) else x
         x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=group["eps"])
         a, b, c = group["ns_coefficients"]
         for _ in range(group["ns_steps"]):  # Newton-Schulz
             gram = x @ x.mT
             x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-        x = (x.mT if higher else x).float()
-        torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+        x = x.mT if higher else x
         length = 0.2 * math.sqrt(max(x.shape[1:]))  # "match_rms_adamw"
         torch._foreach_add_(matrices, list(x.unbind()), alpha=-group["lr"] * length)
 

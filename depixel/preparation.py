@@ -1,4 +1,4 @@
-"""Making the prepared photos: every valid photo upright, square and gray, once in each size."""
+"""Making the prepared photos: every valid photo upright, square and gray."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from depixel import reuse, sources
 from depixel.copies import HASHES, hashes, load_hashes
@@ -25,20 +25,12 @@ from depixel.validation import CHANGED, MOST_BYTES
 from depixel.workers import each
 
 MOST_ROWS = 256  # copied at a time
-REDUCING_GAP = 1.5  # of the larger images, which are only cut up for training
 
 
 class PrepareSettings(Settings):
-    """Sides of the prepared images in pixels; `train_size` 0 means no second, larger array."""
+    """Side of the prepared images, pixels."""
 
     size: int = Field(64, ge=8, le=1024)
-    train_size: int = Field(128, ge=0, le=1024)
-
-    @model_validator(mode="after")
-    def _train_size_is_larger(self):
-        if 0 < self.train_size < self.size:
-            raise ValueError(f"train_size is 0 (none), or size = {self.size} or more")
-        return self
 
 
 def prepare(
@@ -51,10 +43,9 @@ def prepare(
 ) -> None:
     """Write the prepared photos: arrays whose rows are in the order of `photos`, and the index of these.
 
-    images.npy: (N, size, size) uint8. train_images.npy: (N, train_size, train_size) uint8, or (0, 0, 0). hashes.npy:
-    (N, HASHES) uint64, see `depixel.copies`. index.csv: a `Photo` for each row. Memory does not grow with N. What an
-    earlier run with the same code and settings left in `folder` of unchanged photos is taken from there, see
-    `depixel.reuse`.
+    images.npy: (N, size, size) uint8. hashes.npy: (N, HASHES) uint64, see `depixel.copies`. index.csv: a `Photo` for
+    each row. Memory does not grow with N. What an earlier run with the same code and settings left in `folder` of
+    unchanged photos is taken from there, see `depixel.reuse`.
 
     Args:
         photos: as `valid_entries` gives them.
@@ -66,39 +57,33 @@ def prepare(
         DepixelError: a photo is not the one that was validated, or the outputs cannot be written.
     """
     folder = Path(folder)
-    shapes = {
-        "images.npy": ("|u1", settings.size, settings.size),
-        "hashes.npy": ("<u8", HASHES),
-        "train_images.npy": ("|u1", settings.train_size, settings.train_size),
-    }
-    if not settings.train_size:
-        shapes.popitem()
+    shapes = {"images.npy": ("|u1", settings.size, settings.size), "hashes.npy": ("<u8", HASHES)}
     made_by = reuse.maker(__file__, settings)
-    known, arrays = _known(folder, made_by, shapes)
+    known, arrays = _known(folder, made_by)
     tasks, listed = tee(reuse.matched(photos, known, _key))
     new = (None if _same(photo, row) else photo for photo, row in tasks)
     with ExitStack() as stack:
         besides = {name: stack.enter_context(replacing(folder / name)) for name in (*ARRAYS, "index.csv")}
         files = {name: reuse.Hashing(stack.enter_context(besides[name].open("wb"))) for name in ARRAYS}
         for name, file in files.items():
-            kind, *shape = shapes.get(name, ("|u1", 0, 0))
-            header = {"descr": kind, "fortran_order": False, "shape": (count if name in shapes else 0, *shape)}
+            kind, *shape = shapes[name]
+            header = {"descr": kind, "fortran_order": False, "shape": (count, *shape)}
             np.lib.format.write_array_header_1_0(file, header)
         index = stack.enter_context(new_table(besides["index.csv"], Photo))
-        write = stack.enter_context(_Writer(files)).write
+        write = stack.enter_context(_Writer(files.values())).write
         first = last = 0  # of the known rows that are to be copied next
         done = each(partial(_prepared, settings), new, workers, _crashed)
         for rows, ((entry, sha256), row) in zip(done, listed, strict=True):
             if rows or row.number != last or last - first == MOST_ROWS:
-                write(shapes, [array[first:last] for array in arrays])
+                write([array[first:last] for array in arrays])
                 first = last = row.number if row else 0
             if rows:
-                write(shapes, rows)
+                write(rows)
             else:
                 last += 1
             index.writerow(Photo(entry.contributor, entry.name, sha256))
             on_done()
-        write(shapes, [array[first:last] for array in arrays])
+        write([array[first:last] for array in arrays])
         arrays = None  # Windows replaces no file that is mapped
     record = {name: file.sha256() for name, file in files.items()}
     record |= {"index.csv": hash_of(folder / "index.csv", "sha256")}
@@ -113,7 +98,7 @@ class _Row(NamedTuple):
     number: int
 
 
-def _known(folder: Path, made_by: str, names: Iterable[str]) -> tuple[Iterable[_Row], list[np.ndarray]]:
+def _known(folder: Path, made_by: str) -> tuple[Iterable[_Row], list[np.ndarray]]:
     """The photos that an earlier run with these settings left in `folder`, and their arrays."""
     if not reuse.reusable(folder / reuse.RECORD, made_by, (*ARRAYS, "index.csv")):
         return [], []
@@ -122,8 +107,7 @@ def _known(folder: Path, made_by: str, names: Iterable[str]) -> tuple[Iterable[_
         _Row(path_of(photo.contributor, photo.name), photo.sha256, number)
         for number, photo in enumerate(read_index(folder / "index.csv"))
     )
-    load = {"hashes.npy": load_hashes}
-    return rows, [load.get(name, load_images)(folder / name, count) for name in names]
+    return rows, [load_images(folder / "images.npy", count), load_hashes(folder / "hashes.npy", count)]
 
 
 def _key(photo: tuple[Entry, str] | _Row) -> str:
@@ -137,18 +121,18 @@ def _same(photo: tuple[Entry, str], row: _Row | None) -> bool:
 class _Writer:
     """Writes to files in the background, in order: hashing and writing known rows take as long as all else."""
 
-    def __init__(self, files: dict[str, reuse.Hashing]):
+    def __init__(self, files: Iterable[reuse.Hashing]):
         self._files, self._thread, self._last = files, ThreadPoolExecutor(1), Future()
         self._last.set_result(None)
 
-    def write(self, names: Iterable[str], contents: Sequence[np.ndarray]) -> None:
-        """Append to each file of these names; raises what went wrong the time before."""
+    def write(self, contents: Sequence[np.ndarray]) -> None:
+        """Append to each file, or to none if there are no contents; raises what went wrong the time before."""
         self._last.result()
-        self._last = self._thread.submit(self._write, list(names), list(contents))
+        self._last = self._thread.submit(self._write, contents)
 
-    def _write(self, names: list[str], contents: list[np.ndarray]) -> None:
-        for name, content in zip(names, contents, strict=False):
-            self._files[name].write(content)
+    def _write(self, contents: Sequence[np.ndarray]) -> None:
+        for file, content in zip(self._files, contents, strict=bool(contents)):
+            file.write(content)
 
     def __enter__(self) -> "_Writer":
         return self
@@ -168,9 +152,8 @@ def _prepared(settings: PrepareSettings, photo: tuple[Entry, str] | None) -> lis
         if hashlib.sha256(data).hexdigest() != sha256:
             raise UnreadableError(CHANGED)
         image = decode(data)
-        larger = [square(image, settings.train_size, REDUCING_GAP)] if settings.train_size else []
-        smaller = square(image, settings.size)
-        return [smaller, hashes(smaller), *larger]
+        small = square(image, settings.size)
+        return [small, hashes(small)]
     except UnreadableError as error:
         raise DepixelError(f"{entry.path}: {error}") from error
 

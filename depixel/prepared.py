@@ -9,7 +9,7 @@ import numpy as np
 from depixel.errors import DepixelError
 from depixel.tables import read_table
 
-ARRAYS = ("images.npy", "hashes.npy", "train_images.npy")
+ARRAYS = ("images.npy", "hashes.npy")
 MADE_BY = "python stages/prepare.py"
 
 
@@ -38,14 +38,14 @@ def load_images(path: str | Path, count: int) -> np.ndarray:
         count: the rows of the index.
 
     Returns:
-        (count, S, S) uint8, or (0, 0, 0) where there are none of this size.
+        (count, S, S) uint8.
 
     Raises:
         DepixelError: the file is not there, or not such an array.
     """
     images = open_array(path)
     side = images.shape[-1] if images.ndim else 0
-    if images.dtype != np.uint8 or images.shape not in ((count, side, side), (0, 0, 0)):
+    if images.dtype != np.uint8 or images.shape != (count, side, side):
         raise DepixelError(
             f"{path}: {images.dtype} of shape {images.shape}, where the index says uint8 of shape ({count}, S, S). "
             f"Make it anew with `{MADE_BY}`"

@@ -19,7 +19,7 @@ from depixel.training import TrainSettings
 
 PARAMS = "params.yaml"
 FOLDER = Path("seeds")
-PREPARED = [f"data/prepared/{name}" for name in ("images.npy", "index.csv", "train_images.npy")] + ["data/split.csv"]
+PREPARED = ("data/prepared/images.npy", "data/prepared/index.csv", "data/split.csv")
 
 
 def run_seeds(count: int, tell: Callable[[str], None]) -> pd.DataFrame:

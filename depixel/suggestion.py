@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 
 from depixel import copies
 from depixel.analysis import first_copies
-from depixel.batches import NO_IMAGES, Photos, fixed_batch, fixed_samples
+from depixel.batches import Photos, fixed_batch, fixed_samples
 from depixel.blocks import Blocks, cut_windows, turn, turn_back
 from depixel.pictures import contact_sheet, error_picture, fill
 from depixel.pixelation import PixelationSettings, photo_ids
@@ -118,7 +118,7 @@ def new_photos(prepared: str | Path) -> tuple[Photos, list[str]]:
     index = load_index(Path(prepared) / "index.csv")
     names = [path_of(photo.contributor, photo.name) for photo in index]
     images = load_images(Path(prepared) / "images.npy", len(index))
-    return Photos(images, NO_IMAGES, np.arange(len(index)), photo_ids(names)), names
+    return Photos(images, np.arange(len(index)), photo_ids(names)), names
 
 
 def split_already(splits: str | Path) -> set[str]:
@@ -143,7 +143,7 @@ def sheet(
 ) -> Image.Image:
     """The chosen photos with one of their areas each: pixelated, as the model restores it, the truth, the error."""
     chosen = [suggestion.number for suggestion in found]
-    some = Photos(photos.images, photos.train_images, photos.rows[chosen], photos.ids[chosen])
+    some = Photos(photos.images, photos.rows[chosen], photos.ids[chosen])
     samples = fixed_samples(some, pixelation, ["suggest 0"])
     panels = []
     for i, prediction in enumerate(restorer.predict(samples.pixelated, samples.areas, 8)):

@@ -8,7 +8,6 @@ so it survives a kill; a clone that was left goes on from its checkpoint.
 import csv
 import itertools
 import math
-import os
 import re
 import shutil
 import signal
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     import optuna
 
 FOLDER = Path("sweeps")
-UNCACHED = Path("data/prepared/train_images.npy")
-"""In no cache; linked into each clone rather than made anew."""
 KEPT = ("checkpoints", "logs")
 """What an interrupted clone hands on."""
 FIRST = 4
@@ -538,11 +535,6 @@ def _make_clone(folder: Path, commit: str) -> None:
             if (folder / name).is_dir():
                 shutil.move(folder / name, beside / name)
     _checked(run_dvc("checkout", "--quiet", "--allow-missing", cwd=folder), "dvc checkout")
-    if UNCACHED.is_file() and (folder / UNCACHED.parent).is_dir():
-        try:
-            os.link(UNCACHED, folder / UNCACHED)  # stages replace files, and never write into them
-        except OSError:
-            shutil.copy2(UNCACHED, folder / UNCACHED)
 
 
 def _has(ref: str, folder: Path | None = None) -> bool:

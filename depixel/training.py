@@ -28,14 +28,11 @@ from depixel.environment import hardware, sources_of, versions
 from depixel.errors import DepixelError
 from depixel.memory import keep_freed_memory
 from depixel.metrics import rmse_mean, rmse_pooled
-from depixel.optimizers import MuonAdamW
+from depixel.optimizers import MuonAdam
 from depixel.pixelation import PixelationSettings
 from depixel.restoration import ModelConfiguration, Restorer, best_device, best_precision, restore
 from depixel.settings import Settings
 from depixel.windows import TRAINING_CONTEXT, window_side
-
-TYPICAL_RMSE = 20.0
-"""Gray levels. Pooled squared error over twice this has about the slope of pooled RMSE, whatever the batch."""
 
 TAUGHT_EPOCHS = 4
 """Epochs in a row that show the same samples where there is a teacher: to ask a large one costs more than a step."""
@@ -54,16 +51,12 @@ class TrainSettings(Settings):
     dropout: float = Field(0.0, ge=0, lt=1)
     epochs: float = Field(20, gt=0, description="how often each photo is shown; may be a fraction")
     batch_size: int = Field(64, ge=1)
-    optimizer: Literal["muon", "adamw", "adam", "sgd"] = "muon"
+    optimizer: Literal["muon", "adam", "sgd"] = "muon"
     learning_rate: float = Field(2e-3, gt=0)
     schedule: Literal["cosine", "linear", "constant"] = "linear"
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the run in which the learning rate rises")
-    weight_decay: float = Field(0.01, ge=0)
     gradient_clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 = none")
-    weight_average: float = Field(0.998, ge=0, lt=1, description="decay a step of the average that is kept; 0 = none")
-    pooled_share: float = Field(0.0, ge=0, le=1, description="loss: this share of pooled error, the rest mean RMSE")
     uncertainty: bool = Field(False, description="also predict how far off each pixel is; changes no prediction")
-    crop: float = Field(0.5, ge=0, le=1, description="share of samples that are random crops of the larger photo")
     flip: bool = True
     patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation; 0 = never")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -199,9 +192,7 @@ class Run:
         self.taught: dict[int, Tensor] = {}  # what the teacher says, by batch
         if init:
             networks.grow(self.network, init.network.state_dict())
-        self.average = self._built()
-        self.average.to(self.device, memory_format=torch.channels_last).load_state_dict(self.network.state_dict())
-        self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
+        self.best = self._weights()
         self.optimizer = self._optimizer()
         self.steps = math.ceil(settings.epochs * self.steps_per_epoch)
         self.step = 0
@@ -261,6 +252,9 @@ class Run:
         network.load_state_dict(self.best)
         return Restorer(network, self.configuration, self.device)
 
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self.network.state_dict().items()}
+
     def _built(self) -> networks.Network:
         settings = self.settings
         return networks.build(settings.network, settings.width, settings.dropout, settings.uncertainty)
@@ -272,7 +266,7 @@ class Run:
         photos, pixelation, stream, settings = self.training, self.pixelation, self._stream(epoch), self.settings
         if settings.overfit:
             return fixed_batch(photos, chosen, pixelation, stream)
-        return training_batch(photos, chosen, pixelation, stream, settings.crop, settings.flip, self.device)
+        return training_batch(photos, chosen, pixelation, stream, settings.flip, self.device)
 
     def _train_step(self, images: Tensor, areas: Tensor, batch: int) -> None:
         """One step of the optimizer; `sums` has its errors. `batch`: which of the epoch it is."""
@@ -292,12 +286,10 @@ class Run:
             taught = self._taught(pixelated, blocks, batch)
             squares = ((restored[:, :1] - taught).square() + (taught - truth).square()).sum(dim=(1, 2, 3))
         pixels = blocks.unknown.sum(dim=(1, 2, 3))
-        pooled = squares.sum() / (len(squares) * self.pixels)  # not the batch's own: its areas are alike
-        mean = (squares / pixels + 1e-2).sqrt().mean()
-        share = self.settings.pooled_share
-        loss = share * pooled / (2 * TYPICAL_RMSE) + (1 - share) * mean
+        loss = (squares / pixels + 1e-2).sqrt().mean()  # the mean over images of each one's RMSE
         if self.settings.uncertainty:
             shown = surprise(error.detach()[blocks.unknown], restored[:, 1:][blocks.unknown])
+            # over the mean pixels of a batch, not its own: its areas are alike
             loss = loss + shown * pixels.sum() / (len(squares) * self.pixels)
         self.network.zero_grad(set_to_none=True)
         loss.backward()
@@ -308,7 +300,6 @@ class Run:
         norm = nn.utils.clip_grad_norm_(others, longest)
         nn.utils.clip_grad_norm_(spread, longest)
         self.optimizer.step()
-        self._update_average()
         done = (true_squares.sum(), pixels.sum().float(), loss, norm, torch.ones_like(norm))
         self.sums += torch.stack(done).detach()
 
@@ -319,16 +310,6 @@ class Run:
                 self.taught[batch] = restore(self.teacher, pixelated, blocks, self.precision)[:, :1].half()
         return self.taught[batch].float()
 
-    def _update_average(self) -> None:
-        # early on the average follows quickly, or it would remember the random start
-        decay = min(self.settings.weight_average, (1 + self.step) / (10 + self.step))
-        if not self.settings.weight_average:
-            decay = 0.0
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
-            for average, buffer in zip(self.average.buffers(), self.network.buffers(), strict=True):
-                average.copy_(buffer)  # the statistics of a normalisation are averages themselves
-
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step: linear warm-up, then the schedule down to 0 at the end of the run."""
         warmup = self.settings.warmup * self.steps
@@ -338,14 +319,13 @@ class Run:
         factor = {"cosine": 0.5 - 0.5 * math.cos(math.pi * left), "linear": left, "constant": 1.0}
         return self.settings.learning_rate * factor[self.settings.schedule]
 
-    def _optimizer(self) -> torch.optim.Optimizer | MuonAdamW:
-        parameters, decay = self.network.parameters(), self.settings.weight_decay
+    def _optimizer(self) -> torch.optim.Optimizer | MuonAdam:
+        rate = self.settings.learning_rate
         if self.settings.optimizer == "muon":
-            return MuonAdamW(self.network, self.settings.learning_rate, decay)
-        if self.settings.optimizer == "sgd":
-            return torch.optim.SGD(parameters, lr=self.settings.learning_rate, momentum=0.9, weight_decay=decay)
-        optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.settings.optimizer]
-        return optimizer(parameters, lr=self.settings.learning_rate, weight_decay=decay)
+            return MuonAdam(self.network, rate)
+        if self.settings.optimizer == "adam":
+            return torch.optim.Adam(self.network.parameters(), rate)
+        return torch.optim.SGD(self.network.parameters(), rate, momentum=0.9)
 
     # -- epochs ------------------------------------------------------------------------------------------------------
 
@@ -362,7 +342,7 @@ class Run:
     def _finish_epoch(self, epoch: int) -> Epoch:
         train_rmse = self.train_rmse()
         *_, norms, steps = self.sums.tolist()
-        restorer = Restorer(self.average, self.configuration, self.device)
+        restorer = Restorer(self.network, self.configuration, self.device)
         self.predictions = restorer.predict(
             self.samples.pixelated, self.samples.areas, batch_size=self.settings.batch_size
         )
@@ -375,7 +355,7 @@ class Run:
             validation_rmse_mean=rmse_mean(self.predictions, self.samples.targets),
         )
         if not self.table or row.validation_rmse_mean < self.best_epoch.validation_rmse_mean:
-            self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
+            self.best = self._weights()
         self.table.append(row)
         self.sums.zero_()
         return row
@@ -403,10 +383,9 @@ class Run:
             digest.update(part.model_dump_json(exclude={"loggers"}).encode())  # which change nothing
         for photos in (self.training, self.validation):
             digest.update(photos.ids.tobytes())
-            for images in (photos.images, photos.train_images):
-                digest.update(str(images.shape[1:]).encode())
-                for row in photos.rows if len(images) else ():  # one by one: they may not fit in memory
-                    digest.update(images[row])
+            digest.update(str(photos.images.shape[1:]).encode())
+            for row in photos.rows:  # one by one: they may not fit in memory
+                digest.update(photos.images[row])
         return digest.hexdigest()
 
     def _digest_of_sources(self):
@@ -435,7 +414,6 @@ class Run:
                 "table": json.dumps(self.table),
                 "sums": self.sums,
                 "network": self.network.state_dict(),
-                "average": self.average.state_dict(),
                 "best": self.best,
                 "optimizer": self.optimizer.state_dict(),
                 "random": [generator.get_rng_state() for generator in self._generators()],
@@ -450,7 +428,6 @@ class Run:
         state, unusable = self.checkpoints.load()
         if state is not None:
             self.network.load_state_dict(state["network"])
-            self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.best, self.step = state["best"], state["step"]
             self.sums.copy_(state["sums"])

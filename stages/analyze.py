@@ -62,7 +62,7 @@ def main(
       python stages/analyze.py
     """
     settings = inputs.section("analyze", analysis.AnalyzeSettings)
-    larger = inputs.section("prepare", PrepareSettings).train_size
+    size = inputs.section("prepare", PrepareSettings).size
     photos = prepared.load_index(folder / "index.csv")
     images = prepared.load_images(folder / "images.npy", len(photos))
     codes = np.asarray(copies.load_hashes(folder / "hashes.npy", len(photos)))
@@ -73,8 +73,8 @@ def main(
     files = list(progress(analysis.of_files(entries, workers), total=len(photos), desc="analyze", unit=" photos"))
     verdicts = [verdict for verdict in verdicts if verdict.code == 0]
     table = analysis.table(photos, sides, verdicts, files, images)
-    result = analysis.analyze(table, images, codes, read_table(known, Copy, splits.MADE_BY), settings, larger, workers)
-    found = findings.findings(result, settings, larger, exact)
+    result = analysis.analyze(table, images, codes, read_table(known, Copy, splits.MADE_BY), settings, size, workers)
+    found = findings.findings(result, settings, size, exact)
     findings.write(result, found, exact, images, out, metrics)
     click.echo(findings.readable(result, found))
 

@@ -24,19 +24,17 @@ def main(inputs: Inputs, raw: Path, manifest: Path, out: Path, workers: int | No
     """Make square gray images of the valid photos.
 
     Each photo is turned upright, resized so that its short side has `prepare.size` pixels, cut to its centre, and made
-    gray as the challenge defines it; and once more with `prepare.train_size` pixels, from which training cuts pieces at
-    random (0: no second array). Both settings are in params.yaml.
+    gray as the challenge defines it.
 
     \b
     Reads
-      data/raw                        the photos
-      data/validated/manifest.csv     which of them are valid, from stages/validate.py
+      data/raw                    the photos
+      data/validated/manifest.csv which of them are valid, from stages/validate.py
     Writes
-      data/prepared/images.npy        all images in one NumPy array (N, size, size), uint8
-      data/prepared/train_images.npy  (N, train_size, train_size), uint8
-      data/prepared/hashes.npy        perceptual hashes of each image, by which stages/split.py finds copies
-      data/prepared/index.csv         which photo each row of the arrays is
-      data/prepared/made_by.json      by which code and settings, so that the next run prepares only new photos
+      data/prepared/images.npy    all images in one NumPy array (N, size, size), uint8
+      data/prepared/hashes.npy    perceptual hashes of each image, by which stages/split.py finds copies
+      data/prepared/index.csv     which photo each row of the arrays is
+      data/prepared/made_by.json  by which code and settings, so that the next run prepares only new photos
 
     \b
     Example

@@ -55,9 +55,9 @@ def main(
 ) -> None:
     """Train a network to restore pixelated areas.
 
-    Every epoch shows each photo of the training side once: cut, mirrored and pixelated at random, anew each time; with
-    train.teacher every fourth time. After each epoch the restorations of the validation side are scored; the weights of
-    the best epoch become the model. The settings are the sections `train` and `pixelation` of params.yaml.
+    Every epoch shows each photo of the training side once: turned, mirrored and pixelated at random, anew each time;
+    with train.teacher every fourth time. After each epoch the restorations of the validation side are scored; the
+    weights of the best epoch become the model. The settings are the sections `train` and `pixelation` of params.yaml.
 
     Ctrl-C ends it with a checkpoint. However it was interrupted, the same command goes on from the last checkpoint and
     comes to the same result as without the interruption.
@@ -82,7 +82,7 @@ def main(
     """
     settings = inputs.section("train", TrainSettings)
     pixelation = inputs.section("pixelation", PixelationSettings)
-    training = Photos.load(prepared, splits, "train", larger=bool(settings.crop))
+    training = Photos.load(prepared, splits, "train")
     validation = Photos.load(prepared, splits, "validation")
     init = teacher = None
     if settings.init == "pretrained" or settings.teacher:

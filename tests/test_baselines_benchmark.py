@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import baselines
 from depixel.baselines import BASELINES, Interpolation
-from depixel.batches import NO_IMAGES, Photos, fixed_samples
+from depixel.batches import Photos, fixed_samples
 from depixel.blocks import Blocks
 from depixel.metrics import rmse_mean
 from depixel.pixelation import PixelationSettings, photo_ids
@@ -27,7 +27,7 @@ COMMAND = ("python", "benchmarks/baselines.py")
 
 def some(images: np.ndarray, start: int, end: int) -> Photos:
     ids = photo_ids([str(i) for i in range(start, end)])
-    return Photos(images, NO_IMAGES, np.arange(start, end), ids)
+    return Photos(images, np.arange(start, end), ids)
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
-from depixel.batches import (
-    NO_IMAGES,
-    Photos,
-    epoch_batches,
-    fixed_batch,
-    fixed_samples,
-    resized_crops,
-    training_batch,
-)
+from depixel.batches import Photos, epoch_batches, fixed_batch, fixed_samples, training_batch
 from depixel.errors import DepixelError
 from depixel.pixelation import PixelationSettings, photo_ids, prepare_image
 from depixel.prepared import Photo
@@ -36,12 +26,10 @@ def photo_like(seed, side):
 
 @pytest.fixture(scope="module")
 def photos():
-    """20 of 23 photos, in two sizes."""
+    """20 of 23 photos."""
     names = [f"k{i:08}/IMG.jpg" for i in range(23)]
-    large = np.stack([photo_like(i, 48) for i in range(23)])
-    small = np.stack([photo_like(100 + i, 24) for i in range(23)])  # another picture, to tell the two apart
     rows = np.arange(22, 2, -1)
-    return Photos(small, large, rows, photo_ids(names)[rows])
+    return Photos(np.stack([photo_like(i, 24) for i in range(23)]), rows, photo_ids(names)[rows])
 
 
 # Where photos come from
@@ -52,28 +40,27 @@ def write(folder, sides):
     index = [Photo(f"k{i}", "a.jpg", "0") for i in range(len(sides))]
     write_table(folder / "index.csv", Photo, index)
     write_table(folder / "split.csv", Assigned, [Assigned(*photo, s) for photo, s in zip(index, sides, strict=True)])
-    for name, side in (("images.npy", 8), ("train_images.npy", 12)):
-        np.save(folder / name, np.arange(len(sides), dtype=np.uint8)[:, None, None].repeat(side, 1).repeat(side, 2))
+    levels = np.arange(len(sides), dtype=np.uint8)[:, None, None]
+    np.save(folder / "images.npy", levels.repeat(8, 1).repeat(8, 2))
 
 
 def test_load_takes_one_side(tmp_path):
     write(tmp_path, ["train", "test", "train", "validation"])
-    photos = Photos.load(tmp_path, tmp_path / "split.csv", "train", larger=True)
+    photos = Photos.load(tmp_path, tmp_path / "split.csv", "train")
     assert len(photos) == 2
     assert photos.rows.tolist() == [0, 2]
     assert photos.ids.tolist() == photo_ids(["k0/a.jpg", "k2/a.jpg"]).tolist()
-    assert photos.images.shape == (4, 8, 8) and photos.train_images.shape == (4, 12, 12)
+    assert photos.images.shape == (4, 8, 8)
     images, _ = fixed_batch(photos, np.array([1, 0]), PIXELATION, "areas")
     assert images[:, 0, 0, 0].tolist() == [2, 0]
-    assert Photos.load(tmp_path, tmp_path / "split.csv", "test").train_images.size == 0
 
 
-@pytest.mark.parametrize("name", ["index.csv", "split.csv", "images.npy", "train_images.npy"])
+@pytest.mark.parametrize("name", ["index.csv", "split.csv", "images.npy"])
 def test_load_names_what_is_missing(tmp_path, name):
     write(tmp_path, ["train", "test", "validation"])
     (tmp_path / name).unlink()
     with pytest.raises(DepixelError, match=name):
-        Photos.load(tmp_path, tmp_path / "split.csv", "train", larger=True)
+        Photos.load(tmp_path, tmp_path / "split.csv", "train")
 
 
 def test_first_and_order(photos):
@@ -83,14 +70,14 @@ def test_first_and_order(photos):
     assert sorted(order) == list(range(20)) and order.tolist() != list(range(20))
     assert order.tolist() != photos.order("order 0 2").tolist()
     # the others keep their order when one is gone
-    without = Photos(photos.images, photos.train_images, photos.rows[:-1], photos.ids[:-1])
+    without = Photos(photos.images, photos.rows[:-1], photos.ids[:-1])
     assert without.order("order 0 1").tolist() == [i for i in order if i != 19]
 
 
 def test_batches_of_an_epoch_hold_areas_of_like_size(photos):
     batches = epoch_batches(photos, PIXELATION, "train 0 1", "0 1", 4)
     assert sorted(np.concatenate(batches)) == list(range(20)) and [len(batch) for batch in batches] == [4] * 5
-    areas = [training_batch(photos, batch, PIXELATION, "train 0 1", 0.5, True)[1] for batch in batches]
+    areas = [training_batch(photos, batch, PIXELATION, "train 0 1", True)[1] for batch in batches]
     sides = [window_side(of[:, 2:4].numpy(), TRAINING_CONTEXT) for of in areas]
     alike, mixed = np.mean([of.std(axis=0) for of in sides]), np.concatenate(sides).std(axis=0).mean()
     assert alike < 0.6 * mixed
@@ -105,13 +92,9 @@ def test_batches_of_an_epoch_hold_areas_of_like_size(photos):
 # Samples
 
 
-@pytest.mark.parametrize("larger", [True, False])
-def test_a_sample_depends_on_its_photo_and_stream_only(photos, larger):
-    if not larger:
-        photos = Photos(photos.images, NO_IMAGES, photos.rows, photos.ids)
-
+def test_a_sample_depends_on_its_photo_and_stream_only(photos):
     def draw(chosen, stream="train 0 0"):
-        return training_batch(photos, np.array(chosen), PIXELATION, stream, crop=0.5, flip=True)
+        return training_batch(photos, np.array(chosen), PIXELATION, stream, flip=True)
 
     images, areas = draw(range(20))
     assert (images.shape, images.dtype) == ((20, 1, 24, 24), torch.float32)
@@ -124,86 +107,20 @@ def test_a_sample_depends_on_its_photo_and_stream_only(photos, larger):
     assert not torch.equal(other_areas, areas)
 
 
-def test_without_crops_and_flips_a_sample_is_the_photo(photos):
-    images, _ = training_batch(photos, np.arange(20), PIXELATION, "train", crop=0, flip=False)
+def test_without_flips_a_sample_is_the_photo(photos):
+    images, _ = training_batch(photos, np.arange(20), PIXELATION, "train", flip=False)
     np.testing.assert_array_equal(images[:, 0].numpy(), photos.images[photos.rows])
-
-
-def test_crop_is_the_share_of_crops(photos):
-    streams = [f"train 0 {epoch}" for epoch in range(50)]
-
-    def cropped(crop):
-        drawn = [training_batch(photos, np.arange(20), PIXELATION, stream, crop, flip=False)[0] for stream in streams]
-        same = [(images[:, 0].numpy() == photos.images[photos.rows]).all(axis=(1, 2)) for images in drawn]
-        return 1 - np.mean(same)
-
-    assert cropped(1) == 1
-    assert cropped(0.3) == pytest.approx(0.3, abs=0.08)
-
-
-def test_crops_are_of_the_own_photo():
-    """Each photo has a gray level of its own."""
-    levels = np.arange(0, 200, 10, dtype=np.uint8)[:, None, None]
-    photos = Photos(
-        np.broadcast_to(levels, (20, 8, 8)),
-        np.broadcast_to(levels + 3, (20, 16, 16)),
-        np.arange(20),
-        photo_ids([str(i) for i in range(20)]),
-    )
-    images, _ = training_batch(photos, np.arange(20), PIXELATION, "train", crop=0.5, flip=True)
-    values = images[:, 0].numpy()
-    assert (values == values[:, :1, :1]).all()
-    shift = values[:, 0, 0] - levels[:, 0, 0]
-    assert set(shift.tolist()) == {0, 3}
 
 
 def test_all_8_orientations_appear_equally_often():
     corner = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
     count = 2_000
-    photos = Photos(corner, NO_IMAGES, np.zeros(count, int), photo_ids([str(i) for i in range(count)]))
-    images, _ = training_batch(photos, np.arange(count), PIXELATION, "train", crop=0, flip=True)
+    photos = Photos(corner, np.zeros(count, int), photo_ids([str(i) for i in range(count)]))
+    images, _ = training_batch(photos, np.arange(count), PIXELATION, "train", flip=True)
     expected = {np.rot90(way, k).tobytes() for way in (corner[0], corner[0].T) for k in range(4)}
     found = [image.byte().numpy().tobytes() for image in images[:, 0]]
     assert set(found) == expected and len(expected) == 8
     assert all(abs(found.count(way) - 250) < 5 * 250**0.5 for way in expected)
-
-
-# Crops
-
-
-def pillow(image, left, top, side, size):
-    box = (left, top, left + side, top + side)
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box)).astype(int)
-
-
-@settings(max_examples=60)
-@given(st.integers(0, 99), st.integers(8, 64), st.integers(8, 32), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
-def test_crops_are_resized_as_pillow_does(seed, length, size, share, across, down):
-    image = np.random.default_rng(seed).integers(0, 256, (length, length), dtype=np.uint8)
-    size = min(size, length)
-    side = size + share * (length - size)
-    left, top = across * (length - side), down * (length - side)
-    arguments = (torch.tensor([v]) for v in (left, top, side))
-    crop = resized_crops(torch.from_numpy(image).float()[None], *arguments, size)
-    assert (crop.shape, crop.dtype) == ((1, size, size), torch.float32)
-    assert torch.equal(crop, crop.round()) and crop.min() >= 0 and crop.max() <= 255
-    assert np.abs(crop[0].numpy() - pillow(image, left, top, side, size)).max() <= 1
-
-
-def test_the_whole_image_is_resized_as_pillow_does():
-    images = np.stack([photo_like(i, 128) for i in range(3)])
-    zero = torch.zeros(3)
-    crops = resized_crops(torch.from_numpy(images).float(), zero, zero, torch.full((3,), 128.0), 64)
-    for crop, image in zip(crops.numpy(), images, strict=True):
-        difference = crop - np.asarray(Image.fromarray(image).resize((64, 64), Image.Resampling.BILINEAR)).astype(int)
-        assert np.abs(difference).max() <= 1 and (difference == 0).mean() > 0.8  # Pillow rounds between its two passes
-
-
-def test_each_crop_is_cut_where_it_was_asked_for():
-    image = torch.arange(256.0).reshape(1, 16, 16)
-    left, top, side = torch.tensor([[3.0, 8.0], [5.0, 0.0], [8.0, 8.0]])
-    crops = resized_crops(image.expand(2, -1, -1), left, top, side, 8)
-    assert torch.equal(crops[0], image[0, 5:13, 3:11]) and torch.equal(crops[1], image[0, :8, 8:])
 
 
 # Fixed samples

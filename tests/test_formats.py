@@ -226,15 +226,23 @@ def test_what_a_png_says_of_its_colors_and_a_jpeg_to_photoshop_stays(tmp_path):
     info, path = PngInfo(), tmp_path / "a.png"
     info.add(b"gAMA", struct.pack(">I", 45455))
     info.add(b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))
-    Image.fromarray(pixels(3)).save(path, pnginfo=info)
-    formats.write(path, formats.read(path))
-    with Image.open(path) as image:
-        assert image.info["gamma"] == 0.45455 and image.info["chromaticity"][2:4] == (0.64, 0.33)
+    info.add(b"cICP", bytes([9, 16, 0, 1]))  # Rec. 2100 PQ
+    for dtype in (np.uint8, np.uint16):
+        formats.write(path, formats.Picture(pixels(3, dtype), "PNG", 1, {"pnginfo": info}))
+        formats.write(path, formats.read(path))
+        assert path.read_bytes().count(b"cICP" + bytes([9, 16, 0, 1])) == 1
+        with Image.open(path) as image:
+            assert image.info["gamma"] == 0.45455 and image.info["chromaticity"][2:4] == (0.64, 0.33)
     iptc, path = b"Photoshop 3.0\x008BIM\x04\x04\0\0\0\0\0\x08\x1c\x02\x50\0\x03Ann", tmp_path / "a.jpg"
-    extra = b"\xff\xed" + struct.pack(">H", len(iptc) + 2) + iptc
-    Image.fromarray(pixels(3)).save(path, extra=extra)
+    more = b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 32 + struct.pack(">II", 4, 0) + b"<a/>"
+    extra = b"".join(
+        struct.pack(">BBH", 255, kind, len(data) + 2) + data for kind, data in ((0xE1, more), (0xED, iptc))
+    )
+    Image.fromarray(pixels(3)).save(path, xmp=XMP, extra=extra)
     formats.write(path, formats.read(path))
-    assert path.read_bytes().count(extra) == 1
+    assert path.read_bytes().count(extra) == 1 and path.read_bytes().count(XMP) == 1
+    formats.write(path, formats.read(path).hiding(pixels(3)))
+    assert more not in path.read_bytes() and iptc not in path.read_bytes()
 
 
 def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path):

@@ -182,7 +182,7 @@ def test_pictures_may_be_smaller_than_a_window(size):
 def test_it_restores_what_predict_restores():
     """On a gray picture of the challenge's kind, to the rounding: same window, same network, same projection."""
     image = photo(64, 64, None)
-    for area in ((20, 16, 12, 10, 5), (0, 3, 12, 12, 4), (52, 52, 12, 12, 6), (30, 2, 8, 12, 6)):
+    for area in ((20, 16, 12, 10, 5), (0, 3, 12, 12, 4), (52, 52, 12, 12, 6), (30, 2, 8, 12, 6), (16, 20, 32, 30, 16)):
         shown = prepare_image(image[None], *area)[0][0]
         one = restorer()
         restored = one.restore(shown, [area], trust="exact")[part(area)]

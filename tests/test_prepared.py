@@ -25,29 +25,22 @@ def test_rows_are_the_valid_photos_in_order(photos, tmp_path):
     index = load_index(tmp_path / "prepared" / "index.csv")
     assert [tuple(row) for row in index] == [(entry.contributor, entry.name, sha256) for entry, sha256 in photos]
     assert len(done) == len(index) == 61
-    for name, side in (("images.npy", 64), ("train_images.npy", 128)):
-        images = load_images(tmp_path / "prepared" / name, len(index))
-        assert (images.shape, images.dtype) == ((61, side, side), np.uint8)
+    images = load_images(tmp_path / "prepared/images.npy", len(index))
+    assert (images.shape, images.dtype) == ((61, 64, 64), np.uint8)
 
 
 def test_images_are_upright_resized_cropped_and_gray(photos, raw, tmp_path):
-    prepare(photos, 61, tmp_path, PrepareSettings(size=60, train_size=100), workers=1)
+    prepare(photos, 61, tmp_path, PrepareSettings(size=60), workers=1)
     images = load_images(tmp_path / "images.npy", 61)
     with Image.open(raw / "loose" / "deep" / "photo.jpeg") as stored:  # stored 110 x 260, turned by 90 degrees
         image = stored.transpose(Image.Transpose.ROTATE_270).resize((141, 60), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(images[-1], grayscale(np.asarray(image)[:, 40:100]))
 
 
-def test_no_train_size_is_no_second_array(photos, tmp_path):
-    prepare(photos[:3], 3, tmp_path, PrepareSettings(size=32, train_size=0), workers=1)
-    assert load_images(tmp_path / "images.npy", 3).shape == (3, 32, 32)
-    assert load_images(tmp_path / "train_images.npy", 3).shape == (0, 0, 0)
-
-
 def test_the_number_of_workers_changes_nothing(photos, tmp_path):
     for workers in (1, 3):
-        prepare(photos, 61, tmp_path / str(workers), PrepareSettings(size=16, train_size=32), workers)
-    for name in ("images.npy", "train_images.npy", "index.csv"):
+        prepare(photos, 61, tmp_path / str(workers), PrepareSettings(size=16), workers)
+    for name in ("images.npy", "hashes.npy", "index.csv"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
 
 
@@ -66,7 +59,7 @@ def test_photos_that_were_not_validated_are_refused(raw, jpeg, change):
 
 
 def test_a_photo_of_other_content_is_refused_and_nothing_is_lost(photos, tmp_path):
-    prepare(photos, 61, tmp_path / "prepared", PrepareSettings(size=16, train_size=0), workers=1)
+    prepare(photos, 61, tmp_path / "prepared", PrepareSettings(size=16), workers=1)
     before = {path.name: path.read_bytes() for path in (tmp_path / "prepared").iterdir()}
     entry = photos[-1][0]
     with Path(entry.source).open("r+b") as file:
@@ -78,7 +71,7 @@ def test_a_photo_of_other_content_is_refused_and_nothing_is_lost(photos, tmp_pat
     assert len(read(entry, 250_000)) == entry.size
 
 
-@pytest.mark.parametrize("text", ["{size: 7}", "{size: 64, train_size: 63}", "{train_size: -1}", "{sizes: 64}"])
+@pytest.mark.parametrize("text", ["{size: 7}", "{size: 1025}", "{sizes: 64}"])
 def test_settings_are_checked(tmp_path, text):
     (tmp_path / "params.yaml").write_text(f"prepare: {text}", encoding="utf-8")
     with pytest.raises(DepixelError, match="prepare"):

@@ -20,7 +20,7 @@ from depixel import preparation, reuse, sources, validation
 from depixel.files import hash_of
 from tests.conftest import REPOSITORY
 
-PARAMS = "prepare: {size: 32, train_size: 64}\nsplit: {by: contributor, seed: 0, validation: 0.3, test: 0.3}\n"
+PARAMS = "prepare: {size: 32}\nsplit: {by: contributor, seed: 0, validation: 0.3, test: 0.3}\n"
 
 
 def command(stage: str, *options: object) -> list[str]:
@@ -76,7 +76,6 @@ def test_three_stages_from_photos_to_a_split(project):
         "data/prepared/images.npy",
         "data/prepared/index.csv",
         "data/prepared/made_by.json",
-        "data/prepared/train_images.npy",
         "data/raw/loose/deep/photo.jpeg",
         "data/raw/loose/notes.txt",
         "data/split.csv",
@@ -100,7 +99,6 @@ def test_three_stages_from_photos_to_a_split(project):
     assert made["split.csv"][0] == "contributor,name,sha256,split"
     assert [len(lines) for lines in made.values()] == [63, 1, 62, 62]
     assert np.load(project / "data/prepared/images.npy").shape == (61, 32, 32)
-    assert np.load(project / "data/prepared/train_images.npy").shape == (61, 64, 64)
     assert json.loads((project / "metrics/validation.json").read_bytes())["valid"] == 61
     sides = json.loads((project / "metrics/split.json").read_bytes())
     assert sum(count["photos"] for count in sides.values()) == 61
@@ -173,7 +171,7 @@ def test_only_what_is_new_is_decoded(project, monkeypatch):
         entries = sources.Entries(data / "raw")
         verdicts = list(validation.validate(entries, None, validation.known_verdicts(data / "validated")))
         photos = list(validation.valid_entries(entries, verdicts))
-        preparation.prepare(photos, len(photos), data / "prepared", preparation.PrepareSettings(size=32, train_size=64))
+        preparation.prepare(photos, len(photos), data / "prepared", preparation.PrepareSettings(size=32))
         return len(decoded)
 
     assert again() == 0

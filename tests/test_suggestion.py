@@ -6,7 +6,7 @@ from PIL import Image
 from torch import nn
 
 from depixel import suggestion
-from depixel.batches import NO_IMAGES, Photos
+from depixel.batches import Photos
 from depixel.pixelation import PixelationSettings, photo_ids
 from depixel.restoration import Restorer
 from depixel.suggestion import describe, facility_location, suggest
@@ -23,7 +23,7 @@ def photo(seed: int, coarse: int = 9) -> np.ndarray:
 
 def photos(images) -> Photos:
     images = np.stack(images)
-    return Photos(images, NO_IMAGES, np.arange(len(images)), photo_ids([str(i) for i in range(len(images))]))
+    return Photos(images, np.arange(len(images)), photo_ids([str(i) for i in range(len(images))]))
 
 
 class Lopsided(nn.Module):

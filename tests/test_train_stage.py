@@ -38,9 +38,8 @@ def prepared(tmp_path_factory) -> Path:
     random = np.random.default_rng(0)
     coarse = [Image.fromarray(image) for image in random.integers(0, 256, (15, 5, 5), dtype=np.uint8)]
     (folder / "data/prepared").mkdir(parents=True)
-    for name, side in (("images", 24), ("train_images", 32)):
-        images = np.stack([np.asarray(image.resize((side, side), Image.Resampling.BICUBIC)) for image in coarse])
-        np.save(folder / f"data/prepared/{name}.npy", images)
+    images = np.stack([np.asarray(image.resize((24, 24), Image.Resampling.BICUBIC)) for image in coarse])
+    np.save(folder / "data/prepared/images.npy", images)
     names = [f"{i}.jpg" for i in range(15)]
     write_table(folder / "data/prepared/index.csv", Photo, [Photo("me", name, "-") for name in names])
     sides = ["train"] * 10 + ["validation"] * 5

@@ -197,7 +197,7 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
         raise DepixelError(f"{folder}: all of its {len(verdicts)} files are in data/split.csv already; name new photos")
     known = suggestion.trained_on("data/prepared", "data/split.csv", trained_for.size)
     with TemporaryDirectory() as prepared, progress(total=valid, desc="prepare", unit=" photos") as bar:
-        settings = preparation.PrepareSettings(size=trained_for.size, train_size=0)
+        settings = preparation.PrepareSettings(size=trained_for.size)
         preparation.prepare(chosen, valid, prepared, settings, on_done=lambda: bar.update())
         photos, names = suggestion.new_photos(prepared)
         found = suggestion.suggest(restorer, photos, known, pixelation, count, partial(progress, unit="batch"))
