@@ -3,12 +3,12 @@
     python benchmarks/detection.py --photos ../shared/photos
 
 Takes photos of every second contributor, draws an area and a block size for each as the project does, and saves the
-pixelated picture without loss and as JPEG of several qualities, gray, at 64 pixels and as large as the photo is. The
-limits of scores were set on the other contributors; rules were also mended after looking at some 200 of these photos.
-An area counts if it shows at least two blocks (of different values); it is
-found if an area that is called certain has all four edges within 1 pixel. Precision is the share of the certain areas
-that are found ones, in the pixelated pictures; "untouched" are photos without any area in which one is called certain.
---areas 2 draws two areas that do not overlap in each picture.
+pixelated picture without loss and as JPEG of several qualities, gray, at 64 pixels and as large as the photo is; with
+--color in color, as JPEGs with half of the color's resolution, as most programs save them. The limits of scores were
+set on the other contributors; rules were also mended after looking at some 200 of these photos. An area counts if it
+shows at least two blocks (of different values); it is found if an area that is called certain has all four edges within
+1 pixel. Precision is the share of the certain areas that are found ones, in the pixelated pictures; "untouched" are
+photos without any area in which one is called certain. --areas 2 draws two areas that do not overlap in each picture.
 """
 
 import io
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from depixel import detection, sources, workers
 from depixel.command import progress
@@ -39,35 +39,40 @@ def entries_of(photos: Path, odd: int) -> list[Entry]:
     return [entry for entry in entries if entry.contributor in chosen]
 
 
-def loaded(entry: Entry, size: int) -> np.ndarray | None:
-    """The photo in gray, at `size` or (0) as it is; None if it is none."""
+def loaded(entry: Entry, size: int, color: bool) -> np.ndarray | None:
+    """The photo in gray or RGB, at `size` or (0) as it is; None if it is none."""
     try:
         image = decode(sources.read(entry, MOST_BYTES))
     except UnreadableError:
         return None
     if image.mode not in ("RGB", "L") or min(image.size) < LEAST_SIDE:
         return None
+    if color:
+        image = image.convert("RGB")
+        return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR) if size else image)
     return square(image, size) if size else grayscale(np.asarray(image))
 
 
 def pixelated(image: np.ndarray, name: str, count: int) -> tuple[np.ndarray, list[list[int]]]:
     """The picture with `count` areas that do not overlap, and those that show at least two blocks."""
-    picture, taken = image[None], np.zeros(image.shape, dtype=bool)
+    picture, taken = np.atleast_3d(image).copy(), np.zeros(image.shape[:2], dtype=bool)
     shown = []
     for number in range(20 * count):
         u = uniforms(photo_ids([name]), f"detection {number}", 5)
-        x, y, width, height, size = draw_areas(u, min(image.shape), PixelationSettings())[0].tolist()
+        x, y, width, height, size = draw_areas(u, min(taken.shape), PixelationSettings())[0].tolist()
         place = slice(y, y + height), slice(x, x + width)
         if taken[max(0, y - 2) : y + height + 2, max(0, x - 2) : x + width + 2].any():
             continue
-        picture = prepare_image(picture, x, y, width, height, size)[0]
+        for channel in np.moveaxis(picture, 2, 0):
+            channel[:] = prepare_image(channel[None], x, y, width, height, size)[0]
         taken[place] = True
-        if picture[0][place][::size, ::size].min() < picture[0][place][::size, ::size].max():
+        blocks = picture[place][::size, ::size]
+        if (blocks != blocks[0, 0]).any():
             shown.append([x, y, width, height, size])
         count -= 1
         if not count:
             break
-    return picture[0], shown
+    return picture.reshape(image.shape), shown
 
 
 def saved(image: np.ndarray, quality: int) -> np.ndarray:
@@ -79,9 +84,9 @@ def saved(image: np.ndarray, quality: int) -> np.ndarray:
     return np.asarray(Image.open(file))
 
 
-def examine(entry: Entry, size: int, quality: int, count: int) -> tuple | None:
+def examine(entry: Entry, size: int, quality: int, count: int, color: bool) -> tuple | None:
     """Counts: areas, found, right sizes, right phases, unsure, certain, untouched reported; and seconds."""
-    image = loaded(entry, size)
+    image = loaded(entry, size, color)
     if image is None:
         return None
     picture, areas = pixelated(image, entry.path, count)
@@ -129,13 +134,14 @@ def _in_phase(one: detection.Found, area: list[int]) -> bool:
 @click.option("--areas", default=1, show_default=True, help="Areas in each picture.")
 @click.option("--sizes", default="64,0", show_default=True, help="Sides of the pictures; 0 = as the photos are.")
 @click.option("--qualities", default="0,95,90,75,60", show_default=True, help="Of JPEG; 0 = lossless.")
-def main(photos: Path, count: int, areas: int, sizes: str, qualities: str) -> None:
+@click.option("--color", is_flag=True, help="Photos in color.")
+def main(photos: Path, count: int, areas: int, sizes: str, qualities: str, color: bool) -> None:
     entries = entries_of(photos, 1)
     chosen = np.random.default_rng(0).choice(len(entries), min(count, len(entries)), replace=False)
     click.echo("  size  saved as  areas  found  precision  block  phase  unsure  untouched  s/picture")
     for size in map(int, sizes.split(",")):
         for quality in map(int, qualities.split(",")):
-            work = partial(examine, size=size, quality=quality, count=areas)
+            work = partial(examine, size=size, quality=quality, count=areas, color=color)
             tasks = [entries[k] for k in chosen]
             rows = [row for row in progress(workers.each(work, tasks), total=len(tasks)) if row is not None]
             total, found, right, phase, unsure, certain, wrong, seconds = np.sum(rows, axis=0)

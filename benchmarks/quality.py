@@ -13,10 +13,11 @@ already is not trained again, and what was interrupted goes on. Then it does wha
 on that test set. Intervals are 95 %, over the choice of its photos. `ship` puts a trained model into models/pretrained,
 and a card that quotes its rows beside that; `dvc add models/pretrained` is left to do.
 
-What brought nothing is no longer in the code: the rows that say so stand in benchmarks/removed.csv, printed as the
-group `taken out`. They, and all that the table has beside them, were trained by the code that still had it. How the
-network was found stands in benchmarks/search.csv: short trainings by earlier code on 22 900 photos, cut off after
-`samples` of a schedule of `of`, scored on 2 400 validation photos, by one view.
+What brought nothing, or less than something else, is no longer in the code: the rows that say so stand in
+benchmarks/removed.csv, printed as the group `taken out`. They, and rows that do not name their `code` (the hash in a
+model's configuration), are of the code that still had it. How the network was found stands in benchmarks/search.csv:
+short trainings by earlier code on 22 900 photos, cut off after `samples` of a schedule of `of`, scored on 2 400
+validation photos, by one view.
 """
 
 import hashlib
@@ -58,7 +59,7 @@ REMOVED = PROJECT / "benchmarks/removed.csv"
 LEARNED = ["photos", "samples", "samples_per_second", "memory_gb"]
 ENDS = [ratio + end for ratio in evaluation.RATIOS for end in ("", "_low", "_high")]
 COLUMNS = [
-    *("name", "group", "settings", "views", "projection", "network", "width", "parameters", "weights"),
+    *("name", "group", "settings", "views", "projection", "network", "width", "parameters", "weights", "code"),
     *LEARNED,
     *("images_per_second", *ENDS, *(f"difference_{end}" for end in ENDS), "scored_samples", "hardware"),
 ]
@@ -308,6 +309,7 @@ def scored(row: Row, bench: Path, folder: Path, views: int, projection: str) -> 
         "width": restorer.configuration.width,
         "parameters": parameter_count(restorer.network),
         "weights": restorer.digest(),
+        "code": restorer.configuration.sources,
         "images_per_second": round(len(predictions) / seconds),
         "scored_samples": len(predictions),
         "hardware": hardware(restorer.device),

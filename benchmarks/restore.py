@@ -28,7 +28,7 @@ from depixel.photos import decode, grayscale, opened
 from depixel.pixelation import block_means, spread
 
 LEAST_SIDE = 400
-CASES = ((2, 96), (3, 96), (4, 96), (8, 128), (16, 192), (32, 256), (64, 320))  # block, side of the area
+CASES = ((2, 96), (3, 96), (4, 96), (8, 128), (16, 192), (32, 256), (64, 320), (16, 32))  # block, side of the area
 MEMORY = """
 import resource, sys
 from pathlib import Path
@@ -189,7 +189,9 @@ def quality(restorer: Restorer, photos: list[np.ndarray]) -> None:
     for block, side in CASES:
         of_gray, of_color = ratios(restorer, gray, block, side), ratios(restorer, photos, block, side)
         click.echo(
-            "blocks of {:2} px: gray {:.3f} {:.3f}   color {:.3f} {:.3f}".format(block, *of_gray[:2], *of_color[:2])
+            "blocks of {:2} px, areas of {:3}: gray {:.3f} {:.3f}   color {:.3f} {:.3f}".format(
+                block, side, *of_gray[:2], *of_color[:2]
+            )
         )
     click.echo("mean ratio, blocks of 8 px in color, by how they were made (rows) and how they are trusted (columns)")
     trusts = ("exact", "rounded", "linear", "loose")

@@ -67,19 +67,18 @@ LONG = 2.0
 
 GRAY = 2.0
 
-KINDS: dict[str, Callable[[pd.DataFrame, AnalyzeSettings, int], pd.Series]] = {
-    "blank": lambda t, s, _: t.contrast < s.blank,
-    "dark": lambda t, s, _: t.brightness < s.dark,
-    "bright": lambda t, s, _: t.brightness > s.bright,
-    "blurred": lambda t, s, _: (t.blur > s.blurred) & (t.contrast >= s.blank),
-    "compressed": lambda t, s, _: (t.quality < s.quality) | (t.blockiness > BLOCKY),
-    "enlarged": lambda t, s, size: t[["width", "height"]].min(axis=1) < size,
-    "long": lambda t, s, _: t.aspect >= LONG,
-    "gray": lambda t, s, _: t.color < GRAY,
-    "smooth": lambda t, s, _: t.detail <= t.detail.quantile(0.1),
-    "textured": lambda t, s, _: t.detail >= t.detail.quantile(0.9),
+KINDS: dict[str, Callable[[pd.DataFrame, AnalyzeSettings], pd.Series]] = {
+    "blank": lambda t, s: t.contrast < s.blank,
+    "dark": lambda t, s: t.brightness < s.dark,
+    "bright": lambda t, s: t.brightness > s.bright,
+    "blurred": lambda t, s: (t.blur > s.blurred) & (t.contrast >= s.blank),
+    "compressed": lambda t, s: (t.quality < s.quality) | (t.blockiness > BLOCKY),
+    "long": lambda t, s: t.aspect >= LONG,
+    "gray": lambda t, s: t.color < GRAY,
+    "smooth": lambda t, s: t.detail <= t.detail.quantile(0.1),
+    "textured": lambda t, s: t.detail >= t.detail.quantile(0.9),
 }
-"""What a photo may be, from the table, the settings and the side of the prepared images."""
+"""What a photo may be, from the table and the settings."""
 
 
 class Measure(NamedTuple):
@@ -162,13 +161,9 @@ def table(
     )
 
 
-def kinds(photos: pd.DataFrame, settings: AnalyzeSettings, size: int) -> pd.DataFrame:
-    """What each photo is: (N, len(KINDS)) bool, a column for each of `KINDS`.
-
-    Args:
-        size: side of the prepared images, pixels.
-    """
-    return pd.DataFrame({kind: rule(photos, settings, size) for kind, rule in KINDS.items()}, dtype=bool)
+def kinds(photos: pd.DataFrame, settings: AnalyzeSettings) -> pd.DataFrame:
+    """What each photo is: (N, len(KINDS)) bool, a column for each of `KINDS`."""
+    return pd.DataFrame({kind: rule(photos, settings) for kind, rule in KINDS.items()}, dtype=bool)
 
 
 # Copies
@@ -481,7 +476,6 @@ def analyze(
     codes: np.ndarray,
     known: Iterable[Copy],
     settings: AnalyzeSettings,
-    size: int,
     workers: int | None = None,
 ) -> Analysis:
     """Analyze photos.
@@ -489,9 +483,8 @@ def analyze(
     Args:
         photos: a `table`. images: (N, S, S) uint8. codes: (N, HASHES) uint64, the `copies.hashes` of each.
         known: copies on different sides.
-        size: side of the prepared images of the project, pixels; those of `images` may have another.
     """
-    are = kinds(photos, settings, size)
+    are = kinds(photos, settings)
     # what was left out of training as a copy was for training
     sides = photos.side.replace(copies.COPY, "train").to_numpy(str)
     found = sorted(pairs(images, codes, sides, workers) + between_sides(photos, known))
@@ -543,5 +536,5 @@ def of_folder(
     files = list(progress(of_files(valid, workers), total=len(valid), desc="analyze", unit=" photos"))
     sides = np.full(len(photos), ALL)
     found = table(photos, sides, [verdict for verdict in verdicts if verdict.code == 0], files, images)
-    result = analyze(found, images, codes, [], settings, features.SIDE, workers)
+    result = analyze(found, images, codes, [], settings, workers)
     return result, images, counts["invalid"]["6 duplicate"]

@@ -113,10 +113,11 @@ def sheet(found: Sequence[Change], before: Iterable[Entry], after: Iterable[Entr
 
 
 _EMPTY = np.full((112, 112), 235, np.uint8)
+_REDUCING_GAP = 1.5  # only to be looked at
 
 
 def _panel(entry: Entry) -> np.ndarray:
     try:
-        return square(decode(sources.read(entry, MOST_BYTES)), len(_EMPTY), 1.5)
+        return square(decode(sources.read(entry, MOST_BYTES)), len(_EMPTY), _REDUCING_GAP)
     except UnreadableError:
         return _EMPTY

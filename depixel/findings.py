@@ -53,7 +53,7 @@ class _Kind(NamedTuple):
     ascending: bool
 
 
-def _kinds(settings: AnalyzeSettings, size: int) -> dict[str, _Kind]:
+def _kinds(settings: AnalyzeSettings) -> dict[str, _Kind]:
     """The kinds that are a finding where there are such photos."""
     return {
         "blank": _Kind(
@@ -74,7 +74,7 @@ def _kinds(settings: AnalyzeSettings, size: int) -> dict[str, _Kind]:
         ),
         "dark": _Kind(
             f"dark (brightness below {settings.dark:g})",
-            "Their errors are small in gray levels, so pooled RMSE and a loss of squared errors hardly see them, and "
+            "Their errors are small in gray levels, so pooled RMSE hardly sees them, and "
             "noise of the camera, which nobody can predict, is much of what is left.",
             "Where night scenes matter, see that training has at least the share of the photos to be restored.",
             "brightness",
@@ -96,13 +96,6 @@ def _kinds(settings: AnalyzeSettings, size: int) -> dict[str, _Kind]:
             "blockiness",
             False,
         ),
-        "enlarged": _Kind(
-            f"shorter than {size} pixels on a side, and so enlarged",
-            "An enlarged photo is blurred: training sees less detail there than the test asks for.",
-            "Ask for larger versions, or leave them out.",
-            "short_side",
-            True,
-        ),
         "long": _Kind(
             f"at least {analysis.LONG:g} times as long as wide",
             "Photos are cut to a square: half of each or more is never seen, and what is left may miss the subject.",
@@ -113,16 +106,15 @@ def _kinds(settings: AnalyzeSettings, size: int) -> dict[str, _Kind]:
     }
 
 
-def findings(result: Analysis, settings: AnalyzeSettings, size: int, exact: int) -> list[Finding]:
+def findings(result: Analysis, settings: AnalyzeSettings, exact: int) -> list[Finding]:
     """All findings, in a fixed order; none of what there is nothing of.
 
     Args:
-        size: side of the prepared images, pixels.
         exact: how many files are copies of others, byte for byte.
     """
     return [
         *_copies(result, exact),
-        *_odd(result, settings, size),
+        *_odd(result, settings),
         *_balance(result.photos),
         *_cameras(result.photos),
         *_outstanding(result),
@@ -172,10 +164,10 @@ def _shown(photos: pd.DataFrame, pairs: list[Pair]) -> list[str]:
     return [photos.path[row] for pair in pairs[: EXAMPLES // 2] for row in pair[:2]]
 
 
-def _odd(result: Analysis, settings: AnalyzeSettings, size: int) -> Iterator[Finding]:
+def _odd(result: Analysis, settings: AnalyzeSettings) -> Iterator[Finding]:
     photos = result.photos
     hidden = np.square(photos.detail)
-    for name, kind in _kinds(settings, size).items():
+    for name, kind in _kinds(settings).items():
         chosen = photos[result.are[name]]
         if chosen.empty:
             continue

@@ -46,7 +46,8 @@ _XMP, _PHOTOSHOP, _MAKER_NOTE = 700, 34377, 37500  # tags that may hold others
 _DIRECTORIES = {34665, 34853, 40965}  # tags: of EXIF, GPS and their like; Pillow writes them only uncompressed
 _RESOLUTION = {282, 283, 296}
 _XMP_PREVIEW = b"GImg:image"
-_MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"  # how what does not fit into one segment of a JPEG begins
+_JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"  # how it begins in a JPEG, and
+_MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"  #   how what did not fit into that segment does
 _TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits")
 
 
@@ -72,7 +73,7 @@ class Picture:
 
     def hiding(self, pixels: np.ndarray) -> "Picture":
         """The same, and without what in the metadata may hold small pictures of the old pixels: thumbnails, previews,
-        Photoshop's and cameras' own notes."""
+        Photoshop's and cameras' own notes, XMP of more than one segment."""
         options = self.options.copy()
         if isinstance(options.get("exif"), bytes):
             options["exif"] = _without_previews(options["exif"])
@@ -84,7 +85,7 @@ class Picture:
             tags.get_ifd(Base.ExifOffset).pop(_MAKER_NOTE, None)
         if _XMP_PREVIEW in options.get("xmp", b""):
             del options["xmp"]
-        options.pop("extra", None)  # Photoshop's and the rest of XMP
+        options.pop("extra", None)  # Photoshop's, long XMP
         if "pnginfo" in options:
             options["pnginfo"] = kept = PngInfo()
             for kind, data, *_ in self.options["pnginfo"].chunks:
@@ -257,18 +258,17 @@ def _options(image: Image.Image, data: bytes, turned: int) -> dict[str, Any]:
             texts.add(b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in info["chromaticity"])))
         if "srgb" in info:
             texts.add(b"sRGB", bytes([info["srgb"]]))
-        if space := _png_chunk(data, b"cICP"):
+        if len(space := _png_chunk(data, b"cICP")) == 4:
             texts.add(b"cICP", space)
         return kept | {"pnginfo": texts}
     kept |= {"xmp": info["xmp"]} if info.get("xmp") else {}
     if image.format == "WEBP":
         return kept | ({"lossless": True, "exact": True} if _lossless_webp(data) else {"quality": 95, "method": 4})
-    segments = [
-        (marker, content)
-        for marker, name, begin in ((0xE1, "APP1", _MORE_XMP), (0xED, "APP13", b""))  # IPTC is in Photoshop's
-        for found, content in image.applist
-        if found == name and content.startswith(begin)
-    ]
+    of_xmp = [data for name, data in image.applist if name == "APP1" and data.startswith((_JPEG_XMP, _MORE_XMP))]
+    of_photoshop = [data for name, data in image.applist if name == "APP13"]  # IPTC is in it
+    if len(of_xmp) > 1:
+        kept.pop("xmp", None)
+    segments = [(0xE1, data) for data in of_xmp if len(of_xmp) > 1] + [(0xED, data) for data in of_photoshop]
     if segments:
         kept["extra"] = b"".join(struct.pack(">BBH", 0xFF, kind, len(data) + 2) + data for kind, data in segments)
     kept |= {"qtables": image.quantization, "progressive": bool(info.get("progressive"))}

@@ -36,7 +36,7 @@ from depixel.windows import CONTEXT, STEP, VIEWS, window_side
 SMALL, LARGE = 4, 12
 """Blocks of so many pixels are restored as they are, smaller ones as blocks of `SMALL`, larger ones of `SCALED`."""
 SCALED = 8
-LEARNT, LEARNT_LARGE = 32, 16
+LEARNT_AREA, LEARNT_BLOCK = 32, 16
 """In areas of up to so many pixels a side, blocks of up to so many are restored as they are: networks know those."""
 
 TILE = 256
@@ -427,8 +427,8 @@ class _Shown:
 
     def __init__(self, area: Area, trust: Trust):
         self.area, self.trust, size = area, trust, area.block_size
-        large = LEARNT_LARGE if max(area.width, area.height) <= LEARNT else LARGE
-        self.block = SMALL if size < SMALL else size if size <= large else SCALED
+        most = LEARNT_BLOCK if max(area.width, area.height) <= LEARNT_AREA else LARGE
+        self.block = SMALL if size < SMALL else size if size <= most else SCALED
         self.step = Fraction(size, self.block)
 
     def values(self, colors: np.ndarray, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """Making the prepared photos: every valid photo upright, square and gray."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -57,7 +57,7 @@ def prepare(
         DepixelError: a photo is not the one that was validated, or the outputs cannot be written.
     """
     folder = Path(folder)
-    shapes = {"images.npy": ("|u1", settings.size, settings.size), "hashes.npy": ("<u8", HASHES)}
+    shapes = dict(zip(ARRAYS, (("|u1", settings.size, settings.size), ("<u8", HASHES)), strict=True))
     made_by = reuse.maker(__file__, settings)
     known, arrays = _known(folder, made_by)
     tasks, listed = tee(reuse.matched(photos, known, _key))
@@ -107,7 +107,8 @@ def _known(folder: Path, made_by: str) -> tuple[Iterable[_Row], list[np.ndarray]
         _Row(path_of(photo.contributor, photo.name), photo.sha256, number)
         for number, photo in enumerate(read_index(folder / "index.csv"))
     )
-    return rows, [load_images(folder / "images.npy", count), load_hashes(folder / "hashes.npy", count)]
+    loads = zip(ARRAYS, (load_images, load_hashes), strict=True)
+    return rows, [load(folder / name, count) for name, load in loads]
 
 
 def _key(photo: tuple[Entry, str] | _Row) -> str:
@@ -121,7 +122,7 @@ def _same(photo: tuple[Entry, str], row: _Row | None) -> bool:
 class _Writer:
     """Writes to files in the background, in order: hashing and writing known rows take as long as all else."""
 
-    def __init__(self, files: Iterable[reuse.Hashing]):
+    def __init__(self, files: Collection[reuse.Hashing]):
         self._files, self._thread, self._last = files, ThreadPoolExecutor(1), Future()
         self._last.set_result(None)
 

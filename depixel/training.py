@@ -5,6 +5,7 @@ A run is a function of its settings, the photos, the models it starts and learns
 it had not been.
 """
 
+import copy
 import hashlib
 import inspect
 import json
@@ -342,7 +343,8 @@ class Run:
     def _finish_epoch(self, epoch: int) -> Epoch:
         train_rmse = self.train_rmse()
         *_, norms, steps = self.sums.tolist()
-        restorer = Restorer(self.network, self.configuration, self.device)
+        # a copy: it may be laid out anew, and the optimizer holds the memory of the weights
+        restorer = Restorer(copy.deepcopy(self.network), self.configuration, self.device)
         self.predictions = restorer.predict(
             self.samples.pixelated, self.samples.areas, batch_size=self.settings.batch_size
         )

@@ -8,7 +8,6 @@ import numpy as np
 from depixel import analysis, copies, findings, prepared, sources, splits, validation
 from depixel.command import params_option, progress
 from depixel.copies import Copy
-from depixel.preparation import PrepareSettings
 from depixel.stage import Inputs, stage
 from depixel.tables import read_table
 
@@ -62,7 +61,6 @@ def main(
       python stages/analyze.py
     """
     settings = inputs.section("analyze", analysis.AnalyzeSettings)
-    size = inputs.section("prepare", PrepareSettings).size
     photos = prepared.load_index(folder / "index.csv")
     images = prepared.load_images(folder / "images.npy", len(photos))
     codes = np.asarray(copies.load_hashes(folder / "hashes.npy", len(photos)))
@@ -73,8 +71,8 @@ def main(
     files = list(progress(analysis.of_files(entries, workers), total=len(photos), desc="analyze", unit=" photos"))
     verdicts = [verdict for verdict in verdicts if verdict.code == 0]
     table = analysis.table(photos, sides, verdicts, files, images)
-    result = analysis.analyze(table, images, codes, read_table(known, Copy, splits.MADE_BY), settings, size, workers)
-    found = findings.findings(result, settings, size, exact)
+    result = analysis.analyze(table, images, codes, read_table(known, Copy, splits.MADE_BY), settings, workers)
+    found = findings.findings(result, settings, exact)
     findings.write(result, found, exact, images, out, metrics)
     click.echo(findings.readable(result, found))
 

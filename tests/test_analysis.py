@@ -54,7 +54,7 @@ def result_of(photos: pd.DataFrame, found: list[Pair] = [], **others) -> analysi
     same_as = np.where(first == np.arange(len(photos)), "", photos.path.to_numpy(object)[first])
     photos = photos.assign(cluster=np.arange(len(photos)) % 3, distance=np.arange(len(photos)) / 10, same_as=same_as)
     parts = {"differences": [], "outstanding": [], "told_apart": {}} | others
-    return analysis.Analysis(photos, analysis.kinds(photos, SETTINGS, 128), found, **parts)
+    return analysis.Analysis(photos, analysis.kinds(photos, SETTINGS), found, **parts)
 
 
 # The table and the kinds
@@ -85,7 +85,6 @@ def test_the_table_has_upright_sizes():
         ("blurred", "blur", 0.61),
         ("compressed", "quality", 49),
         ("compressed", "blockiness", 2.1),
-        ("enlarged", "width", 127),
         ("long", "aspect", 2.0),
         ("gray", "color", 0.0),
         ("smooth", "detail", 1.0),
@@ -95,9 +94,9 @@ def test_the_table_has_upright_sizes():
 def test_each_kind_is_what_its_measure_says(kind, column, value):
     photos = made()
     photos[column] = photos[column].astype(float)
-    before = analysis.kinds(photos, SETTINGS, 128)
+    before = analysis.kinds(photos, SETTINGS)
     photos.loc[7, column] = value
-    after = analysis.kinds(photos, SETTINGS, 128)
+    after = analysis.kinds(photos, SETTINGS)
     assert not before.drop(columns=["smooth", "textured"]).to_numpy().any()
     assert after[kind][7]
     assert set(after.columns[after.loc[7]]) - {"smooth", "textured", kind} == set()
@@ -105,8 +104,7 @@ def test_each_kind_is_what_its_measure_says(kind, column, value):
 
 def test_thresholds_are_settings():
     photos = made()
-    assert analysis.kinds(photos, AnalyzeSettings(dark=255), 0).dark.all()
-    assert not analysis.kinds(photos, AnalyzeSettings(), 0).enlarged.any()
+    assert analysis.kinds(photos, AnalyzeSettings(dark=255)).dark.all()
 
 
 # Copies
@@ -198,7 +196,7 @@ def test_typical_photos_are_the_nearer_half():
 
 
 def compare(photos, whole=True):
-    are = analysis.kinds(photos, SETTINGS, 128)
+    are = analysis.kinds(photos, SETTINGS)
     return analysis.differences(photos, are, np.zeros(len(photos), int), whole)
 
 
@@ -281,7 +279,7 @@ def test_a_classifier_tells_contributors_apart_if_they_differ():
 
 
 def told(photos, found=[], exact=0, **others):  # noqa: B006
-    return findings.findings(result_of(photos, found, **others), SETTINGS, 128, exact)
+    return findings.findings(result_of(photos, found, **others), SETTINGS, exact)
 
 
 def test_ordinary_photos_give_no_finding():
@@ -367,7 +365,7 @@ def test_the_report_is_json_and_the_text_names_everything():
     photos = made()
     photos.loc[3, "contrast"] = 8.0
     result = result_of(photos, differences=compare(photos), outstanding=analysis.outstanding(photos))
-    found = findings.findings(result, SETTINGS, 128, 0)
+    found = findings.findings(result, SETTINGS, 0)
     report = json.loads(json.dumps(findings.report(result, found, 0), allow_nan=False))
     assert [finding["count"] for finding in report["findings"]] == [1]
     assert report["photos"] == {
@@ -389,7 +387,7 @@ def test_sheets_have_a_row_for_each_cluster_and_finding():
     images = np.zeros((240, 32, 32), np.uint8)  # of another size than the panels
     images[3] = 222
     result = result_of(photos)
-    sheet = findings.findings_sheet(result, findings.findings(result, SETTINGS, 128, 0), images)
+    sheet = findings.findings_sheet(result, findings.findings(result, SETTINGS, 0), images)
     assert (np.asarray(sheet) == 222).sum() >= 64 * 64
     clusters = findings.clusters_sheet(result, images)
     assert (np.asarray(clusters) == 0).sum() >= 3 * findings.EXAMPLES * 64 * 64

@@ -238,11 +238,18 @@ def test_what_a_png_says_of_its_colors_and_a_jpeg_to_photoshop_stays(tmp_path):
     extra = b"".join(
         struct.pack(">BBH", 255, kind, len(data) + 2) + data for kind, data in ((0xE1, more), (0xED, iptc))
     )
-    Image.fromarray(pixels(3)).save(path, xmp=XMP, extra=extra)
+    first = b"http://ns.adobe.com/xap/1.0/\0" + XMP
+    extra = struct.pack(">BBH", 255, 0xE1, len(first) + 2) + first + extra
+    Image.fromarray(pixels(3)).save(path, extra=extra)
     formats.write(path, formats.read(path))
     assert path.read_bytes().count(extra) == 1 and path.read_bytes().count(XMP) == 1
     formats.write(path, formats.read(path).hiding(pixels(3)))
     assert more not in path.read_bytes() and iptc not in path.read_bytes()
+    info = PngInfo()
+    info.add(b"cICP", b"more than a color space")
+    formats.write(path, formats.Picture(pixels(3), "PNG", 1, {"pnginfo": info}))
+    formats.write(path, formats.read(path))
+    assert b"cICP" not in path.read_bytes()
 
 
 def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path):

@@ -190,6 +190,13 @@ def test_it_restores_what_predict_restores():
         assert np.abs(restored.astype(int) - expected).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("side", "block", "seen"), [(32, 16, 16), (33, 16, 8), (33, 12, 12), (32, 17, 8), (32, 4, 4), (32, 3, 4)]
+)
+def test_blocks_are_restored_as_they_were_learnt(side, block, seen):
+    assert fullsize._Shown(Area(0, 0, side, 20, block), "exact").block == seen
+
+
 def test_tiles_agree_with_one_window(monkeypatch):
     """With the interpolation, which looks 64 pixels far but hardly, cut in tiles or not."""
     image = photo(400, 330, None, seed=3)

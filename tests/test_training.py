@@ -117,6 +117,15 @@ def test_the_best_epoch_is_kept(run, monkeypatch):
     assert differing(dict(trained.restorer().network.state_dict()), weights[1]) == []
 
 
+def test_every_weight_goes_on_moving_after_a_validation(run):
+    """Also those that have more than one layout, as the 1 x 1 convolutions of a network of width 1."""
+    trained, weights = run(width=1, epochs=3), []
+    for _ in trained.epochs():
+        weights.append({name: weight.clone() for name, weight in trained.network.named_parameters()})
+    moved = set(differing(weights[1], weights[2]))
+    assert {name for name, weight in weights[2].items() if weight.ndim == 4} <= moved
+
+
 def test_it_starts_from_the_model_it_is_given(run, tmp_path):
     first = run(epochs=3)
     list(first.epochs())
@@ -552,7 +561,7 @@ def test_no_checkpoint_of_a_run_whose_inputs_have_changed(run):
 
 
 def test_a_finished_run_only_gives_its_result(run, monkeypatch):
-    scores = iter([3.0, 4.0])  # the first epoch is the best, so that the result is not the last average
+    scores = iter([3.0, 4.0])  # the first epoch is the best, so that the result is not the last weights
     monkeypatch.setattr(training, "rmse_mean", lambda predictions, targets: next(scores))
     whole = run()
     table = train(whole)

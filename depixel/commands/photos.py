@@ -132,7 +132,7 @@ def analyze(photos: Path, output: Path, test_set: Path | None, as_json: bool) ->
         coverage.check_count(len(samples.pixelated), f"{test_set}: pictures")
     settings = analysis.AnalyzeSettings()
     result, images, exact = analysis.of_folder(photos, settings, progress=progress)
-    found = findings.findings(result, settings, analysis.TRAIN_SIZE, exact)
+    found = findings.findings(result, settings, exact)
     if samples:
         different = result.photos[result.photos.same_as == ""]
         coverage.check_count(len(different), "different photos")
