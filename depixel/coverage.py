@@ -121,7 +121,7 @@ def _gaps(everything: np.ndarray, points: np.ndarray, whose: np.ndarray, setting
     table = pd.DataFrame(features.of_images(everything)._asdict())
     group, distance = analysis.clusters(points, settings.clusters)
     columns = {name: MEASURES[name].scale(table[name]).to_numpy() for name in _SEEN}
-    columns |= {kind: KINDS[kind](table, settings, 0).to_numpy(float) for kind in _KINDS}
+    columns |= {kind: KINDS[kind](table, settings).to_numpy(float) for kind in _KINDS}
     columns |= {f"group {_letter(k)}": (group == k).astype(float) for k in np.unique(group)}
     found = []
     for name, values in columns.items():

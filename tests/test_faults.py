@@ -65,13 +65,13 @@ def test_read_only_outputs_are_told_and_lose_nothing(workplace, name):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of its own: mount(megabytes) makes it, or makes it larger; returns its folder."""
+    """A file system of its own: mount(kilobytes) makes it, or makes it larger; returns its folder."""
     folder = tmp_path / "disk"
     folder.mkdir()
 
-    def mount(megabytes: int) -> Path:
+    def mount(kilobytes: int) -> Path:
         again = "remount," * folder.is_mount()
-        options = f"{again}size={megabytes}m"
+        options = f"{again}size={kilobytes}k"
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True)
         if mounted.returncode:
             pytest.skip(f"a file system cannot be mounted here: {mounted.stderr.decode().strip()}")
@@ -83,16 +83,16 @@ def small_disk(tmp_path):
 
 
 def test_the_pipeline_goes_on_when_there_is_space_again(reproduced, small_disk, monkeypatch):
-    """Each time the disk is full, whatever wrote to it then, another half megabyte is added."""
+    """Each time the disk is full, whatever wrote to it then, another quarter of a megabyte is added."""
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # Python itself may leave half a .pyc, and fails by it next time
     wanted = contents(reproduced)
-    folder = clone(reproduced, small_disk(200) / "clone")
+    folder = clone(reproduced, small_disk(200_000) / "clone")
     run("dvc", "pull", "data/raw.dvc", "data/test_set.dvc", "models/pretrained.dvc", cwd=folder)
     shutil.rmtree(folder / "data/store")
     used = shutil.disk_usage(folder).used
     failures = []
     while True:
-        small_disk(-(-used // 2**20) + len(failures))
+        small_disk(used // 1024 + 256 * (1 + len(failures)))
         done = run("dvc", "repro", cwd=folder, code=None)
         if done.returncode == 0:
             break
