@@ -264,11 +264,11 @@ def _options(image: Image.Image, data: bytes, turned: int) -> dict[str, Any]:
     kept |= {"xmp": info["xmp"]} if info.get("xmp") else {}
     if image.format == "WEBP":
         return kept | ({"lossless": True, "exact": True} if _lossless_webp(data) else {"quality": 95, "method": 4})
+    segments = [(0xED, data) for name, data in image.applist if name == "APP13"]  # Photoshop's, with IPTC
     of_xmp = [data for name, data in image.applist if name == "APP1" and data.startswith((_JPEG_XMP, _MORE_XMP))]
-    of_photoshop = [data for name, data in image.applist if name == "APP13"]  # IPTC is in it
-    if len(of_xmp) > 1:
+    if len(of_xmp) > 1:  # more than Pillow's `xmp` can take
         kept.pop("xmp", None)
-    segments = [(0xE1, data) for data in of_xmp if len(of_xmp) > 1] + [(0xED, data) for data in of_photoshop]
+        segments = [(0xE1, data) for data in of_xmp] + segments
     if segments:
         kept["extra"] = b"".join(struct.pack(">BBH", 0xFF, kind, len(data) + 2) + data for kind, data in segments)
     kept |= {"qtables": image.quantization, "progressive": bool(info.get("progressive"))}
