@@ -4,8 +4,9 @@ Two of the ways to find them are tests of one hypothesis: within blocks the pict
 blocks it may do what it wants, and outside it is a photo. What each step between neighbouring pixels says of it, as a
 log-likelihood ratio to "all is a photo", is added up over an area, and the area, block size and phase with the largest
 sum are looked for (`steps`). In lossless pictures the ratio follows from the size of the step (`exact`); where JPEG has
-blurred the blocks, or they are few, a network tells it from the surroundings of the step (`learned`). Large blocks of
-lossless pictures are found as rectangles of one value, side by side (`large`).
+blurred the blocks, or they are few, a network tells it from the surroundings of the step (`learned`). What it finds in
+a JPEG is moved to where the pixels are likeliest, given what pixelation and JPEG do to a photo (`likelihood`). Large
+blocks of lossless pictures are found as rectangles of one value, side by side (`large`).
 """
 
 from collections.abc import Callable
@@ -37,8 +38,9 @@ class Found(NamedTuple):
             `large` ones, 1 a pixel.
         certain: the evidence is beyond what nearly all untouched photos show. There are limits of the score: where
             blocks are exactly constant, higher ones for grids that do not begin at the area's corner; else for larger
-            pictures, which have more places to look alike by chance, and for larger areas. And without JPEG's noise, a
-            third of neighbouring blocks must differ, of large ones any.
+            pictures, which have more places to look alike by chance. In a JPEG the network must be sure of the area,
+            too, and surer where no line between blocks is seen in it. And without JPEG's noise, a third of neighbouring
+            blocks must differ, of large ones any.
     """
 
     x: int
@@ -64,7 +66,7 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
 
     Returns:
         The areas, certain ones first, then by score, none overlapping. Those that are not `certain` are guesses.
-        Blocks of `pixelation.LEAST_BLOCK` to `MOST_BLOCK` pixels, in a JPEG from `learned.LEAST_BLOCK`.
+        Blocks of `pixelation.LEAST_BLOCK` to `MOST_BLOCK` pixels, in a JPEG from `jpeg.LEAST_BLOCK`.
 
     Raises:
         DepixelError: another shape or dtype; or the network is missing, which JPEGs need, and lossless pictures of up

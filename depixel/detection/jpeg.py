@@ -7,6 +7,8 @@ from depixel.detection.boxes import Box
 
 BLOCK = 8
 """Side of the blocks that JPEG codes, pixels."""
+LEAST_BLOCK = 4
+"""Smaller blocks of a pixelation, and narrower areas, are not told: JPEG leaves too little of them."""
 _BASIS = dct(np.eye(BLOCK), axis=0, norm="ortho")  # (8 frequencies, 8 pixels)
 _ROUNDING = 0.45  # standard deviation that rounding of pixels and of colors gives a coefficient
 _GAIN = 0.25  # log-likelihood ratio of a coefficient; to tell a JPEG
@@ -46,7 +48,7 @@ def quantization(gray: np.ndarray) -> np.ndarray | None:
     Returns:
         (8, 8) integers, or None: no JPEG, or one of so high a quality that it cannot be told.
     """
-    blocks = _blocks_of(gray).reshape(-1, BLOCK, BLOCK)
+    blocks = blocks_of(gray).reshape(-1, BLOCK, BLOCK)
     blocks = blocks[(blocks.min(axis=(1, 2)) > 0) & (blocks.max(axis=(1, 2)) < 255)]  # clipping spoils coefficients
     if len(blocks) < 4:
         return None
@@ -67,7 +69,7 @@ def quantization(gray: np.ndarray) -> np.ndarray | None:
     return tables[best] if gain > _GAIN else None
 
 
-def _blocks_of(pixels: np.ndarray) -> np.ndarray:
+def blocks_of(pixels: np.ndarray) -> np.ndarray:
     """(rows, columns, 8, 8): the whole JPEG blocks of a picture."""
     high, wide = (n // BLOCK for n in pixels.shape)
     return pixels[: high * BLOCK, : wide * BLOCK].reshape(high, BLOCK, wide, BLOCK).transpose(0, 2, 1, 3)
@@ -78,7 +80,7 @@ def dull(gray: np.ndarray) -> np.ndarray:
 
     Where JPEG itself made blocks, they say nothing of pixelation.
     """
-    blocks = _blocks_of(gray)
+    blocks = blocks_of(gray)
     flat = blocks.max(axis=(2, 3)) == blocks.min(axis=(2, 3))
     found = np.zeros(gray.shape, dtype=bool)
     flat = flat.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
@@ -95,7 +97,7 @@ def is_aligned(box: Box) -> bool:
 
 def is_later(gray: np.ndarray, table: np.ndarray, box: Box) -> bool:
     """Whether the pixels of an area do not look as if they had gone through the quantization."""
-    touched = _blocks_of(gray)[box.y0 // 8 : -(-box.y1 // 8), box.x0 // 8 : -(-box.x1 // 8)]
+    touched = blocks_of(gray)[box.y0 // 8 : -(-box.y1 // 8), box.x0 // 8 : -(-box.x1 // 8)]
     values = _BASIS @ (touched - 128) @ _BASIS.T
     off = np.abs(values - table * np.round(values / table))
     off[:, :, 0, 0] = 0  # of a constant block, all rounding is here

@@ -15,7 +15,8 @@ from functools import lru_cache
 import numpy as np
 
 from depixel.detection.boxes import Box, Candidate, apart, differ, lines_of
-from depixel.detection.jpeg import BLOCK
+from depixel.detection.jpeg import BLOCK, LEAST_BLOCK
+from depixel.detection.likelihood import Likelihood
 from depixel.detection.steps import Steps, search
 from depixel.exported import opened
 from depixel.models import shipped
@@ -23,15 +24,15 @@ from depixel.pixelation import MOST_BLOCK
 
 FILE = "detector.onnx"
 INPUTS = ["gray", "noise"]
-LEAST_BLOCK = 4
-"""Smaller blocks, and narrower areas, are not told: JPEG leaves too little of them."""
-
 _WINDOW, _HALO = 512, 32  # the network sees windows of this side, and this much of it is that of its neighbours, pixels
 _MOST = 8.0  # a step says no more than this
 _TRIES = 24  # areas in vain
 _REACH, _CORNER = 48, 30.0  # of `Steps`; the network is surer than it should be
 _LIMIT = 200.0  # of what is certain in 64 x 64 pixels
 _MORE_PLACES = 50.0  # by how much it rises when a picture has e times the pixels
+_EVIDENCE, _WEIGHT = 50.0, 10.0  # of what is certain: its evidence, and so many times what a pixel's steps say
+_LEAST_MEAN, _LEAST_OF_ONE = 1.5, 5.0  # of what a pixel's steps say; where no line is seen, only one block
+_MORE_EVIDENCE = 5.0  # by how much the limit rises when a picture has e times the pixels
 _LARGE = 24  # pixels: of blocks
 _HALVED = 256  # pixels: a shorter side from which on the picture is looked at in half its size, too
 _SEEN = 2.0  # of a step being between blocks, in the mean along a side that is seen
@@ -46,11 +47,18 @@ def _detector() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 
 def find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) -> list[Candidate]:
     """The areas of a picture (H, W) float32 with this quantization, None if it is not known; some may overlap."""
-    return _find(gray, 0.0 if table is None else float(np.sqrt(np.mean(table**2 / 12))), table is not None, check)
+    if table is None:
+        return _find(gray, 0.0, False, check)
+    return _find(gray, float(np.sqrt(np.mean(table**2 / 12))), True, check, Likelihood(gray, table, check))
 
 
 def _find(
-    gray: np.ndarray, noise: float, was_jpeg: bool, check: Callable[[], None], most: int = MOST_BLOCK
+    gray: np.ndarray,
+    noise: float,
+    was_jpeg: bool,
+    check: Callable[[], None],
+    likelihood: Likelihood | None = None,
+    most: int = MOST_BLOCK,
 ) -> list[Candidate]:
     steps = _steps(gray, noise, check)
     found = _large(gray, noise, was_jpeg, steps, check, most)
@@ -62,11 +70,15 @@ def _find(
         check()
         score, box = _regridded(steps, score, box.plain())
         thin = min(box.x1 - box.x0, box.y1 - box.y0) < LEAST_BLOCK
-        if thin or box.size < LEAST_BLOCK or not any(map(len, box.lines())):
+        if thin or box.size < LEAST_BLOCK:
             return False
-        certain = _is_certain(score, box, gray, was_jpeg)
-        found.append(Candidate(score, box, certain))
-        return certain
+        if likelihood:
+            found.append(_weighed(likelihood, box, steps))
+        elif any(map(len, box.lines())):
+            found.append(Candidate(score, box, _is_certain(score, box, gray, was_jpeg)))
+        else:
+            return False
+        return found[-1].certain
 
     search(steps, 4.0, _TRIES, min(most, max(gray.shape)), decided)
     return found
@@ -82,7 +94,7 @@ def _large(
     half = gray[:high, :wide].reshape(high // 2, 2, wide // 2, 2).mean(axis=(1, 3))
     return [
         Candidate(4 * one.score, _refined(steps, one.box), one.certain)
-        for one in apart(_find(half, noise / 2, was_jpeg, check, most // 2))
+        for one in apart(_find(half, noise / 2, was_jpeg, check, most=most // 2))
         if _LARGE <= one.box.size <= MOST_BLOCK // 2
     ]
 
@@ -175,6 +187,19 @@ def _regridded(steps: Steps, score: float, box: Box) -> tuple[float, Box]:
         return score, box
     best = int(np.argmax(worth))
     return float(score + worth[best] - lines), box._replace(size=sizes[best], px=0, py=0)
+
+
+def _weighed(likelihood: Likelihood, box: Box, steps: Steps) -> Candidate:
+    """The likeliest area near one; if no line is seen in it, it is one block."""
+    box = likelihood.refined(box, steps).plain()
+    one_block = not any(map(len, box.lines()))
+    if one_block:
+        box = box._replace(size=max(box.x1 - box.x0, box.y1 - box.y0), px=0, py=0)
+    score, mean = likelihood.evidence(box), steps.score(box) / box.pixels
+    least = _EVIDENCE + _MORE_EVIDENCE * np.log(steps.width * steps.height / 4096)
+    certain = score + _WEIGHT * mean > least and mean > (_LEAST_OF_ONE if one_block else _LEAST_MEAN)
+    certain &= box.size <= MOST_BLOCK
+    return Candidate(score, box, bool(certain))
 
 
 def _is_certain(score: float, box: Box, gray: np.ndarray, was_jpeg: bool) -> bool:

@@ -39,6 +39,18 @@ class Steps:
         steps.turned, turned.turned = turned, steps
         return steps
 
+    def score(self, box: Box) -> float:
+        """The sum over an area with its sides, whatever its corner."""
+        total = 0.0
+        for of, (start, stop), rows, lines in (
+            (self, (box.x0, box.x1), slice(box.y0, box.y1), box.lines()[0]),
+            (self.turned, (box.y0, box.y1), slice(box.x0, box.x1), box.lines()[1]),
+        ):
+            between = np.append(lines, [start, stop] if stop < of.width else start)
+            total += of.inside[rows, start + 1 : stop].sum(dtype=np.float64)
+            total += of.line[rows, between].sum(dtype=np.float64) - of.inside[rows, lines].sum(dtype=np.float64)
+        return total
+
     def rule_out(self, box: Box) -> None:
         """Make an area hold nothing more, or what is less near by would always grow into it."""
         for of, rows, columns in (

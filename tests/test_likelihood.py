@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from depixel.detection import likelihood
+from depixel.detection.boxes import Box
+from depixel.detection.jpeg import luma, quantization
+from depixel.detection.likelihood import Likelihood
+from depixel.detection.steps import Steps
+from tests.test_detection import as_jpeg, photo, pixelate
+
+AREA = Box(10, 13, 33, 30, 7, 0, 0)
+
+
+def of(image: np.ndarray, quality: int, check=lambda: None) -> Likelihood:
+    gray = luma(as_jpeg(image, quality))
+    return Likelihood(gray, quantization(gray), check)
+
+
+def pixelated(box: Box = AREA, side: int = 60, seed: int = 0) -> np.ndarray:
+    return pixelate(photo(side, side, seed), box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0, box.size)
+
+
+def indifferent(side: int = 60) -> Steps:
+    """Steps that prefer no area."""
+    nothing = np.zeros((side, side), np.float32)
+    return Steps.of((nothing, nothing), (nothing, nothing), reach=8, corner=0)
+
+
+@pytest.mark.parametrize("quality", [75, 90, 95])
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_pixelated_is_likelier_than_not_and_the_right_area_likelier_than_those_beside(quality, seed):
+    seen, untouched = of(pixelated(seed=seed), quality), of(photo(60, 60, seed), quality)
+    assert seen.evidence(AREA) > 20 > 0 > untouched.evidence(AREA)
+    others = [
+        box for changes in (likelihood._grids, likelihood._sides) for boxes in changes(AREA, 60, 60) for box in boxes
+    ]
+    assert len(others) > 50
+    wrong = [box for box in others if max(abs(a - b) for a, b in zip(box, AREA, strict=True)) > 1]
+    assert max(map(seen.evidence, wrong)) < seen.evidence(AREA)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        Box(10, 13, 30, 33, 7, 0, 0),
+        Box(10, 6, 33, 30, 7, 0, 0),
+        Box(12, 13, 33, 30, 5, 0, 0),
+        Box(10, 13, 33, 30, 17, 0, 0),
+    ],
+)
+def test_an_area_is_found_from_one_near_by(start, monkeypatch):
+    monkeypatch.setattr(likelihood, "_OPTIONS", 100)  # the steps say nothing of which are likely
+    assert of(pixelated(), 90).refined(start, indifferent()) == AREA
+
+
+def test_an_area_of_which_the_steps_say_much_less_is_not_looked_at():
+    steps = indifferent()
+    steps.inside[13:30, 10:30] = 1
+    steps.inside[13:30, 30:] = -9
+    assert of(pixelated(), 90).refined(AREA._replace(x1=30), steps).x1 <= 30
+
+
+def test_the_covariance_of_what_is_pixelated_is_that_of_block_means():
+    high, wide, box = 8, 12, Box(2, -3, 9, 6, 4, 1, 2)  # cut off by the tile
+    random = np.random.default_rng(0).normal(size=(high * wide, high * wide))
+    covariance = random @ random.T
+    blocks = np.arange(high * wide).reshape(high, wide)  # a number for each block; pixels outside are their own
+    for y in range(high):
+        for x in range(wide):
+            if box.x0 <= x < box.x1 and box.y0 <= y < box.y1:
+                blocks[y, x] = 1000 + (y - box.y0 + box.py) // box.size * 10 + (x - box.x0 + box.px) // box.size
+    same = np.equal.outer(blocks.ravel(), blocks.ravel())
+    means = same / same.sum(axis=1, keepdims=True)
+    expected = means @ covariance @ means.T + same * (blocks.ravel() >= 1000) / 12
+    likelihood._pixelate(covariance, box, high, wide)
+    np.testing.assert_allclose(covariance, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_what_tiles_see_of_an_area_is_all_that_counts():
+    image, moved = pixelated(side=64), np.full((64, 96), 128, np.uint8)
+    moved[:, 32:] = image
+    there = AREA.moved(32, 0)
+    assert of(moved, 90).evidence(there) == pytest.approx(of(image, 90).evidence(AREA), rel=0.05)
+
+
+def test_pictures_may_end_within_jpegs_blocks_and_within_tiles():
+    image = pixelated(Box(30, 25, 53, 45, 6, 0, 0), side=53)[:45]
+    area = Box(30, 25, 53, 45, 6, 0, 0)
+    assert of(image, 90).evidence(area) > 20
+
+
+def test_of_a_large_area_some_tiles_are_enough():
+    area = Box(20, 10, 260, 200, 12, 0, 0)
+    image = pixelate(photo(220, 280), 20, 10, 240, 190, 12)
+    seen = of(image, 85)
+    assert seen.evidence(area) > 1000
+    assert len({tile for tile, _ in seen._known}) <= likelihood._MOST_TILES
+
+
+def test_it_can_be_given_up():
+    class GivenUpError(Exception):
+        pass
+
+    def check():
+        raise GivenUpError
+
+    with pytest.raises(GivenUpError):
+        of(pixelated(), 90, check).refined(AREA, indifferent())
