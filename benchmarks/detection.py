@@ -8,7 +8,8 @@ pixelated picture without loss and as JPEG of several qualities, gray, at 64 pix
 set on the other contributors; rules were also mended after looking at some 200 of these photos. An area counts if it
 shows at least two blocks (of different values); it is found if an area that is called certain has all four edges within
 1 pixel. Precision is the share of the certain areas that are found ones, in the pixelated pictures; "untouched" are
-photos without any area in which one is called certain. --areas 2 draws two areas that do not overlap in each picture.
+photos without any area in which one is called certain. --areas 2 draws two areas that do not overlap in each picture;
+with --offsets the first blocks are cut off, as by tools whose grid begins elsewhere.
 """
 
 import io
@@ -24,7 +25,7 @@ from PIL import Image, ImageOps
 from depixel import detection, sources, workers
 from depixel.command import progress
 from depixel.photos import UnreadableError, decode, grayscale, square
-from depixel.pixelation import PixelationSettings, draw_areas, photo_ids, prepare_image, uniforms
+from depixel.pixelation import PixelationSettings, block_means, draw_areas, photo_ids, spread, uniforms
 from depixel.sources import Entry
 from depixel.validation import MOST_BYTES
 
@@ -39,7 +40,7 @@ def entries_of(photos: Path, odd: int) -> list[Entry]:
     return [entry for entry in entries if entry.contributor in chosen]
 
 
-def loaded(entry: Entry, size: int, color: bool) -> np.ndarray | None:
+def loaded(entry: Entry, size: int, color: bool = False) -> np.ndarray | None:
     """The photo in gray or RGB, at `size` or (0) as it is; None if it is none."""
     try:
         image = decode(sources.read(entry, MOST_BYTES))
@@ -53,9 +54,12 @@ def loaded(entry: Entry, size: int, color: bool) -> np.ndarray | None:
     return square(image, size) if size else grayscale(np.asarray(image))
 
 
-def pixelated(image: np.ndarray, name: str, count: int) -> tuple[np.ndarray, list[list[int]]]:
-    """The picture with `count` areas that do not overlap, and those that show at least two blocks."""
-    picture, taken = np.atleast_3d(image).copy(), np.zeros(image.shape[:2], dtype=bool)
+def pixelated(image: np.ndarray, name: str, count: int, offsets: bool = False) -> tuple[np.ndarray, list[list[int]]]:
+    """The picture with `count` areas that do not overlap, and those that show at least two blocks.
+
+    An area is x, y, width, height, block size and how many columns and rows the first blocks lack.
+    """
+    picture, taken = image.copy(), np.zeros(image.shape[:2], dtype=bool)
     shown = []
     for number in range(20 * count):
         u = uniforms(photo_ids([name]), f"detection {number}", 5)
@@ -63,16 +67,17 @@ def pixelated(image: np.ndarray, name: str, count: int) -> tuple[np.ndarray, lis
         place = slice(y, y + height), slice(x, x + width)
         if taken[max(0, y - 2) : y + height + 2, max(0, x - 2) : x + width + 2].any():
             continue
-        for channel in np.moveaxis(picture, 2, 0):
-            channel[:] = prepare_image(channel[None], x, y, width, height, size)[0]
+        offset_x, offset_y = (uniforms(photo_ids([name]), f"offsets {number}", 2)[0] * size * offsets).astype(int)
+        lacks, part = (int(offset_y), int(offset_x)), picture[place]
+        means = np.floor(block_means(np.atleast_3d(part), size, lacks))  # as the challenge does
+        part[:] = spread(means, size, part.shape[:2], lacks).reshape(part.shape)
         taken[place] = True
-        blocks = picture[place][::size, ::size]
-        if (blocks != blocks[0, 0]).any():
-            shown.append([x, y, width, height, size])
+        if (picture[place] != picture[y, x]).any():
+            shown.append([x, y, width, height, size, *lacks[::-1]])
         count -= 1
         if not count:
             break
-    return picture.reshape(image.shape), shown
+    return picture, shown
 
 
 def saved(image: np.ndarray, quality: int) -> np.ndarray:
@@ -84,18 +89,18 @@ def saved(image: np.ndarray, quality: int) -> np.ndarray:
     return np.asarray(Image.open(file))
 
 
-def examine(entry: Entry, size: int, quality: int, count: int, color: bool) -> tuple | None:
+def examine(entry: Entry, size: int, quality: int, count: int, color: bool, offsets: bool) -> tuple | None:
     """Counts: areas, found, right sizes, right phases, unsure, certain, untouched reported; and seconds."""
     image = loaded(entry, size, color)
     if image is None:
         return None
-    picture, areas = pixelated(image, entry.path, count)
+    picture, areas = pixelated(image, entry.path, count, offsets)
     start = time.perf_counter()
     answers = detection.find(saved(picture, quality))
     seconds = time.perf_counter() - start
 
     def hits(area: list[int], certain: bool) -> Iterator[detection.Found]:
-        x, y, width, height, _ = area
+        x, y, width, height = area[:4]
         for one in answers:
             off = (one.x - x, one.y - y, one.x + one.width - x - width, one.y + one.height - y - height)
             if one.certain == certain and max(map(abs, off)) <= NEAR:
@@ -121,8 +126,8 @@ def examine(entry: Entry, size: int, quality: int, count: int, color: bool) -> t
 
 def _in_phase(one: detection.Found, area: list[int]) -> bool:
     """Whether the lines between blocks are where they are, as far as there are any."""
-    x, y, width, height, size = area
-    across = set(range(x + size, x + width, size)), set(range(y + size, y + height, size))
+    x, y, width, height, size, offset_x, offset_y = area
+    across = set(range(x - offset_x + size, x + width, size)), set(range(y - offset_y + size, y + height, size))
     starts = one.x - one.offset_x + one.block_size, one.y - one.offset_y + one.block_size
     ends = one.x + one.width, one.y + one.height
     return all(set(range(a, b, one.block_size)) == lines for a, b, lines in zip(starts, ends, across, strict=True))
@@ -135,13 +140,14 @@ def _in_phase(one: detection.Found, area: list[int]) -> bool:
 @click.option("--sizes", default="64,0", show_default=True, help="Sides of the pictures; 0 = as the photos are.")
 @click.option("--qualities", default="0,95,90,75,60", show_default=True, help="Of JPEG; 0 = lossless.")
 @click.option("--color", is_flag=True, help="Photos in color.")
-def main(photos: Path, count: int, areas: int, sizes: str, qualities: str, color: bool) -> None:
+@click.option("--offsets", is_flag=True, help="Areas begin within a block.")
+def main(photos: Path, count: int, areas: int, sizes: str, qualities: str, color: bool, offsets: bool) -> None:
     entries = entries_of(photos, 1)
     chosen = np.random.default_rng(0).choice(len(entries), min(count, len(entries)), replace=False)
     click.echo("  size  saved as  areas  found  precision  block  phase  unsure  untouched  s/picture")
     for size in map(int, sizes.split(",")):
         for quality in map(int, qualities.split(",")):
-            work = partial(examine, size=size, quality=quality, count=areas, color=color)
+            work = partial(examine, size=size, quality=quality, count=areas, color=color, offsets=offsets)
             tasks = [entries[k] for k in chosen]
             rows = [row for row in progress(workers.each(work, tasks), total=len(tasks)) if row is not None]
             total, found, right, phase, unsure, certain, wrong, seconds = np.sum(rows, axis=0)

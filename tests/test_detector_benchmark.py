@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from depixel.detection.learned import INPUTS
 from depixel.exported import opened
@@ -32,6 +33,19 @@ def photos(detector, tmp_path_factory):
     for name, side in (("small", 64), ("large", 128), ("own", 128)):
         np.save(folder / f"{name}.npy", np.stack([photo(side, side, seed) for seed in range(3)]))
     return folder
+
+
+def test_photos_are_those_of_every_second_contributor_at_three_sizes(detector, tmp_path):
+    for contributor, side in (("ann", 150), ("ben", 150), ("cleo", 120)):
+        (tmp_path / "raw" / contributor).mkdir(parents=True)
+        Image.fromarray(photo(side, side)).save(tmp_path / "raw" / contributor / "1.jpg")
+    detector.collect_all(tmp_path / "raw", tmp_path)
+    shapes = {name: np.load(tmp_path / f"{name}.npy").shape for name in ("small", "large", "own")}
+    assert shapes == {
+        "small": (2, 64, 64),
+        "large": (2, 128, 128),
+        "own": (1, 128, 128),
+    }  # one is too small as it is
 
 
 @pytest.mark.parametrize("value", [0, 1, 2])

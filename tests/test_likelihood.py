@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from depixel import fullsize
 from depixel.detection import likelihood
 from depixel.detection.boxes import Box
 from depixel.detection.jpeg import luma, quantization
@@ -51,6 +52,14 @@ def test_what_is_pixelated_is_likelier_than_not_and_the_right_area_likelier_than
 def test_an_area_is_found_from_one_near_by(start, monkeypatch):
     monkeypatch.setattr(likelihood, "_OPTIONS", 100)  # the steps say nothing of which are likely
     assert of(pixelated(), 90).refined(start, indifferent()) == AREA
+
+
+def test_first_blocks_that_are_cut_off_are_found_from_an_area_without_them(monkeypatch):
+    monkeypatch.setattr(likelihood, "_OPTIONS", 100)
+    cut = Box(9, 15, 34, 40, 8, 6, 2)
+    image = fullsize.pixelate(photo(60, 60), [(9, 15, 25, 25, 8, 6, 2)])
+    for start in (Box(11, 15, 34, 40, 8, 0, 2), Box(9, 21, 34, 37, 8, 6, 0)):
+        assert of(image, 90).refined(start, indifferent()) == cut
 
 
 def test_an_area_of_which_the_steps_say_much_less_is_not_looked_at():

@@ -31,7 +31,7 @@ _ROUNDED, _ZERO = (
 
 _TILE = 16  # pixels, a multiple of JPEG's blocks
 _MOST_TILES = 24  # of a large area, as many are enough
-_CORNER = 8.0  # by how much a grid that begins at the area's corner is likelier than another, in each direction
+_CORNER = 16.0  # by how much a grid that begins at the area's corner is likelier than another, in each direction
 _ROUNDS = 4
 _NEAR = 4  # pixels that a side is moved by
 _OPTIONS = 16  # of one change
@@ -166,6 +166,8 @@ def _grids(box: Box, high: int, wide: int) -> Iterator[list[Box]]:
     longest = max(box.x1 - box.x0, box.y1 - box.y0)
     sizes = range(LEAST_BLOCK, min(MOST_BLOCK, longest) + 1)
     yield [other for size in sizes if (other := box._replace(size=size, px=0, py=0)) != box]
+    for lacks in ("px", "py"):
+        yield [box._replace(**{lacks: offset}) for offset in range(box.size)]
 
 
 def _sides(box: Box, high: int, wide: int) -> Iterator[list[Box]]:
@@ -174,12 +176,14 @@ def _sides(box: Box, high: int, wide: int) -> Iterator[list[Box]]:
         start, stop, offset, size = (getattr(box, name) for name in (first, last, lacks, "size"))
         line = start - offset + (stop - 1 - start + offset) // size * size  # the last one
         ends = {stop + by for by in range(-_NEAR, _NEAR + 1)} | {line + by * size for by in (-1, 0, 1, 2)}
-        yield [box._replace(**{last: end}) for end in sorted(ends) if start + LEAST_BLOCK <= end <= length]
+        options = {box._replace(**{last: end}) for end in ends}
+        options |= {box._replace(**{last: stop + by, lacks: (start - stop) % size}) for by in range(1, _NEAR + 1)}
+        yield [other for other in sorted(options) if start + LEAST_BLOCK <= getattr(other, last) <= length]
         begins = {start + by for by in range(-_NEAR, _NEAR + 1)} | {start - offset + by * size for by in (-1, 0, 1, 2)}
         options = set()
         for begin in begins:
             moved, by = box._replace(**{first: begin}), begin - start
-            options |= {moved._replace(**{lacks: 0}), moved._replace(**{lacks: (offset + by) % size if offset else 0})}
+            options |= {moved._replace(**{lacks: 0}), moved._replace(**{lacks: (offset + by) % size})}
             options |= {moved._replace(size=size + by), moved._replace(size=size - by)}
         yield [
             other
