@@ -5,8 +5,9 @@ blocks it may do what it wants, and outside it is a photo. What each step betwee
 log-likelihood ratio to "all is a photo", is added up over an area, and the area, block size and phase with the largest
 sum are looked for (`steps`). In lossless pictures the ratio follows from the size of the step (`exact`); where JPEG has
 blurred the blocks, or they are few, a network tells it from the surroundings of the step (`learned`). What it finds in
-a JPEG is moved to where the pixels are likeliest, given what pixelation and JPEG do to a photo (`likelihood`). Large
-blocks of lossless pictures are found as rectangles of one value, side by side (`large`).
+a JPEG is moved to where the pixels are likeliest, given what pixelation and JPEG do to a photo (`likelihood`), but for
+large blocks, which it finds in a smaller picture. Large blocks of lossless pictures are found as rectangles of one
+value, side by side (`large`).
 """
 
 from collections.abc import Callable
@@ -38,9 +39,9 @@ class Found(NamedTuple):
             `large` ones, 1 a pixel.
         certain: the evidence is beyond what nearly all untouched photos show. There are limits of the score: where
             blocks are exactly constant, higher ones for grids that do not begin at the area's corner; else for larger
-            pictures, which have more places to look alike by chance. In a JPEG the network must be sure of the area,
-            too, and surer where no line between blocks is seen in it. And without JPEG's noise, a third of neighbouring
-            blocks must differ, of large ones any.
+            pictures, which have more places to look alike by chance. The network must be sure of each pixel, too, and
+            surer where no line between blocks is seen. And without JPEG's noise, a third of neighbouring blocks must
+            differ, of large ones any.
     """
 
     x: int

@@ -2,7 +2,8 @@
 
 JPEG leaves nothing exactly constant. Large blocks are found in the picture of half the size, and of half of that: in
 their middle there is nothing to see. The detector is a small U-Net, made by `benchmarks/detector.py`, that tells of
-each step between neighbouring pixels whether it is one of a photo, within a block or between two. Its ONNX file has
+each step between neighbouring pixels whether it is one of a photo, within a block or between two; where JPEG's
+quantization is known, the area that follows from that is weighed by its `likelihood`. Its ONNX file has
 
     gray    (B, 1, H, W) float32, luminance, 0..255; H and W multiples of 8, JPEG's blocks begin in the corner
     noise   (B,) float32, standard deviation of the quantization's errors in gray levels; 0 if it is not known
@@ -30,9 +31,9 @@ _TRIES = 24  # areas in vain
 _REACH, _CORNER = 48, 30.0  # of `Steps`; the network is surer than it should be
 _LIMIT = 200.0  # of what is certain in 64 x 64 pixels
 _MORE_PLACES = 50.0  # by how much it rises when a picture has e times the pixels
-_EVIDENCE, _WEIGHT = 50.0, 10.0  # of what is certain: its evidence, and so many times what a pixel's steps say
+_EVIDENCE, _WEIGHT = 50.0, 10.0  # of what is certain in 64 x 64 pixels: evidence, and so often what a pixel's steps say
 _LEAST_MEAN, _LEAST_OF_ONE = 1.5, 5.0  # of what a pixel's steps say; where no line is seen, only one block
-_MORE_EVIDENCE = 15.0  # by how much the limit rises when a picture has e times the pixels
+_MORE_EVIDENCE = 10.0  # by how much the limit rises when a picture has e times the pixels
 _LARGE = 24  # pixels: of blocks
 _HALVED = 256  # pixels: a shorter side from which on the picture is looked at in half its size, too
 _SEEN = 2.0  # of a step being between blocks, in the mean along a side that is seen
@@ -196,7 +197,7 @@ def _weighed(likelihood: Likelihood, box: Box, steps: Steps) -> Candidate:
     if one_block:
         box = box._replace(size=max(box.x1 - box.x0, box.y1 - box.y0), px=0, py=0)
     score, mean = likelihood.evidence(box), steps.score(box) / box.pixels
-    least = _EVIDENCE + _MORE_EVIDENCE * np.log(steps.width * steps.height / 4096)
+    least = _EVIDENCE + _MORE_EVIDENCE * max(np.log(steps.width * steps.height / 4096), 0)
     certain = score + _WEIGHT * mean > least and mean > (_LEAST_OF_ONE if one_block else _LEAST_MEAN)
     certain &= box.size <= MOST_BLOCK
     return Candidate(score, box, bool(certain))

@@ -35,7 +35,7 @@ _CORNER = 16.0  # by how much a grid that begins at the area's corner is likelie
 _ROUNDS = 4
 _NEAR = 4  # pixels that a side is moved by
 _OPTIONS = 16  # of one change
-_WORSE = 0.3  # share of what the steps say of an area that those of another may lack
+_WORSE = 0.3  # share of what the steps say of an area that a change may cost
 
 _ROWS, _COLUMNS = (place.ravel() for place in np.indices((_TILE, _TILE)))
 _CORRELATION = np.exp(-np.hypot(_ROWS[:, None] - _ROWS, _COLUMNS[:, None] - _COLUMNS) / _RANGE)
@@ -63,11 +63,12 @@ class Likelihood:
         self._tile = lru_cache(maxsize=2 * _MOST_TILES)(self._tile)  # a megabyte each
 
     def evidence(self, box: Box) -> float:
-        """Log-likelihood ratio, natural logarithm, of an area being pixelated to nothing being so."""
+        """Log-likelihood ratio, natural logarithm, of an area being pixelated to nothing being so; of a large area,
+        that of `_MOST_TILES` tiles."""
         return self._sum(box, _some(_tiles_of([box])))
 
     def refined(self, box: Box, steps: Steps) -> Box:
-        """The likeliest area near one that was found by steps, among those of which the steps do not say much less."""
+        """The likeliest area near one that was found by steps; with no change the steps say much less of it."""
         return self._likeliest([self._climbed(box, steps, order) for order in ((_grids, _sides), (_sides, _grids))])
 
     def _climbed(self, box: Box, steps: Steps, order: tuple[Callable, ...]) -> Box:
@@ -75,6 +76,7 @@ class Likelihood:
             before = box
             for changes in order:
                 for options in changes(box, *self._gray.shape):
+                    self._check()
                     here, worth = steps.score(box), {other: steps.score(other) for other in options}
                     least = here - _WORSE * abs(here)
                     likely = sorted((other for other in options if worth[other] >= least), key=worth.get)
@@ -84,7 +86,6 @@ class Likelihood:
         return box
 
     def _likeliest(self, boxes: list[Box]) -> Box:
-        self._check()
         tiles = _some([tile for tile in _tiles_of(boxes) if len({_seen(box, *tile) for box in boxes}) > 1])
         return max(boxes, key=lambda box: self._sum(box, tiles) - _CORNER * ((box.px > 0) + (box.py > 0)))
 
@@ -147,7 +148,8 @@ def _tiles_of(boxes: list[Box]) -> list[tuple[int, int]]:
 
 
 def _some(tiles: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    return tiles[:: -(-len(tiles) // _MOST_TILES) or 1]  # all, or every second, third
+    """The tiles, of many always the same few from all over."""
+    return [tiles[k] for k in sorted(np.random.default_rng(0).permutation(len(tiles))[:_MOST_TILES])]
 
 
 def _seen(box: Box, x: int, y: int) -> Box | None:
@@ -162,7 +164,7 @@ def _seen(box: Box, x: int, y: int) -> Box | None:
 
 
 def _grids(box: Box, high: int, wide: int) -> Iterator[list[Box]]:
-    """Areas that differ from one in the size of the blocks."""
+    """Areas that differ from one in the size of the blocks, or in how much the first ones lack."""
     longest = max(box.x1 - box.x0, box.y1 - box.y0)
     sizes = range(LEAST_BLOCK, min(MOST_BLOCK, longest) + 1)
     yield [other for size in sizes if (other := box._replace(size=size, px=0, py=0)) != box]
@@ -171,7 +173,7 @@ def _grids(box: Box, high: int, wide: int) -> Iterator[list[Box]]:
 
 
 def _sides(box: Box, high: int, wide: int) -> Iterator[list[Box]]:
-    """Areas that differ from one in a side, with the grid that stays or moves with it, or a line more or less."""
+    """Areas with one side moved, by little or to a line: the grid stays, moves with it, or changes its size."""
     for first, last, lacks, length in (("x0", "x1", "px", wide), ("y0", "y1", "py", high)):
         start, stop, offset, size = (getattr(box, name) for name in (first, last, lacks, "size"))
         line = start - offset + (stop - 1 - start + offset) // size * size  # the last one
@@ -189,5 +191,5 @@ def _sides(box: Box, high: int, wide: int) -> Iterator[list[Box]]:
             other
             for other in sorted(options)
             if 0 <= getattr(other, first) <= stop - LEAST_BLOCK
-            and other.size >= max(LEAST_BLOCK, other.px + 1, other.py + 1)
+            and max(LEAST_BLOCK, other.px + 1, other.py + 1) <= other.size <= MOST_BLOCK
         ]
