@@ -98,12 +98,14 @@ def test_pictures_may_end_within_jpegs_blocks_and_within_tiles():
     assert of(image, 90).evidence(area) > 20
 
 
-def test_of_a_large_area_some_tiles_are_enough():
-    area = Box(20, 10, 260, 200, 12, 0, 0)
-    image = pixelate(photo(220, 280), 20, 10, 240, 190, 12)
-    seen = of(image, 85)
-    assert seen.evidence(area) > 1000
-    assert len({tile for tile, _ in seen._known}) <= likelihood._MOST_TILES
+@pytest.mark.parametrize("area", [(20, 10, 240, 190, 12), (15, 15, 369, 369, 12)])  # the latter of 24 columns of tiles
+def test_of_a_large_area_some_tiles_from_all_over_are_enough(area):
+    x, y, width, height, size = area
+    seen = of(pixelate(photo(400, 400), *area), 85)
+    assert seen.evidence(Box(x, y, x + width, y + height, size, 0, 0)) > 1000
+    tiles = {tile for tile, _ in seen._known}
+    assert len(tiles) <= likelihood._MOST_TILES
+    assert min(len({tile[axis] for tile in tiles}) for axis in (0, 1)) > 5
 
 
 def test_it_can_be_given_up():

@@ -193,13 +193,13 @@ def _regridded(steps: Steps, score: float, box: Box) -> tuple[float, Box]:
 def _weighed(likelihood: Likelihood, box: Box, steps: Steps) -> Candidate:
     """The likeliest area near one; if no line is seen in it, it is one block."""
     box = likelihood.refined(box, steps).plain()
-    one_block = not any(map(len, box.lines()))
-    if one_block:
-        box = box._replace(size=max(box.x1 - box.x0, box.y1 - box.y0), px=0, py=0)
+    one_block, longest = not any(map(len, box.lines())), max(box.x1 - box.x0, box.y1 - box.y0)
     score, mean = likelihood.evidence(box), steps.score(box) / box.pixels
     least = _EVIDENCE + _MORE_EVIDENCE * max(np.log(steps.width * steps.height / 4096), 0)
     certain = score + _WEIGHT * mean > least and mean > (_LEAST_OF_ONE if one_block else _LEAST_MEAN)
-    certain &= box.size <= MOST_BLOCK
+    if one_block:
+        box = box._replace(size=min(longest, MOST_BLOCK), px=0, py=0)
+        certain &= longest <= MOST_BLOCK
     return Candidate(score, box, bool(certain))
 
 

@@ -74,7 +74,7 @@ class Likelihood:
     def _climbed(self, box: Box, steps: Steps, order: tuple[Callable, ...]) -> Box:
         for _ in range(_ROUNDS):
             before = box
-            for changes in order:
+            for changes in order:  # each made from the area as it was before all of them
                 for options in changes(box, *self._gray.shape):
                     self._check()
                     here, worth = steps.score(box), {other: steps.score(other) for other in options}

@@ -40,7 +40,7 @@ class Steps:
         return steps
 
     def score(self, box: Box) -> float:
-        """The sum over an area with its sides, whatever its corner."""
+        """The sum over an area with its sides, wherever its grid begins."""
         total = 0.0
         for of, (start, stop), rows, lines in (
             (self, (box.x0, box.x1), slice(box.y0, box.y1), box.lines()[0]),
