@@ -32,9 +32,7 @@ def indifferent(side: int = 60) -> Steps:
 def test_what_is_pixelated_is_likelier_than_not_and_the_right_area_likelier_than_those_beside(quality, seed):
     seen, untouched = of(pixelated(seed=seed), quality), of(photo(60, 60, seed), quality)
     assert seen.evidence(AREA) > 20 > 0 > untouched.evidence(AREA)
-    others = [
-        box for changes in (likelihood._grids, likelihood._sides) for boxes in changes(AREA, 60, 60) for box in boxes
-    ]
+    others = [box for change in likelihood._GRIDS + likelihood._SIDES for box in change(AREA, 60, 60)]
     assert len(others) > 50
     wrong = [box for box in others if max(abs(a - b) for a, b in zip(box, AREA, strict=True)) > 1]
     assert max(map(seen.evidence, wrong)) < seen.evidence(AREA)

@@ -33,14 +33,14 @@ def find(gray: np.ndarray, was_jpeg: bool, check: Callable[[], None]) -> list[Ca
         for box in taken:
             steps.rule_out(box)
 
-        def decided(score: float, grown: Box, steps: Steps = steps) -> bool:
+        def decided(score: float, grown: Box, steps: Steps = steps) -> Box | None:
             check()
             score, box = _regridded(gray, steps, score, grown)
             box = _peeled(gray, steps, _trimmed(gray, box)).plain()
             verdict = _verdict(score, box, _traits(steps, box), _differ(gray, box, was_jpeg))
             if verdict is not None:
                 found.append(Candidate(score, box, verdict))
-            return bool(verdict)
+            return grown if verdict else None
 
         search(
             steps,

@@ -67,19 +67,19 @@ def _find(
         if one.certain:
             steps.rule_out(one.box)
 
-    def decided(score: float, box: Box) -> bool:
+    def decided(score: float, box: Box) -> Box | None:
         check()
         score, box = _regridded(steps, score, box.plain())
         thin = min(box.x1 - box.x0, box.y1 - box.y0) < LEAST_BLOCK
         if thin or box.size < LEAST_BLOCK:
-            return False
+            return None
         if likelihood:
             found.append(_weighed(likelihood, box, steps))
         elif any(map(len, box.lines())):
             found.append(Candidate(score, box, _is_certain(score, box, gray, was_jpeg)))
         else:
-            return False
-        return found[-1].certain
+            return None
+        return found[-1].box if found[-1].certain else None
 
     search(steps, 4.0, _TRIES, min(most, max(gray.shape)), decided)
     return found

@@ -1,7 +1,7 @@
 """What steps between neighbouring pixels say, and the search for the areas of which they say most."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -42,14 +42,19 @@ class Steps:
     def score(self, box: Box) -> float:
         """The sum over an area with its sides, wherever its grid begins."""
         total = 0.0
-        for of, (start, stop), rows, lines in (
-            (self, (box.x0, box.x1), slice(box.y0, box.y1), box.lines()[0]),
-            (self.turned, (box.y0, box.y1), slice(box.x0, box.x1), box.lines()[1]),
+        for of, (start, stop), (top, bottom), lines in (
+            (self, (box.x0, box.x1), (box.y0, box.y1), box.lines()[0]),
+            (self.turned, (box.y0, box.y1), (box.x0, box.x1), box.lines()[1]),
         ):
+            inside, line = (sums[bottom] - sums[top] for sums in of._above)
             between = np.append(lines, [start, stop] if stop < of.width else start)
-            total += of.inside[rows, start + 1 : stop].sum(dtype=np.float64)
-            total += of.line[rows, between].sum(dtype=np.float64) - of.inside[rows, lines].sum(dtype=np.float64)
-        return total
+            total += inside[start + 1 : stop].sum() + line[between].sum() - inside[lines].sum()
+        return float(total)
+
+    @cached_property
+    def _above(self) -> list[np.ndarray]:
+        """(H + 1, W) float64 each: inside and line, added up from the first row on."""
+        return [np.pad(np.cumsum(part, axis=0, dtype=np.float64), ((1, 0), (0, 0))) for part in (self.inside, self.line)]
 
     def rule_out(self, box: Box) -> None:
         """Make an area hold nothing more, or what is less near by would always grow into it."""
@@ -58,6 +63,7 @@ class Steps:
             (self.turned, slice(box.x0, box.x1), slice(box.y0, box.y1)),
         ):
             of.inside[rows, columns] = of.line[rows, columns] = -_RULED_OUT
+            of.__dict__.pop("_above", None)
 
 
 def _seeds(steps: Steps, least: float) -> list[tuple[float, int, int, int, int]]:
@@ -172,12 +178,12 @@ def _grow(steps: Steps, seed: tuple[float, int, int, int, int], most: int) -> tu
     return score, x, y
 
 
-def search(steps: Steps, least: float, tries: int, most: int, done: Callable[[float, Box], bool]) -> None:
+def search(steps: Steps, least: float, tries: int, most: int, done: Callable[[float, Box], Box | None]) -> None:
     """Grow areas from the likeliest seeds, and hand each with its score to `done`.
 
     Args:
         least: score of a seed. tries: how many are tried in vain, one after the other. most: the largest block.
-        done: says whether no more seeds within this area are to be tried.
+        done: gives the area in which nothing more is to be looked for; None: nowhere.
     """
     seeds = [(seed, False) for seed in _seeds(steps, least)] + [(seed, True) for seed in _seeds(steps.turned, least)]
     seeds.sort(key=lambda one: -one[0][0])
@@ -197,9 +203,10 @@ def search(steps: Steps, least: float, tries: int, most: int, done: Callable[[fl
         box = Box(x.start, y.start, x.stop, y.stop, x.size, x.offset, y.offset)
         used += [place, box]
         vain += 1
-        if box not in seen and done(score, box):
-            finished.append(box)
-            steps.rule_out(box)
+        over = None if box in seen else done(score, box)
+        if over:
+            finished.append(over)
+            steps.rule_out(over)
             used.clear()
             vain = 0
         seen.add(box)
