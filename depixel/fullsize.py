@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar, get_args
 import numpy as np
 from PIL import Image
 
+from depixel.detection.named import block_size_in_jpeg
 from depixel.errors import DepixelError
 from depixel.exported import Exported
 from depixel.pixelation import (
@@ -45,6 +46,7 @@ MARGIN = 24
 """What two tiles see of each other at least, working pixels on each side of the cut between them."""
 _BATCH = 4 * TILE * TILE  # pixels of the windows that go through the network together
 _LOOKED_AT = 2048  # pixels a side of a large area, to see whether it is pixelated
+_EXACT = 0.4  # share of columns and rows
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Of Rec. 709, from R'G'B' as stored: the mean of a block's luminance is then the luminance of its mean color."""
@@ -368,6 +370,12 @@ def _looked_at(colors: np.ndarray, area: Area) -> Area:
     """The area with its block size, which is what the pixels show, or is not contradicted by them."""
     size = area.block_size
     seen = _gray_levels(colors, area, _LOOKED_AT)
+    if colors.dtype == np.uint8 and not _is_exact(seen):
+        found = block_size_in_jpeg(colors.squeeze(2) if colors.shape[2] == 1 else colors, area)
+        if found and size in (None, found):
+            return area._replace(block_size=found)
+        if found:
+            raise DepixelError(_other_size(area, found))
     if (
         size is not None
         and fits_blocks(seen, size, area.lacks)
@@ -386,15 +394,25 @@ def _looked_at(colors: np.ndarray, area: Area) -> Area:
     if size is None and found:
         return area._replace(block_size=min(found, MOST_BLOCK))
     if found:
-        raise DepixelError(
-            f"area {_named(area)}: from its upper left corner on it shows blocks of {found} pixels, not of {size}. "
-            "Give the size that fits, or the corner at which a block begins"
-        )
+        raise DepixelError(_other_size(area, found))
     raise DepixelError(
         f"area {_named(area)}: it does not look pixelated"
         + (" in blocks that begin at its upper left corner. Name their size if you know it" if size is None else
            f" in blocks of {size} pixels that begin at its upper left corner")
     )  # fmt: skip
+
+
+def _is_exact(seen: np.ndarray) -> bool:
+    """Whether many columns and rows are as those before them, which JPEG leaves hardly anywhere."""
+    same = [(np.diff(seen, axis=axis) == 0).all(axis=(1 - axis, 2)) for axis in (0, 1)]
+    return bool(np.concatenate(same).mean() > _EXACT)
+
+
+def _other_size(area: Area, shown: int) -> str:
+    return (
+        f"area {_named(area)}: from its upper left corner on it shows blocks of {shown} pixels, not of "
+        f"{area.block_size}. Give the size that fits, or the corner at which a block begins"
+    )
 
 
 def _named(area: Area) -> str:

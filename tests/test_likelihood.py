@@ -6,7 +6,9 @@ from depixel.detection import likelihood
 from depixel.detection.boxes import Box
 from depixel.detection.jpeg import luma, quantization
 from depixel.detection.likelihood import Likelihood
-from depixel.detection.steps import Steps
+from depixel.detection.named import block_size_in_jpeg
+from depixel.detection.steps import Steps, search
+from depixel.errors import DepixelError
 from tests.test_detection import as_jpeg, photo, pixelate
 
 AREA = Box(10, 13, 33, 30, 7, 0, 0)
@@ -104,6 +106,71 @@ def test_of_a_large_area_some_tiles_from_all_over_are_enough(area):
     tiles = {tile for tile, _ in seen._known}
     assert len(tiles) <= likelihood._MOST_TILES
     assert min(len({tile[axis] for tile in tiles}) for axis in (0, 1)) > 5
+
+
+def test_smooth_surroundings_are_none_of_an_area_beside_them():
+    image = pixelated()
+    image[AREA.y1 :] = np.linspace(100, 130, 60).astype(np.uint8)  # a sky below
+    seen = of(image, 90)
+    assert seen.refined(AREA, indifferent()) == AREA
+    longer = AREA._replace(y1=AREA.y1 + 4)
+    assert seen.evidence(longer) < seen.evidence(AREA) - 10
+
+
+@pytest.mark.parametrize("quality", [60, 75, 90])
+@pytest.mark.parametrize("area", [(10, 13, 23, 17, 7), (3, 40, 12, 9, 4), (20, 20, 32, 40, 13), (0, 0, 200, 150, 21)])
+def test_the_block_size_of_a_named_area_is_told_in_a_jpeg(area, quality):
+    clean = photo(220, 200, seed=3)
+    color = as_jpeg(np.stack([pixelate(clean // share, *area) for share in (1, 2, 3)], axis=2), quality)
+    place, size = area[:4], area[4]
+    for image in (as_jpeg(pixelate(clean, *area), quality), color):
+        assert block_size_in_jpeg(image, (*place, None, 0, 0)) == size
+        assert block_size_in_jpeg(image, (*place, size, 0, 0)) == size
+        assert block_size_in_jpeg(image, (*place, size + 2, 0, 0)) in (size, None)
+        assert fullsize.resolve(image, [place]) == [fullsize.Area(*area)]
+    assert block_size_in_jpeg(as_jpeg(clean, quality), (*place, size, 0, 0)) is None
+    assert block_size_in_jpeg(pixelate(clean, *area), (*place, size, 0, 0)) is None  # no JPEG
+
+
+def test_a_block_size_that_a_jpeg_contradicts_is_refused():
+    image = as_jpeg(pixelated(), 90)
+    with pytest.raises(DepixelError, match="shows blocks of 7 pixels, not of 8"):
+        fullsize.resolve(image, [(10, 13, 23, 17, 8)])
+    with pytest.raises(DepixelError, match="does not look pixelated"):
+        fullsize.resolve(as_jpeg(photo(60, 60), 90), [(10, 13, 23, 17, 7)])
+
+
+def test_first_blocks_that_are_cut_off_are_told_in_a_jpeg():
+    image = as_jpeg(fullsize.pixelate(photo(60, 60), [(9, 15, 25, 25, 8, 6, 2)]), 75)
+    assert block_size_in_jpeg(image, (9, 15, 25, 25, 8, 6, 2)) == 8
+
+
+@pytest.mark.parametrize("area", [(5, 6, 2, 2), (5, 6, 3, 3), (5, 6, 4, 2), (58, 58, 2, 2)])
+def test_the_smallest_areas_have_no_size_that_can_be_told(area):
+    assert block_size_in_jpeg(as_jpeg(photo(60, 60), 90), (*area, None, 0, 0)) in (None, 4)
+
+
+def test_an_area_that_is_ruled_out_counts_as_none():
+    steps = indifferent()
+    steps.inside[13:30, 10:33] = steps.turned.inside[10:33, 13:30] = 1
+    assert steps.score(AREA) > 500
+    steps.rule_out(AREA)
+    assert steps.score(AREA) < -5000
+
+
+def test_where_an_area_was_found_nothing_more_is_looked_for():
+    steps, found = indifferent(), []
+    for of_ in (steps, steps.turned):
+        of_.inside[:], of_.line[:] = -1, -1
+        of_.inside[10:40, 10:40] = 2
+        of_.line[10:40, [10, 20, 30, 40]] = 3
+
+    def done(score: float, box: Box) -> Box:
+        found.append(box)
+        return box._replace(x0=0, y0=0, x1=60, y1=60)
+
+    search(steps, 4.0, 10, 30, done)
+    assert len(found) == 1
 
 
 def test_it_can_be_given_up():

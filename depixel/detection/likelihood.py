@@ -34,6 +34,7 @@ _ROUNDED, _ZERO = (
 
 _TILE = 16  # pixels, a multiple of JPEG's blocks
 _MOST_TILES = 24  # of a large area, as many are enough
+_FEW_TILES, _FEW_SIZES = 8, 8  # by which all sizes of blocks are compared; that are then compared by more
 _CORNER = 16.0  # by how much a grid that begins at the area's corner is likelier than another, in each direction
 _ROUNDS = 4
 _NEAR = 4  # pixels that a side is moved by
@@ -56,7 +57,7 @@ class Likelihood:
         check: called again and again; what it raises ends the work.
     """
 
-    def __init__(self, gray: np.ndarray, table: np.ndarray, check: Callable[[], None]):
+    def __init__(self, gray: np.ndarray, table: np.ndarray, check: Callable[[], None] = lambda: None):
         self._check = check
         self._gray = gray.astype(np.float64)
         around = [(_AROUND, _AROUND + -n % _TILE) for n in gray.shape]
@@ -72,6 +73,16 @@ class Likelihood:
         """Log-likelihood ratio, natural logarithm, of an area being pixelated to nothing being so; of a large area,
         that of `_MOST_TILES` tiles."""
         return self._sum(box, _some(self._tiles_of([box])))
+
+    def with_size(self, box: Box) -> Box:
+        """The area with blocks of the size under which it is likeliest, all from its corner on: of a few tiles, and of
+        the likeliest of these sizes by as many as are looked at."""
+        boxes = _sizes(box, *self._gray.shape)
+        tiles = [tile for tile in self._tiles_of([box]) if len({_seen(one, tile) for one in boxes}) > 1]
+        for most_tiles, kept in ((_FEW_TILES, _FEW_SIZES), (_MOST_TILES, 1)):
+            few = _some(tiles, most_tiles)
+            boxes = sorted(boxes, key=lambda one: -self._sum(one, few))[:kept]
+        return boxes[0]
 
     def refined(self, box: Box, steps: Steps) -> Box:
         """The likeliest area near one that was found by steps; with no change the steps say much less of it."""
@@ -179,16 +190,19 @@ def _pixelate(covariance: np.ndarray, box: Box, high: int, wide: int) -> None:
     covariance[np.ix_(inside, inside)] = among[np.ix_(cells, cells)]
 
 
-def _some(tiles: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _some(tiles: list[tuple[int, int]], most: int = _MOST_TILES) -> list[tuple[int, int]]:
     """The tiles, of many always the same few from all over."""
-    return [tiles[k] for k in sorted(np.random.default_rng(0).permutation(len(tiles))[:_MOST_TILES])]
+    return [tiles[k] for k in sorted(np.random.default_rng(0).permutation(len(tiles))[:most])]
 
 
 def _seen(box: Box, tile: tuple[int, int]) -> Box | None:
     """What is seen of an area in and around a tile, the same for all that look the same, as if the tile were at 0."""
     seen = _cut(box.moved(-tile[0], -tile[1]), -_AROUND, _TILE + _AROUND)
-    if seen and seen.size - seen.px >= seen.x1 - seen.x0 and seen.size - seen.py >= seen.y1 - seen.y0:
-        return seen._replace(size=len(_BLUR), px=0, py=0)  # one block
+    if not seen:
+        return None
+    one_block = seen.size - seen.px >= seen.x1 - seen.x0 and seen.size - seen.py >= seen.y1 - seen.y0
+    if one_block or not _cut(seen, 0, _TILE):  # only for the contrast around the tile it does not matter of which size
+        return seen._replace(size=len(_BLUR), px=0, py=0)
     return seen
 
 
@@ -202,8 +216,8 @@ def _cut(box: Box, low: int, high: int) -> Box | None:
 
 def _sizes(box: Box, high: int, wide: int) -> list[Box]:
     """Areas with blocks of any size that begin at the corner."""
-    longest = max(box.x1 - box.x0, box.y1 - box.y0)
-    return [box._replace(size=size, px=0, py=0) for size in range(LEAST_BLOCK, min(MOST_BLOCK, longest) + 1)]
+    most = min(max(box.x1 - box.x0, box.y1 - box.y0, LEAST_BLOCK), MOST_BLOCK)
+    return [box._replace(size=size, px=0, py=0) for size in range(LEAST_BLOCK, most + 1)]
 
 
 def _offsets(lacks: str, box: Box, high: int, wide: int) -> list[Box]:

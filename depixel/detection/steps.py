@@ -54,7 +54,9 @@ class Steps:
     @cached_property
     def _above(self) -> list[np.ndarray]:
         """(H + 1, W) float64 each: inside and line, added up from the first row on."""
-        return [np.pad(np.cumsum(part, axis=0, dtype=np.float64), ((1, 0), (0, 0))) for part in (self.inside, self.line)]
+        return [
+            np.pad(np.cumsum(part, axis=0, dtype=np.float64), ((1, 0), (0, 0))) for part in (self.inside, self.line)
+        ]
 
     def rule_out(self, box: Box) -> None:
         """Make an area hold nothing more, or what is less near by would always grow into it."""
