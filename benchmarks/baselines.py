@@ -5,11 +5,11 @@
     python benchmarks/baselines.py measure ridge --photos ../shared/photos
 
 `measure` scores the baselines of depixel/baselines.py, three regressions of scikit-learn, which it trains, and
-`laptop`. All restore the same areas of the test side's photos, split as for `laptop`, and with `--bench` those of the
+networks that `quality.py` has trained: `laptop` and, if it was trained in `--folder`, the challenge's `basic_cnn`.
+All restore the same areas of the test side's photos, split as for `laptop`, and with `--bench` those of the
 test set there, scored by the `score.py` that lies beside it; all by one view and the same projection. The regressions
 correct kriging, pixel by pixel, by what they see of the pixel's surroundings, its block, and the blocks and known
 pixels around it. They learn from the photos for training, with the areas and flips that a network gets.
-`basic_cnn` is quoted from benchmarks/quality.csv, if it stands there.
 
 Intervals are 95 %, over the choice of photos; differences are to `laptop`. Times are CPU seconds of one core with one
 thread: they hardly depend on what else runs. Those of networks' training are twice the time on two cores.
@@ -57,6 +57,7 @@ from depixel.restoration import Restorer, window_side  # noqa: E402
 
 TABLE = PROJECT / "benchmarks/baselines.csv"
 REFERENCE = "laptop"
+NETWORKS = [REFERENCE, "basic_cnn"]
 LEARNED = ["samples", "train_core_seconds"]
 COLUMNS = [
     *("name", "scored_on", *LEARNED, "bytes", "images_per_core_second"),
@@ -259,7 +260,7 @@ def write_rows(rows: list[dict]) -> None:
 @quality.folder_option
 def measure(names: tuple[str, ...], photos: Path, bench: Path | None, samples: int, folder: Path) -> None:
     """Train and score all baselines, or those of these names, and write their rows."""
-    known = [*BASELINES, *REGRESSIONS]
+    known = [*NETWORKS, *BASELINES, *REGRESSIONS]
     if wrong := sorted(set(names) - set(known)):
         raise click.BadParameter(f"{', '.join(wrong)}: the baselines are {', '.join(known)}", param_hint="NAME")
     folder = folder.resolve()
@@ -301,22 +302,25 @@ def measure(names: tuple[str, ...], photos: Path, bench: Path | None, samples: i
                 click.echo(
                     f"{name}, {place.name}: " + ", ".join(f"{ratio} {ratios[ratio]}" for ratio in evaluation.RATIOS)
                 )
-            write_rows(rows)
-    if bench and (quoted := in_quality("basic_cnn")):
-        write_rows([{"name": "basic_cnn", "scored_on": "bench"} | quoted])
+            if not names or name in names:
+                write_rows(rows)
     show()
 
 
 def models(
     names: Sequence[str], train: Photos, settings: dict, samples: int, folder: Path
 ) -> Iterator[tuple[str, Restorer, dict]]:
-    """The reference and the baselines of these names, with what the table says of how each was made and its size."""
-    laptop = Restorer.load(quality.model_file(REFERENCE, folder), "cpu")
-    facts = in_quality(REFERENCE)
-    yield REFERENCE, laptop, {key: facts[key] for key in (*LEARNED, "bytes") if key in facts}
-    configuration = laptop.configuration.model_copy(update={"precision": "float32"})
+    """The reference and others of these names, with what the table says of how each was made and its size."""
     drawn = None
-    for name in names:
+    configuration = Restorer.load(quality.model_file(REFERENCE, folder), "cpu").configuration
+    configuration = configuration.model_copy(update={"precision": "float32"})
+    for name in dict.fromkeys([REFERENCE, *names]):
+        if name in NETWORKS:
+            if (file := quality.model_file(name, folder)).is_file():
+                yield name, Restorer.load(file, "cpu"), in_quality(name)
+            else:
+                click.echo(f"{name} is left out: `python benchmarks/quality.py train {name}` trains it in {folder}.")
+            continue
         if name in BASELINES:
             nothing = dict.fromkeys([*LEARNED, "bytes"], 0)
             yield name, Restorer(BASELINES[name](), configuration, "cpu"), nothing
@@ -335,7 +339,7 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def in_quality(name: str) -> dict:
-    """What benchmarks/quality.csv says of a network, scored with one view; in this table's columns."""
+    """What benchmarks/quality.csv says of how a network was made, in this table's columns."""
     table = quality.read_table().query("name == @name and views == 1 and projection == 'interval'")
     if not len(table):
         return {}
@@ -344,9 +348,6 @@ def in_quality(name: str) -> dict:
         "samples": row["samples"],
         "train_core_seconds": round(2 * row["samples"] / row["samples_per_second"]),  # on two cores
         "bytes": 2 * row["parameters"],  # float16
-        "scored_samples": row["scored_samples"],
-        "hardware": row["hardware"],
-        **{end: row[end] for end in quality.ENDS},
     }
 
 

@@ -10,6 +10,9 @@ shows at least two blocks (of different values); it is found if an area that is 
 1 pixel. Precision is the share of the certain areas that are found ones, in the pixelated pictures; "untouched" are
 photos without any area in which one is called certain. --areas 2 draws two areas that do not overlap in each picture;
 with --offsets the first blocks are cut off, as by tools whose grid begins elsewhere.
+
+--named: where the area is said, as by `--area`: how often it is let pass with its block size and without, and the
+right size is found, or one with the same lines; and how often that place is let pass in the untouched photo.
 """
 
 import io
@@ -22,8 +25,9 @@ import click
 import numpy as np
 from PIL import Image, ImageOps
 
-from depixel import detection, sources, workers
+from depixel import detection, fullsize, sources, workers
 from depixel.command import progress
+from depixel.errors import DepixelError
 from depixel.photos import UnreadableError, decode, grayscale, square
 from depixel.pixelation import PixelationSettings, block_means, draw_areas, photo_ids, spread, uniforms
 from depixel.sources import Entry
@@ -124,6 +128,30 @@ def examine(entry: Entry, size: int, quality: int, count: int, color: bool, offs
     )
 
 
+def resolved(image: np.ndarray, area: list[int | None]) -> fullsize.Area | None:
+    try:
+        return fullsize.resolve(image, [area])[0]
+    except DepixelError:
+        return None
+
+
+def name(entry: Entry, size: int, quality: int, color: bool) -> tuple | None:
+    """Counts: areas; let pass with their size, without, and of those with the right one; let pass untouched."""
+    image = loaded(entry, size, color)
+    if image is None:
+        return None
+    picture, areas = pixelated(image, entry.path, 1)
+    if not areas:
+        return None
+    (area,) = areas
+    picture, untouched = saved(picture, quality), saved(image, quality)
+    told = resolved(picture, area[:4])
+    right = told is not None and _in_phase(detection.Found(*told, 0.0, True), area)
+    passed = (resolved(of, area[:length]) is not None for of, length in ((picture, 5), (untouched, 5), (untouched, 4)))
+    with_size, *wrong = passed
+    return 1, with_size, told is not None, right, *wrong
+
+
 def _in_phase(one: detection.Found, area: list[int]) -> bool:
     """Whether the lines between blocks are where they are, as far as there are any."""
     x, y, width, height, size, offset_x, offset_y = area
@@ -141,9 +169,15 @@ def _in_phase(one: detection.Found, area: list[int]) -> bool:
 @click.option("--qualities", default="0,95,90,75,60", show_default=True, help="Of JPEG; 0 = lossless.")
 @click.option("--color", is_flag=True, help="Photos in color.")
 @click.option("--offsets", is_flag=True, help="Areas begin within a block.")
-def main(photos: Path, count: int, areas: int, sizes: str, qualities: str, color: bool, offsets: bool) -> None:
+@click.option("--named", is_flag=True, help="Areas are not looked for, but named.")
+def main(
+    photos: Path, count: int, areas: int, sizes: str, qualities: str, color: bool, offsets: bool, named: bool
+) -> None:
     entries = entries_of(photos, 1)
     chosen = np.random.default_rng(0).choice(len(entries), min(count, len(entries)), replace=False)
+    if named:
+        _tell_named([entries[k] for k in chosen], sizes, qualities, color)
+        return
     click.echo("  size  saved as  areas  found  precision  block  phase  unsure  untouched  s/picture")
     for size in map(int, sizes.split(",")):
         for quality in map(int, qualities.split(",")):
@@ -156,6 +190,21 @@ def main(photos: Path, count: int, areas: int, sizes: str, qualities: str, color
                 f"{size or 'photo':>6}  {name:>8}  {total:5.0f}  {found / total:5.1%}"
                 f"  {found / max(certain, 1):9.1%}  {right / max(found, 1):5.1%}  {phase / max(found, 1):5.1%}"
                 f"  {unsure / total:6.1%}  {wrong / len(rows):9.1%}  {seconds / len(rows):9.2f}"
+            )
+
+
+def _tell_named(entries: list[Entry], sizes: str, qualities: str, color: bool) -> None:
+    click.echo("  size  saved as  areas  with size  without  right size  untouched: with size  without")
+    for size in map(int, sizes.split(",")):
+        for quality in map(int, qualities.split(",")):
+            work = partial(name, size=size, quality=quality, color=color)
+            rows = [row for row in progress(workers.each(work, entries), total=len(entries)) if row is not None]
+            total, *counts = np.sum(rows, axis=0)
+            with_size, without, right, wrong_with, wrong_without = np.array(counts) / total
+            saved_as = f"JPEG {quality}" if quality else "lossless"
+            click.echo(
+                f"{size or 'photo':>6}  {saved_as:>8}  {total:5.0f}  {with_size:9.1%}"
+                f"  {without:7.1%}  {right:10.1%}  {wrong_with:20.1%}  {wrong_without:7.1%}"
             )
 
 

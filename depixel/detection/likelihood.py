@@ -33,8 +33,8 @@ _ROUNDED, _ZERO = (
 )  # variances of a coefficient, in steps; of one that is 0 only that it was small is known
 
 _TILE = 16  # pixels, a multiple of JPEG's blocks
-_MOST_TILES = 24  # of a large area, as many are enough
-_FEW_TILES, _FEW_SIZES = 8, 8  # by which all sizes of blocks are compared; that are then compared by more
+_MOST_TILES = 24  # of a large area, as many are enough, from all over
+_FEW_TILES, _FEW_BOXES = 8, 6  # tiles by which areas are compared first, and areas that are then compared by more
 _CORNER = 16.0  # by how much a grid that begins at the area's corner is likelier than another, in each direction
 _ROUNDS = 4
 _NEAR = 4  # pixels that a side is moved by
@@ -72,24 +72,22 @@ class Likelihood:
     def evidence(self, box: Box) -> float:
         """Log-likelihood ratio, natural logarithm, of an area being pixelated to nothing being so; of a large area,
         that of `_MOST_TILES` tiles."""
-        return self._sum(box, _some(self._tiles_of([box])))
+        return self._sum(box, _some(self._tiles_of([box]), _MOST_TILES))
 
     def with_size(self, box: Box) -> Box:
-        """The area with blocks of the size under which it is likeliest, all from its corner on: of a few tiles, and of
-        the likeliest of these sizes by as many as are looked at."""
-        boxes = _sizes(box, *self._gray.shape)
-        tiles = [tile for tile in self._tiles_of([box]) if len({_seen(one, tile) for one in boxes}) > 1]
-        for most_tiles, kept in ((_FEW_TILES, _FEW_SIZES), (_MOST_TILES, 1)):
-            few = _some(tiles, most_tiles)
-            boxes = sorted(boxes, key=lambda one: -self._sum(one, few))[:kept]
-        return boxes[0]
+        """The area with blocks of the size under which it is likeliest, all from its corner on."""
+        return self._likeliest(_sizes(box, *self._gray.shape), lambda one: 0.0, _FEW_TILES)
 
     def refined(self, box: Box, steps: Steps) -> Box:
         """The likeliest area near one that was found by steps; with no change the steps say much less of it."""
-        ends = [self._climbed(box, steps, order) for order in (_GRIDS + _SIDES, _SIDES + _GRIDS)]
-        return self._likeliest(ends, steps)
 
-    def _climbed(self, box: Box, steps: Steps, order: "tuple[_Change, ...]") -> Box:
+        def prior(one: Box) -> float:
+            return _SAY * steps.score(one) - _CORNER * ((one.px > 0) + (one.py > 0))
+
+        orders = (_GRIDS + _SIDES, _SIDES + _GRIDS)
+        return self._likeliest([self._climbed(box, steps, prior, order) for order in orders], prior)
+
+    def _climbed(self, box: Box, steps: Steps, prior: Callable[[Box], float], order: "tuple[_Change, ...]") -> Box:
         for _ in range(_ROUNDS):
             before = box
             for change in order:
@@ -97,18 +95,19 @@ class Likelihood:
                 here, worth = steps.score(box), {other: steps.score(other) for other in change(box, *self._gray.shape)}
                 least = here - _WORSE * abs(here)
                 likely = sorted((other for other in worth if worth[other] >= least), key=worth.get)
-                box = self._likeliest([box, *likely[-_OPTIONS:]], steps)
+                box = self._likeliest([box, *likely[-_OPTIONS:]], prior)
             if box == before:
                 break
         return box
 
-    def _likeliest(self, boxes: list[Box], steps: Steps) -> Box:
-        tiles = _some([tile for tile in self._tiles_of(boxes) if len({_seen(box, tile) for box in boxes}) > 1])
-
-        def likely(box: Box) -> float:
-            return self._sum(box, tiles) + _SAY * steps.score(box) - _CORNER * ((box.px > 0) + (box.py > 0))
-
-        return max(boxes, key=likely)
+    def _likeliest(self, boxes: list[Box], prior: Callable[[Box], float], many: int = _MOST_TILES) -> Box:
+        """By the tiles where they differ. Where these are more than `many`, a few say which areas to compare."""
+        tiles = [tile for tile in self._tiles_of(boxes) if len({_seen(box, tile) for box in boxes}) > 1]
+        if len(tiles) > many:
+            few = _some(tiles, _FEW_TILES)
+            boxes = sorted(boxes, key=lambda box: -self._sum(box, few) - prior(box))[:_FEW_BOXES]
+        most = _some(tiles, _MOST_TILES)
+        return max(boxes, key=lambda box: self._sum(box, most) + prior(box))
 
     def _sum(self, box: Box, tiles: list[tuple[int, int]]) -> float:
         return sum(self._log_density(tile, _seen(box, tile)) - self._log_density(tile, None) for tile in tiles)
@@ -190,7 +189,7 @@ def _pixelate(covariance: np.ndarray, box: Box, high: int, wide: int) -> None:
     covariance[np.ix_(inside, inside)] = among[np.ix_(cells, cells)]
 
 
-def _some(tiles: list[tuple[int, int]], most: int = _MOST_TILES) -> list[tuple[int, int]]:
+def _some(tiles: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
     """The tiles, of many always the same few from all over."""
     return [tiles[k] for k in sorted(np.random.default_rng(0).permutation(len(tiles))[:most])]
 
