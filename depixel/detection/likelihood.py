@@ -39,6 +39,7 @@ _CORNER = 16.0  # by how much a grid that begins at the area's corner is likelie
 _ROUNDS = 4
 _NEAR = 4  # pixels that a side is moved by
 _OPTIONS = 16  # of one change
+_MOST_SIZES = 32  # of blocks
 _WORSE = 0.3  # share of what the steps say of an area that a change may cost
 _SAY = 0.02  # of the steps, in what is likeliest; the network is surer than it should be
 
@@ -75,8 +76,18 @@ class Likelihood:
         return self._sum(box, _some(self._tiles_of([box]), _MOST_TILES))
 
     def with_size(self, box: Box) -> Box:
-        """The area with blocks of the size under which it is likeliest, all from its corner on."""
-        return self._likeliest(_sizes(box, *self._gray.shape), lambda one: 0.0, _FEW_TILES)
+        """The area with blocks of the size under which it is likeliest, all from its corner on; of many sizes, those
+        are compared whose lines stand out most, in steps per their standard error."""
+        area = self._gray[box.y0 : box.y1, box.x0 : box.x1]
+        steps = [np.abs(np.diff(area, axis=axis)).mean(axis=1 - axis) for axis in (1, 0)]
+        usual = np.concatenate(steps).mean()
+
+        def stand_out(one: Box) -> float:
+            on = np.concatenate([of[one.size - 1 :: one.size] for of in steps])
+            return float((on - usual).sum() / max(len(on), 1) ** 0.5)
+
+        sizes = sorted(_sizes(box, *self._gray.shape), key=stand_out, reverse=True)[:_MOST_SIZES]
+        return self._likeliest(sizes, lambda one: 0.0, _FEW_TILES)
 
     def refined(self, box: Box, steps: Steps) -> Box:
         """The likeliest area near one that was found by steps; with no change the steps say much less of it."""
