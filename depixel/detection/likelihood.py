@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 import numpy as np
 from scipy.fft import dct
 from scipy.linalg import cholesky, solve_triangular
+from threadpoolctl import threadpool_limits
 
 from depixel.detection.boxes import Box
 from depixel.detection.jpeg import BLOCK, LEAST_BLOCK, blocks_of
@@ -75,6 +76,7 @@ class Likelihood:
         that of `_MOST_TILES` tiles."""
         return self._sum(box, _some(self._tiles_of([box]), _MOST_TILES))
 
+    @threadpool_limits.wrap(limits=1)  # the matrices are small: two threads take twice as long as one
     def with_size(self, box: Box) -> Box:
         """The area with blocks of the size under which it is likeliest, all from its corner on; of many sizes, those
         are compared whose lines stand out most, in steps per their standard error."""
@@ -89,6 +91,7 @@ class Likelihood:
         sizes = sorted(_sizes(box, *self._gray.shape), key=stand_out, reverse=True)[:_MOST_SIZES]
         return self._likeliest(sizes, lambda one: 0.0, _FEW_TILES)
 
+    @threadpool_limits.wrap(limits=1)
     def refined(self, box: Box, steps: Steps) -> Box:
         """The likeliest area near one that was found by steps; with no change the steps say much less of it."""
 
