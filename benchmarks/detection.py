@@ -135,7 +135,7 @@ def resolved(image: np.ndarray, area: list[int | None]) -> fullsize.Area | None:
         return None
 
 
-def name(entry: Entry, size: int, quality: int, color: bool) -> tuple | None:
+def examine_named(entry: Entry, size: int, quality: int, color: bool) -> tuple | None:
     """Counts: areas; let pass with their size, without, and of those with the right one; let pass untouched."""
     image = loaded(entry, size, color)
     if image is None:
@@ -197,7 +197,7 @@ def _tell_named(entries: list[Entry], sizes: str, qualities: str, color: bool) -
     click.echo("  size  saved as  areas  with size  without  right size  untouched: with size  without")
     for size in map(int, sizes.split(",")):
         for quality in map(int, qualities.split(",")):
-            work = partial(name, size=size, quality=quality, color=color)
+            work = partial(examine_named, size=size, quality=quality, color=color)
             rows = [row for row in progress(workers.each(work, entries), total=len(entries)) if row is not None]
             total, *counts = np.sum(rows, axis=0)
             with_size, without, right, wrong_with, wrong_without = np.array(counts) / total

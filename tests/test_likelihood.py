@@ -143,6 +143,9 @@ def test_a_block_size_that_a_jpeg_contradicts_is_refused():
 def test_first_blocks_that_are_cut_off_are_told_in_a_jpeg():
     image = as_jpeg(fullsize.pixelate(photo(60, 60), [(9, 15, 25, 25, 8, 6, 2)]), 75)
     assert block_size_in_jpeg(image, (9, 15, 25, 25, 8, 6, 2)) == 8
+    whole = as_jpeg(pixelated(), 75)
+    assert block_size_in_jpeg(whole, (10, 13, 23, 17, 7, 0, 0)) == 7
+    assert block_size_in_jpeg(whole, (10, 13, 23, 17, 7, 3, 4)) is None  # they begin at the corner
 
 
 @pytest.mark.parametrize("area", [(5, 6, 2, 2), (5, 6, 3, 3), (5, 6, 4, 2), (58, 58, 2, 2)])

@@ -7,7 +7,7 @@ sum are looked for (`steps`). In lossless pictures the ratio follows from the si
 blurred the blocks, or they are few, a network tells it from the surroundings of the step (`learned`). What it finds in
 a JPEG is moved to where the pixels are likeliest, given what pixelation and JPEG do to a photo (`likelihood`), but for
 large blocks, which it finds in a smaller picture. Large blocks of lossless pictures are found as rectangles of one
-value, side by side (`large`).
+value, side by side (`large`). Of areas that are named in a JPEG, `named` tells the block size by their likelihood.
 """
 
 from collections.abc import Callable

@@ -71,12 +71,13 @@ class Likelihood:
         self._known: dict[tuple, float] = {}
         self._tile = lru_cache(maxsize=2 * _MOST_TILES)(self._tile)  # a megabyte each
 
+    @threadpool_limits.wrap(limits=1)  # the matrices are small: two threads take twice as long as one
     def evidence(self, box: Box) -> float:
         """Log-likelihood ratio, natural logarithm, of an area being pixelated to nothing being so; of a large area,
         that of `_MOST_TILES` tiles."""
         return self._sum(box, _some(self._tiles_of([box]), _MOST_TILES))
 
-    @threadpool_limits.wrap(limits=1)  # the matrices are small: two threads take twice as long as one
+    @threadpool_limits.wrap(limits=1)
     def with_size(self, box: Box) -> Box:
         """The area with blocks of the size under which it is likeliest, all from its corner on; of many sizes, those
         are compared whose lines stand out most, in steps per their standard error."""

@@ -20,8 +20,8 @@ def block_size_in_jpeg(image: np.ndarray, area: tuple[int, int, int, int, int | 
 
     Returns:
         Pixels: the area's own size if with it the pixels are likelier than those of a photo, unless they are much
-        likelier with another, which is then returned; None if they are not likelier with any, or if it cannot be told
-        how the picture was saved.
+        likelier with another, which is then returned; None if they are not likelier with any, if first blocks that lack
+        pixels are not as the area says, or if it cannot be told how the picture was saved.
     """
     x, y, width, height, size, *lacks = area
     wide, high = min(width, _MOST), min(height, _MOST)
@@ -37,4 +37,4 @@ def block_size_in_jpeg(image: np.ndarray, area: tuple[int, int, int, int, int | 
     evidence = likelihood.evidence(best)
     if size and likelihood.evidence(box) > max(evidence - _MUCH, 0):
         return size
-    return best.size if evidence > 0 else None
+    return best.size if evidence > 0 and not any(lacks) else None  # the best one's blocks begin at the corner
