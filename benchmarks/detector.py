@@ -4,7 +4,7 @@
 
 Takes the photos of every second contributor (`detection.py` reports on the others), pixelates parts of them, saves most
 as JPEG, and trains the network to tell of each step between neighbouring pixels whether it is one of the photo, within
-a block or between two; hours on two cores. What was interrupted goes on. Then it writes
+a block or between two; minutes on a GPU with ten cores beside it, days on two cores. What was interrupted goes on. Then it writes
 models/pretrained/detector.onnx and its card, models/detector.md; `dvc add models/pretrained` is left to do, and
 `python benchmarks/detection.py`.
 """
@@ -40,11 +40,12 @@ from depixel.models import PRETRAINED  # noqa: E402
 from depixel.networks import ResidualBlock, parameter_count  # noqa: E402
 from depixel.optimizers import MuonAdam  # noqa: E402
 from depixel.pixelation import block_means, spread  # noqa: E402
+from depixel.restoration import best_device, best_precision  # noqa: E402
 from depixel.sources import Entry  # noqa: E402
 
-WIDTH = 24
-BATCH = 64  # pictures of 64 x 64 pixels; a quarter as many of 128 x 128
-RATE, WARM_UP, AVERAGE = 2e-3, 100, 0.998
+WIDTH = 32
+BATCH = 256  # pictures of 64 x 64 pixels; a quarter as many of 128 x 128
+RATE, WARM_UP, AVERAGE = 3e-3, 200, 0.998
 KEPT_EVERY = 200  # steps
 SIDES = (64, 128)
 PHOTO, WITHIN, BETWEEN, UNKNOWN = 0, 1, 2, -1
@@ -77,7 +78,7 @@ class Detector(nn.Module):
         level, contrast = gray.mean((2, 3), keepdim=True), gray.std((2, 3), keepdim=True) + 8
         across = F.pad((gray[..., 1:] - gray[..., :-1]).abs(), (1, 0))
         down = F.pad((gray[..., 1:, :] - gray[..., :-1, :]).abs(), (0, 0, 1, 0))
-        x, y = (torch.arange(n) * (2 * np.pi / 8) for n in (wide, high))
+        x, y = (torch.arange(n, device=gray.device) * (2 * np.pi / 8) for n in (wide, high))
         phases = [wave(x).expand(high, wide) for wave in (torch.cos, torch.sin)]
         phases += [wave(y)[:, None].expand(high, wide) for wave in (torch.cos, torch.sin)]
         planes = [
@@ -169,7 +170,7 @@ def resized(rng: np.random.Generator, image: np.ndarray, part: int, side: int, w
 def example(rng: np.random.Generator, photos: dict[str, np.ndarray], side: int) -> tuple[np.ndarray, float, np.ndarray]:
     """A picture (side, side) uint8, the noise that is told of it, and the classes (2, side, side) of its steps."""
     gray = cut(rng, photos, side)
-    classes, taken = np.full((2, side, side), PHOTO, np.int64), np.zeros((side, side), bool)
+    classes, taken = np.full((2, side, side), PHOTO, np.int8), np.zeros((side, side), bool)
     value = rng.choice(3, p=[0.45, 0.45, 0.1])
     for _ in range(rng.choice(3, p=[0.15, 0.65, 0.2])):
         area = drawn_area(rng, side)
@@ -195,7 +196,7 @@ def example(rng: np.random.Generator, photos: dict[str, np.ndarray], side: int) 
 
 
 class Examples(IterableDataset):
-    """Endless batches of examples: gray (B, 1, H, W) and noise (B,) float32, classes (B, 2, H, W) int64."""
+    """Endless batches of examples: gray (B, 1, H, W) uint8, noise (B,) float32, classes (B, 2, H, W) int8."""
 
     def __init__(self, folder: Path, seed: int):
         self.folder, self.seed = folder, seed
@@ -208,7 +209,7 @@ class Examples(IterableDataset):
             side, count = (SIDES[1], BATCH // 4) if rng.random() < 0.25 else (SIDES[0], BATCH)
             gray, noise, classes = zip(*(example(rng, photos, side) for _ in range(count)), strict=True)
             yield (
-                torch.from_numpy(np.stack(gray)).float()[:, None],
+                torch.from_numpy(np.stack(gray))[:, None],
                 torch.tensor(noise),
                 torch.from_numpy(np.stack(classes)),
             )
@@ -242,30 +243,34 @@ def collect_all(photos: Path, folder: Path) -> None:
 # Training
 
 
-def train(folder: Path, steps: int, threads: int) -> Detector:
+def train(folder: Path, steps: int, threads: int, processes: int) -> Detector:
     """The average of the weights after so many steps; goes on from folder/checkpoint.pt."""
     torch.manual_seed(0)
     torch.set_num_threads(threads)
-    network = Detector().to(memory_format=torch.channels_last)
+    device = best_device()
+    low = best_precision(device) == "bfloat16"
+    network = Detector().to(device, memory_format=torch.channels_last)
     optimizer = MuonAdam(network, RATE)
     average = [parameter.detach().clone() for parameter in network.parameters()]
     first, checkpoint = 0, folder / "checkpoint.pt"
     if checkpoint.is_file():
-        saved = torch.load(checkpoint, weights_only=True)
+        saved = torch.load(checkpoint, map_location=device, weights_only=True)
         if saved["of"] != steps:
             raise click.ClickException(f"{checkpoint} is of a training of {saved['of']} steps: delete it, or go on so")
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
         average, first = saved["average"], saved["step"]
     click.echo(f"{parameter_count(network) / 1e6:.2f} M parameters")
-    batches = iter(DataLoader(Examples(folder, first + 1), batch_size=None, num_workers=1, prefetch_factor=8))
+    examples = Examples(folder, first + 1)
+    batches = iter(DataLoader(examples, batch_size=None, num_workers=processes, prefetch_factor=8))
     begun, losses = time.perf_counter(), []
     for step in range(first, steps):
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1, step / WARM_UP) * (1 - step / steps)
-        gray, noise, classes = next(batches)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = network(gray, noise)
+        gray, noise, classes = (part.to(device) for part in next(batches))
+        with torch.autocast(device, torch.bfloat16, enabled=low):
+            logits = network(gray.float(), noise)
+        classes = classes.long()
         loss = sum(F.cross_entropy(logits[:, 3 * i : 3 * i + 3], classes[:, i], ignore_index=UNKNOWN) for i in (0, 1))
         network.zero_grad()
         loss.backward()
@@ -274,17 +279,17 @@ def train(folder: Path, steps: int, threads: int) -> Detector:
         with torch.no_grad():
             keep = min(AVERAGE, step / (step + 10))
             torch._foreach_lerp_(average, [parameter.detach() for parameter in network.parameters()], 1 - keep)
-        losses.append(loss.item() / 2)
+        losses.append(loss.detach() / 2)  # to read it here would wait for a GPU
         if (step + 1) % KEPT_EVERY == 0 or step + 1 == steps:
             state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
             with replacing(checkpoint) as beside:
                 torch.save(state | {"average": average, "step": step + 1, "of": steps}, beside)
             speed = (step + 1 - first) * BATCH / (time.perf_counter() - begun)
-            click.echo(f"{step + 1} of {steps} steps, loss {np.mean(losses):.4f}, {speed:.0f} samples/s")
+            click.echo(f"{step + 1} of {steps} steps, loss {torch.stack(losses).mean():.4f}, {speed:.0f} samples/s")
             losses.clear()
     for parameter, mean in zip(network.parameters(), average, strict=True):
         parameter.data.copy_(mean)
-    return network
+    return network.cpu()
 
 
 def write(network: Detector, path: Path, about: dict) -> None:
@@ -339,16 +344,17 @@ every second contributor; by `benchmarks/detector.py`.
 )
 @click.option("--steps", default=12_000, show_default=True, help=f"Of {BATCH} pictures of 64 x 64 pixels.")
 @click.option("--threads", default=2, show_default=True)
+@click.option("--processes", default=1, show_default=True, help="That draw the pictures; for a GPU, ten or more.")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
     default=PROJECT / ".scratch/detector",
     help="For what is made on the way.",
 )
-def main(photos: Path, sources: Path, steps: int, threads: int, folder: Path) -> None:
+def main(photos: Path, sources: Path, steps: int, threads: int, processes: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     collect_all(photos, folder)
-    network = train(folder, steps, threads)
+    network = train(folder, steps, threads, processes)
     ship(network, steps, len(np.load(folder / "small.npy", mmap_mode="r")), sources)
 
 

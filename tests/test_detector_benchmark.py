@@ -90,12 +90,12 @@ def test_an_interrupted_training_goes_on_and_the_file_predicts_what_the_network_
     with monkeypatch.context() as patch:
         patch.setattr(detector.click, "echo", lambda text: killed() if text.startswith("1 of") else None)
         with pytest.raises(KeyboardInterrupt):
-            detector.train(photos, 2, 1)
+            detector.train(photos, 2, 1, 1)
     assert torch.load(photos / "checkpoint.pt", weights_only=True)["step"] == 1
-    network = detector.train(photos, 2, 1)
+    network = detector.train(photos, 2, 1, 1)
     assert torch.load(photos / "checkpoint.pt", weights_only=True)["step"] == 2
     with pytest.raises(detector.click.ClickException, match="is of a training of 2 steps"):
-        detector.train(photos, 3, 1)
+        detector.train(photos, 3, 1, 1)
     detector.write(network, tmp_path / "detector.onnx", {"steps": 2})
     session, about = opened(tmp_path / "detector.onnx", INPUTS)
     assert about == {"made of": '{"steps": 2}'}
