@@ -359,9 +359,9 @@ turned or mirrored; the predictions of all are averaged. Images a second on {har
 
 ## What it was made from
 
-{samples} samples of {photos} photos, at {rate} samples/s on {trained_on}, as it ran. Settings that differ from
-params.yaml:
-`{settings}`.
+{samples} samples of {photos} photos, the last of them at {rate} samples/s on {trained_on}, as it ran. Settings that
+differ from params.yaml:
+{settings}
 
 {sources}
 
@@ -400,13 +400,19 @@ def ship(name: str, folder: Path, sources: Path) -> None:
         photos=first["photos"],
         rate=first["samples_per_second"],
         trained_on=model.configuration.hardware,
-        settings=first["settings"],
+        settings="\n".join(f"- `{name}`: `{settings}`" for name, settings in _history(name).items()),
         sources=terms.strip(),
         sources_hash=model.configuration.sources,
         versions=", ".join(f"{key} {version}" for key, version in model.configuration.versions.items()),
     )
     with replacing(PROJECT / f"models/{name}.md") as beside:
         beside.write_text(text + LIMITS, encoding="utf-8", newline="\n")
+
+
+def _history(name: str) -> dict[str, str]:
+    """Settings of a row, after those of the rows that its model was trained from, by name."""
+    row = plan()[name]
+    return (_history(row.start) if row.start else {}) | {name: row.described()}
 
 
 if __name__ == "__main__":
