@@ -12,7 +12,8 @@ correct kriging, pixel by pixel, by what they see of the pixel's surroundings, i
 pixels around it. They learn from the photos for training, with the areas and flips that a network gets.
 
 Intervals are 95 %, over the choice of photos; differences are to `laptop`. Times are CPU seconds of one core with one
-thread: they hardly depend on what else runs. Those of networks' training are twice the time on two cores.
+thread: they hardly depend on what else runs. Those of networks' training are twice the time on two cores; of what was
+gone on with, as if that had been at the speed at which it was begun.
 """
 
 import pickle
@@ -340,15 +341,17 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 def in_quality(name: str) -> dict:
     """What benchmarks/quality.csv says of how a network was made, in this table's columns."""
-    table = quality.read_table().query("name == @name and views == 1 and projection == 'interval'")
-    if not len(table):
+    table = quality.read_table().query("views == 1 and projection == 'interval'").set_index("name")
+    if name not in table.index:
         return {}
-    row = table.iloc[0]
+    row = table.loc[name]
+    begun = table.loc[quality.plan()[name].start or name]  # what was gone on with may have been so on a GPU
     return {
         "samples": row["samples"],
-        "train_core_seconds": round(2 * row["samples"] / row["samples_per_second"]),  # on two cores
+        "train_core_seconds": round(2 * row["samples"] / begun["samples_per_second"]),  # on two cores
         "bytes": 2 * row["parameters"],  # float16
     }
+
 
 
 if __name__ == "__main__":

@@ -110,6 +110,8 @@ class Likelihood:
                 here, worth = steps.score(box), {other: steps.score(other) for other in change(box, *self._gray.shape)}
                 least = here - _WORSE * abs(here)
                 likely = sorted((other for other in worth if worth[other] >= least), key=worth.get)
+                places = {other[:4]: other for other in likely}
+                likely.sort(key=lambda other: places[other[:4]] == other)  # first of all, the best grid of each place
                 box = self._likeliest([box, *likely[-_OPTIONS:]], prior)
             if box == before:
                 break
