@@ -63,6 +63,9 @@ COLUMNS = [
     *LEARNED,
     *("images_per_second", *ENDS, *(f"difference_{end}" for end in ENDS), "scored_samples", "hardware"),
 ]
+WHOLE = dict.fromkeys(
+    ("parameters", "photos", "samples", "samples_per_second", "images_per_second", "scored_samples"), "Int64"
+)
 folder_option = click.option(
     "--folder",
     type=click.Path(path_type=Path),
@@ -154,8 +157,7 @@ def show() -> None:
 
 
 def read_table(path: Path = TABLE) -> pd.DataFrame:
-    whole = ["parameters", "photos", "samples", "samples_per_second", "images_per_second", "scored_samples"]
-    return pd.read_csv(path, dtype=dict.fromkeys(whole, "Int64")) if path.is_file() else pd.DataFrame(columns=COLUMNS)
+    return pd.read_csv(path, dtype=WHOLE) if path.is_file() else pd.DataFrame(columns=COLUMNS)
 
 
 def write_row(row: dict) -> None:
@@ -163,7 +165,7 @@ def write_row(row: dict) -> None:
     key = ["name", "views", "projection"]
     others = read_table()
     others = others[(others[key] != [row[column] for column in key]).any(axis=1)]
-    table = pd.concat([others, pd.DataFrame([row])], ignore_index=True)[COLUMNS]
+    table = pd.concat([others, pd.DataFrame([row])], ignore_index=True)[COLUMNS].astype(WHOLE)
     places = {name: i for i, name in enumerate(plan())}
     table = table.sort_values("name", key=lambda names: names.map(places), kind="stable")
     with replacing(TABLE) as beside:

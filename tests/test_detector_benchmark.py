@@ -83,6 +83,7 @@ def test_an_interrupted_training_goes_on_and_the_file_predicts_what_the_network_
     detector, photos, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(detector, "KEPT_EVERY", 1)
+    monkeypatch.setattr(detector, "BATCH", 8)
 
     def killed(*_):
         raise KeyboardInterrupt
