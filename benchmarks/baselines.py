@@ -353,6 +353,5 @@ def in_quality(name: str) -> dict:
     }
 
 
-
 if __name__ == "__main__":
     main()
