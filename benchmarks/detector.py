@@ -4,9 +4,9 @@
 
 Takes the photos of every second contributor (`detection.py` reports on the others), pixelates parts of them, saves most
 as JPEG, and trains the network to tell of each step between neighbouring pixels whether it is one of the photo, within
-a block or between two; minutes on a GPU with ten cores beside it, days on two cores. What was interrupted goes on. Then
-it writes models/pretrained/detector.onnx and its card, models/detector.md; `dvc add models/pretrained` is left to do,
-and `python benchmarks/detection.py`.
+a block or between two; minutes on a GPU with ten cores beside it, many hours on two cores. What was interrupted goes
+on. Then it writes models/pretrained/detector.onnx and its card, models/detector.md; `dvc add models/pretrained` is left
+to do, and `python benchmarks/detection.py`.
 """
 
 import io
