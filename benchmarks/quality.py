@@ -362,7 +362,7 @@ turned or mirrored; the predictions of all are averaged. Images a second on {har
 ## What it was made from
 
 {samples} samples of {photos} photos, the last of them at {rate} samples/s on {trained_on}, as it ran. Settings that
-differ from params.yaml:
+differ from params.yaml, and the code's sha256:
 {settings}
 
 {sources}
@@ -373,7 +373,7 @@ differ from params.yaml:
 python benchmarks/quality.py train {name} --photos PHOTOS --bench BENCH
 ```
 
-The code that made it has sha256 {sources_hash}; environment: {versions}.
+Environment: {versions}.
 
 """
 
@@ -402,19 +402,19 @@ def ship(name: str, folder: Path, sources: Path) -> None:
         photos=first["photos"],
         rate=first["samples_per_second"],
         trained_on=model.configuration.hardware,
-        settings="\n".join(f"- `{name}`: `{settings}`" for name, settings in _history(name).items()),
+        settings="\n".join(_history(name)),
         sources=terms.strip(),
-        sources_hash=model.configuration.sources,
         versions=", ".join(f"{key} {version}" for key, version in model.configuration.versions.items()),
     )
     with replacing(PROJECT / f"models/{name}.md") as beside:
         beside.write_text(text + LIMITS, encoding="utf-8", newline="\n")
 
 
-def _history(name: str) -> dict[str, str]:
-    """Settings of a row, after those of the rows that its model was trained from, by name."""
-    row = plan()[name]
-    return (_history(row.start) if row.start else {}) | {name: row.described()}
+def _history(name: str) -> list[str]:
+    """Settings and code of a row, after those of the rows that its model was trained from."""
+    row, known = plan()[name], read_table().query("name == @name").iloc[0]
+    before = _history(row.start) if row.start else []
+    return [*before, f"- `{name}`: `{known['settings']}`; {known['code']}"]
 
 
 if __name__ == "__main__":
