@@ -14,8 +14,8 @@ on that test set. Intervals are 95 %, over the choice of its photos. `ship` puts
 and a card that quotes its rows beside that; `dvc add models/pretrained` is left to do.
 
 What brought nothing, or less than something else, is no longer in the code: the rows that say so stand in
-benchmarks/removed.csv, printed as the group `taken out`. They, and rows that do not name their `code` (the hash in a
-model's configuration), are of the code that still had it. How the network was found stands in benchmarks/search.csv:
+benchmarks/removed.csv, printed as the group `taken out`; they are of the code that still had it. A row's `code` is the
+hash in its model's configuration. How the network was found stands in benchmarks/search.csv:
 short trainings by earlier code on 22 900 photos, cut off after `samples` of a schedule of `of`, scored on 2 400
 validation photos, by one view.
 """

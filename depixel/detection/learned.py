@@ -25,7 +25,7 @@ from depixel.pixelation import MOST_BLOCK
 
 FILE = "detector.onnx"
 INPUTS = ["gray", "noise"]
-_WINDOW, _HALO = 512, 32  # the network sees windows of this side, and this much of it is that of its neighbours, pixels
+_WINDOW, _HALO = 576, 32  # the network sees windows of about this side, this much of which is their neighbours', pixels
 _MOST = 8.0  # a step says no more than this
 _TRIES = 24  # areas in vain
 _REACH, _CORNER = 48, 30.0  # of `Steps`; the network is surer than it should be
@@ -162,13 +162,13 @@ def _steps(gray: np.ndarray, noise: float, check: Callable[[], None]) -> Steps:
 
 
 def _windows(length: int) -> Iterator[tuple[int, slice, slice]]:
-    """Along one axis: where the part begins that a window is for, the window, and the part within it."""
-    if length <= _WINDOW:
-        yield 0, slice(0, length), slice(0, length)
-        return
-    for begin in range(0, length, _WINDOW - 2 * _HALO):
-        start = min(max(0, begin - _HALO), length - _WINDOW)
-        yield begin, slice(start, start + _WINDOW), slice(begin - start, begin - start + _WINDOW - 2 * _HALO)
+    """Along one axis: where the part begins that a window is for, the window, and the part within it; as few as can be
+    and of like size, so that little is seen twice."""
+    count = max(1, -(-(length - 2 * _HALO) // (_WINDOW - 2 * _HALO)))
+    side = -(-length // count // BLOCK) * BLOCK
+    for begin in range(0, length, side):
+        start = max(0, begin - _HALO)
+        yield begin, slice(start, begin + side + _HALO), slice(begin - start, begin - start + side)
 
 
 def _regridded(steps: Steps, score: float, box: Box) -> tuple[float, Box]:
