@@ -17,7 +17,7 @@ right size is found, or one with the same lines; and how often that place is let
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -175,37 +175,41 @@ def main(
 ) -> None:
     entries = entries_of(photos, 1)
     chosen = np.random.default_rng(0).choice(len(entries), min(count, len(entries)), replace=False)
+    tasks = [entries[k] for k in chosen]
     if named:
-        _tell_named([entries[k] for k in chosen], sizes, qualities, color)
+        _tell_named(tasks, sizes, qualities, color)
         return
     click.echo("  size  saved as  areas  found  precision  block  phase  unsure  untouched  s/picture")
-    for size in map(int, sizes.split(",")):
-        for quality in map(int, qualities.split(",")):
-            work = partial(examine, size=size, quality=quality, count=areas, color=color, offsets=offsets)
-            tasks = [entries[k] for k in chosen]
-            rows = [row for row in progress(workers.each(work, tasks), total=len(tasks)) if row is not None]
-            total, found, right, phase, unsure, certain, wrong, seconds = np.sum(rows, axis=0)
-            name = f"JPEG {quality}" if quality else "lossless"
-            click.echo(
-                f"{size or 'photo':>6}  {name:>8}  {total:5.0f}  {found / total:5.1%}"
-                f"  {found / max(certain, 1):9.1%}  {right / max(found, 1):5.1%}  {phase / max(found, 1):5.1%}"
-                f"  {unsure / total:6.1%}  {wrong / len(rows):9.1%}  {seconds / len(rows):9.2f}"
-            )
+    work = partial(examine, count=areas, color=color, offsets=offsets)
+    for case, pictures, counts in _cases(work, tasks, sizes, qualities):
+        total, found, right, phase, unsure, certain, wrong, seconds = counts
+        click.echo(
+            f"{case}  {total:5.0f}  {found / total:5.1%}"
+            f"  {found / max(certain, 1):9.1%}  {right / max(found, 1):5.1%}  {phase / max(found, 1):5.1%}"
+            f"  {unsure / total:6.1%}  {wrong / pictures:9.1%}  {seconds / pictures:9.2f}"
+        )
 
 
-def _tell_named(entries: list[Entry], sizes: str, qualities: str, color: bool) -> None:
+def _tell_named(tasks: list[Entry], sizes: str, qualities: str, color: bool) -> None:
     click.echo("  size  saved as  areas  with size  without  right size  untouched: with size  without")
+    for case, _, (total, *counts) in _cases(partial(examine_named, color=color), tasks, sizes, qualities):
+        with_size, without, right, wrong_with, wrong_without = np.array(counts) / total
+        click.echo(
+            f"{case}  {total:5.0f}  {with_size:9.1%}"
+            f"  {without:7.1%}  {right:10.1%}  {wrong_with:20.1%}  {wrong_without:7.1%}"
+        )
+
+
+def _cases(
+    work: Callable[..., tuple | None], tasks: list[Entry], sizes: str, qualities: str
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """For each size and quality: what the table calls it, how many pictures there were, and the sums of `work`."""
     for size in map(int, sizes.split(",")):
         for quality in map(int, qualities.split(",")):
-            work = partial(examine_named, size=size, quality=quality, color=color)
-            rows = [row for row in progress(workers.each(work, entries), total=len(entries)) if row is not None]
-            total, *counts = np.sum(rows, axis=0)
-            with_size, without, right, wrong_with, wrong_without = np.array(counts) / total
+            found = progress(workers.each(partial(work, size=size, quality=quality), tasks), total=len(tasks))
+            rows = [row for row in found if row is not None]
             saved_as = f"JPEG {quality}" if quality else "lossless"
-            click.echo(
-                f"{size or 'photo':>6}  {saved_as:>8}  {total:5.0f}  {with_size:9.1%}"
-                f"  {without:7.1%}  {right:10.1%}  {wrong_with:20.1%}  {wrong_without:7.1%}"
-            )
+            yield f"{size or 'photo':>6}  {saved_as:>8}", len(rows), np.sum(rows, axis=0)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,21 @@ def test_an_area_is_found_from_one_near_by(start, monkeypatch):
     assert of(pixelated(), 90).refined(start, indifferent()) == AREA
 
 
+def test_each_place_is_compared_before_further_grids_of_another(monkeypatch):
+    near = AREA._replace(x1=AREA.x1 + 1)
+    grids = [AREA._replace(size=size) for size in range(8, 8 + likelihood._OPTIONS)]
+    compared = []
+    monkeypatch.setattr(Likelihood, "_likeliest", lambda self, boxes, prior: compared.append(boxes) or boxes[0])
+
+    class Says(Steps):
+        def score(self, box: Box) -> float:
+            return 900 if box == near else 1000 - box.size
+
+    says = Says(*[np.zeros((60, 60), np.float32)] * 2, reach=8, corner=0)
+    of(pixelated(), 90)._climbed(AREA, says, lambda box: 0, (lambda box, high, wide: [near, *grids],))
+    assert near in compared[0] and grids[0] in compared[0] and grids[-1] not in compared[0]
+
+
 def test_first_blocks_that_are_cut_off_are_found_from_an_area_without_them(monkeypatch):
     monkeypatch.setattr(likelihood, "_OPTIONS", 100)
     cut = Box(9, 15, 34, 40, 8, 6, 2)

@@ -42,7 +42,7 @@ _NEAR = 4  # pixels that a side is moved by
 _OPTIONS = 16  # of one change
 _MOST_SIZES = 32  # of blocks
 _WORSE = 0.3  # share of what the steps say of an area that a change may cost
-_SAY = 0.02  # of the steps, in what is likeliest; the network is surer than it should be
+_SAY = 0.05  # of the steps, in what is likeliest; the network is surer than it should be
 
 _ROWS, _COLUMNS = (place.ravel() for place in np.indices((_TILE, _TILE)))
 _CORRELATION = np.exp(-np.hypot(_ROWS[:, None] - _ROWS, _COLUMNS[:, None] - _COLUMNS) / _RANGE)
