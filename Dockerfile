@@ -1,4 +1,4 @@
-# The page of `depixel serve`, with the pretrained models:
+# The page of `depixel serve`, with the model `laptop`:
 #
 #     make wheel
 #     docker build -t depixel .

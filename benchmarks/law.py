@@ -15,6 +15,7 @@ import matplotlib
 import numpy as np
 import yaml
 from scipy.optimize import curve_fit
+from scipy.stats import t
 
 matplotlib.use("agg")
 from matplotlib import pyplot
@@ -57,11 +58,12 @@ def main(picture: Path) -> None:
             relative = x / x[0]  # to the smallest, so that the numbers are of one size
             start, bounds = (y.min() - 0.05, y[0] - y.min() + 0.05, 0.3), ([0, 0, 0.01], [1, 10, 3])
             fit, covariance = curve_fit(curve, relative, y, start, bounds=bounds)
+            widest = t.ppf(0.975, len(x) - 3)
             ahead = np.geomspace(1, 10 * relative[-1], 100)
             axis.plot(ahead * x[0], curve(ahead, *fit), color=color, linewidth=1)
             click.echo(
                 f"{ratio} = {fit[0]:.3f} + {fit[1]:.3f} ({variable} / {x[0]:.0f})^-{fit[2]:.2f}; floor {fit[0]:.3f} "
-                f"+- {1.96 * covariance[0, 0] ** 0.5:.3f}; at ten times the largest: {curve(ahead, *fit)[-1]:.3f}"
+                f"+- {widest * covariance[0, 0] ** 0.5:.3f}; at ten times the largest: {curve(ahead, *fit)[-1]:.3f}"
             )
         axis.set(xscale="log", xlabel=variable)
         axis.grid(alpha=0.3)

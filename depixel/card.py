@@ -82,7 +82,7 @@ LIMITS = """\
 - *By itself, other areas and blocks than those above, color, and areas that were pixelated in another way*: by the
   nearest pixel, in linear light, or saved as JPEG afterwards. It knows gray only, and relies on every block being the
   mean of its pixels, rounded down. `depixel restore` works around this by scaling, tiles, interpolated colors and
-  `--trust`, at a loss that docs/measured.md tells.
+  `--trust`, at a loss that `benchmarks/restore.py` measures.
 - *Pictures unlike the photos it was trained on*: drawings, screenshots, scans, medical images.
 """
 FEW = (
