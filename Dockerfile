@@ -5,14 +5,14 @@
 #     docker run --rm --read-only --tmpfs /tmp -p 127.0.0.1:8000:8000 depixel
 FROM python:3.12-slim
 
-COPY requirements.lock requirements-dev.lock /tmp/
-COPY dist/depixel-*.whl /tmp/
+COPY requirements.lock requirements-dev.lock /packages/
+COPY dist/depixel-*.whl /packages/
 # The CPU build of PyTorch is a tenth of the one with CUDA; all versions are those of the lock.
 RUN pip install --no-cache-dir --disable-pip-version-check \
-        --extra-index-url https://download.pytorch.org/whl/cpu --constraint /tmp/requirements.lock --constraint /tmp/requirements-dev.lock \
-        "$(grep '^torch==' /tmp/requirements.lock | cut -d ';' -f 1)+cpu" \
-        "$(echo /tmp/depixel-*.whl)[serve]" \
-    && rm -r /tmp/*
+        --extra-index-url https://download.pytorch.org/whl/cpu --constraint /packages/requirements.lock --constraint /packages/requirements-dev.lock \
+        "$(grep '^torch==' /packages/requirements.lock | cut -d ';' -f 1)+cpu" \
+        "$(echo /packages/depixel-*.whl)[serve]" \
+    && rm -r /packages
 
 RUN useradd --create-home --uid 10001 depixel
 USER depixel

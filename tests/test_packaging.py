@@ -109,7 +109,7 @@ def test_the_dockerfile_installs_extras_that_exist_at_locked_versions():
     (install, _) = rests("RUN")
     extras = re.search(r"depixel-\*\.whl\)\[([\w,]+)\]", install)[1].split(",")
     assert set(extras) <= set(PROJECT["project"]["optional-dependencies"])
-    assert "--constraint /tmp/requirements.lock" in install
+    assert "--constraint /packages/requirements.lock" in install
     torch = subprocess.run(
         ["sh", "-c", "grep '^torch==' requirements.lock | cut -d ';' -f 1"],
         cwd=REPOSITORY, capture_output=True, text=True, check=True,
