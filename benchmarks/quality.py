@@ -89,11 +89,13 @@ class Row(NamedTuple):
     models: list[str]
     views: list[tuple[int, str]]
     reference: str | None
+    contrast: float
 
     def described(self) -> str:
         """The settings as the table tells them."""
         start = {"start": self.start} if self.start else {}
-        return " ".join(f"{key}={value}" for key, value in (start | self.settings).items())
+        told = start | self.settings | ({"contrast": self.contrast} if self.contrast != 1 else {})
+        return " ".join(f"{key}={value}" for key, value in told.items())
 
 
 def plan() -> dict[str, Row]:
@@ -113,6 +115,7 @@ def plan() -> dict[str, Row]:
                 models=given.get("models", []),
                 views=views,
                 reference=content.get("reference"),
+                contrast=content.get("contrast", 1),
             )
     return rows
 
@@ -298,10 +301,11 @@ def scored(row: Row, bench: Path, folder: Path, views: int, projection: str) -> 
     """What the table says of a row's model, and its `sample_table`."""
     restorer = Restorer.averaging([Restorer.load(model_file(name, folder)) for name in row.models or [row.name]])
     samples = read_test_set(bench / "test_set.pkl")
-    where = areas(samples.known)
+    shown, where = _contrasted(samples.pixelated, row.contrast), areas(samples.known)
     start = time.perf_counter()
-    predictions = restorer.predict(samples.pixelated, where, views, projection=projection)
+    predictions = restorer.predict(shown, where, views, projection=projection)
     seconds = time.perf_counter() - start
+    predictions = [_contrasted(pixels, 1 / row.contrast) for pixels in predictions]
     (table, _), ratios = officially_scored(predictions, bench, folder)
     click.echo(f"{row.name}: " + json.dumps({"views": views, "projection": projection} | ratios))
     return {
@@ -317,6 +321,10 @@ def scored(row: Row, bench: Path, folder: Path, views: int, projection: str) -> 
         "hardware": hardware(restorer.device),
         **ratios,
     }, table
+
+
+def _contrasted(pixels: np.ndarray, contrast: float) -> np.ndarray:
+    return np.clip(127.5 + (pixels - 127.5) * contrast, 0, 255).round().astype(np.uint8)
 
 
 def officially_scored(

@@ -39,6 +39,10 @@ tests:
     further: {start: tiny, train.epochs: 1.5, train.teacher: tiny}
     timed: {minutes: 0.05}
     mean: {models: [tiny, laptop]}
+faint tests:
+  contrast: 0.5
+  rows:
+    faint: {models: [tiny]}
 """
 
 
@@ -65,6 +69,12 @@ def test_models_are_trained_scored_and_shipped(shared, reproduced, tmp_path):
     assert [rows["samples"][name, "1"] for name in ("tiny", "further")] == [str(3 * photos), str(round(4.5 * photos))]
     assert int(rows["samples"]["timed", "1"]) > 0 and rows["samples"]["mean", "1"] == ""
     assert (rows["difference_ratio_mean"] == "").tolist() == [True, True] + [False] * 6
+    score = [*QUALITY, "score", "faint", *command[6:]]
+    run(*score, cwd=folder)
+    faint = pd.read_csv(folder / "benchmarks/quality.csv").query("name == 'faint'").iloc[0]
+    assert faint["settings"] == "contrast=0.5" and faint["weights"] == rows["weights"]["tiny", "1"]
+    # its contrast does not matter to the network, only what rounding takes away
+    assert 0 < abs(faint["ratio_mean"] - float(rows["ratio_mean"]["tiny", "1"])) < 0.02
     others = after[after["group"] != "tests"]
     np.testing.assert_array_equal(others.to_numpy(), before.to_numpy())  # they stay as they are
     card = (folder / "models/tiny.md").read_text(encoding="utf-8")
@@ -72,7 +82,7 @@ def test_models_are_trained_scored_and_shipped(shared, reproduced, tmp_path):
     assert "timed" in run(*QUALITY, cwd=folder).stdout
     # what is trained already is not trained again, and stands in the table once
     assert "is finished already" in run(*QUALITY, "train", "further", *command[3:], cwd=folder).stdout
-    assert len(pd.read_csv(folder / "benchmarks/quality.csv")) == len(after)
+    assert len(pd.read_csv(folder / "benchmarks/quality.csv")) == len(after) + 1
 
 
 def test_the_law(tmp_path):
