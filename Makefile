@@ -34,12 +34,12 @@ test: .venv/installed
 verify: .venv/installed
 	python benchmarks/verify.py
 
-# A wheel in dist/ that carries `laptop` and the detector, and restores without a clone.
+# A wheel in dist/ that carries `laptop` and the networks that find areas, and restores without a clone.
 wheel: .venv/installed
 	test -e models/pretrained || dvc pull models/pretrained.dvc
 	rm -rf build depixel/pretrained
 	mkdir depixel/pretrained
-	cp -L models/pretrained/laptop.* models/pretrained/detector.* depixel/pretrained
+	cp -L models/pretrained/laptop.* models/pretrained/detector.* models/pretrained/screen.* depixel/pretrained
 	python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	rm -rf build depixel/pretrained
 

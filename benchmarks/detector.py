@@ -1,13 +1,16 @@
-"""How the network was made that finds pixelated areas in JPEGs, and the way to make it again.
+"""How the two networks were made that find pixelated areas in JPEGs, and the way to make them again.
 
-    python benchmarks/detector.py --photos ../shared/photos --sources ../shared/photos/SOURCES.md
+    python benchmarks/detector.py detector --photos ../shared/photos --sources ../shared/photos/SOURCES.md
+    python benchmarks/detector.py screen --photos ../shared/photos --sources ../shared/photos/SOURCES.md
 
-Takes the photos of every second contributor (`detection.py` reports on the others), pixelates parts of them, saves most
-as JPEG, and trains the network to tell of each step between neighbouring pixels whether it is one of the photo, within
-a block or between two; minutes on a GPU with ten cores beside it, many hours on two cores. What was interrupted goes
-on. Then it writes models/pretrained/detector.onnx and its card, models/detector.md; `dvc add models/pretrained` is left
-to do, and `python benchmarks/detection.py`. The shipped one was trained on an NVIDIA H200 in two parts, the second from
-the weights of the first: 6 534 and 7 860 steps, each ended by the clock, with the rate falling to 0 by then.
+Takes the photos of every second contributor (`detection.py` reports on the others), pixelates parts of them, and saves
+most as JPEG. The detector learns to tell of each step between neighbouring pixels whether it is one of the photo,
+within a block or between two; minutes on a GPU with ten cores beside it, many hours on two cores. The screen learns
+in which squares of 8 x 8 pixels there are steps between two blocks; half an hour of two cores. What was interrupted
+goes on. Then it writes models/pretrained/NETWORK.onnx and its card, models/NETWORK.md; `dvc add models/pretrained` is
+left to do, and `python benchmarks/detection.py`. The shipped detector was trained on an NVIDIA H200 in two parts, the
+second from the weights of the first: 6 534 and 7 860 steps, each ended by the clock, with the rate falling to 0 by
+then.
 """
 
 import io
@@ -34,7 +37,7 @@ from detection import entries_of, loaded  # noqa: E402
 from depixel import workers  # noqa: E402
 from depixel.command import progress  # noqa: E402
 from depixel.detection.jpeg import standard_table  # noqa: E402
-from depixel.detection.learned import FILE, INPUTS  # noqa: E402
+from depixel.detection.learned import CELL, INPUTS  # noqa: E402
 from depixel.exporting import store, translate  # noqa: E402
 from depixel.files import hash_of, replacing  # noqa: E402
 from depixel.models import PRETRAINED  # noqa: E402
@@ -58,6 +61,12 @@ class Detector(nn.Module):
     forward: gray and noise as `depixel.detection.learned` has them; returns its logits.
     """
 
+    STEPS = 14_400
+    KIND = f"a U-Net of width {WIDTH}"
+    ABOUT = """\
+A network that tells of each step between neighbouring pixels whether it is one of a photo, one within a block of a
+pixelated area, or one between two blocks. By it, `depixel restore --auto` finds areas in pictures that were saved as
+JPEG after they were pixelated; `depixel/detection/` says how."""
     PLANES = 8
     BLOCKS = (1, 1, 2, 4, 2, 1, 1)
 
@@ -77,15 +86,12 @@ class Detector(nn.Module):
     def planes(self, gray: Tensor, noise: Tensor) -> Tensor:
         count, _, high, wide = gray.shape
         level, contrast = gray.mean((2, 3), keepdim=True), gray.std((2, 3), keepdim=True) + 8
-        across = F.pad((gray[..., 1:] - gray[..., :-1]).abs(), (1, 0))
-        down = F.pad((gray[..., 1:, :] - gray[..., :-1, :]).abs(), (0, 0, 1, 0))
         x, y = (torch.arange(n, device=gray.device) * (2 * np.pi / 8) for n in (wide, high))
         phases = [wave(x).expand(high, wide) for wave in (torch.cos, torch.sin)]
         phases += [wave(y)[:, None].expand(high, wide) for wave in (torch.cos, torch.sin)]
         planes = [
             (gray - level) / contrast,
-            torch.log(across + 0.25) / 2,
-            torch.log(down + 0.25) / 2,
+            *_steps(gray),
             torch.stack(phases)[None].expand(count, 4, high, wide),
             torch.log1p(noise)[:, None, None, None].expand(count, 1, high, wide),
         ]
@@ -99,6 +105,58 @@ class Detector(nn.Module):
         for up, stage in zip(self.up, self.stages[4:], strict=True):
             x = stage(finer.pop() + F.pixel_shuffle(up(x), 2))
         return self.out(x).float()
+
+    @staticmethod
+    def loss(logits: Tensor, classes: Tensor) -> Tensor:
+        classes = classes.long()
+        return sum(F.cross_entropy(logits[:, 3 * i : 3 * i + 3], classes[:, i], ignore_index=UNKNOWN) for i in (0, 1))
+
+
+class Screen(nn.Module):
+    """A small network for large pictures, that works at an eighth of their resolution.
+
+    forward: gray and noise as `depixel.detection.learned` has them; returns the logits of its screen.
+    """
+
+    STEPS = 1_800
+    KIND = "seven convolutions"
+    ABOUT = """\
+A small network that tells in which squares of 8 x 8 pixels there are steps between two blocks of a pixelated area. In
+large pictures, `depixel restore --auto` looks with the [detector](detector.md) only around these."""
+    WIDTHS = (24, 32)
+    DEPTH = 4
+
+    def __init__(self):
+        super().__init__()
+        first, width = self.WIDTHS
+        self.stem = nn.Conv2d(4, first, 8, stride=4, padding=2)
+        self.down = nn.Conv2d(first, width, 3, stride=2, padding=1)
+        self.body = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(self.DEPTH))
+        self.out = nn.Conv2d(width, 1, 1)
+
+    def forward(self, gray: Tensor, noise: Tensor) -> Tensor:
+        across, down = _steps(gray)
+        noise = torch.log1p(noise)[:, None, None, None].expand_as(gray)
+        planes = torch.cat([(gray - 128) / 64, across, down, noise], dim=1)
+        x = F.relu(self.down(F.relu(self.stem(planes))))
+        for layer in self.body:
+            x = x + F.relu(layer(x))
+        return self.out(x).float()
+
+    @staticmethod
+    def loss(logits: Tensor, classes: Tensor) -> Tensor:
+        there = F.max_pool2d((classes == BETWEEN).any(dim=1, keepdim=True).float(), CELL)
+        return F.binary_cross_entropy_with_logits(logits, there)
+
+
+def _steps(gray: Tensor) -> tuple[Tensor, Tensor]:
+    """How large the steps across and down are, (B, 1, H, W) each, on a scale of about -1 to 3."""
+    across = F.pad((gray[..., 1:] - gray[..., :-1]).abs(), (1, 0))
+    down = F.pad((gray[..., 1:, :] - gray[..., :-1, :]).abs(), (0, 0, 1, 0))
+    return torch.log(across + 0.25) / 2, torch.log(down + 0.25) / 2
+
+
+NETWORKS = {"detector": Detector, "screen": Screen}
 
 
 # Examples
@@ -244,16 +302,16 @@ def collect_all(photos: Path, folder: Path) -> None:
 # Training
 
 
-def train(folder: Path, steps: int, threads: int, processes: int) -> Detector:
-    """The average of the weights after so many steps; goes on from folder/checkpoint.pt."""
+def train(name: str, folder: Path, steps: int, threads: int, processes: int) -> nn.Module:
+    """The network with the average of its weights after so many steps; goes on from folder/NAME.pt."""
     torch.manual_seed(0)
     torch.set_num_threads(threads)
     device = best_device()
     low = best_precision(device) == "bfloat16"
-    network = Detector().to(device, memory_format=torch.channels_last)
+    network = NETWORKS[name]().to(device, memory_format=torch.channels_last)
     optimizer = MuonAdam(network, RATE)
     average = [parameter.detach().clone() for parameter in network.parameters()]
-    first, checkpoint = 0, folder / "checkpoint.pt"
+    first, checkpoint = 0, folder / f"{name}.pt"
     if checkpoint.is_file():
         saved = torch.load(checkpoint, map_location=device, weights_only=True)
         if saved["of"] != steps:
@@ -271,8 +329,7 @@ def train(folder: Path, steps: int, threads: int, processes: int) -> Detector:
         gray, noise, classes = (part.to(device) for part in next(batches))
         with torch.autocast(device, torch.bfloat16, enabled=low):
             logits = network(gray.float(), noise)
-        classes = classes.long()
-        loss = sum(F.cross_entropy(logits[:, 3 * i : 3 * i + 3], classes[:, i], ignore_index=UNKNOWN) for i in (0, 1))
+        loss = network.loss(logits, classes)
         network.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 2.0)
@@ -280,7 +337,7 @@ def train(folder: Path, steps: int, threads: int, processes: int) -> Detector:
         with torch.no_grad():
             keep = min(AVERAGE, step / (step + 10))
             torch._foreach_lerp_(average, [parameter.detach() for parameter in network.parameters()], 1 - keep)
-        losses.append(loss.detach() / 2)  # to read it here would wait for a GPU
+        losses.append(loss.detach())  # to read it here would wait for a GPU
         if (step + 1) % KEPT_EVERY == 0 or step + 1 == steps:
             state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
             with replacing(checkpoint) as beside:
@@ -293,30 +350,28 @@ def train(folder: Path, steps: int, threads: int, processes: int) -> Detector:
     return network.cpu()
 
 
-def write(network: Detector, path: Path, about: dict) -> None:
-    """The ONNX file of `depixel.detection.learned`, weights in 16 bits."""
+def write(network: nn.Module, path: Path, about: dict) -> None:
+    """An ONNX file of `depixel.detection.learned`, weights in 16 bits."""
     for parameter in network.parameters():
         parameter.data.copy_(parameter.data.half())
     batch, rows, columns = (torch.export.Dim(name, min=1) for name in ("batch", "rows", "columns"))
     shapes = ({0: batch, 2: 8 * rows, 3: 8 * columns}, {0: batch})
     sample = (torch.rand(2, 1, 64, 80) * 255, torch.rand(2))
     with tempfile.TemporaryDirectory() as name, replacing(path) as beside:
-        translate(network.eval(), sample, INPUTS, "logits", shapes, Path(name) / "detector.onnx")
-        store(Path(name) / "detector.onnx", {"made of": json.dumps(about)}, beside)
+        translate(network.eval(), sample, INPUTS, "logits", shapes, Path(name) / "made.onnx")
+        store(Path(name) / "made.onnx", {"made of": json.dumps(about)}, beside)
 
 
 CARD = """\
-# detector
+# {name}
 
-A network that tells of each step between neighbouring pixels whether it is one of a photo, one within a block of a
-pixelated area, or one between two blocks. By it, `depixel restore --auto` finds areas in pictures that were saved as
-JPEG after they were pixelated; `depixel/detection/` says how.
+{text}
 
 | | |
 |---|---|
-| network | a U-Net of width {width}, {parameters:.2f} M parameters, stored as float16 |
+| network | {network}, {parameters:.2f} M parameters, stored as float16 |
 | trained for | gray pictures of 64 and 128 px, blocks of 3 to 64 px, lossless or as JPEG of quality 58 to 98 |
-| file | `detector.onnx`, sha256 {digest} |
+| file | `{name}.onnx`, sha256 {digest} |
 
 ## How good it is
 
@@ -339,11 +394,12 @@ every second contributor; by `benchmarks/detector.py`.
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("name", type=click.Choice(list(NETWORKS)), metavar="NETWORK")
 @click.option("--photos", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
 @click.option(
     "--sources", type=click.Path(exists=True, path_type=Path), required=True, help="Whose photos, what terms."
 )
-@click.option("--steps", default=14_400, show_default=True, help=f"Of {BATCH} pictures of 64 x 64 pixels.")
+@click.option("--steps", type=int, help=f"Of {BATCH} pictures of 64 x 64 pixels; else what it takes.")
 @click.option("--threads", default=2, show_default=True)
 @click.option("--processes", default=1, show_default=True, help="That draw the pictures; for a GPU, ten or more.")
 @click.option(
@@ -352,28 +408,31 @@ every second contributor; by `benchmarks/detector.py`.
     default=PROJECT / ".scratch/detector",
     help="For what is made on the way.",
 )
-def main(photos: Path, sources: Path, steps: int, threads: int, processes: int, folder: Path) -> None:
+def main(name: str, photos: Path, sources: Path, steps: int | None, threads: int, processes: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     collect_all(photos, folder)
-    network = train(folder, steps, threads, processes)
-    ship(network, steps, len(np.load(folder / "small.npy", mmap_mode="r")), sources)
+    steps = steps or NETWORKS[name].STEPS
+    network = train(name, folder, steps, threads, processes)
+    ship(name, network, steps, len(np.load(folder / "small.npy", mmap_mode="r")), sources)
 
 
-def ship(network: Detector, steps: int, photos: int, sources: Path) -> None:
+def ship(name: str, network: nn.Module, steps: int, photos: int, sources: Path) -> None:
     """Write the file and its card."""
-    path, about = PROJECT / PRETRAINED / FILE, {"steps": steps, "batch": BATCH, "photos": photos}
+    path, about = PROJECT / PRETRAINED / f"{name}.onnx", {"steps": steps, "batch": BATCH, "photos": photos}
     write(network, path, about)
     _, _, terms = sources.read_text(encoding="utf-8").partition("\n")  # without its title
     text = CARD.format(
-        width=WIDTH,
+        name=name,
+        text=network.ABOUT,
+        network=network.KIND,
         parameters=parameter_count(network) / 1e6,
         digest=hash_of(path, "sha256"),
         sources=terms.strip(),
         **about,
     )
-    with replacing(PROJECT / "models/detector.md") as beside:
+    with replacing(PROJECT / f"models/{name}.md") as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
-    click.echo(f"written: {path}, models/detector.md")
+    click.echo(f"written: {path}, models/{name}.md")
 
 
 if __name__ == "__main__":

@@ -101,10 +101,13 @@ def translate(
 
 
 def store(made: Path, about: dict[str, str], path: Path) -> None:
-    """Write an ONNX file again, smaller, and with metadata."""
+    """Write an ONNX file again, smaller, with metadata, and without where the code lay that each operation is of."""
     import onnx
 
     graph = onnx.load(made)
+    for part in (graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
     _halve(graph)
     onnx.helper.set_model_props(graph, about)
     onnx.save(graph, path)

@@ -37,9 +37,10 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def detector() -> None:
-    """The network that finds areas."""
-    if not (REPOSITORY / "models/pretrained/detector.onnx").is_file():
-        pytest.skip("models/pretrained/detector.onnx is not there: dvc pull models/pretrained.dvc")
+    """The networks that find areas."""
+    for name in ("detector", "screen"):
+        if not (REPOSITORY / f"models/pretrained/{name}.onnx").is_file():
+            pytest.skip(f"models/pretrained/{name}.onnx is not there: dvc pull models/pretrained.dvc")
 
 
 @pytest.fixture(scope="session")

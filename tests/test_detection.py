@@ -197,20 +197,36 @@ def test_a_search_can_be_given_up():
 
 def test_a_picture_seen_in_windows_is_seen_as_a_whole(monkeypatch):
     gray = luma(as_jpeg(pixelate(photo(200, 230), 60, 50, 90, 80, 9), 85))
-    noise = float(np.sqrt(np.mean(quantization(gray) ** 2 / 12)))
-    whole = learned._steps(gray, noise, lambda: None)
+    picture = learned._Picture(gray, float(np.sqrt(np.mean(quantization(gray) ** 2 / 12))), True, screened=False)
+    whole = learned._steps(picture, lambda: None)
     monkeypatch.setattr(learned, "_WINDOW", 160)
     monkeypatch.setattr(learned, "_HALO", 40)
-    parts = learned._steps(gray, noise, lambda: None)
+    parts = learned._steps(picture, lambda: None)
     for name in ("inside", "line"):
         for one, other in ((whole, parts), (whole.turned, parts.turned)):
             difference = np.abs(getattr(one, name) - getattr(other, name))
             assert np.quantile(difference, 0.9) < 1  # contrast is that of each window
 
 
+def test_in_a_large_picture_the_network_looks_where_the_screen_sees_something(monkeypatch):
+    load, looked = learned._network, []
+
+    def watched(file):
+        network = load(file)
+        return lambda gray, noise: looked.append((file, gray.size)) or network(gray, noise)
+
+    monkeypatch.setattr(learned, "_network", watched)
+    image = as_jpeg(pixelate(photo(1000, 1040), 200, 300, 110, 80, 11), 90)
+    assert certain(image) == {(200, 300, 110, 80, 11, 0, 0)}
+    sizes = {file: sum(size for of, size in looked if of == file) for file in (learned.DETECTOR, learned.SCREEN)}
+    assert (
+        sizes[learned.SCREEN] > sizes[learned.DETECTOR] > 0
+    )  # which overlap: all would be more than half as much again
+
+
 def test_jpegs_need_the_network_and_large_lossless_pictures_do_not(monkeypatch, tmp_path):
     monkeypatch.setattr(models, "folders", lambda: (tmp_path / "pretrained",))
-    learned._detector.cache_clear()
+    learned._network.cache_clear()
     image = pixelate(photo(64, 64), 12, 15, 32, 30, 6)
     for small in (image, as_jpeg(image, 80)):
         with pytest.raises(DepixelError, match="dvc pull"):

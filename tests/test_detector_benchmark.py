@@ -79,8 +79,9 @@ def test_what_is_within_a_block_of_a_lossless_example_is_no_step(detector, photo
     assert seen.min() > 500  # of each kind
 
 
+@pytest.mark.parametrize("name", ["detector", "screen"])
 def test_an_interrupted_training_goes_on_and_the_file_predicts_what_the_network_does(
-    detector, photos, tmp_path, monkeypatch
+    detector, photos, tmp_path, monkeypatch, name
 ):
     monkeypatch.setattr(detector, "KEPT_EVERY", 1)
     monkeypatch.setattr(detector, "BATCH", 8)
@@ -91,17 +92,26 @@ def test_an_interrupted_training_goes_on_and_the_file_predicts_what_the_network_
     with monkeypatch.context() as patch:
         patch.setattr(detector.click, "echo", lambda text: killed() if text.startswith("1 of") else None)
         with pytest.raises(KeyboardInterrupt):
-            detector.train(photos, 2, 1, 1)
-    assert torch.load(photos / "checkpoint.pt", weights_only=True)["step"] == 1
-    network = detector.train(photos, 2, 1, 1)
-    assert torch.load(photos / "checkpoint.pt", weights_only=True)["step"] == 2
+            detector.train(name, photos, 2, 1, 1)
+    assert torch.load(photos / f"{name}.pt", weights_only=True)["step"] == 1
+    network = detector.train(name, photos, 2, 1, 1)
+    assert torch.load(photos / f"{name}.pt", weights_only=True)["step"] == 2
     with pytest.raises(detector.click.ClickException, match="is of a training of 2 steps"):
-        detector.train(photos, 3, 1, 1)
-    detector.write(network, tmp_path / "detector.onnx", {"steps": 2})
-    session, about = opened(tmp_path / "detector.onnx", INPUTS)
+        detector.train(name, photos, 3, 1, 1)
+    detector.write(network, tmp_path / f"{name}.onnx", {"steps": 2})
+    session, about = opened(tmp_path / f"{name}.onnx", INPUTS)
     assert about == {"made of": '{"steps": 2}'}
     gray, noise = np.float32(photo(72, 96))[None, None], np.float32([3])
     with torch.inference_mode():
         expected = network(torch.from_numpy(gray), torch.from_numpy(noise)).numpy()
     (found,) = session.run(None, {"gray": gray, "noise": noise})
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_the_screen_learns_where_steps_between_blocks_are(detector):
+    classes = torch.full((1, 2, 16, 24), detector.WITHIN)
+    classes[0, 1, 3, 17] = detector.BETWEEN
+    classes[0, 0, :, 0] = classes[0, 1, 0] = detector.UNKNOWN
+    right, wrong = torch.full((2, 1, 1, 2, 3), -20.0)
+    right[0, 0, 0, 2] = wrong[0, 0, 1, 2] = 20
+    assert detector.Screen.loss(right, classes) < 1e-6 < 1 < detector.Screen.loss(wrong, classes)

@@ -73,6 +73,10 @@ def file(model, folder) -> Path:
     return path
 
 
+def test_a_file_does_not_tell_where_it_was_made(file):
+    assert b".py" not in file.read_bytes()
+
+
 def windows(height: int, width: int, areas: list) -> tuple[np.ndarray, np.ndarray]:
     """Noise, pixelated in the areas."""
     random = np.random.default_rng(height)

@@ -3,15 +3,18 @@
 JPEG leaves nothing exactly constant. Large blocks are found in the picture of half the size, and of half of that: in
 their middle there is nothing to see. The detector is a small U-Net, made by `benchmarks/detector.py`, that tells of
 each step between neighbouring pixels whether it is one of a photo, within a block or between two; where JPEG's
-quantization is known, the area that follows from that is weighed by its `likelihood`. Its ONNX file has
+quantization is known, the area that follows from that is weighed by its `likelihood`. In large pictures it only looks
+around what a far smaller network, the screen, takes for steps between blocks. Their ONNX files have
 
     gray    (B, 1, H, W) float32, luminance, 0..255; H and W multiples of 8, JPEG's blocks begin in the corner
     noise   (B,) float32, standard deviation of the quantization's errors in gray levels; 0 if it is not known
-    logits  (B, 6, H, W) float32: photo, within, between; of steps from the left neighbour, then of those from the upper
+    logits  float32, of the detector (B, 6, H, W): photo, within, between; of steps from the left neighbour, then of
+            those from the upper; of the screen (B, 1, H / 8, W / 8): steps between blocks are in a cell of 8 x 8 pixels
 """
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,9 +26,14 @@ from depixel.exported import opened
 from depixel.models import shipped
 from depixel.pixelation import MOST_BLOCK
 
-FILE = "detector.onnx"
+DETECTOR, SCREEN = "detector.onnx", "screen.onnx"
 INPUTS = ["gray", "noise"]
+CELL = 8  # pixels: a side of the screen's cells
 _WINDOW, _HALO = 576, 32  # the network sees windows of about this side, this much of which is their neighbours', pixels
+_SCREENED = 1_000_000  # pixels of a picture from which on the screen looks first
+_SCREENED_WINDOW = 256  # pixels, instead of _WINDOW
+_SUSPECT = 0.0  # the screen's logit of a cell around which the detector looks
+_UNSEEN = -1.0  # what steps say elsewhere
 _MOST = 8.0  # a step says no more than this
 _TRIES = 24  # areas in vain
 _REACH, _CORNER = 48, 30.0  # of `Steps`; the network is surer than it should be
@@ -40,29 +48,47 @@ _SEEN = 2.0  # of a step being between blocks, in the mean along a side that is 
 _SURE = 5.0  # of what is certain, a pixel; two steps could say 16
 
 
-@lru_cache(maxsize=1)
-def _detector() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    session, _ = opened(shipped(FILE), INPUTS)
-    return lambda gray, noise: session.run(None, dict(zip(INPUTS, (gray, noise), strict=True)))[0]
+@lru_cache(maxsize=2)
+def _network(file: str) -> Callable[[np.ndarray, float], np.ndarray]:
+    """From a picture (H, W) float32 and its noise to the logits (planes, ...)."""
+    session, _ = opened(shipped(file), INPUTS)
+
+    def logits(gray: np.ndarray, noise: float) -> np.ndarray:
+        values = np.ascontiguousarray(gray[None, None]), np.float32([noise])
+        return session.run(None, dict(zip(INPUTS, values, strict=True)))[0][0]
+
+    return logits
 
 
 def find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) -> list[Candidate]:
     """The areas of a picture (H, W) float32 with this quantization, None if it is not known; some may overlap."""
+    screened = gray.size > _SCREENED
     if table is None:
-        return _find(gray, 0.0, False, check)
-    return _find(gray, float(np.sqrt(np.mean(table**2 / 12))), True, check, Likelihood(gray, table, check))
+        return _find(_Picture(gray, 0.0, False, screened), check)
+    noise = float(np.sqrt(np.mean(table**2 / 12)))
+    return _find(_Picture(gray, noise, True, screened), check, Likelihood(gray, table, check))
+
+
+class _Picture(NamedTuple):
+    """gray: (H, W) float32. noise: what the networks are told. screened: whether the detector only looks where the
+    screen sees something."""
+
+    gray: np.ndarray
+    noise: float
+    was_jpeg: bool
+    screened: bool
+
+    def halved(self) -> "_Picture":
+        high, wide = (n // 2 * 2 for n in self.gray.shape)
+        half = self.gray[:high, :wide].reshape(high // 2, 2, wide // 2, 2).mean(axis=(1, 3))
+        return self._replace(gray=half, noise=self.noise / 2)
 
 
 def _find(
-    gray: np.ndarray,
-    noise: float,
-    was_jpeg: bool,
-    check: Callable[[], None],
-    likelihood: Likelihood | None = None,
-    most: int = MOST_BLOCK,
+    picture: _Picture, check: Callable[[], None], likelihood: Likelihood | None = None, most: int = MOST_BLOCK
 ) -> list[Candidate]:
-    steps = _steps(gray, noise, check)
-    found = _large(gray, noise, was_jpeg, steps, check, most)
+    steps = _steps(picture, check)
+    found = _large(picture, steps, check, most)
     for one in found:
         if one.certain:
             steps.rule_out(one.box)
@@ -76,26 +102,22 @@ def _find(
         if likelihood:
             found.append(_weighed(likelihood, box, steps))
         elif any(map(len, box.lines())):
-            found.append(Candidate(score, box, _is_certain(score, box, gray, was_jpeg)))
+            found.append(Candidate(score, box, _is_certain(score, box, picture)))
         else:
             return None
         return found[-1].box if found[-1].certain else None
 
-    search(steps, 4.0, _TRIES, min(most, max(gray.shape)), decided)
+    search(steps, 4.0, _TRIES, min(most, max(picture.gray.shape)), decided)
     return found
 
 
-def _large(
-    gray: np.ndarray, noise: float, was_jpeg: bool, steps: Steps, check: Callable[[], None], most: int
-) -> list[Candidate]:
+def _large(picture: _Picture, steps: Steps, check: Callable[[], None], most: int) -> list[Candidate]:
     """Areas of large blocks, in the middle of which there is nothing to see: they are found in half the size."""
-    if min(gray.shape) < _HALVED:
+    if min(picture.gray.shape) < _HALVED:
         return []
-    high, wide = (n // 2 * 2 for n in gray.shape)
-    half = gray[:high, :wide].reshape(high // 2, 2, wide // 2, 2).mean(axis=(1, 3))
     return [
         Candidate(4 * one.score, _refined(steps, one.box), one.certain)
-        for one in apart(_find(half, noise / 2, was_jpeg, check, most=most // 2))
+        for one in apart(_find(picture.halved(), check, most=most // 2))
         if _LARGE <= one.box.size <= MOST_BLOCK // 2
     ]
 
@@ -146,25 +168,34 @@ def _span(
     return start, stop, worth
 
 
-def _steps(gray: np.ndarray, noise: float, check: Callable[[], None]) -> Steps:
+def _steps(picture: _Picture, check: Callable[[], None]) -> Steps:
+    gray, noise, _, screened = picture
     high, wide = gray.shape
-    ratios = np.zeros((2, 2, high, wide), np.float32)  # across and down; inside and line
+    ratios = np.full((2, 2, high, wide), _UNSEEN, np.float32)  # across and down; inside and line
     padded = np.pad(gray, [(0, -n % BLOCK) for n in gray.shape], mode="edge")
-    for y, rows, inner_rows in _windows(padded.shape[0]):
-        for x, columns, inner_columns in _windows(padded.shape[1]):
+    suspect = _network(SCREEN)(padded, noise)[0] > _SUSPECT if screened else None
+    side = _SCREENED_WINDOW if screened else _WINDOW
+    for y, rows, inner_rows in _windows(padded.shape[0], side):
+        for x, columns, inner_columns in _windows(padded.shape[1], side):
             check()
-            logits = _detector()(np.ascontiguousarray(padded[None, None, rows, columns]), np.float32([noise]))[0]
-            logits = logits[:, inner_rows, inner_columns].reshape(2, 3, *logits[0, inner_rows, inner_columns].shape)
+            if screened and not suspect[_cells(rows), _cells(columns)].any():
+                continue
+            logits = _network(DETECTOR)(padded[rows, columns], noise)[:, inner_rows, inner_columns]
+            logits = logits.reshape(2, 3, *logits.shape[1:])
             part = np.clip(logits[:, 1:] - logits[:, :1], -_MOST, _MOST)[:, :, : high - y, : wide - x]
             ratios[:, :, y : y + part.shape[2], x : x + part.shape[3]] = part
     ratios[0, :, :, 0] = ratios[1, :, 0] = 0
     return Steps.of(tuple(ratios[0]), tuple(ratios[1]), _REACH, _CORNER)
 
 
-def _windows(length: int) -> Iterator[tuple[int, slice, slice]]:
+def _cells(pixels: slice) -> slice:
+    return slice(pixels.start // CELL, -(-pixels.stop // CELL))
+
+
+def _windows(length: int, most: int) -> Iterator[tuple[int, slice, slice]]:
     """Along one axis: where the part begins that a window is for, the window, and the part within it; as few as can be
-    and of like size, so that little is seen twice."""
-    count = max(1, -(-(length - 2 * _HALO) // (_WINDOW - 2 * _HALO)))
+    and of like size, so that little is seen twice. most: pixels of a window, about."""
+    count = max(1, -(-(length - 2 * _HALO) // (most - 2 * _HALO)))
     side = -(-length // count // BLOCK) * BLOCK
     for begin in range(0, length, side):
         start = max(0, begin - _HALO)
@@ -203,10 +234,11 @@ def _weighed(likelihood: Likelihood, box: Box, steps: Steps) -> Candidate:
     return Candidate(score, box, bool(certain))
 
 
-def _is_certain(score: float, box: Box, gray: np.ndarray, was_jpeg: bool) -> bool:
+def _is_certain(score: float, box: Box, picture: _Picture) -> bool:
+    gray = picture.gray
     if box.size > _LARGE and box.size > min(box.x1 - box.x0, box.y1 - box.y0):  # no block is whole
         return False
     limit = _LIMIT + _MORE_PLACES * max(np.log(gray.size / 4096), 0)
     # the middle of a large block could be a flat part of a photo
     sure = score > limit and score > _SURE * min(1, 2 * _LARGE / box.size) * box.pixels
-    return bool(sure and (was_jpeg or differ(gray, box, 1)))  # smooth parts are constant without JPEG's noise
+    return bool(sure and (picture.was_jpeg or differ(gray, box, 1)))  # smooth parts are constant without JPEG's noise

@@ -68,9 +68,10 @@ class Steps:
             of.__dict__.pop("_above", None)
 
 
-def _seeds(steps: Steps, least: float) -> list[tuple[float, int, int, int, int]]:
-    """Stretches of strips of rows that look like blocks in a row: (score, y0, y1, x0, x1)."""
-    found = []
+def _seeds(steps: Steps, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Stretches of strips of rows that look like blocks in a row: scores (S,), of `least` and more, and y0, y1, x0, x1
+    (S, 4) int64."""
+    scores, places = [np.zeros(0, np.float32)], [np.zeros((0, 4), np.int64)]
     padded = [np.pad(np.cumsum(r, axis=0, dtype=np.float32), ((1, 0), (0, 0))) for r in (steps.inside, steps.line)]
     for high in _STRIPS:
         if high > steps.height:
@@ -86,12 +87,14 @@ def _seeds(steps: Steps, least: float) -> list[tuple[float, int, int, int, int]]
         begins[:, 0] = True
         begins = np.flatnonzero(begins)
         peaks = np.maximum.reduceat(rise.reshape(-1), begins)
-        ends = np.append(begins[1:], rise.size)
-        for k in np.flatnonzero(peaks >= least):
-            row, start = divmod(int(begins[k]), steps.width)
-            stop = start + int(rise.reshape(-1)[begins[k] : ends[k]].argmax()) + 1
-            found.append((float(peaks[k]), int(tops[row]), int(tops[row]) + high, start, stop))
-    return found
+        wanted = np.repeat(np.where(peaks >= least, peaks, np.inf), np.diff(begins, append=rise.size))
+        ends = np.flatnonzero(rise.reshape(-1) == wanted)
+        stretches, first = np.unique(np.searchsorted(begins, ends, side="right") - 1, return_index=True)
+        starts = begins[stretches]
+        top, start = tops[starts // steps.width], starts % steps.width
+        scores.append(peaks[stretches])
+        places.append(np.stack([top, top + high, start, start + ends[first] - starts + 1], axis=1))
+    return np.concatenate(scores), np.concatenate(places)
 
 
 class Span(NamedTuple):
@@ -153,9 +156,9 @@ def fit(
     return float(ends[grid, end]), Span(low + begin, low + end + 2, *map(int, grids[grid]))
 
 
-def _grow(steps: Steps, seed: tuple[float, int, int, int, int], most: int) -> tuple[float, Span, Span]:
+def _grow(steps: Steps, seed: tuple[int, int, int, int], most: int) -> tuple[float, Span, Span]:
     """From a seed to the best area, columns for the rows and rows for the columns in turn: score, along x, along y."""
-    _, y0, y1, x0, x1 = seed
+    y0, y1, x0, x1 = seed
 
     def refit(of: Steps, across: tuple[int, int], lines: np.ndarray | None, near: tuple[int, int], reach: int, sizes):
         return fit(of, across, lines, max(0, near[0] - reach), min(of.width, near[1] + reach), sizes)
@@ -187,14 +190,15 @@ def search(steps: Steps, least: float, tries: int, most: int, done: Callable[[fl
         least: score of a seed. tries: how many are tried in vain, one after the other. most: the largest block.
         done: gives the area in which nothing more is to be looked for; None: nowhere.
     """
-    seeds = [(seed, False) for seed in _seeds(steps, least)] + [(seed, True) for seed in _seeds(steps.turned, least)]
-    seeds.sort(key=lambda one: -one[0][0])
+    scores, places = zip(_seeds(steps, least), _seeds(steps.turned, least), strict=True)
+    seeds, upright = np.concatenate(places), len(places[0])
     seen: set[Box] = set()
     used: list[Box] = []
     finished: list[Box] = []
     vain = 0
-    for seed, flipped in seeds:
-        _, y0, y1, x0, x1 = seed
+    for k in np.argsort(-np.concatenate(scores), kind="stable"):
+        seed, flipped = tuple(seeds[k].tolist()), k >= upright
+        y0, y1, x0, x1 = seed
         place = Box(y0, x0, y1, x1, 1, 0, 0) if flipped else Box(x0, y0, x1, y1, 1, 0, 0)
         if any(place.overlap(other) > 0.5 and other.pixels > place.pixels / 2 for other in used):
             continue
