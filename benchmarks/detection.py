@@ -9,8 +9,8 @@ set on the other contributors; rules were also mended after looking at some 200 
 shows at least two blocks (of different values); it is found if an area that is called certain has all four edges within
 1 pixel. Precision is the share of the certain areas that are found ones, in the pixelated pictures; "untouched" are
 photos without any area in which one is called certain. --areas 2 draws two areas that do not overlap in each picture;
-with --offsets the first blocks are cut off, as by tools whose grid begins elsewhere. --together 10 makes large
-pictures, of 10 x 10 photos side by side, with areas of 32 to 256 pixels a side in blocks of 4 to 32.
+with --offsets the first blocks are cut off, as by tools whose grid begins elsewhere. --enlarged 1600 makes large
+pictures of the photos, smooth and with noise as those of cameras, and areas of 32 to 256 pixels in blocks of 4 to 32.
 
 --named: where the area is said, as by `--area`: how often it is let pass with its block size and without, and the
 right size is found, or one with the same lines; and how often that place is let pass in the untouched photo.
@@ -36,8 +36,8 @@ from depixel.validation import MOST_BYTES
 
 NEAR = 1  # pixels that an edge may be off
 LEAST_SIDE = 100  # of a valid photo, pixels
-IN_SMALL = PixelationSettings()
 IN_LARGE = PixelationSettings(width=(32, 256), height=(32, 256), block_size=(4, 32))
+NOISE = 2.0  # of enlarged photos, gray levels
 
 
 def entries_of(photos: Path, odd: int) -> list[Entry]:
@@ -61,17 +61,19 @@ def loaded(entry: Entry, size: int, color: bool = False) -> np.ndarray | None:
     return square(image, size) if size else grayscale(np.asarray(image))
 
 
-def together(entries: tuple[Entry, ...], size: int, color: bool) -> np.ndarray | None:
-    """A photo, or as many as these side by side in a square; what is none is replaced by another."""
-    if len(entries) == 1:
-        return loaded(entries[0], size, color)
-    photos = [photo for entry in entries if (photo := loaded(entry, size, color)) is not None]
-    side = round(len(entries) ** 0.5)
-    return np.vstack([np.hstack([photos[(side * i + j) % len(photos)] for j in range(side)]) for i in range(side)])
+def enlarged(image: np.ndarray, side: int) -> np.ndarray:
+    """The photo at `side` x `side` pixels, with noise."""
+    image = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+    noise = np.random.default_rng(0).normal(0, NOISE, image.shape)
+    return np.clip(image + noise, 0, 255).round().astype(np.uint8)
 
 
 def pixelated(
-    image: np.ndarray, name: str, count: int, offsets: bool = False, settings: PixelationSettings = IN_SMALL
+    image: np.ndarray,
+    name: str,
+    count: int,
+    offsets: bool = False,
+    settings: PixelationSettings | None = None,
 ) -> tuple[np.ndarray, list[list[int]]]:
     """The picture with `count` areas that do not overlap, and those that show at least two blocks.
 
@@ -81,7 +83,7 @@ def pixelated(
     shown = []
     for number in range(20 * count):
         u = uniforms(photo_ids([name]), f"detection {number}", 5)
-        x, y, width, height, size = draw_areas(u, min(taken.shape), settings)[0].tolist()
+        x, y, width, height, size = draw_areas(u, min(taken.shape), settings or PixelationSettings())[0].tolist()
         place = slice(y, y + height), slice(x, x + width)
         if taken[max(0, y - 2) : y + height + 2, max(0, x - 2) : x + width + 2].any():
             continue
@@ -107,15 +109,14 @@ def saved(image: np.ndarray, quality: int) -> np.ndarray:
     return np.asarray(Image.open(file))
 
 
-def examine(
-    entries: tuple[Entry, ...], size: int, quality: int, count: int, color: bool, offsets: bool
-) -> tuple | None:
+def examine(entry: Entry, size: int, quality: int, count: int, color: bool, offsets: bool, side: int) -> tuple | None:
     """Counts: areas, found, right sizes, right phases, unsure, certain, untouched reported; and seconds."""
-    image = together(entries, size, color)
+    image = loaded(entry, size, color)
     if image is None:
         return None
-    settings = IN_LARGE if len(entries) > 1 else IN_SMALL
-    picture, areas = pixelated(image, entries[0].path, count, offsets, settings)
+    if side:
+        image = enlarged(image, side)
+    picture, areas = pixelated(image, entry.path, count, offsets, IN_LARGE if side else None)
     start = time.perf_counter()
     answers = detection.find(saved(picture, quality))
     seconds = time.perf_counter() - start
@@ -152,9 +153,8 @@ def resolved(image: np.ndarray, area: list[int | None]) -> fullsize.Area | None:
         return None
 
 
-def examine_named(entries: tuple[Entry], size: int, quality: int, color: bool) -> tuple | None:
+def examine_named(entry: Entry, size: int, quality: int, color: bool) -> tuple | None:
     """Counts: areas; let pass with their size, without, and of those with the right one; let pass untouched."""
-    (entry,) = entries
     image = loaded(entry, size, color)
     if image is None:
         return None
@@ -183,34 +183,24 @@ def _in_phase(one: detection.Found, area: list[int]) -> bool:
 @click.option("--photos", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
 @click.option("--count", default=500, show_default=True, help="Photos.")
 @click.option("--areas", default=1, show_default=True, help="Areas in each picture.")
-@click.option("--sizes", default="64,0", show_default=True, help="Sides of the photos; 0 = as they are.")
+@click.option("--sizes", default="64,0", show_default=True, help="Sides of the pictures; 0 = as the photos are.")
 @click.option("--qualities", default="0,95,90,75,60", show_default=True, help="Of JPEG; 0 = lossless.")
 @click.option("--color", is_flag=True, help="Photos in color.")
 @click.option("--offsets", is_flag=True, help="Areas begin within a block.")
-@click.option("--together", "across", default=1, show_default=True, help="Photos along a side of a picture.")
+@click.option("--enlarged", "side", default=0, metavar="SIDE", help="The photos made so large, pixels.")
 @click.option("--named", is_flag=True, help="Areas are not looked for, but named.")
 def main(
-    photos: Path,
-    count: int,
-    areas: int,
-    sizes: str,
-    qualities: str,
-    color: bool,
-    offsets: bool,
-    across: int,
-    named: bool,
+    photos: Path, count: int, areas: int, sizes: str, qualities: str, color: bool, offsets: bool, side: int, named: bool
 ) -> None:
-    entries, each = entries_of(photos, 1), across**2
-    if each > 1 and (named or "0" in sizes.split(",")):
-        raise click.UsageError("--together takes photos of one size, and areas that are not named: --sizes 128")
-    chosen = np.random.default_rng(0).choice(len(entries), min(count * each, len(entries)), replace=False)
-    tasks = [tuple(entries[k] for k in chosen[i : i + each]) for i in range(0, len(chosen) - each + 1, each)]
+    entries = entries_of(photos, 1)
+    chosen = np.random.default_rng(0).choice(len(entries), min(count, len(entries)), replace=False)
+    tasks = [entries[k] for k in chosen]
     if named:
         _tell_named(tasks, sizes, qualities, color)
         return
     click.echo("  size  saved as  areas  found  precision  block  phase  unsure  untouched  s/picture")
-    work = partial(examine, count=areas, color=color, offsets=offsets)
-    for case, pictures, counts in _cases(work, tasks, sizes, qualities):
+    work = partial(examine, count=areas, color=color, offsets=offsets, side=side)
+    for case, pictures, counts in _cases(work, tasks, sizes, qualities, side):
         total, found, right, phase, unsure, certain, wrong, seconds = counts
         click.echo(
             f"{case}  {total:5.0f}  {found / total:5.1%}"
@@ -219,7 +209,7 @@ def main(
         )
 
 
-def _tell_named(tasks: list[tuple[Entry, ...]], sizes: str, qualities: str, color: bool) -> None:
+def _tell_named(tasks: list[Entry], sizes: str, qualities: str, color: bool) -> None:
     click.echo("  size  saved as  areas  with size  without  right size  untouched: with size  without")
     for case, _, (total, *counts) in _cases(partial(examine_named, color=color), tasks, sizes, qualities):
         with_size, without, right, wrong_with, wrong_without = np.array(counts) / total
@@ -230,7 +220,7 @@ def _tell_named(tasks: list[tuple[Entry, ...]], sizes: str, qualities: str, colo
 
 
 def _cases(
-    work: Callable[..., tuple | None], tasks: list[tuple[Entry, ...]], sizes: str, qualities: str
+    work: Callable[..., tuple | None], tasks: list[Entry], sizes: str, qualities: str, side: int = 0
 ) -> Iterator[tuple[str, int, np.ndarray]]:
     """For each size and quality: what the table calls it, how many pictures there were, and the sums of `work`."""
     for size in map(int, sizes.split(",")):
@@ -238,8 +228,7 @@ def _cases(
             found = progress(workers.each(partial(work, size=size, quality=quality), tasks), total=len(tasks))
             rows = [row for row in found if row is not None]
             saved_as = f"JPEG {quality}" if quality else "lossless"
-            side = size * round(len(tasks[0]) ** 0.5)
-            yield f"{side or 'photo':>6}  {saved_as:>8}", len(rows), np.sum(rows, axis=0)
+            yield f"{side or size or 'photo':>6}  {saved_as:>8}", len(rows), np.sum(rows, axis=0)
 
 
 if __name__ == "__main__":
