@@ -6,11 +6,11 @@
 Takes the photos of every second contributor (`detection.py` reports on the others), pixelates parts of them, and saves
 most as JPEG. The detector learns to tell of each step between neighbouring pixels whether it is one of the photo,
 within a block or between two; minutes on a GPU with ten cores beside it, many hours on two cores. The screen learns
-in which squares of 8 x 8 pixels there are steps between two blocks; a quarter of an hour of two cores. What was interrupted
-goes on. Then it writes models/pretrained/NETWORK.onnx and its card, models/NETWORK.md; `dvc add models/pretrained` is
-left to do, and `python benchmarks/detection.py`. The shipped detector was trained on an NVIDIA H200 in two parts, the
-second from the weights of the first: 6 534 and 7 860 steps, each ended by the clock, with the rate falling to 0 by
-then.
+in which squares of 8 x 8 pixels there are steps between two blocks; a quarter of an hour of two cores. What was
+interrupted goes on. Then it writes models/pretrained/NETWORK.onnx and its card, models/NETWORK.md; `dvc add
+models/pretrained` is left to do, and `python benchmarks/detection.py`. The shipped detector was trained on an NVIDIA
+H200 in two parts, the second from the weights of the first: 6 534 and 7 860 steps, each ended by the clock, with the
+rate falling to 0 by then.
 """
 
 import io
