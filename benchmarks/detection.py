@@ -10,7 +10,8 @@ shows at least two blocks (of different values); it is found if an area that is 
 1 pixel. Precision is the share of the certain areas that are found ones, in the pixelated pictures; "untouched" are
 photos without any area in which one is called certain. --areas 2 draws two areas that do not overlap in each picture;
 with --offsets the first blocks are cut off, as by tools whose grid begins elsewhere. --enlarged 1600 makes large
-pictures of the photos, smooth and with noise as those of cameras, and areas of 32 to 256 pixels in blocks of 4 to 32.
+pictures of the photos, from 128 pixels, smooth and with noise as those of cameras, and areas of 32 to 256 pixels in
+blocks of 4 to 32.
 
 --named: where the area is said, as by `--area`: how often it is let pass with its block size and without, and the
 right size is found, or one with the same lines; and how often that place is let pass in the untouched photo.
@@ -37,7 +38,7 @@ from depixel.validation import MOST_BYTES
 NEAR = 1  # pixels that an edge may be off
 LEAST_SIDE = 100  # of a valid photo, pixels
 IN_LARGE = PixelationSettings(width=(32, 256), height=(32, 256), block_size=(4, 32))
-NOISE = 2.0  # of enlarged photos, gray levels
+ENLARGED_FROM, NOISE = 128, 2.0  # of enlarged photos: their size, pixels, and what they get, gray levels
 
 
 def entries_of(photos: Path, odd: int) -> list[Entry]:
@@ -195,6 +196,10 @@ def main(
     entries = entries_of(photos, 1)
     chosen = np.random.default_rng(0).choice(len(entries), min(count, len(entries)), replace=False)
     tasks = [entries[k] for k in chosen]
+    if side and named:
+        raise click.UsageError("--enlarged is for areas that are looked for, not for --named ones")
+    if side:
+        sizes = str(ENLARGED_FROM)
     if named:
         _tell_named(tasks, sizes, qualities, color)
         return

@@ -115,7 +115,7 @@ JPEG after they were pixelated; `depixel/detection/` says how."""
 class Screen(nn.Module):
     """A small network for large pictures, that works at an eighth of their resolution.
 
-    forward: gray and noise as `depixel.detection.learned` has them; returns the logits of its screen.
+    forward: gray and noise as `depixel.detection.learned` has them; returns the logits of the cells.
     """
 
     STEPS = 1_800
@@ -399,7 +399,12 @@ every second contributor; by `benchmarks/detector.py`.
 @click.option(
     "--sources", type=click.Path(exists=True, path_type=Path), required=True, help="Whose photos, what terms."
 )
-@click.option("--steps", type=int, help=f"Of {BATCH} pictures of 64 x 64 pixels; else what it takes.")
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    help=f"Of {BATCH} pictures of 64 x 64 pixels; by default "
+    + ", ".join(f"{made.STEPS} for the {name}" for name, made in NETWORKS.items()),
+)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--processes", default=1, show_default=True, help="That draw the pictures; for a GPU, ten or more.")
 @click.option(

@@ -324,6 +324,7 @@ def scored(row: Row, bench: Path, folder: Path, views: int, projection: str) -> 
 
 
 def _contrasted(pixels: np.ndarray, contrast: float) -> np.ndarray:
+    """Pixels scaled around the middle gray, rounded and clipped."""
     return np.clip(127.5 + (pixels - 127.5) * contrast, 0, 255).round().astype(np.uint8)
 
 

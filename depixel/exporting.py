@@ -101,16 +101,18 @@ def translate(
 
 
 def store(made: Path, about: dict[str, str], path: Path) -> None:
-    """Write an ONNX file again, smaller, with metadata, and without where the code lay that each operation is of."""
+    """Write an ONNX file again, smaller, with metadata, and without the exporter's notes, which name files and folders
+    of this machine."""
     import onnx
 
-    graph = onnx.load(made)
-    for part in (graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
+    model = onnx.load(made)
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
-    _halve(graph)
-    onnx.helper.set_model_props(graph, about)
-    onnx.save(graph, path)
+    _halve(model)
+    onnx.helper.set_model_props(model, about)
+    onnx.save(model, path)
 
 
 def _halve(model: "onnx.ModelProto") -> None:

@@ -168,6 +168,23 @@ def test_the_quantization_is_seen_in_the_pixels(quality):
     np.testing.assert_array_equal(quantization(luma(np.asarray(image))), table)
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_jpeg_that_was_turned_upright_is_one_still(turns):
+    """As phones save them: the pixels lie, and the metadata says how they are turned."""
+    image = np.rot90(as_jpeg(pixelate(photo(96, 120), 20, 24, 45, 50, 9), 85), turns)
+    table = quantization(luma(as_jpeg(photo(96, 120), 85)))
+    np.testing.assert_array_equal(quantization(luma(image)), table.T if turns % 2 else table)
+    ((x, y, width, height, size, _, _),) = certain(image)
+    expected = {1: (24, 120 - 65, 50, 45), 2: (120 - 65, 96 - 74, 45, 50), 3: (96 - 74, 20, 50, 45)}[turns]
+    assert np.abs(np.subtract((x, y, width, height), expected)).max() <= 1 and size == 9
+
+
+def test_a_large_picture_is_searched_as_a_small_one_where_its_quantization_cannot_be_told():
+    image = as_jpeg(pixelate(photo(1010, 1000), 200, 300, 110, 88, 11), 100)
+    assert quantization(luma(image)) is None
+    assert certain(image) == {(200, 300, 110, 88, 11, 0, 0)}
+
+
 def test_a_picture_that_never_was_a_jpeg_has_no_quantization():
     assert quantization(luma(photo(96, 96))) is None
 
@@ -198,10 +215,10 @@ def test_a_search_can_be_given_up():
 def test_a_picture_seen_in_windows_is_seen_as_a_whole(monkeypatch):
     gray = luma(as_jpeg(pixelate(photo(200, 230), 60, 50, 90, 80, 9), 85))
     picture = learned._Picture(gray, float(np.sqrt(np.mean(quantization(gray) ** 2 / 12))), True, screened=False)
-    whole = learned._steps(picture, lambda: None)
+    whole = learned._steps(picture, [], lambda: None)
     monkeypatch.setattr(learned, "_WINDOW", 160)
     monkeypatch.setattr(learned, "_HALO", 40)
-    parts = learned._steps(picture, lambda: None)
+    parts = learned._steps(picture, [], lambda: None)
     for name in ("inside", "line"):
         for one, other in ((whole, parts), (whole.turned, parts.turned)):
             difference = np.abs(getattr(one, name) - getattr(other, name))
@@ -218,21 +235,30 @@ def test_in_a_large_picture_the_network_looks_where_the_screen_sees_something(mo
     monkeypatch.setattr(learned, "_network", watched)
     image = as_jpeg(pixelate(photo(1000, 1040), 200, 300, 110, 80, 11), 90)
     assert certain(image) == {(200, 300, 110, 80, 11, 0, 0)}
-    sizes = {file: sum(size for of, size in looked if of == file) for file in (learned.DETECTOR, learned.SCREEN)}
-    assert (
-        sizes[learned.SCREEN] > sizes[learned.DETECTOR] > 0
-    )  # which overlap: all would be more than half as much again
+    screen, detector = (sum(size for of, size in looked if of == file) for file in (learned.SCREEN, learned.DETECTOR))
+    assert screen > detector > 0  # if it looked everywhere, at windows that overlap, it would be 1.6 times as much
 
 
-def test_jpegs_need_the_network_and_large_lossless_pictures_do_not(monkeypatch, tmp_path):
+def test_an_area_that_the_screen_sees_in_half_the_size_only_is_found_to_the_pixel(monkeypatch):
+    load = learned._network
+
+    def blind(file):  # in the picture as it is
+        network = load(file)
+        return lambda gray, noise: network(gray, noise) - 1000 * (file == learned.SCREEN and gray.shape == (384, 504))
+
+    monkeypatch.setattr(learned, "_network", blind)
+    monkeypatch.setattr(learned, "_SCREENED", 0)
+    image = np.clip(128 + gaussian_filter(photo(380, 500).astype(float) - 128, 4) * 6, 10, 245).astype(np.uint8)
+    assert certain(as_jpeg(pixelate(image, 40, 60, 333, 207, 60), 88)) == {(40, 60, 333, 207, 60, 0, 0)}
+
+
+def test_it_needs_the_network(monkeypatch, tmp_path):
     monkeypatch.setattr(models, "folders", lambda: (tmp_path / "pretrained",))
     learned._network.cache_clear()
     image = pixelate(photo(64, 64), 12, 15, 32, 30, 6)
     for small in (image, as_jpeg(image, 80)):
         with pytest.raises(DepixelError, match="dvc pull"):
             detection.find(small)
-    monkeypatch.setattr(detection, "_LOOKED_AT_TWICE", 4000)
-    assert certain(image) == {(12, 15, 32, 30, 6, 0, 0)}
 
 
 @pytest.mark.parametrize("area", [(40, 60, 333, 207, 60), (51, 33, 402, 310, 100)])

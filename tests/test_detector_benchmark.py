@@ -1,4 +1,4 @@
-"""The way in which the detector's network was made, benchmarks/detector.py."""
+"""The way in which the networks were made that find areas, benchmarks/detector.py."""
 
 import sys
 

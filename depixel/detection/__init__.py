@@ -25,8 +25,6 @@ from depixel.pixelation import LEAST_BLOCK
 AT_ONCE = 4_000_000
 """Pixels that are searched at once."""
 
-_LOOKED_AT_TWICE = 1_000_000  # pixels of lossless pictures in which the network looks, too
-
 
 class Found(NamedTuple):
     """A pixelated area.
@@ -70,8 +68,7 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
         Blocks of `pixelation.LEAST_BLOCK` to `MOST_BLOCK` pixels, in a JPEG from `jpeg.LEAST_BLOCK`.
 
     Raises:
-        DepixelError: another shape or dtype; or the network is missing, which JPEGs need, and lossless pictures of up
-            to a megapixel.
+        DepixelError: another shape or dtype; or a network is missing.
     """
     if not isinstance(image, np.ndarray):
         raise DepixelError(f"a picture to search is an array of NumPy, not {type(image).__name__}: np.asarray(picture)")
@@ -97,7 +94,5 @@ def _find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None])
     found = exact.find(gray, table is not None, check)
     if table is not None:
         found = [one for one in found if is_later(gray, table, one.box)]  # pixelated after it was a JPEG
-    if table is not None or gray.size <= _LOOKED_AT_TWICE:
-        certain = [one for one in apart(found) if one.certain]  # to the pixel
-        found = apart(found + learned.find(gray, table, check), before=certain)
-    return found
+    certain = [one for one in apart(found) if one.certain]  # to the pixel
+    return apart(found + learned.find(gray, table, check), before=certain)

@@ -11,6 +11,7 @@ LEAST_BLOCK = 4
 """Smaller blocks of a pixelation, and narrower areas, are not told: JPEG leaves too little of them."""
 _BASIS = dct(np.eye(BLOCK), axis=0, norm="ortho")  # (8 frequencies, 8 pixels)
 _ROUNDING = 0.45  # standard deviation that rounding of pixels and of colors gives a coefficient
+_TURNED = 20.0  # log-likelihood ratio, to tell that a picture was turned
 _GAIN = 0.25  # log-likelihood ratio of a coefficient; to tell a JPEG
 BLOCKY = 4.0
 """Steps between constant blocks are smaller, gray levels."""
@@ -40,7 +41,8 @@ def quantization(gray: np.ndarray) -> np.ndarray | None:
     """Which JPEG quantization the pixels have last gone through.
 
     A coefficient is near a multiple of its step, up to the rounding of pixels; steps are those under which the
-    coefficients of up to 2 000 blocks are likeliest, of the standard's tables.
+    coefficients of up to 2 000 blocks are likeliest, of the standard's tables, also as they are in a picture that was
+    turned by a right angle.
 
     Args:
         gray: (H, W) float, luminance, of which blocks begin in the upper left corner.
@@ -63,10 +65,17 @@ def quantization(gray: np.ndarray) -> np.ndarray | None:
         likely[i] = (np.log(0.95 * step * near + 0.05) * told).sum(axis=0)
     rows, columns = np.indices((BLOCK, BLOCK))
     tables = [standard_table(quality) for quality in range(20, 100)]
-    totals = [likely[np.minimum(table, 121) - 1, rows, columns].sum() for table in tables]
-    best = int(np.argmax(totals))
-    gain = (totals[best] - likely[0].sum()) / max(told.sum(), 1)
-    return tables[best] if gain > _GAIN else None
+
+    def likeliest(likely: np.ndarray) -> tuple[float, np.ndarray]:
+        totals = [likely[np.minimum(table, 121) - 1, rows, columns].sum() for table in tables]
+        best = int(np.argmax(totals))
+        return float(totals[best]), tables[best]
+
+    total, table = likeliest(likely)
+    turned_total, turned = likeliest(likely.transpose(0, 2, 1))
+    if turned_total > total + _TURNED:
+        total, table = turned_total, turned.T
+    return table if (total - likely[0].sum()) / max(told.sum(), 1) > _GAIN else None
 
 
 def blocks_of(pixels: np.ndarray) -> np.ndarray:

@@ -29,9 +29,12 @@ from depixel.pixelation import MOST_BLOCK
 DETECTOR, SCREEN = "detector.onnx", "screen.onnx"
 INPUTS = ["gray", "noise"]
 CELL = 8  # pixels: a side of the screen's cells
-_WINDOW, _HALO = 576, 32  # the network sees windows of about this side, this much of which is their neighbours', pixels
-_SCREENED = 1_000_000  # pixels of a picture from which on the screen looks first
-_SCREENED_WINDOW = 256  # pixels, instead of _WINDOW
+_WINDOW, _HALO = (
+    576,
+    32,
+)  # the detector sees windows of about this side, this much of which is their neighbours', pixels
+_SCREENED = 1_000_000  # pixels of the largest picture that the detector sees all of
+_SCREENED_WINDOW = 256  # pixels, instead of _WINDOW, in larger ones
 _SUSPECT = 0.0  # the screen's logit of a cell around which the detector looks
 _UNSEEN = -1.0  # what steps say elsewhere
 _MOST = 8.0  # a step says no more than this
@@ -64,9 +67,9 @@ def find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) 
     """The areas of a picture (H, W) float32 with this quantization, None if it is not known; some may overlap."""
     screened = gray.size > _SCREENED
     if table is None:
-        return _find(_Picture(gray, 0.0, False, screened), check)
+        return _find(_Picture(gray, 0.0, was_jpeg=False, screened=screened), check)
     noise = float(np.sqrt(np.mean(table**2 / 12)))
-    return _find(_Picture(gray, noise, True, screened), check, Likelihood(gray, table, check))
+    return _find(_Picture(gray, noise, was_jpeg=True, screened=screened), check, Likelihood(gray, table, check))
 
 
 class _Picture(NamedTuple):
@@ -87,8 +90,9 @@ class _Picture(NamedTuple):
 def _find(
     picture: _Picture, check: Callable[[], None], likelihood: Likelihood | None = None, most: int = MOST_BLOCK
 ) -> list[Candidate]:
-    steps = _steps(picture, check)
-    found = _large(picture, steps, check, most)
+    halves = _in_half(picture, check, most)
+    steps = _steps(picture, [_doubled(one.box) for one in halves], check)
+    found = [Candidate(4 * one.score, _refined(steps, _doubled(one.box)), one.certain) for one in halves]
     for one in found:
         if one.certain:
             steps.rule_out(one.box)
@@ -111,21 +115,23 @@ def _find(
     return found
 
 
-def _large(picture: _Picture, steps: Steps, check: Callable[[], None], most: int) -> list[Candidate]:
-    """Areas of large blocks, in the middle of which there is nothing to see: they are found in half the size."""
+def _in_half(picture: _Picture, check: Callable[[], None], most: int) -> list[Candidate]:
+    """Areas of large blocks, in the middle of which there is nothing to see: as they are in the picture of half the
+    size."""
     if min(picture.gray.shape) < _HALVED:
         return []
-    return [
-        Candidate(4 * one.score, _refined(steps, one.box), one.certain)
-        for one in apart(_find(picture.halved(), check, most=most // 2))
-        if _LARGE <= one.box.size <= MOST_BLOCK // 2
-    ]
+    found = apart(_find(picture.halved(), check, most=most // 2))
+    return [one for one in found if _LARGE <= one.box.size <= MOST_BLOCK // 2]
 
 
-def _refined(steps: Steps, half: Box) -> Box:
-    """An area that was found in the picture of half the size, to the pixel: its sides and lines are where steps are
-    likeliest to be between blocks."""
-    size, grown = 2 * half.size, Box(2 * half.x0, 2 * half.y0, 2 * half.x1, 2 * half.y1, *(2 * n for n in half[4:]))
+def _doubled(box: Box) -> Box:
+    return Box(*(2 * n for n in box))
+
+
+def _refined(steps: Steps, grown: Box) -> Box:
+    """An area that is known to two pixels, to the pixel: its sides and lines are where steps between blocks are
+    likeliest."""
+    size = grown.size
     spans = [
         _span(of, slice(*rows), start, stop, offset, size)
         for of, rows, start, stop, offset in (
@@ -168,12 +174,15 @@ def _span(
     return start, stop, worth
 
 
-def _steps(picture: _Picture, check: Callable[[], None]) -> Steps:
+def _steps(picture: _Picture, places: list[Box], check: Callable[[], None]) -> Steps:
+    """places: where the detector looks, whatever the screen says."""
     gray, noise, _, screened = picture
     high, wide = gray.shape
     ratios = np.full((2, 2, high, wide), _UNSEEN, np.float32)  # across and down; inside and line
     padded = np.pad(gray, [(0, -n % BLOCK) for n in gray.shape], mode="edge")
     suspect = _network(SCREEN)(padded, noise)[0] > _SUSPECT if screened else None
+    for box in places if screened else ():
+        suspect[_cells(slice(box.y0, box.y1)), _cells(slice(box.x0, box.x1))] = True
     side = _SCREENED_WINDOW if screened else _WINDOW
     for y, rows, inner_rows in _windows(padded.shape[0], side):
         for x, columns, inner_columns in _windows(padded.shape[1], side):
