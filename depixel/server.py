@@ -460,7 +460,10 @@ def create_app(restorer: Restorer, host: str = "127.0.0.1") -> _Guard:
 
     @api.exception_handler(StoppedError)
     async def _stopped(request: Request, error: StoppedError):
-        text = f"This takes longer than {WORK_SECONDS} s here. Choose smaller areas, fewer views or a smaller picture."
+        text = (
+            f"This takes longer than {WORK_SECONDS} s here. Choose smaller areas, fewer views or a smaller picture; "
+            "or draw the areas."
+        )
         return JSONResponse({"problem": text}, 413)
 
     @api.exception_handler(Exception)

@@ -14,7 +14,7 @@ from depixel.blocks import Blocks
 from depixel.cli import main
 from depixel.errors import DepixelError
 from depixel.fullsize import Restorer, pixelate
-from depixel.photos import decode, grayscale
+from depixel.photos import decode, grayscale, square
 from depixel.sources import Entries, read
 from depixel.windows import VIEWS
 from tests.conftest import REPOSITORY
@@ -140,6 +140,20 @@ def test_real_photos_are_restored_to_one_gray_level(model, file, shared):
         one, other = (restorer.restore(shown, [area]).astype(int) for restorer in (by_torch, by_onnx))
         assert np.abs(one - other).max() <= 1
         assert (one != shown).any()
+
+
+def test_the_file_of_the_shipped_model_predicts_what_its_weights_do_on_real_photos(shared):
+    path = REPOSITORY / "models/pretrained/laptop.onnx"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there: dvc pull models/pretrained.dvc")
+    weights = restoration.Restorer.load(path.with_suffix(".safetensors"), "cpu")
+    weights.precision = "float32"
+    entries = [entry for entry in Entries(shared / "photos") if entry.name.endswith(".jpg")]
+    photos = np.stack([square(decode(read(entry, 5_000_000)), 64) for entry in entries[:: len(entries) // 12]])
+    within = np.array([[13, 20, 28, 25, 6, 0, 0]] * len(photos))
+    shown = Blocks(torch.from_numpy(within), 64, 64).pixelate(torch.from_numpy(photos).float()[:, None])[:, 0].numpy()
+    expected, found = (model.predict_windows(shown, within) for model in (weights, Exported(path)))
+    assert np.abs(expected - found).max() < 0.01 < np.abs(expected - shown).max()
 
 
 def test_eight_bits_differ_little_and_are_known(model, file, tmp_path):

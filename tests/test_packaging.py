@@ -18,6 +18,7 @@ from PIL import Image
 from depixel.cli import main
 from depixel.pixelation import prepare_image
 from tests.conftest import REPOSITORY, tiny_model
+from tests.test_detection import photo
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -40,13 +41,24 @@ def installed(tmp_path_factory) -> Path:
     )
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, source)
-    tiny_model().save(source / "depixel/pretrained/laptop.safetensors")
+    if carried := shipped():
+        (source / "depixel/pretrained").mkdir()
+        for path in carried:
+            shutil.copy(path, source / "depixel/pretrained")
+    else:
+        tiny_model().save(source / "depixel/pretrained/laptop.safetensors")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--wheel-dir", str(folder), str(source)], check=True)
     (wheel,) = folder.glob("depixel-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "installed")
     return folder / "installed"
+
+
+def shipped() -> list[Path]:
+    """What `make wheel` adds to the package, as far as it is here."""
+    (patterns,) = re.findall(r"cp -L (.+) depixel/pretrained", (REPOSITORY / "Makefile").read_text(encoding="utf-8"))
+    return [path for pattern in patterns.split() for path in REPOSITORY.glob(pattern)]
 
 
 def without_clone(installed: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -62,6 +74,15 @@ def test_every_file_of_the_package_is_in_the_wheel(installed):
     ).stdout.split()
     missing = [name for name in tracked if not (installed / name).is_file()]
     assert tracked and not missing
+
+
+@pytest.mark.usefixtures("detector")
+def test_the_wheel_finds_areas_of_a_jpeg_without_a_clone(installed, tmp_path):
+    shown = prepare_image(photo(120, 120)[None], 31, 22, 60, 50, 9)[0][0]
+    Image.fromarray(shown).save(tmp_path / "photo.jpg", quality=90)
+    done = without_clone(installed, tmp_path, "restore", "photo.jpg", "-o", "out", "--auto")
+    assert done.returncode == 0, done.stderr
+    assert "31,22,60,50 in blocks of 9" in done.stdout
 
 
 def test_the_wheel_restores_without_a_clone(installed, tmp_path):
