@@ -4,7 +4,8 @@ Two of the ways to find them are tests of one hypothesis: within blocks the pict
 blocks it may do what it wants, and outside it is a photo. What each step between neighbouring pixels says of it, as a
 log-likelihood ratio to "all is a photo", is added up over an area, and the area, block size and phase with the largest
 sum are looked for (`steps`). In lossless pictures the ratio follows from the size of the step (`exact`); where JPEG has
-blurred the blocks, or they are few, a network tells it from the surroundings of the step (`learned`). What it finds in
+blurred the blocks, or they are few, a network tells it from the surroundings of the step,
+in large pictures only where a smaller one, the screen, sees any (`learned`). What it finds in
 a JPEG is moved to where the pixels are likeliest, given what pixelation and JPEG do to a photo (`likelihood`), but for
 large blocks, which it finds in a smaller picture. Large blocks of lossless pictures are found as rectangles of one
 value, side by side (`large`). Of areas that are named in a JPEG, `named` tells the block size by their likelihood.
