@@ -7,11 +7,11 @@ pixelated picture without loss and as JPEG of several qualities, gray, at 64 pix
 --color in color, as JPEGs with half of the color's resolution, as most programs save them. The limits of scores were
 set on the other contributors; rules were also mended after looking at some 200 of these photos. An area counts if it
 shows at least two blocks (of different values); it is found if an area that is called certain has all four edges within
-1 pixel. Precision is the share of the certain areas that are found ones, in the pixelated pictures; "untouched" are
-photos without any area in which one is called certain. --areas 2 draws two areas that do not overlap in each picture;
-with --offsets the first blocks are cut off, as by tools whose grid begins elsewhere. --enlarged 1600 makes large
-pictures of the photos, from 128 pixels, smooth and with noise as those of cameras, and areas of 32 to 256 pixels in
-blocks of 4 to 32.
+1 pixel, and exact if all are where they are, with the right blocks. Precision is the share of the certain areas that
+are found ones, in the pixelated pictures; "untouched" are photos without any area in which one is called certain.
+--areas 2 draws two areas that do not overlap in each picture; with --offsets the first blocks are cut off, as by tools
+whose grid begins elsewhere. --enlarged 1600 makes large pictures of the photos, from 128 pixels, smooth and with noise
+as those of cameras, and areas of 32 to 256 pixels in blocks of 4 to 32.
 
 --named: where the area is said, as by `--area`: how often it is let pass with its block size and without, and the
 right size is found, or one with the same lines; and how often that place is let pass in the untouched photo.
@@ -111,7 +111,7 @@ def saved(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def examine(entry: Entry, size: int, quality: int, count: int, color: bool, offsets: bool, side: int) -> tuple | None:
-    """Counts: areas, found, right sizes, right phases, unsure, certain, untouched reported; and seconds."""
+    """Counts: areas, found, right sizes, right phases, all of it exact, unsure, certain, untouched reported; seconds."""
     image = loaded(entry, size, color)
     if image is None:
         return None
@@ -132,6 +132,7 @@ def examine(entry: Entry, size: int, quality: int, count: int, color: bool, offs
     found = [next(hits(area, True), None) for area in areas]
     sizes = [one is not None and one.block_size == area[4] for one, area in zip(found, areas, strict=True)]
     phases = [one is not None and _in_phase(one, area) for one, area in zip(found, areas, strict=True)]
+    exact = [right and list(one[:4]) == area[:4] for one, area, right in zip(found, areas, phases, strict=True)]
     unsure = [one is None and any(hits(area, False)) for one, area in zip(found, areas, strict=True)]
     wrong = any(one.certain for one in detection.find(saved(image, quality)))
     certain = sum(one.certain for one in answers)
@@ -140,6 +141,7 @@ def examine(entry: Entry, size: int, quality: int, count: int, color: bool, offs
         sum(one is not None for one in found),
         sum(sizes),
         sum(phases),
+        sum(exact),
         sum(unsure),
         certain,
         wrong,
@@ -203,14 +205,14 @@ def main(
     if named:
         _tell_named(tasks, sizes, qualities, color)
         return
-    click.echo("  size  saved as  areas  found  precision  block  phase  unsure  untouched  s/picture")
+    click.echo("  size  saved as  areas  found  precision  block  phase  exact  unsure  untouched  s/picture")
     work = partial(examine, count=areas, color=color, offsets=offsets, side=side)
     for case, pictures, counts in _cases(work, tasks, sizes, qualities, side):
-        total, found, right, phase, unsure, certain, wrong, seconds = counts
+        total, found, right, phase, exact, unsure, certain, wrong, seconds = counts
         click.echo(
             f"{case}  {total:5.0f}  {found / total:5.1%}"
             f"  {found / max(certain, 1):9.1%}  {right / max(found, 1):5.1%}  {phase / max(found, 1):5.1%}"
-            f"  {unsure / total:6.1%}  {wrong / pictures:9.1%}  {seconds / pictures:9.2f}"
+            f"  {exact / total:5.1%}  {unsure / total:6.1%}  {wrong / pictures:9.1%}  {seconds / pictures:9.2f}"
         )
 
 

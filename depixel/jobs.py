@@ -192,14 +192,10 @@ def find_areas(name: Path, picture: Picture) -> list[fullsize.Area]:
     certain = [fullsize.Area(*one[:7]) for one in found if one.certain]
     if restorable := [area for area in certain if _is_pixelated(picture, area)]:
         return restorable
-    guesses = "; ".join(fullsize.Area(*one[:7]).described() for one in found[:3])
+    guesses = "; or ".join(f"--area {','.join(map(str, fullsize.Area(*one[:7]).numbers()))}" for one in found[:3])
     raise DepixelError(
         f"{name}: no pixelated area is found for certain"
-        + (
-            f". Perhaps --area {guesses}"
-            if guesses
-            else ", nor anything like one. Say where it is: --area x,y,width,height"
-        )
+        + (f". Perhaps {guesses}" if guesses else ", nor anything like one. Say where it is: --area x,y,width,height")
     )
 
 

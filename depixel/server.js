@@ -561,7 +561,7 @@ document.ondrop = (event) => {
 };
 document.onpaste = (event) => {
   const [pasted] = event.clipboardData.files;
-  if (pasted) open(pasted, pasted.name);
+  if (pasted) { turnTo("restore"); open(pasted, pasted.name); }
 };
 $("find").onclick = findAll;
 $("clear").onclick = () => { areas = []; forget(); listAreas(); };

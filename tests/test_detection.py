@@ -73,6 +73,16 @@ def test_what_first_blocks_lack_may_share_a_factor_with_their_size(block, lacks)
     assert certain(image) == {(x, y, 4 * block, 4 * block, block, *lacks)}
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("block", [4, 8, 16])
+def test_a_row_beside_an_area_that_is_in_part_as_its_blocks_is_no_part_of_it(block, turned):
+    x, y, width, height = 30, 20, 4 * block, 40
+    shown = pixelate(photo(90, 120), x, y, width, height, block)
+    shown[y - 1, x + block : x + width] = np.repeat([30, 200, 90], block)
+    area = (y, x, height, width) if turned else (x, y, width, height)
+    assert certain(shown.T if turned else shown) == {(*area, block, 0, 0)}
+
+
 def test_of_two_areas_that_overlap_by_little_the_lesser_one_is_cut():
     better, lesser = Box(10, 10, 40, 40, 6, 0, 0), Box(38, 12, 70, 50, 8, 3, 0)
     found = apart([Candidate(50.0, lesser, True), Candidate(90.0, better, True), Candidate(20.0, better, False)])

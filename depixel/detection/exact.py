@@ -36,7 +36,8 @@ def find(gray: np.ndarray, was_jpeg: bool, check: Callable[[], None]) -> list[Ca
         def decided(score: float, grown: Box, steps: Steps = steps) -> Box | None:
             check()
             score, box = _regridded(gray, steps, score, grown)
-            box = _peeled(gray, steps, _trimmed(gray, box)).plain()
+            box = _trimmed(gray, box)
+            box = _peeled(gray, steps, _gridded(gray, box) or box).plain()
             verdict = _verdict(score, box, _traits(steps, box), _differ(gray, box, was_jpeg))
             if verdict is not None:
                 found.append(Candidate(score, box, verdict))
@@ -119,8 +120,8 @@ def _side(steps: Steps, rows: slice, column: int) -> float:
     return float((steps.line[rows, column] - steps.inside[rows, column]).mean())
 
 
-def _regridded(gray: np.ndarray, steps: Steps, score: float, box: Box) -> tuple[float, Box]:
-    """The grid that follows from where pixels of the area differ, and the area that is best under it."""
+def _gridded(gray: np.ndarray, box: Box) -> Box | None:
+    """The area with the grid that follows from where its pixels differ, if one does."""
     area = gray[box.y0 : box.y1, box.x0 : box.x1]
     x, y = (np.flatnonzero((np.diff(area, axis=1 - axis) != 0).any(axis=axis)) + 1 for axis in (0, 1))
     size, px, py = int(np.gcd.reduce(np.append(x, y))) if x.size + y.size else 0, 0, 0
@@ -128,9 +129,15 @@ def _regridded(gray: np.ndarray, steps: Steps, score: float, box: Box) -> tuple[
     if between > size and (size < LEAST_BLOCK or all(at.size > 2 for at in (x, y) if at.size and at[0] % between)):
         size = between
         px, py = (int(-at[0] % size) if at.size else 0 for at in (x, y))
-    if size < LEAST_BLOCK:
+    return None if size < LEAST_BLOCK else box._replace(size=size, px=px, py=py)
+
+
+def _regridded(gray: np.ndarray, steps: Steps, score: float, box: Box) -> tuple[float, Box]:
+    """`_gridded`, and what is best under that grid."""
+    gridded = _gridded(gray, box)
+    if gridded is None:
         return score, box
-    box = box._replace(size=size, px=px, py=py)
+    box, size = gridded, gridded.size
     for _ in range(2):
         x_lines, near = box.lines()[0], (max(0, box.y0 - size), min(steps.height, box.y1 + size))
         _, down = fit(steps.turned, (box.x0, box.x1), x_lines, *near, (size, size))
@@ -147,14 +154,18 @@ def _trimmed(gray: np.ndarray, box: Box) -> Box:
     """Less the outer rows and columns that are not constant within blocks: smooth parts of the photo."""
     area = gray[box.y0 : box.y1, box.x0 : box.x1]
     x, y = box.lines()
-    across, down = np.diff(area, axis=1, prepend=area[:, :1]) != 0, np.diff(area, axis=0, prepend=area[:1]) != 0
-    across[:, x - box.x0] = down[y - box.y0] = False
-    wrong = across | down
+    across, down = np.diff(area, axis=1) != 0, np.diff(area, axis=0) != 0  # from a pixel to the next
+    across[:, x - box.x0 - 1] = down[y - box.y0 - 1] = False
     top, bottom, left, right = 0, area.shape[0], 0, area.shape[1]
     while min(bottom - top, right - left) > LEAST_BLOCK:
-        part = wrong[top:bottom, left:right]
-        # a step is noted at its second pixel: the first row or column is wrong where the next one differs from it
-        shares = [part[1].mean(), part[-1].mean(), part[:, 1].mean(), part[:, -1].mean()]
+        rows, columns = across[top:bottom, left : right - 1], down[top : bottom - 1, left:right]
+        edges = (
+            (rows[0], columns[0]),
+            (rows[-1], columns[-1]),
+            (columns[:, 0], rows[:, 0]),
+            (columns[:, -1], rows[:, -1]),
+        )
+        shares = [(np.append(False, along) | inwards).mean() for along, inwards in edges]
         worst = int(np.argmax(shares))
         if shares[worst] <= _WRONG:
             break
