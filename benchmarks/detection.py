@@ -111,7 +111,7 @@ def saved(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def examine(entry: Entry, size: int, quality: int, count: int, color: bool, offsets: bool, side: int) -> tuple | None:
-    """Counts: areas, found, right sizes, right phases, all of it exact, unsure, certain, untouched reported; seconds."""
+    """Counts: areas, found, right sizes, right phases, exact ones, unsure, certain, untouched reported; seconds."""
     image = loaded(entry, size, color)
     if image is None:
         return None

@@ -1,10 +1,12 @@
 import importlib.metadata
 import io
 import json
+import os
 import pickle
 import re
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from depixel import challenge, formats, networks
 from depixel.cli import main
 from depixel.pixelation import prepare_image
 from depixel.restoration import ModelConfiguration, Restorer
+from tests.conftest import REPOSITORY
 from tests.test_evaluation import drawn
 
 
@@ -288,6 +291,30 @@ def test_one_bad_picture_does_not_stop_the_rest(folder, pictures):
     assert result.exit_code == 1
     failed = json.loads(result.stdout)["failed"]
     assert len(failed) == 3 and sum("exists already" in entry["problem"] for entry in failed) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
+def test_on_a_terminal_a_bar_counts_pictures_and_leaves_lines_whole(folder, pictures):
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    depixel("pixelate", pictures / "in", "-o", pictures / "pix", "--area", "8,10,40,36", "--block", 6)
+    command = [sys.executable, "-m", "depixel.cli", "restore", pictures / "pix", "-o", pictures / "out"]
+    command += ["--model", folder / "model.safetensors"]
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, cwd=REPOSITORY, text=True) as process:
+        os.close(theirs)
+        told, shown = process.stdout.read(), b""
+        with suppress(OSError):  # the end of a pseudo-terminal
+            while more := os.read(ours, 4096):
+                shown += more
+    os.close(ours)
+    assert process.returncode == 0 and " 3/3 " in shown.decode() and "pictures" in shown.decode()
+    places = [f"{pictures / 'out' / name}: 8,10,40,36 in blocks of 6" for name in ("a.png", "b.jpg", "c.tif")]
+    assert told.splitlines() == places
 
 
 def test_the_sheet_never_takes_the_place_of_a_picture(folder, pictures):

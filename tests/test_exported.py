@@ -1,17 +1,21 @@
+import io
 import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from depixel import models, networks, restoration
 from depixel.blocks import Blocks
 from depixel.cli import main
+from depixel.detection import find
 from depixel.errors import DepixelError
 from depixel.fullsize import Restorer, pixelate
 from depixel.photos import decode, grayscale, square
@@ -163,6 +167,26 @@ def test_eight_bits_differ_little_and_are_known(model, file, tmp_path):
     assert Exported(tmp_path / "small.onnx").configuration == Exported(file).configuration
 
 
+def test_threads_may_find_and_restore_at_once(file, detector):
+    """Where ONNX Runtime does both."""
+    random, area = np.random.default_rng(0), (16, 24, 48, 40, 8)
+    one, shown = Restorer.load(file), []
+    for _ in range(4):
+        coarse = Image.fromarray(random.integers(0, 256, (12, 12), dtype=np.uint8))
+        with io.BytesIO() as data:
+            Image.fromarray(pixelate(np.asarray(coarse.resize((96, 96))), [area])).save(data, "JPEG", quality=95)
+            shown.append(np.asarray(Image.open(data)))
+
+    def work(image: np.ndarray) -> np.ndarray:
+        return one.restore(image, [found[:7] for found in find(image) if found.certain])
+
+    expected = list(map(work, shown))
+    assert all((made != image).any() for made, image in zip(expected, shown, strict=True))
+    with ThreadPoolExecutor(4) as pool:
+        for made, image in zip(pool.map(work, 2 * shown), 2 * expected, strict=True):
+            np.testing.assert_array_equal(made, image)
+
+
 def test_restoring_with_it_needs_no_pytorch(file):
     code = f"""
 import sys, numpy as np, depixel
@@ -287,8 +311,6 @@ def test_predict_says_that_it_wants_the_weights(file):
 
 
 def test_restore_takes_the_file(file, tmp_path):
-    from PIL import Image
-
     image = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
     shown = pixelate(image, [(8, 8, 32, 32, 8)])
     Image.fromarray(shown).save(tmp_path / "photo.png")
