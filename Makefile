@@ -37,7 +37,7 @@ verify: .venv/installed
 # A wheel in dist/ that carries `laptop` and the networks that find areas, and restores without a clone.
 wheel: .venv/installed
 	test -e models/pretrained || dvc pull models/pretrained.dvc
-	rm -rf build depixel/pretrained
+	rm -rf build depixel/pretrained dist/depixel-*.whl
 	mkdir depixel/pretrained
 	cp -L models/pretrained/laptop.* models/pretrained/detector.* models/pretrained/screen.* depixel/pretrained
 	python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
@@ -49,8 +49,8 @@ wheel: .venv/installed
 	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Every figure of docs/measured.md; PHOTOS says where photos are. The quality is printed as it was measured: a training takes
-# hours, and `python benchmarks/quality.py train NAME` does one again.
+# Every figure of docs/measured.md and docs/pictures.md; PHOTOS says where photos are. The quality is printed as it was
+# measured: a training takes hours, and `python benchmarks/quality.py train NAME` does one again.
 PHOTOS ?= ../shared/photos
 BENCH ?= ../shared/bench
 bench: .venv/installed
@@ -60,6 +60,7 @@ bench: .venv/installed
 	python benchmarks/training.py --photos $(PHOTOS)
 	python benchmarks/suggest.py --photos $(PHOTOS)
 	python benchmarks/restore.py --photos $(PHOTOS)
+	python benchmarks/detection.py --photos $(PHOTOS)
 	python benchmarks/engines.py --bench $(BENCH)
 	python benchmarks/repro.py
 	python benchmarks/hardware.py

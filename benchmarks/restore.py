@@ -213,6 +213,8 @@ def speed(restorer: Restorer, photo: np.ndarray, model: str) -> None:
     small = fullsize.pixelate(grayscale(photo)[:64, :64], [(16, 16, 32, 32, 8)])
     took = seconds(lambda: restorer.restore(small, [(16, 16, 32, 32, 8)]), 20)
     click.echo(f"a gray picture of 64 x 64 pixels, area of 32 x 32: {took * 1e3:.1f} ms")
+    many = seconds(lambda: restorer.restore_many([small] * 64, [[(16, 16, 32, 32, 8)]] * 64), 5) / 64
+    click.echo(f"of 64 such pictures by restore_many: {many * 1e3:.1f} ms each, {took / many:.1f} times as fast")
     for block in (8, 16):
         area = (1500, 1200, 400, 300, block)
         large = fullsize.pixelate(np.asarray(Image.fromarray(photo).resize((4000, 3000))), [area])
@@ -233,23 +235,29 @@ def speed(restorer: Restorer, photo: np.ndarray, model: str) -> None:
             click.echo(f"depixel restore {file} {' '.join(options)}, from start to end: {took:.2f} s")
         took = seconds(lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True), 3)
         click.echo(f"of these, importing PyTorch: {took:.2f} s")
-        for kind, auto, area in (
-            ("PNG", False, (2000, 2000, 400, 300, 16)),
-            ("PNG", False, (0, 0, 8160, 6112, 16)),
-            ("PNG", True, (2000, 2000, 400, 300, 16)),
-            ("JPEG", True, (2000, 2000, 400, 300, 16)),
+        small_area, whole = (2000, 2000, 400, 300, 16), (0, 0, 8160, 6112, 16)
+        for kind, deep, auto, area in (
+            ("PNG", False, False, small_area),
+            ("PNG", False, False, whole),
+            ("WEBP", False, False, small_area),
+            ("TIFF", True, False, small_area),
+            ("TIFF", True, False, whole),
+            ("PNG", False, True, small_area),
+            ("JPEG", False, True, small_area),
         ):
-            pixels = np.asarray(Image.fromarray(photo).resize((8164, 6124)))
-            formats.write(folder / f"huge.{kind.lower()}", formats.Picture(fullsize.pixelate(pixels, [area]), kind))
+            pixels = fullsize.pixelate(np.asarray(Image.fromarray(photo).resize((8164, 6124))), [area])
+            if deep:
+                pixels = pixels * np.uint16(257)
+            formats.write(folder / f"huge.{kind.lower()}", formats.Picture(pixels, kind))
             del pixels
             started = [sys.executable, "-c", MEMORY, *command[3:], str(folder / f"huge.{kind.lower()}")]
             started += ["--auto"] if auto else ["--area", ",".join(map(str, area[:4])), "--block", str(area[4])]
             start = time.perf_counter()
             done = subprocess.run(started, check=True, capture_output=True, text=True)
             took, memory = time.perf_counter() - start, int(done.stdout.split()[-1])
-            how = ", found by itself" if auto else ""
+            how = (" of 16 bits" if deep else "") + (", found by itself" if auto else "")
             click.echo(
-                f"50 megapixels, {kind}, area of {area[2]} x {area[3]}{how}: {memory / 1e6:.2f} GB, {took:.0f} s"
+                f"50 megapixels, {kind}{how}, area of {area[2]} x {area[3]}: {memory / 1e6:.2f} GB, {took:.0f} s"
             )
 
 
