@@ -11,7 +11,8 @@ shows at least two blocks (of different values); it is found if an area that is 
 are found ones, in the pixelated pictures; "untouched" are photos without any area in which one is called certain.
 --areas 2 draws two areas that do not overlap in each picture; with --offsets the first blocks are cut off, as by tools
 whose grid begins elsewhere. --enlarged 1600 makes large pictures of the photos, from 128 pixels, smooth and with noise
-as those of cameras, and areas of 32 to 256 pixels in blocks of 4 to 32.
+as those of cameras; --blocks says of which sizes the blocks are in them, and areas have 8 times as long sides, up to
+1000 pixels.
 
 --named: where the area is said, as by `--area`: how often it is let pass with its block size and without, and the
 right size is found, or one with the same lines; and how often that place is let pass in the untouched photo.
@@ -37,7 +38,7 @@ from depixel.validation import MOST_BYTES
 
 NEAR = 1  # pixels that an edge may be off
 LEAST_SIDE = 100  # of a valid photo, pixels
-IN_LARGE = PixelationSettings(width=(32, 256), height=(32, 256), block_size=(4, 32))
+LARGEST = 1000  # side of an area in an enlarged photo, pixels
 ENLARGED_FROM, NOISE = 128, 2.0  # of enlarged photos: their size, pixels, and what they get, gray levels
 
 
@@ -110,14 +111,29 @@ def saved(image: np.ndarray, quality: int) -> np.ndarray:
     return np.asarray(Image.open(file))
 
 
-def examine(entry: Entry, size: int, quality: int, count: int, color: bool, offsets: bool, side: int) -> tuple | None:
+def in_large(blocks: tuple[int, int]) -> PixelationSettings:
+    """The areas of enlarged photos."""
+    sides = tuple(min(8 * size, LARGEST) for size in blocks)
+    return PixelationSettings(width=sides, height=sides, block_size=blocks)
+
+
+def examine(
+    entry: Entry,
+    size: int,
+    quality: int,
+    count: int,
+    color: bool,
+    offsets: bool,
+    side: int,
+    blocks: tuple[int, int],
+) -> tuple | None:
     """Counts: areas, found, right sizes, right phases, exact ones, unsure, certain, untouched reported; seconds."""
     image = loaded(entry, size, color)
     if image is None:
         return None
     if side:
         image = enlarged(image, side)
-    picture, areas = pixelated(image, entry.path, count, offsets, IN_LARGE if side else None)
+    picture, areas = pixelated(image, entry.path, count, offsets, in_large(blocks) if side else None)
     start = time.perf_counter()
     answers = detection.find(saved(picture, quality))
     seconds = time.perf_counter() - start
@@ -191,9 +207,19 @@ def _in_phase(one: detection.Found, area: list[int]) -> bool:
 @click.option("--color", is_flag=True, help="Photos in color.")
 @click.option("--offsets", is_flag=True, help="Areas begin within a block.")
 @click.option("--enlarged", "side", default=0, metavar="SIDE", help="The photos made so large, pixels.")
+@click.option("--blocks", default="4,32", show_default=True, help="Of enlarged photos: least, largest, pixels.")
 @click.option("--named", is_flag=True, help="Areas are not looked for, but named.")
 def main(
-    photos: Path, count: int, areas: int, sizes: str, qualities: str, color: bool, offsets: bool, side: int, named: bool
+    photos: Path,
+    count: int,
+    areas: int,
+    sizes: str,
+    qualities: str,
+    color: bool,
+    offsets: bool,
+    side: int,
+    blocks: str,
+    named: bool,
 ) -> None:
     entries = entries_of(photos, 1)
     chosen = np.random.default_rng(0).choice(len(entries), min(count, len(entries)), replace=False)
@@ -206,7 +232,8 @@ def main(
         _tell_named(tasks, sizes, qualities, color)
         return
     click.echo("  size  saved as  areas  found  precision  block  phase  exact  unsure  untouched  s/picture")
-    work = partial(examine, count=areas, color=color, offsets=offsets, side=side)
+    least, most = map(int, blocks.split(","))
+    work = partial(examine, count=areas, color=color, offsets=offsets, side=side, blocks=(least, most))
     for case, pictures, counts in _cases(work, tasks, sizes, qualities, side):
         total, found, right, phase, exact, unsure, certain, wrong, seconds = counts
         click.echo(
