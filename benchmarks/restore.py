@@ -68,7 +68,7 @@ def zip_longest(lists) -> Iterator[list]:
 
 def pixelated(photo: np.ndarray, area: tuple[int, ...], how: str) -> np.ndarray:
     """A copy, an area pixelated as tools do it: rounded, truncated, in linear light, nearest pixel, then JPEG."""
-    x, y, width, height, size = area
+    x, y, width, height, size = area[:5]
     made = photo.copy()
     part = made[y : y + height, x : x + width]
     flat = part.reshape(height, width, -1)
@@ -130,8 +130,9 @@ def cut_off(restorer: Restorer, photos: list[np.ndarray], block: int, side: int)
     return list(np.mean(found, axis=0))
 
 
-def at_cuts(restorer: Restorer, photos: list[np.ndarray]) -> tuple[float, float, float]:
-    """RMSE within 4 pixels of the cuts between tiles, of the same pixels restored in one window, and elsewhere.
+def at_cuts(restorer: Restorer, photos: list[np.ndarray]) -> tuple[float, float, float, float]:
+    """RMSE within 4 pixels of the cuts between tiles, of the same pixels restored in one window; and the ratio to the
+    RMSE of the pixelated picture there and elsewhere, as some places of a photo have more detail than others.
 
     The whole photos are pixelated in blocks of 8, so that everywhere is within 4 pixels of an edge between blocks.
     """
@@ -150,10 +151,13 @@ def at_cuts(restorer: Restorer, photos: list[np.ndarray]) -> tuple[float, float,
             whole = (restorer.restore(shown, [area]).astype(float) - photo) ** 2
         finally:
             fullsize.TILE = tile
-        squares.append(
-            [tiled[beside].mean(), whole[beside].mean(), tiled[:height, :width][~beside[:height, :width]].mean()]
-        )
-    return tuple(np.sqrt(np.mean(squares, axis=0)))
+        pixels = (shown.astype(float) - photo) ** 2
+        elsewhere = ~beside
+        elsewhere[height:] = elsewhere[:, width:] = False
+        of = (tiled[beside], whole[beside], pixels[beside], tiled[elsewhere], pixels[elsewhere])
+        squares.append([part.mean() for part in of])
+    tiled, whole, pixels, there, pixels_there = np.sqrt(np.mean(squares, axis=0))
+    return tiled, whole, tiled / pixels, there / pixels_there
 
 
 def seconds(work: Callable[[], object], times: int) -> float:
@@ -204,7 +208,8 @@ def quality(restorer: Restorer, photos: list[np.ndarray]) -> None:
         click.echo("blocks of {:2} px: {:.3f} {:.3f}".format(block, *cut_off(restorer, gray, block, side)))
     found = at_cuts(restorer, photos)
     click.echo(
-        "RMSE within 4 px of cuts between tiles {:.3f}, there without cuts {:.3f}, elsewhere {:.3f}".format(*found)
+        "RMSE within 4 px of cuts between tiles {:.3f}, there without cuts {:.3f}; ratio to the pixelated picture "
+        "{:.3f}, elsewhere {:.3f}".format(*found)
     )
 
 

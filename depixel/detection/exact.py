@@ -156,8 +156,9 @@ def _trimmed(gray: np.ndarray, box: Box) -> Box:
     x, y = box.lines()
     across, down = np.diff(area, axis=1) != 0, np.diff(area, axis=0) != 0  # from a pixel to the next
     across[:, x - box.x0 - 1] = down[y - box.y0 - 1] = False
-    top, bottom, left, right = 0, area.shape[0], 0, area.shape[1]
-    while min(bottom - top, right - left) > LEAST_BLOCK:
+
+    def wrong(top: int, bottom: int, left: int, right: int) -> list[float]:
+        """Of the row at the top, at the bottom, the column at the left, at the right: which share is not constant."""
         rows, columns = across[top:bottom, left : right - 1], down[top : bottom - 1, left:right]
         edges = (
             (rows[0], columns[0]),
@@ -165,11 +166,23 @@ def _trimmed(gray: np.ndarray, box: Box) -> Box:
             (columns[:, 0], rows[:, 0]),
             (columns[:, -1], rows[:, -1]),
         )
-        shares = [(np.append(False, along) | inwards).mean() for along, inwards in edges]
-        worst = int(np.argmax(shares))
-        if shares[worst] <= _WRONG:
+        return [(np.append(False, along) | inwards).mean() for along, inwards in edges]
+
+    whole = sides = np.array([0, area.shape[0], 0, area.shape[1]])
+    outwards = np.diag([-1, 1, -1, 1])
+    while min(sides[1] - sides[0], sides[3] - sides[2]) > LEAST_BLOCK:
+        shares = wrong(*sides)
+        if max(shares) <= _WRONG:
             break
-        top, bottom, left, right = top + (worst == 0), bottom - (worst == 1), left + (worst == 2), right - (worst == 3)
+        sides = sides - outwards[int(np.argmax(shares))]
+    at = 0
+    while at < 4:  # what was wrong only with what else is gone comes back
+        grown = sides + outwards[at]
+        if grown[at] * outwards[at, at] > whole[at] * outwards[at, at] or wrong(*grown)[at] > _WRONG:
+            at += 1
+        else:
+            sides, at = grown, 0
+    top, bottom, left, right = map(int, sides)
     return Box(
         box.x0 + left,
         box.y0 + top,
