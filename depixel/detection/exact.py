@@ -36,8 +36,11 @@ def find(gray: np.ndarray, was_jpeg: bool, check: Callable[[], None]) -> list[Ca
         def decided(score: float, grown: Box, steps: Steps = steps) -> Box | None:
             check()
             score, box = _regridded(gray, steps, score, grown)
-            box = _trimmed(gray, box)
-            box = _peeled(gray, steps, _gridded(gray, box) or box).plain()
+            trimmed = _trimmed(gray, box)
+            if trimmed != box:  # what was beside it is gone, and may have hidden where it ends, and its blocks
+                score, box = _regridded(gray, steps, steps.score(trimmed), trimmed)
+                trimmed = _trimmed(gray, box)
+            box = _peeled(gray, steps, trimmed).plain()
             verdict = _verdict(score, box, _traits(steps, box), _differ(gray, box, was_jpeg))
             if verdict is not None:
                 found.append(Candidate(score, box, verdict))
@@ -120,8 +123,8 @@ def _side(steps: Steps, rows: slice, column: int) -> float:
     return float((steps.line[rows, column] - steps.inside[rows, column]).mean())
 
 
-def _gridded(gray: np.ndarray, box: Box) -> Box | None:
-    """The area with the grid that follows from where its pixels differ, if one does."""
+def _regridded(gray: np.ndarray, steps: Steps, score: float, box: Box) -> tuple[float, Box]:
+    """The grid that follows from where pixels of the area differ, and the area that is best under it."""
     area = gray[box.y0 : box.y1, box.x0 : box.x1]
     x, y = (np.flatnonzero((np.diff(area, axis=1 - axis) != 0).any(axis=axis)) + 1 for axis in (0, 1))
     size, px, py = int(np.gcd.reduce(np.append(x, y))) if x.size + y.size else 0, 0, 0
@@ -129,15 +132,9 @@ def _gridded(gray: np.ndarray, box: Box) -> Box | None:
     if between > size and (size < LEAST_BLOCK or all(at.size > 2 for at in (x, y) if at.size and at[0] % between)):
         size = between
         px, py = (int(-at[0] % size) if at.size else 0 for at in (x, y))
-    return None if size < LEAST_BLOCK else box._replace(size=size, px=px, py=py)
-
-
-def _regridded(gray: np.ndarray, steps: Steps, score: float, box: Box) -> tuple[float, Box]:
-    """`_gridded`, and what is best under that grid."""
-    gridded = _gridded(gray, box)
-    if gridded is None:
+    if size < LEAST_BLOCK:
         return score, box
-    box, size = gridded, gridded.size
+    box = box._replace(size=size, px=px, py=py)
     for _ in range(2):
         x_lines, near = box.lines()[0], (max(0, box.y0 - size), min(steps.height, box.y1 + size))
         _, down = fit(steps.turned, (box.x0, box.x1), x_lines, *near, (size, size))
