@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from depixel import detection, fullsize
+from depixel import fullsize
 from depixel.errors import DepixelError
 from depixel.files import write_json
 from depixel.formats import SUFFIXES, Picture
@@ -188,6 +188,8 @@ def find_areas(name: Path, picture: Picture) -> list[fullsize.Area]:
     Raises:
         DepixelError: none is found for certain; names the guesses.
     """
+    from depixel import detection  # SciPy: half of the start of the command
+
     found = detection.find(picture.seen())
     certain = [fullsize.Area(*one[:7]) for one in found if one.certain]
     if restorable := [area for area in certain if _is_pixelated(picture, area)]:

@@ -194,7 +194,7 @@ def test_blocks_that_begin_outside_of_the_area_are_told_by_what_they_lack(tmp_pa
 def test_what_is_found_but_cannot_be_restored_does_not_stop_what_can(monkeypatch):
     shown = pixelate(noise(120, 140), [(16, 24, 48, 40, 8)])
     found = [Found(70, 20, 30, 30, 6, 0, 0, 9.0, True), Found(16, 24, 48, 40, 8, 0, 0, 8.0, True)]
-    monkeypatch.setattr(jobs.detection, "find", lambda image: found)
+    monkeypatch.setattr("depixel.detection.find", lambda image: found)
     assert jobs.find_areas(Path("a.png"), Picture(shown, "PNG")) == [(16, 24, 48, 40, 8, 0, 0)]
     found[1] = found[1]._replace(certain=False, offset_y=3)
     perhaps = r"found for certain\. Perhaps --area 70,20,30,30,6; or --area 16,24,48,40,8,0,3$"
