@@ -370,7 +370,7 @@ def _looked_at(colors: np.ndarray, area: Area) -> Area:
     size = area.block_size
     seen = _gray_levels(colors, area, _LOOKED_AT)
     if colors.dtype == np.uint8 and not _is_exact(seen):
-        from depixel.detection.named import block_size_in_jpeg  # SciPy: half of the start of the command
+        from depixel.detection.named import block_size_in_jpeg  # SciPy: a third of the start of the command
 
         found = block_size_in_jpeg(colors.squeeze(2) if colors.shape[2] == 1 else colors, area)
         if found and size in (None, found):

@@ -188,7 +188,7 @@ def find_areas(name: Path, picture: Picture) -> list[fullsize.Area]:
     Raises:
         DepixelError: none is found for certain; names the guesses.
     """
-    from depixel import detection  # SciPy: half of the start of the command
+    from depixel import detection  # SciPy: a third of the start of the command
 
     found = detection.find(picture.seen())
     certain = [fullsize.Area(*one[:7]) for one in found if one.certain]

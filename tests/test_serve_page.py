@@ -67,10 +67,8 @@ def opened(browser, url):
     yield open_page
     for context in contexts:
         context.close()
-    # Chromium itself says of each answer of 4xx, or of 503, after which the page asks again, that it "failed to load",
-    # and that a script of the report did not run
-    expected = re.compile(r"status of (4\d\d|503)|Blocked script execution in")
-    assert [text for text in complaints if not expected.search(text)] == []
+    # Chromium itself says of each answer of 4xx that it "failed to load", and that a script of the report did not run
+    assert [t for t in complaints if "status of 4" not in t and "Blocked script execution in" not in t] == []
     assert [address for address in asked if not address.startswith((url, "blob:", "data:"))] == []
 
 
@@ -203,7 +201,8 @@ def test_a_clean_photo_is_pixelated_restored_and_compared_with_what_was_there(op
 
 
 @pytest.mark.parametrize("how", ["drop", "paste"])
-def test_a_picture_is_dropped_or_pasted_also_while_runs_are_seen(opened, restorer, how):
+def test_a_picture_is_dropped_or_pasted_also_while_runs_are_seen(opened, restorer, how, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # no project: there is nothing to ask DVC
     page = opened()
     page.click("#tab-runs")
     page.evaluate(
