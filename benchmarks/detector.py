@@ -5,29 +5,28 @@
 
 Takes the photos of every second contributor (`detection.py` reports on the others), pixelates parts of them, and saves
 most as JPEG. The detector learns to tell of each step between neighbouring pixels whether it is one of the photo,
-within a block or between two; minutes on a GPU with ten cores beside it, many hours on two cores. The screen learns
-in which squares of 8 x 8 pixels there are steps between two blocks; a quarter of an hour of two cores. What was
-interrupted goes on. Then it writes models/pretrained/NETWORK.onnx and its card, models/NETWORK.md; `dvc add
-models/pretrained` is left to do, and `python benchmarks/detection.py`. The shipped detector was trained on an NVIDIA
-H200 in two parts, the second from the weights of the first: 6 534 and 7 860 steps, each ended by the clock, with the
-rate falling to 0 by then.
+within a block or between two; ten minutes on a GPU, many hours on two cores. The screen learns in which squares of
+8 x 8 pixels there are steps between two blocks; a quarter of an hour of two cores. What was interrupted goes on. Then
+it writes models/pretrained/NETWORK.onnx and its card, models/NETWORK.md; `dvc add models/pretrained` is left to do, and
+`python benchmarks/detection.py`. The shipped detector was trained so on an NVIDIA H200, 16 000 pictures of 64 x 64
+pixels a second; the shipped screen while pictures were still drawn one by one, and saved as JPEG by Pillow.
 """
 
-import io
 import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import numpy as np
+import scipy.fft
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]  # the library beside this file, whatever is installed
@@ -43,7 +42,6 @@ from depixel.files import hash_of, replacing  # noqa: E402
 from depixel.models import PRETRAINED  # noqa: E402
 from depixel.networks import ResidualBlock, parameter_count  # noqa: E402
 from depixel.optimizers import MuonAdam  # noqa: E402
-from depixel.pixelation import block_means, spread  # noqa: E402
 from depixel.restoration import best_device, best_precision  # noqa: E402
 from depixel.sources import Entry  # noqa: E402
 
@@ -53,15 +51,35 @@ RATE, WARM_UP, AVERAGE = 4e-3, 200, 0.998
 KEPT_EVERY = 200  # steps
 SIDES = (64, 128)
 PHOTO, WITHIN, BETWEEN, UNKNOWN = 0, 1, 2, -1
+VALUES = 0.45, 0.45, 0.1  # how often blocks get their mean rounded, cut off, or the pixel in their middle
+BASIS = scipy.fft.dct(np.eye(8), axis=0, norm="ortho")  # (frequencies, pixels)
+
+
+class Lines(nn.Module):
+    """x + what its surroundings along rows and along columns say: the sides of areas and blocks are such lines."""
+
+    LONG = 9
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.across = nn.Conv2d(channels, channels // 2, (1, self.LONG), padding=(0, self.LONG // 2))
+        self.down = nn.Conv2d(channels, channels // 2, (self.LONG, 1), padding=(self.LONG // 2, 0))
+        self.both = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.both.weight)
+        nn.init.zeros_(self.both.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.both(F.relu(torch.cat([self.across(x), self.down(x)], dim=1)))
 
 
 class Detector(nn.Module):
-    """A U-Net (Ronneberger et al. 2015) that is shown the picture, how large its steps are and where JPEG's blocks are.
+    """A U-Net (Ronneberger et al. 2015) that is shown the picture, how large its steps are and where JPEG's blocks are,
+    and that looks further along rows and columns.
 
     forward: gray and noise as `depixel.detection.learned` has them; returns its logits.
     """
 
-    STEPS = 14_400
+    STEPS = 17_400
     KIND = f"a U-Net of width {WIDTH}"
     ABOUT = """\
 A network that tells of each step between neighbouring pixels whether it is one of a photo, one within a block of a
@@ -78,7 +96,7 @@ JPEG after they were pixelated; `depixel/detection/` says how."""
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(channels))
         self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in reversed(list(pairwise(channels))))
         self.stages = nn.ModuleList(
-            nn.Sequential(*(ResidualBlock(n, 0.0) for _ in range(depth)))
+            nn.Sequential(*(ResidualBlock(n, 0.0) for _ in range(depth)), *([Lines(n)] if n < channels[-1] else []))
             for n, depth in zip(levels, self.BLOCKS, strict=True)
         )
         self.out = nn.Conv2d(width, 6, 3, padding=1)
@@ -108,7 +126,6 @@ JPEG after they were pixelated; `depixel/detection/` says how."""
 
     @staticmethod
     def loss(logits: Tensor, classes: Tensor) -> Tensor:
-        classes = classes.long()
         return sum(F.cross_entropy(logits[:, 3 * i : 3 * i + 3], classes[:, i], ignore_index=UNKNOWN) for i in (0, 1))
 
 
@@ -161,117 +178,185 @@ NETWORKS = {"detector": Detector, "screen": Screen}
 
 # Examples
 
-Area = tuple[int, int, int, int, int, int, int]
-"""x, y, width, height, block size and the offsets of `depixel.detection.Found`."""
+NAMES = ("small", "large", "own")
+"""Photos at 64 and at 128 pixels, and 128 pixels of photos as they are."""
 
 
-def drawn_area(rng: np.random.Generator, side: int) -> Area:
-    """Sizes as the project draws them, and larger ones; one grid of eight does not begin at the area's corner."""
-    kind = rng.random()
-    if kind < 0.6:
-        width, height = rng.integers(4, 33, 2)
-    else:
-        width, height = np.exp(rng.uniform(np.log(6 if kind < 0.9 else 16), np.log(side + 1), 2)).astype(int)
-    width, height = min(width, side), min(height, side)
-    if rng.random() < 0.6:
-        size = int(rng.integers(4, 17))
-    else:
-        size = int(np.exp(rng.uniform(np.log(3), np.log(32 * side / 64 + 1))))
-    x, y = rng.integers(0, side - width + 1), rng.integers(0, side - height + 1)
-    offsets = rng.integers(0, size, 2) if rng.random() < 0.12 else (0, 0)
-    return tuple(map(int, (x, y, width, height, size, *offsets)))
+class Areas(NamedTuple):
+    """Of a batch, (B,) each: as in `depixel.detection.Found`; whether they are there."""
+
+    x: Tensor
+    y: Tensor
+    width: Tensor
+    height: Tensor
+    size: Tensor
+    offset_x: Tensor
+    offset_y: Tensor
+    there: Tensor
 
 
-def pixelate(gray: np.ndarray, area: Area, value: int) -> tuple[np.ndarray, np.ndarray]:
-    """In place; blocks get their mean rounded (0) or cut off (1), or the pixel in their middle (2). Returns where they
-    begin in the area, along x and y."""
-    x, y, width, height, size, offset_x, offset_y = area
-    columns = np.append(0, np.arange(size - offset_x, width, size))
-    rows = np.append(0, np.arange(size - offset_y, height, size))
-    part = gray[y : y + height, x : x + width]
-    if value == 2:
-        blocks = part[np.minimum(rows + size // 2, height - 1)][:, np.minimum(columns + size // 2, width - 1)]
-    else:
-        means = block_means(part[:, :, None], size, (offset_y, offset_x))[:, :, 0]
-        blocks = np.floor(means + (0.5 if value == 0 else 0))
-    part[:] = spread(blocks, size, part.shape, (offset_y, offset_x))
-    return columns, rows
+class Examples:
+    """Batches of examples, all of a batch made at once, where the network is."""
 
+    def __init__(self, folder: Path, device: str, seed: int):
+        photos = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in NAMES]
+        grown = [np.pad(of, [(0, 0), *[(0, SIDES[1] - n) for n in of.shape[1:]]]) for of in photos]
+        self.photos = torch.from_numpy(np.concatenate(grown)).to(device)
+        self.numbers = np.array([len(of) for of in photos])
+        self.device = device
+        self.rng = np.random.default_rng(seed)
+        self.noise = torch.Generator(device).manual_seed(seed)
+        self.tables = torch.from_numpy(np.stack([standard_table(max(quality, 1)) for quality in range(101)]))
+        self.tables = self.tables.float().to(device)
 
-def cut(rng: np.random.Generator, photos: dict[str, np.ndarray], side: int) -> np.ndarray:
-    """A part of a photo, (side, side) uint8: as the challenge makes them small, as they were saved, or in between."""
-    kind = rng.random() if side == SIDES[0] else rng.uniform(0.4, 1)
-    name = "small" if kind < 0.4 else "own" if kind < 0.7 else "large"
-    image = photos[name][rng.integers(len(photos[name]))]
-    if name == "own":
-        y, x = rng.integers(0, (len(image) - side) // 8 + 1, 2) * 8  # the JPEG's blocks stay where they were
-        image = image[y : y + side, x : x + side]
-    elif name == "large":
-        part = int(rng.integers(side, len(image) + 1))
-        image = resized(
-            rng, image, part, side, Image.Resampling.BOX if rng.random() < 0.3 else Image.Resampling.BICUBIC
-        )
-    if rng.random() < 0.08:  # as large photos are: smooth from pixel to pixel, with noise
-        image = resized(rng, image, int(side / rng.uniform(1.3, 4)), side, Image.Resampling.BICUBIC)
-        if rng.random() < 0.7:
-            image = np.clip(image + rng.normal(0, rng.uniform(0.3, 4), image.shape) + 0.5, 0, 255).astype(np.uint8)
-    if name != "own" and rng.random() < 0.5:
-        image = image[:, ::-1]
-    return np.array(image)
-
-
-def resized(rng: np.random.Generator, image: np.ndarray, part: int, side: int, way: Image.Resampling) -> np.ndarray:
-    y, x = rng.integers(0, len(image) - part + 1, 2)
-    image = np.ascontiguousarray(image[y : y + part, x : x + part])
-    return image if part == side else np.asarray(Image.fromarray(image).resize((side, side), way))
-
-
-def example(rng: np.random.Generator, photos: dict[str, np.ndarray], side: int) -> tuple[np.ndarray, float, np.ndarray]:
-    """A picture (side, side) uint8, the noise that is told of it, and the classes (2, side, side) of its steps."""
-    gray = cut(rng, photos, side)
-    classes, taken = np.full((2, side, side), PHOTO, np.int8), np.zeros((side, side), bool)
-    value = rng.choice(3, p=[0.45, 0.45, 0.1])
-    for _ in range(rng.choice(3, p=[0.15, 0.65, 0.2])):
-        area = drawn_area(rng, side)
-        x, y, width, height = area[:4]
-        rows, columns = slice(y, y + height), slice(x, x + width)
-        if taken[max(0, y - 1) : y + height + 1, max(0, x - 1) : x + width + 1].any():
-            continue
-        taken[rows, columns] = True
-        across, down = pixelate(gray, area, value)
-        classes[:, rows, columns] = WITHIN
-        classes[0, rows, x + np.append(across, width if x + width < side else 0)] = BETWEEN
-        classes[1, y + np.append(down, height if y + height < side else 0), columns] = BETWEEN
-    classes[0, :, 0] = classes[1, 0] = UNKNOWN
-    noise, kind = 0.0, rng.random()
-    if kind > 0.1:  # nearly half of high quality, where it can be learned best
-        quality = int(rng.integers(84 if kind < 0.55 else 58, 99))
-        file = io.BytesIO()
-        Image.fromarray(gray).save(file, "JPEG", quality=quality)
-        gray = np.asarray(Image.open(file))
-        if rng.random() < 0.93:  # else as where it cannot be told
-            noise = float(np.sqrt(np.mean(standard_table(quality) ** 2 / 12)))
-    return gray, noise, classes
-
-
-class Examples(IterableDataset):
-    """Endless batches of examples: gray (B, 1, H, W) uint8, noise (B,) float32, classes (B, 2, H, W) int8."""
-
-    def __init__(self, folder: Path, seed: int):
-        self.folder, self.seed = folder, seed
-
-    def __iter__(self):
-        torch.set_num_threads(1)
-        rng = np.random.default_rng([self.seed, get_worker_info().id])
-        photos = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ("small", "large", "own")}
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         while True:
-            side, count = (SIDES[1], BATCH // 4) if rng.random() < 0.25 else (SIDES[0], BATCH)
-            gray, noise, classes = zip(*(example(rng, photos, side) for _ in range(count)), strict=True)
-            yield (
-                torch.from_numpy(np.stack(gray))[:, None],
-                torch.tensor(noise),
-                torch.from_numpy(np.stack(classes)),
-            )
+            large = self.rng.random() < 0.25
+            yield self.batch(SIDES[large], BATCH // 4 if large else BATCH)
+
+    def batch(self, side: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """gray (B, 1, side, side) float32 of whole numbers, noise (B,) float32 as it is told, and the classes
+        (B, 2, side, side) int64 of their steps."""
+        gray = self.cuts(side, count)
+        gray, classes = pixelated(gray, self.areas(side, count), *self.to(self.rng.choice(3, count, p=VALUES)))
+        quality, told = self.qualities(count)
+        quality, told, lossless = self.to(quality, told & (quality > 0), quality == 0)
+        tables = self.tables[quality]
+        noise = (tables.square().mean((1, 2)) / 12).sqrt() * told
+        gray = torch.where(lossless[:, None, None], gray, compressed(gray, tables))
+        return gray[:, None], noise, classes
+
+    def to(self, *values: np.ndarray) -> list[Tensor]:
+        return [torch.from_numpy(np.ascontiguousarray(of)).to(self.device, non_blocking=True) for of in values]
+
+    def cuts(self, side: int, count: int) -> Tensor:
+        """Parts of photos (B, side, side): as the challenge makes them small, as they were saved, or in between."""
+        rng, most = self.rng, SIDES[1]
+        kind = rng.random(count) if side == SIDES[0] else rng.uniform(0.4, 1, count)
+        kind = np.searchsorted([0.4, 0.7], kind, side="right")  # small, own, large
+        number = (rng.random(count) * self.numbers[[0, 2, 1]][kind]).astype(int)
+        first = np.append(0, np.cumsum(self.numbers))[[0, 2, 1]][kind]
+        length = np.where(kind == 2, rng.integers(side, most + 1, count), side)
+        starts = rng.random((2, count))
+        starts = np.where(
+            kind == 1,
+            (starts * ((most - side) // 8 + 1)).astype(int) * 8,  # the JPEG's blocks stay where they were
+            np.where(kind == 2, (starts * (most - length + 1)).astype(int), 0),
+        )
+        mirrored = (kind != 1) & (rng.random(count) < 0.5)
+        enlarged = rng.random(count) < 0.08  # as large photos are: smooth from pixel to pixel, with noise
+        part = np.where(enlarged, (side / rng.uniform(1.3, 4, count)).astype(int), side)
+        begins = (rng.random((2, count)) * (side - part + 1)).astype(int)
+        noise = np.where(enlarged & (rng.random(count) < 0.7), rng.uniform(0.3, 4, count), 0).astype(np.float32)
+
+        rows, columns, length, box = self.to(*starts, length, (kind == 2) & (rng.random(count) < 0.3))
+        index, mirrored, top, left, part, noise = self.to(first + number, mirrored, *begins, part, noise)
+        gray = self.photos[index].float()
+        gray = resized(gray, *(resampling(start, length, side, most, box) for start in (rows, columns)))
+        gray = torch.where(mirrored[:, None, None], gray.flip(2), gray)
+        gray = resized(gray, *(resampling(start, part, side, side, torch.zeros_like(box)) for start in (top, left)))
+        drawn = torch.randn(gray.shape, generator=self.noise, device=self.device)
+        return (gray + noise[:, None, None] * drawn).round_().clip_(0, 255)
+
+    def areas(self, side: int, count: int) -> list[Areas]:
+        """Two for each example, of which none, one or both are there. Sizes as the project draws them, and larger ones;
+        one grid of eight does not begin at the area's corner."""
+        rng = self.rng
+        both = []
+        for _ in range(2):
+            kind = rng.random(count)
+            least = np.where(kind < 0.9, 6, 16)
+            large = np.exp(rng.uniform(np.log(least), np.log(side + 1), (2, count))).astype(int)
+            width, height = np.minimum(np.where(kind < 0.6, rng.integers(4, 33, (2, count)), large), side)
+            sizes = np.exp(rng.uniform(np.log(3), np.log(32 * side / 64 + 1), count)).astype(int)
+            size = np.where(rng.random(count) < 0.6, rng.integers(4, 17, count), sizes)
+            x, y = ((rng.random(count) * (side - n + 1)).astype(int) for n in (width, height))
+            offsets = (rng.random((2, count)) * size).astype(int) * (rng.random(count) < 0.12)
+            both.append([x, y, width, height, size, *offsets])
+        many = rng.choice(3, count, p=[0.15, 0.65, 0.2])
+        (x0, y0, w0, h0), (x1, y1, w1, h1) = (of[:4] for of in both)
+        apart = (x0 > x1 + w1) | (x1 > x0 + w0) | (y0 > y1 + h1) | (y1 > y0 + h0)
+        return [Areas(*self.to(*of, there)) for of, there in zip(both, (many >= 1, (many == 2) & apart), strict=True)]
+
+    def qualities(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of JPEG, nearly half of them high, where it can be learned best; 0: lossless. And whether they are told."""
+        kind, rng = self.rng.random(count), self.rng
+        quality = rng.integers(np.where(kind < 0.55, 84, 58), 99)
+        return np.where(kind > 0.1, quality, 0), rng.random(count) < 0.93
+
+
+def resampling(start: Tensor, length: Tensor, side: int, most: int, box: Tensor) -> Tensor:
+    """(B, side, most): the matrices that resize `length` of `most` pixels from `start` on to `side`, as Pillow's BOX,
+    else BICUBIC."""
+    start, length, box = (of[:, None, None] for of in (start, length, box))
+    pixels = torch.arange(most, device=start.device)
+    scale = length / side
+    centers = start + (torch.arange(side, device=start.device)[:, None] + 0.5) * scale
+    off = (pixels + 0.5 - centers) / scale.clip(min=1)
+    x = off.abs()
+    inner, outer = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+    cubic = torch.where(x < 1, inner, torch.where(x < 2, outer, 0.0))
+    weights = torch.where(box, ((off > -0.5) & (off <= 0.5)).float(), cubic)
+    weights = weights * ((pixels >= start) & (pixels < start + length))
+    return weights / weights.sum(dim=2, keepdim=True)
+
+
+def resized(gray: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    return (rows @ gray @ columns.mT).round_().clip_(0, 255)
+
+
+def pixelated(gray: Tensor, areas: list[Areas], value: Tensor) -> tuple[Tensor, Tensor]:
+    """The pictures (B, H, W) with areas pixelated, and the classes (B, 2, H, W) of their steps.
+
+    value: (B,): blocks get their mean rounded (0) or cut off (1), or the pixel in their middle (2).
+    """
+    classes = torch.full((len(gray), 2, *gray.shape[1:]), PHOTO, device=gray.device)
+    value = value[:, None, None]
+    for area in areas:
+        columns = _blocks(area.x, area.width, area.size, area.offset_x, gray.shape[2], value)
+        rows = _blocks(area.y, area.height, area.size, area.offset_y, gray.shape[1], value)
+        within = rows.within[:, :, None] & columns.within[:, None] & area.there[:, None, None]
+        blocks = rows.matrix @ gray @ columns.matrix.mT
+        gray = torch.where(within, (blocks + torch.where(value == 0, 0.5, 1e-4)).floor(), gray)
+        high, wide = (of & area.there[:, None] for of in (rows.within, columns.within))
+        lines = high[:, :, None] & columns.lines[:, None], wide[:, None] & rows.lines[:, :, None]
+        for of, line in enumerate(lines):
+            classes[:, of] = torch.where(line, BETWEEN, torch.where(within, WITHIN, classes[:, of]))
+    classes[:, 0, :, 0] = classes[:, 1, 0] = UNKNOWN
+    return gray, classes
+
+
+class _Blocks(NamedTuple):
+    """Along one axis: the matrices (B, n, n) that take means, or middles; where the area is, and where lines are,
+    (B, n)."""
+
+    matrix: Tensor
+    within: Tensor
+    lines: Tensor
+
+
+def _blocks(start: Tensor, length: Tensor, size: Tensor, lacks: Tensor, most: int, value: Tensor) -> _Blocks:
+    start, size, lacks = (of[:, None] for of in (start, size, lacks))
+    end = start + length[:, None]
+    pixels = torch.arange(most, device=start.device)
+    within = (pixels >= start) & (pixels < end)
+    begins = torch.maximum(start, (pixels - start + lacks) // size * size - lacks + start)
+    begins = torch.where(within, begins, pixels)
+    same = (begins[:, :, None] == begins[:, None]).float()
+    middle = torch.minimum(begins + size // 2, end - 1)[:, :, None] == pixels
+    matrix = torch.where(value == 2, middle.float(), same / same.sum(dim=2, keepdim=True))
+    return _Blocks(matrix, within, within & (begins == pixels) | (pixels == end))
+
+
+def compressed(gray: Tensor, tables: Tensor) -> Tensor:
+    """(B, H, W) after JPEG with these (B, 8, 8) quantization steps."""
+    basis = torch.from_numpy(BASIS).float().to(gray.device, non_blocking=True)
+    count, high, wide = gray.shape
+    blocks = gray.view(count, high // 8, 8, wide // 8, 8).transpose(2, 3) - 128
+    steps = 8 * tables[:, None, None]  # libjpeg has eighths of a coefficient, and rounds halves up
+    eighths = (8 * (basis @ blocks @ basis.T)).round_()
+    blocks = basis.T @ (eighths.sign() * ((eighths.abs() + steps / 2) / steps).floor_() * steps / 8) @ basis
+    return (blocks + 128).transpose(2, 3).reshape(gray.shape).round_().clip_(0, 255)
 
 
 def collect(entry: Entry) -> list[np.ndarray | None]:
@@ -302,12 +387,13 @@ def collect_all(photos: Path, folder: Path) -> None:
 # Training
 
 
-def train(name: str, folder: Path, steps: int, threads: int, processes: int) -> nn.Module:
+def train(name: str, folder: Path, steps: int, threads: int) -> nn.Module:
     """The network with the average of its weights after so many steps; goes on from folder/NAME.pt."""
     torch.manual_seed(0)
     torch.set_num_threads(threads)
     device = best_device()
     low = best_precision(device) == "bfloat16"
+    torch.backends.cudnn.benchmark = True
     network = NETWORKS[name]().to(device, memory_format=torch.channels_last)
     optimizer = MuonAdam(network, RATE)
     average = [parameter.detach().clone() for parameter in network.parameters()]
@@ -320,16 +406,16 @@ def train(name: str, folder: Path, steps: int, threads: int, processes: int) -> 
         optimizer.load_state_dict(saved["optimizer"])
         average, first = saved["average"], saved["step"]
     click.echo(f"{parameter_count(network) / 1e6:.2f} M parameters")
-    examples = Examples(folder, first + 1)
-    batches = iter(DataLoader(examples, batch_size=None, num_workers=processes, prefetch_factor=8))
+    batches = iter(Examples(folder, device, first + 1))
     begun, losses = time.perf_counter(), []
     for step in range(first, steps):
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1, step / WARM_UP) * (1 - step / steps)
-        gray, noise, classes = (part.to(device) for part in next(batches))
+        gray, noise, classes = next(batches)
         with torch.autocast(device, torch.bfloat16, enabled=low):
-            logits = network(gray.float(), noise)
+            logits = network(gray, noise)
         loss = network.loss(logits, classes)
+        losses.append(loss.detach())  # to read it here would wait for a GPU
         network.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 2.0)
@@ -337,7 +423,6 @@ def train(name: str, folder: Path, steps: int, threads: int, processes: int) -> 
         with torch.no_grad():
             keep = min(AVERAGE, step / (step + 10))
             torch._foreach_lerp_(average, [parameter.detach() for parameter in network.parameters()], 1 - keep)
-        losses.append(loss.detach())  # to read it here would wait for a GPU
         if (step + 1) % KEPT_EVERY == 0 or step + 1 == steps:
             state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
             with replacing(checkpoint) as beside:
@@ -406,18 +491,17 @@ every second contributor; by `benchmarks/detector.py`.
     + ", ".join(f"{made.STEPS} for the {name}" for name, made in NETWORKS.items()),
 )
 @click.option("--threads", default=2, show_default=True)
-@click.option("--processes", default=1, show_default=True, help="That draw the pictures; for a GPU, ten or more.")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
     default=PROJECT / ".scratch/detector",
     help="For what is made on the way.",
 )
-def main(name: str, photos: Path, sources: Path, steps: int | None, threads: int, processes: int, folder: Path) -> None:
+def main(name: str, photos: Path, sources: Path, steps: int | None, threads: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     collect_all(photos, folder)
     steps = steps or NETWORKS[name].STEPS
-    network = train(name, folder, steps, threads, processes)
+    network = train(name, folder, steps, threads)
     ship(name, network, steps, len(np.load(folder / "small.npy", mmap_mode="r")), sources)
 
 

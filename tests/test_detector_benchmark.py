@@ -1,6 +1,7 @@
 """The way in which the networks were made that find areas, benchmarks/detector.py."""
 
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -45,38 +46,76 @@ def test_photos_are_those_of_every_second_contributor_at_three_sizes(detector, t
     assert shapes == {"small": (2, 64, 64), "large": (2, 128, 128), "own": (1, 128, 128)}
 
 
+@pytest.fixture(scope="module")
+def examples(detector, photos):
+    return detector.Examples(photos, "cpu", 0)
+
+
 @pytest.mark.parametrize("value", [0, 1, 2])
-def test_blocks_are_constant_and_begin_where_it_is_said(detector, value):
-    for seed in range(30):
-        rng = np.random.default_rng(seed)
-        x, y, width, height, size, _, _ = area = detector.drawn_area(rng, 64)
-        gray = photo(64, 64, seed)
-        before = gray.copy()
-        across, down = detector.pixelate(gray, area, value)
-        part = gray[y : y + height, x : x + width]
-        steps = np.delete(np.abs(np.diff(part.astype(int), axis=1)), across[1:] - 1, axis=1)
-        assert not steps.any()
-        assert not np.delete(np.abs(np.diff(part.astype(int), axis=0)), down[1:] - 1, axis=0).any()
-        assert set(np.diff(across[1:])) <= {size} and 0 < (across[1:2].sum() or 1) <= size
-        before[y : y + height, x : x + width] = part
-        np.testing.assert_array_equal(gray, before)  # nothing outside it
+def test_blocks_have_one_value_and_begin_where_it_is_said(detector, examples, value):
+    before = examples.cuts(64, 200)
+    area, _ = examples.areas(64, 200)
+    gray, classes = detector.pixelated(before, [area], torch.full((200,), value))
+    seen = 0
+    for k, (x, y, width, height, size, lack_x, lack_y, there) in enumerate(torch.stack(area, dim=1).tolist()):
+        photo, picture = before[k].numpy(), gray[k].numpy()
+        across, down = (classes[k] == detector.BETWEEN).numpy()
+        expected = photo.copy()
+        rows = [y, *range(y + size - lack_y, y + height, size), y + height]
+        columns = [x, *range(x + size - lack_x, x + width, size), x + width]
+        if there:
+            seen += 1
+            for top, bottom in pairwise(rows):
+                for left, right in pairwise(columns):
+                    block = photo[top:bottom, left:right]
+                    middle = photo[min(top + size // 2, rows[-1] - 1), min(left + size // 2, columns[-1] - 1)]
+                    mean = np.mean(block, dtype=np.float64)
+                    one = middle if value == 2 else np.floor(mean + (0.5 if value == 0 else 0))
+                    expected[top:bottom, left:right] = one
+            np.testing.assert_array_equal(np.flatnonzero(across.any(axis=0)), [n for n in columns if 0 < n < 64])
+            np.testing.assert_array_equal(np.flatnonzero(down.any(axis=1)), [n for n in rows if 0 < n < 64])
+        else:
+            assert not across.any() and not down.any()
+        np.testing.assert_array_equal(picture, expected)
+    assert 140 < seen < 195
 
 
-def test_what_is_within_a_block_of_a_lossless_example_is_no_step(detector, photos, monkeypatch):
-    monkeypatch.setattr(detector.Image.Image, "save", lambda self, file, *_, **__: np.save(file, np.asarray(self)))
-    monkeypatch.setattr(detector.Image, "open", lambda file: file.seek(0) or np.load(file))
-    loaded = {name: np.load(photos / f"{name}.npy") for name in ("small", "large", "own")}
-    seen = np.zeros(3, int)
-    for seed in range(20):
-        gray, noise, classes = detector.example(np.random.default_rng(seed), loaded, 64)
-        assert gray.shape == (64, 64) and 0 <= noise < 30
-        for axis in (0, 1):
-            steps = np.abs(np.diff(gray.astype(int), axis=1 - axis))
-            kinds = classes[axis][:, 1:] if axis == 0 else classes[axis][1:]
-            assert not steps[kinds == detector.WITHIN].any()
-            assert (classes[axis][:, 0] if axis == 0 else classes[axis][0]).max() == detector.UNKNOWN
-            seen += np.bincount(kinds.ravel(), minlength=3)
+def test_what_is_within_a_block_of_a_lossless_example_is_no_step(detector, examples, monkeypatch):
+    monkeypatch.setattr(examples, "qualities", lambda count: (np.zeros(count, int), np.ones(count, bool)))
+    gray, noise, classes = examples.batch(64, 50)
+    assert gray.shape == (50, 1, 64, 64) and not noise.any()
+    seen = torch.zeros(3, dtype=int)
+    for axis, kinds in zip((3, 2), classes.split(1, dim=1), strict=True):
+        steps, kinds = gray.diff(dim=axis), kinds.narrow(axis, 1, 63)
+        assert not steps[kinds == detector.WITHIN].any()
+        seen += torch.bincount(kinds[kinds >= 0], minlength=3)
     assert seen.min() > 500  # of each kind
+    assert (classes[:, 0, :, 0] == detector.UNKNOWN).all() and (classes[:, 1, 0] == detector.UNKNOWN).all()
+
+
+@pytest.mark.parametrize("quality", [60, 90])
+def test_pictures_are_compressed_as_libjpeg_does(detector, quality):
+    import detection
+
+    pictures = np.stack([photo(64, 64, seed) for seed in range(8)])
+    table = torch.from_numpy(detector.standard_table(quality)).float().expand(8, 8, 8)
+    found = detector.compressed(torch.from_numpy(pictures).float(), table).numpy()
+    off = np.abs(found - np.stack([detection.saved(picture, quality) for picture in pictures]))
+    assert off.mean() < 0.2 and (off == 0).mean() > 0.85
+    assert np.abs(found - pictures).mean() > 1
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "box"), [(0, 128, False), (0, 128, True), (7, 100, True), (20, 64, False), (30, 40, False)]
+)
+def test_pictures_are_resized_as_by_pillow(detector, start, length, box):
+    picture = photo(128, 128)
+    weights = detector.resampling(torch.tensor([start]), torch.tensor([length]), 64, 128, torch.tensor([box]))
+    found = detector.resized(torch.from_numpy(picture)[None].float(), weights, weights)[0]
+    part = Image.fromarray(picture[start : start + length, start : start + length])
+    expected = part.resize((64, 64), Image.Resampling.BOX if box else Image.Resampling.BICUBIC)
+    off = np.abs(found.numpy() - np.asarray(expected))
+    assert off.mean() < 0.6 and np.quantile(off, 0.99) <= 1  # Pillow rounds after each direction
 
 
 @pytest.mark.parametrize("name", ["detector", "screen"])
@@ -92,12 +131,12 @@ def test_an_interrupted_training_goes_on_and_the_file_predicts_what_the_network_
     with monkeypatch.context() as patch:
         patch.setattr(detector.click, "echo", lambda text: killed() if text.startswith("1 of") else None)
         with pytest.raises(KeyboardInterrupt):
-            detector.train(name, photos, 2, 1, 1)
+            detector.train(name, photos, 2, 1)
     assert torch.load(photos / f"{name}.pt", weights_only=True)["step"] == 1
-    network = detector.train(name, photos, 2, 1, 1)
+    network = detector.train(name, photos, 2, 1)
     assert torch.load(photos / f"{name}.pt", weights_only=True)["step"] == 2
     with pytest.raises(detector.click.ClickException, match="is of a training of 2 steps"):
-        detector.train(name, photos, 3, 1, 1)
+        detector.train(name, photos, 3, 1)
     detector.write(network, tmp_path / f"{name}.onnx", {"steps": 2})
     session, about = opened(tmp_path / f"{name}.onnx", INPUTS)
     assert about == {"made of": '{"steps": 2}'}
