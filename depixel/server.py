@@ -47,8 +47,8 @@ AT_ONCE = 2
 MOST_INSIDE = 16
 """How many requests with a picture are worked on or wait; others are sent away, to come again."""
 UPLOAD_SECONDS = 30
-WORK_SECONDS = 60
-"""After so long a restoration is given up."""
+WORK_SECONDS = 90
+"""After so long a search or a restoration is given up; a JPEG of 12 megapixels can take a minute to search."""
 MOST_SEARCHED = 13_000_000
 """Pixels of a picture, or of the part of a larger one, in which areas are looked for."""
 
