@@ -48,7 +48,7 @@ MOST_INSIDE = 16
 """How many requests with a picture are worked on or wait; others are sent away, to come again."""
 UPLOAD_SECONDS = 30
 WORK_SECONDS = 90
-"""After so long a search or a restoration is given up; a JPEG of 12 megapixels can take a minute to search."""
+"""After so long a search or a restoration is given up; a JPEG of 12 megapixels takes 38 to 127 s on two cores."""
 MOST_SEARCHED = 13_000_000
 """Pixels of a picture, or of the part of a larger one, in which areas are looked for."""
 
