@@ -378,7 +378,7 @@ def collect_all(photos: Path, folder: Path) -> None:
         return
     entries = entries_of(photos, 0)
     rows = list(progress(workers.each(collect, entries), total=len(entries)))
-    for name, images in zip(("small", "large", "own"), zip(*rows, strict=True), strict=True):
+    for name, images in zip(NAMES, zip(*rows, strict=True), strict=True):
         with replacing(folder / f"{name}.npy") as beside, beside.open("wb") as file:
             np.save(file, np.stack([image for image in images if image is not None]))
     origin.write_text(str(photos.resolve()), encoding="utf-8")
