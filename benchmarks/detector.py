@@ -23,7 +23,6 @@ from typing import NamedTuple
 
 import click
 import numpy as np
-import scipy.fft
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,7 +34,7 @@ from detection import entries_of, loaded  # noqa: E402
 
 from depixel import workers  # noqa: E402
 from depixel.command import progress  # noqa: E402
-from depixel.detection.jpeg import standard_table  # noqa: E402
+from depixel.detection.jpeg import BASIS, standard_table  # noqa: E402
 from depixel.detection.learned import CELL, INPUTS  # noqa: E402
 from depixel.exporting import store, translate  # noqa: E402
 from depixel.files import hash_of, replacing  # noqa: E402
@@ -52,7 +51,6 @@ KEPT_EVERY = 200  # steps
 SIDES = (64, 128)
 PHOTO, WITHIN, BETWEEN, UNKNOWN = 0, 1, 2, -1
 VALUES = 0.45, 0.45, 0.1  # how often blocks get their mean rounded, cut off, or the pixel in their middle
-BASIS = scipy.fft.dct(np.eye(8), axis=0, norm="ortho")  # (frequencies, pixels)
 
 
 class Lines(nn.Module):
@@ -178,8 +176,8 @@ NETWORKS = {"detector": Detector, "screen": Screen}
 
 # Examples
 
-NAMES = ("small", "large", "own")
-"""Photos at 64 and at 128 pixels, and 128 pixels of photos as they are."""
+NAMES = ("small", "own", "large")
+"""Photos at 64 pixels, 128 pixels of photos as they are, and photos at 128 pixels."""
 
 
 class Areas(NamedTuple):
@@ -233,9 +231,9 @@ class Examples:
         """Parts of photos (B, side, side): as the challenge makes them small, as they were saved, or in between."""
         rng, most = self.rng, SIDES[1]
         kind = rng.random(count) if side == SIDES[0] else rng.uniform(0.4, 1, count)
-        kind = np.searchsorted([0.4, 0.7], kind, side="right")  # small, own, large
-        number = (rng.random(count) * self.numbers[[0, 2, 1]][kind]).astype(int)
-        first = np.append(0, np.cumsum(self.numbers))[[0, 2, 1]][kind]
+        kind = np.searchsorted([0.4, 0.7], kind, side="right")  # of NAMES
+        number = (rng.random(count) * self.numbers[kind]).astype(int)
+        first = np.append(0, np.cumsum(self.numbers))[kind]
         length = np.where(kind == 2, rng.integers(side, most + 1, count), side)
         starts = rng.random((2, count))
         starts = np.where(
@@ -360,13 +358,12 @@ def compressed(gray: Tensor, tables: Tensor) -> Tensor:
 
 
 def collect(entry: Entry) -> list[np.ndarray | None]:
-    """A photo at 64 and at 128 pixels, and the middle 128 pixels of it as it is."""
-    images = [loaded(entry, size) for size in (*SIDES, 0)]
-    if images[2] is not None:
-        whole = images[2]
-        y, x = ((n - SIDES[1]) // 2 // 8 * 8 for n in whole.shape)
-        images[2] = whole[y : y + SIDES[1], x : x + SIDES[1]] if min(whole.shape) >= SIDES[1] else None
-    return images
+    """Of a photo, the pictures of NAMES; None where it is none, or too small."""
+    small, large, own = (loaded(entry, size) for size in (*SIDES, 0))
+    if own is not None:
+        y, x = ((n - SIDES[1]) // 2 // 8 * 8 for n in own.shape)
+        own = own[y : y + SIDES[1], x : x + SIDES[1]] if min(own.shape) >= SIDES[1] else None
+    return [small, own, large]
 
 
 def collect_all(photos: Path, folder: Path) -> None:

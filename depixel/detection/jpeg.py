@@ -9,7 +9,8 @@ BLOCK = 8
 """Side of the blocks that JPEG codes, pixels."""
 LEAST_BLOCK = 4
 """Smaller blocks of a pixelation, and narrower areas, are not told: JPEG leaves too little of them."""
-_BASIS = dct(np.eye(BLOCK), axis=0, norm="ortho")  # (8 frequencies, 8 pixels)
+BASIS = dct(np.eye(BLOCK), axis=0, norm="ortho")
+"""(8 frequencies, 8 pixels): the cosines of JPEG's transform."""
 _ROUNDING = 0.45  # standard deviation that rounding of pixels and of colors gives a coefficient
 _TURNED = 20.0  # log-likelihood ratio, to tell that a picture was turned
 _GAIN = 0.25  # log-likelihood ratio of a coefficient; to tell a JPEG
@@ -55,7 +56,7 @@ def quantization(gray: np.ndarray) -> np.ndarray | None:
     if len(blocks) < 4:
         return None
     blocks = blocks[:: -(-len(blocks) // 2000)]
-    values = np.abs(_BASIS @ (blocks - 128) @ _BASIS.T)
+    values = np.abs(BASIS @ (blocks - 128) @ BASIS.T)
     told = values > 1.5  # those that are zero fit any step
     steps = np.arange(1, 122)
     likely = np.zeros((len(steps), BLOCK, BLOCK))
@@ -107,7 +108,7 @@ def is_aligned(box: Box) -> bool:
 def is_later(gray: np.ndarray, table: np.ndarray, box: Box) -> bool:
     """Whether the pixels of an area do not look as if they had gone through the quantization."""
     touched = blocks_of(gray)[box.y0 // 8 : -(-box.y1 // 8), box.x0 // 8 : -(-box.x1 // 8)]
-    values = _BASIS @ (touched - 128) @ _BASIS.T
+    values = BASIS @ (touched - 128) @ BASIS.T
     off = np.abs(values - table * np.round(values / table))
     off[:, :, 0, 0] = 0  # of a constant block, all rounding is here
     least, most = touched.min(axis=(2, 3)), touched.max(axis=(2, 3))

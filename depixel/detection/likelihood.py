@@ -12,12 +12,11 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 
 import numpy as np
-from scipy.fft import dct
 from scipy.linalg import cholesky, solve_triangular
 from threadpoolctl import threadpool_limits
 
 from depixel.detection.boxes import Box
-from depixel.detection.jpeg import BLOCK, LEAST_BLOCK, blocks_of
+from depixel.detection.jpeg import BASIS, BLOCK, LEAST_BLOCK, blocks_of
 from depixel.detection.steps import Steps
 from depixel.pixelation import MOST_BLOCK
 
@@ -48,7 +47,7 @@ _ROWS, _COLUMNS = (place.ravel() for place in np.indices((_TILE, _TILE)))
 _CORRELATION = np.exp(-np.hypot(_ROWS[:, None] - _ROWS, _COLUMNS[:, None] - _COLUMNS) / _RANGE)
 _WITHIN = slice(_AROUND, _AROUND + _TILE)
 _BLUR = np.exp(-((np.arange(-_AROUND, _TILE + _AROUND)[:, None] - np.arange(_TILE)) ** 2) / (2 * _WINDOW**2))
-_BASIS = np.kron(*[dct(np.eye(BLOCK), axis=0, norm="ortho")] * 2)  # (64 coefficients, 64 pixels)
+_BASIS = np.kron(BASIS, BASIS)  # (64 coefficients, 64 pixels)
 
 
 class Likelihood:
