@@ -33,6 +33,7 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]  # the library beside
 from detection import entries_of, loaded  # noqa: E402
 
 from depixel import workers  # noqa: E402
+from depixel.blocks import Blocks  # noqa: E402
 from depixel.command import progress  # noqa: E402
 from depixel.detection.jpeg import BASIS, standard_table  # noqa: E402
 from depixel.detection.learned import CELL, INPUTS  # noqa: E402
@@ -309,41 +310,32 @@ def pixelated(gray: Tensor, areas: list[Areas], value: Tensor) -> tuple[Tensor, 
     value: (B,): blocks get their mean rounded (0) or cut off (1), or the pixel in their middle (2).
     """
     classes = torch.full((len(gray), 2, *gray.shape[1:]), PHOTO, device=gray.device)
-    value = value[:, None, None]
+    value, example = value[:, None, None], torch.arange(len(gray), device=gray.device)[:, None, None]
     for area in areas:
-        columns = _blocks(area.x, area.width, area.size, area.offset_x, gray.shape[2], value)
-        rows = _blocks(area.y, area.height, area.size, area.offset_y, gray.shape[1], value)
-        within = rows.within[:, :, None] & columns.within[:, None] & area.there[:, None, None]
-        blocks = rows.matrix @ gray @ columns.matrix.mT
-        gray = torch.where(within, (blocks + torch.where(value == 0, 0.5, 1e-4)).floor(), gray)
-        high, wide = (of & area.there[:, None] for of in (rows.within, columns.within))
-        lines = high[:, :, None] & columns.lines[:, None], wide[:, None] & rows.lines[:, :, None]
-        for of, line in enumerate(lines):
+        blocks = Blocks(torch.stack(area[:7], dim=1), *gray.shape[1:])
+        means = (blocks.sums(gray[:, None]) / blocks.count)[:, 0]
+        columns, x = _lines(area.x, area.width, area.size, area.offset_x, gray.shape[2])
+        rows, y = _lines(area.y, area.height, area.size, area.offset_y, gray.shape[1])
+        middles = gray[example, y[:, :, None], x[:, None]]
+        shown = torch.where(value == 2, middles, (means + torch.where(value == 0, 0.5, 0.0)).floor())
+        within = blocks.unknown[:, 0] & area.there[:, None, None]
+        gray = torch.where(within, shown, gray)
+        high, wide = within.any(dim=2), within.any(dim=1)
+        for of, line in enumerate((high[:, :, None] & columns[:, None], wide[:, None] & rows[:, :, None])):
             classes[:, of] = torch.where(line, BETWEEN, torch.where(within, WITHIN, classes[:, of]))
     classes[:, 0, :, 0] = classes[:, 1, 0] = UNKNOWN
     return gray, classes
 
 
-class _Blocks(NamedTuple):
-    """Along one axis: the matrices (B, n, n) that take means, or middles; where the area is, and where lines are,
-    (B, n)."""
-
-    matrix: Tensor
-    within: Tensor
-    lines: Tensor
-
-
-def _blocks(start: Tensor, length: Tensor, size: Tensor, lacks: Tensor, most: int, value: Tensor) -> _Blocks:
+def _lines(start: Tensor, length: Tensor, size: Tensor, lacks: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Along one axis, (B, most): whether there is a side or a line, and the pixel in the middle of each pixel's block,
+    of those within the area."""
     start, size, lacks = (of[:, None] for of in (start, size, lacks))
     end = start + length[:, None]
     pixels = torch.arange(most, device=start.device)
-    within = (pixels >= start) & (pixels < end)
     begins = torch.maximum(start, (pixels - start + lacks) // size * size - lacks + start)
-    begins = torch.where(within, begins, pixels)
-    same = (begins[:, :, None] == begins[:, None]).float()
-    middle = torch.minimum(begins + size // 2, end - 1)[:, :, None] == pixels
-    matrix = torch.where(value == 2, middle.float(), same / same.sum(dim=2, keepdim=True))
-    return _Blocks(matrix, within, within & (begins == pixels) | (pixels == end))
+    lines = (begins == pixels) & (pixels < end) | (pixels == end)
+    return lines, torch.minimum(begins + size // 2, end - 1)
 
 
 def compressed(gray: Tensor, tables: Tensor) -> Tensor:
