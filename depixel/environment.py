@@ -1,6 +1,5 @@
 """What results are made with: hardware and versions; and whether these are the locked ones."""
 
-import ast
 import codecs
 import platform
 import re
@@ -20,22 +19,6 @@ def versions() -> dict[str, str]:
     """Name -> version of Python (3.11) and of the packages in `DECIDING`, without what follows a +, such as cpu."""
     python = ".".join(platform.python_version_tuple()[:2])
     return {"python": python} | {name: Version(metadata.version(name)).public for name in DECIDING}
-
-
-def sources_of(module: str | Path) -> list[Path]:
-    """The file of a module of `depixel` and those of all that it imports from `depixel`, itself or through others."""
-    folder, todo = Path(__file__).parent, [Path(module).stem]
-    found = {folder / "__init__.py"}  # which imports only on demand
-    while todo:
-        path = folder / f"{todo.pop()}.py"
-        if path not in found and path.is_file():
-            found.add(path)
-            for node in ast.walk(ast.parse(path.read_bytes())):
-                if isinstance(node, ast.ImportFrom) and node.module == "depixel":
-                    todo += [alias.name for alias in node.names]
-                elif isinstance(node, ast.ImportFrom) and node.module.startswith("depixel."):
-                    todo.append(node.module.removeprefix("depixel."))
-    return sorted(found)
 
 
 def hardware(device: str) -> str:

@@ -412,6 +412,10 @@ def readable(result: Analysis, found: list[Finding]) -> str:
     return "\n".join(lines)
 
 
+FILES = ("analysis.json", "clusters.png", "findings.png")
+"""What `write` writes beside the table."""
+
+
 def write(result: Analysis, found: list[Finding], exact: int, images: np.ndarray, table: Path, folder: Path) -> None:
     """Write the table of all photos, and analysis.json, clusters.png and findings.png to `folder`.
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from depixel.environment import sources_of, versions
+from depixel.code import code_digest, sources_of
+from depixel.environment import versions
 from depixel.files import hash_of, write_json
 from depixel.settings import Settings
 
@@ -21,31 +22,40 @@ New = TypeVar("New")
 Old = TypeVar("Old")
 
 
-def maker(module: str, settings: Settings | None = None) -> str:
-    """A hash of what decides the outputs of a module, beside its inputs: sources, versions of packages, settings.
+def maker(module: str | Path, *settings: Settings, also: Iterable[str] = ()) -> str:
+    """A hash of what decides the outputs of a module: what its code does, versions of packages, settings.
+
+    Prose and layout of the code do not count (`code.normalized`).
 
     Args:
-        module: the file of the module, `__file__`.
+        module: the file of the module, `__file__`. also: what else decides them, such as hashes of inputs.
     """
     digest = hashlib.sha256(json.dumps(versions()).encode())
-    for source in sources_of(module):
-        digest.update(source.read_bytes())
-    digest.update(settings.model_dump_json().encode() if settings else b"")
+    digest.update(code_digest(sources_of(module)).encode())
+    for section in settings:
+        digest.update(section.model_dump_json().encode())
+    for text in also:
+        digest.update(f"\n{text}".encode())
     return digest.hexdigest()
 
 
 def write_record(record: Path, made_by: str, hashes: dict[str, str]) -> None:
-    """Write the record of outputs beside them: their sha256 by name."""
+    """Write the record of outputs: their sha256 by path from the record's folder, with `/`."""
     write_json(record, {"made_by": made_by, "sha256": hashes})
 
 
-def reusable(record: Path, made_by: str, names: Iterable[str]) -> bool:
-    """Whether the outputs of these names beside `record` are, whole, what `made_by` made there."""
+def reusable(record: Path, made_by: str, names: Iterable[str] = ()) -> bool:
+    """Whether the outputs that `record` lists, these `names` among them, are whole, and are what `made_by` made.
+
+    Args:
+        names: paths from the folder of the record.
+    """
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
         hashes = content["sha256"] if content["made_by"] == made_by else {}
-        return all(name in hashes and hash_of(record.with_name(name), "sha256") == hashes[name] for name in names)
-    except (OSError, ValueError, KeyError, TypeError):  # none, damaged, or something else
+        known = bool(hashes) and set(names) <= hashes.keys()
+        return known and all(hash_of(record.parent / name, "sha256") == digest for name, digest in hashes.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, damaged, or something else
         return False
 
 

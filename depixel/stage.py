@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,9 +20,12 @@ import psutil
 from zc.lockfile import LockError, LockFile
 
 import depixel
+from depixel import reuse
+from depixel.code import code_digest
 from depixel.command import told_plainly
 from depixel.environment import check_locked
 from depixel.errors import DepixelError
+from depixel.files import hash_of
 from depixel.settings import S, read_section
 
 ENVIRONMENT = Path("requirements.lock")
@@ -38,6 +41,7 @@ class Inputs:
     """
 
     def __init__(self, script: str, params: str | None = None):
+        self._script = script
         modules = (module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "depixel")
         self._sources = {Path(path): _content(Path(path)) for path in {script, *modules}}
         now = time.time_ns()
@@ -46,6 +50,8 @@ class Inputs:
         self._params = params
         self._sections: dict = {}
         self._files: dict[Path, tuple[bytes, int]] = {}
+        self._record: tuple[Path, str] | None = None
+        self._made: tuple[Path, ...] = ()
 
     def section(self, name: str, model: type[S]) -> S:
         """Read a section of params.yaml, as `read_section` does."""
@@ -57,6 +63,38 @@ class Inputs:
         """Add a file or a folder with all that is in it; to be called before it is read. Returns `path`."""
         self._files[Path(path)] = _state(Path(path)), time.time_ns()
         return Path(path)
+
+    def reusable(self, record: Path, without: Sequence[Path] = (), module: str = "", also: str = "") -> bool:
+        """Whether an earlier run of this stage, by the same code and from the same inputs, left outputs that are whole.
+
+        To be asked when all sections are read and all files are watched. If not, `finish` writes a record of `made`.
+
+        Args:
+            record: where the stage keeps its record; it is an output of the stage, too.
+            without: what is watched, but is told by another input as well, such as photos by their manifest.
+            module: the file of the module that computes the outputs, if not all that the script imports does.
+            also: what decides the outputs beside code, packages, settings and files.
+        """
+        files = (path for path in self._files if path not in (ENVIRONMENT, *without))
+        read = [f"{path.as_posix()} {digest}" for path in files for digest in _hashes_in(path)]
+        sections = (settings for _, settings in self._sections.values())
+        made_by = reuse.maker(module or self._script, *sections, also=[*read, code_digest([self._script]), also])
+        if reuse.reusable(record, made_by):
+            return True
+        self._record = record, made_by
+        return False
+
+    def made(self, *outputs: Path) -> None:
+        """Say which files, all in all, the stage has written."""
+        self._made = outputs
+
+    def finish(self) -> None:
+        """`check`; then write the record that `reusable` was asked for."""
+        self.check()
+        if self._record:
+            record, made_by = self._record
+            hashes = {Path(os.path.relpath(path, record.parent)).as_posix(): path for path in self._made}
+            reuse.write_record(record, made_by, {name: hash_of(path, "sha256") for name, path in hashes.items()})
 
     def check(self) -> None:
         """Raise `DepixelError` if something is not as it was when the stage began to read it."""
@@ -85,7 +123,8 @@ def stage(*reads: str) -> Callable:
     `Inputs`, and tells errors plainly.
 
     Args:
-        reads: the options that name what the stage reads. The option `params` is taken from the function's.
+        reads: the options that name what the stage reads; `option/name` is a file in such a folder. The option
+            `params` is taken from the function's.
     """
 
     def decorate(function: Callable) -> Callable:
@@ -93,13 +132,14 @@ def stage(*reads: str) -> Callable:
         @told_plainly
         def wrapped(params: str | None = None, **options):
             inputs = Inputs(function.__code__.co_filename, params)
-            for path in (ENVIRONMENT, *(options[name] for name in reads)):
+            named = (Path(options[name], *within) for name, *within in (one.split("/") for one in reads))
+            for path in (ENVIRONMENT, *named):
                 inputs.watch(path)
             with _alone():
                 inputs.check()  # what was waited for may have written what this stage reads, and DVC would not know
                 check_locked(ENVIRONMENT)
                 function(inputs, **options)
-                inputs.check()
+                inputs.finish()
 
         return wrapped
 
@@ -148,11 +188,20 @@ def _holder() -> str:
         return "another stage"
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path) -> str:
+    """What a source does: an edit of prose changes no result, so nothing is to be made anew for it."""
     try:
-        return hashlib.sha256(path.read_bytes()).digest()
-    except OSError:
-        return b""
+        return code_digest([path])
+    except DepixelError:  # gone, or half-edited
+        return ""
+
+
+def _hashes_in(path: Path) -> list[str]:
+    """Of a file its hash; of a folder, the name and the hash of each file in it."""
+    if not path.is_dir():
+        return [hash_of(path, "sha256") if path.is_file() else ""]
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return [f"{file.relative_to(path).as_posix()} {hash_of(file, 'sha256')}" for file in files]
 
 
 def _modified(path: Path) -> int:

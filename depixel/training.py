@@ -25,13 +25,14 @@ from depixel import networks
 from depixel.batches import Photos, epoch_batches, fixed_batch, fixed_samples, moved, training_batch
 from depixel.blocks import Blocks, cut_windows
 from depixel.checkpoints import Checkpoints
-from depixel.environment import hardware, sources_of, versions
+from depixel.code import code_digest, sources_of
+from depixel.environment import hardware, versions
 from depixel.errors import DepixelError
 from depixel.memory import keep_freed_memory
 from depixel.metrics import rmse_mean, rmse_pooled
 from depixel.optimizers import MuonAdam
 from depixel.pixelation import PixelationSettings
-from depixel.restoration import ModelConfiguration, Restorer, best_device, best_precision, restore
+from depixel.restoration import ModelConfiguration, Precision, Restorer, best_device, best_precision, restore
 from depixel.settings import Settings
 from depixel.windows import TRAINING_CONTEXT, window_side
 
@@ -66,6 +67,12 @@ class TrainSettings(Settings):
     seed: int = 0
     overfit: int = Field(0, ge=0, description="train and validate on this many photos, always the same areas; 0 = off")
     loggers: tuple[Literal["dvclive", "tensorboard", "wandb"], ...] = Field((), description="to log to, beside logs/")
+
+
+def computed_by(settings: TrainSettings) -> tuple[str, Precision]:
+    """The device and the precision that a training with these settings computes with on this machine."""
+    device = best_device() if settings.device == "auto" else settings.device
+    return device, best_precision(device) if settings.precision == "auto" else settings.precision
 
 
 def surprise(error: Tensor, expected: Tensor) -> Tensor:
@@ -150,7 +157,7 @@ class Run:
         if teacher:
             _check_teacher(teacher.configuration, pixelation, training.images.shape[-1])
         self.settings, self.pixelation, self.training, self.validation = settings, pixelation, training, validation
-        self.device = best_device() if settings.device == "auto" else settings.device
+        self.device, self.precision = computed_by(settings)
         if self.device == "cuda" and not torch.cuda.is_available():
             raise DepixelError("train.device = 'cuda': PyTorch finds no CUDA device here; use auto or cpu")
         if self.device == "cuda":
@@ -158,7 +165,6 @@ class Run:
             torch.use_deterministic_algorithms(True, warn_only=True)
             torch.utils.deterministic.fill_uninitialized_memory = False  # takes time, and nothing reads it
             torch.backends.cudnn.benchmark = False
-        self.precision = best_precision(self.device) if settings.precision == "auto" else settings.precision
         torch.manual_seed(settings.seed)
         if self.device == "cpu":
             torch.set_num_threads(settings.threads)
@@ -177,7 +183,7 @@ class Run:
             precision=self.precision,
             hardware=hardware(self.device),
             versions=versions(),
-            sources=self._digest_of_sources().hexdigest()[:16],
+            sources=self._code()[:16],
             init=init.digest() if init else "",
             teacher=teacher.digest() if teacher else "",
         )
@@ -378,7 +384,7 @@ class Run:
 
         Not the machine: a checkpoint goes on elsewhere too, with the last digits of that machine's arithmetic.
         """
-        digest = self._digest_of_sources()
+        digest = hashlib.sha256(self._code().encode())
         begin = (self.configuration.init, self.configuration.teacher)
         digest.update(f"{versions()} {self.device} {self.precision} {begin}".encode())
         for part in (self.settings, self.pixelation):
@@ -390,12 +396,10 @@ class Run:
                 digest.update(photos.images[row])
         return digest.hexdigest()
 
-    def _digest_of_sources(self):
-        digest = hashlib.sha256()
+    def _code(self) -> str:
+        """A hash of what the code of the training does, not of its prose."""
         # the network may be another's, registered from elsewhere
-        for source in dict.fromkeys([*sources_of(__file__), Path(inspect.getfile(type(self.network)))]):
-            digest.update(source.read_bytes())
-        return digest
+        return code_digest(dict.fromkeys([*sources_of(__file__), Path(inspect.getfile(type(self.network)))]))
 
     def _checkpoint(self) -> bool:
         """Save the run's state if it is time to; returns whether the run is to stop."""

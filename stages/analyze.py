@@ -8,6 +8,7 @@ import numpy as np
 from depixel import analysis, copies, findings, prepared, sources, splits, validation
 from depixel.command import params_option, progress
 from depixel.copies import Copy
+from depixel.reuse import RECORD
 from depixel.stage import Inputs, stage
 from depixel.tables import read_table
 
@@ -26,7 +27,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--out", default="data/analysis.csv", show_default=True, type=PATH, help="For the table of all photos.")
 @click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For the findings and the sheets.")
 @click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each core]")
-@stage("raw", "manifest", "folder", "split", "known")
+@stage("raw", "manifest", "folder/hashes.npy", "folder/images.npy", "folder/index.csv", "split", "known")
 def main(
     inputs: Inputs,
     raw: Path,
@@ -55,6 +56,7 @@ def main(
       metrics/analysis.json      the findings, and the photos of each side in numbers
       metrics/clusters.png       the clusters, to look at
       metrics/findings.png       the photos of the findings, to look at
+      data/analysis.made_by.json by which code, settings and inputs, so that nothing is done twice
 
     \b
     Example
@@ -65,15 +67,20 @@ def main(
     images = prepared.load_images(folder / "images.npy", len(photos))
     codes = np.asarray(copies.load_hashes(folder / "hashes.npy", len(photos)))
     sides = splits.load_splits(split, photos)
+    outputs = (out, *(metrics / name for name in findings.FILES))
     verdicts = list(validation.load_manifest(manifest))
     exact = sum(verdict.code == 6 for verdict in verdicts)
-    entries = validation.valid_entries(sources.Entries(raw), verdicts)
+    entries = list(validation.valid_entries(sources.Entries(raw), verdicts))
+    if inputs.reusable(out.with_suffix(f".{RECORD}"), without=[raw]):
+        click.echo(f"{out.as_posix()}: is of this very code, these settings and photos; it stays as it is.")
+        return
     files = list(progress(analysis.of_files(entries, workers), total=len(photos), desc="analyze", unit=" photos"))
     verdicts = [verdict for verdict in verdicts if verdict.code == 0]
     table = analysis.table(photos, sides, verdicts, files, images)
     result = analysis.analyze(table, images, codes, read_table(known, Copy, splits.MADE_BY), settings, workers)
     found = findings.findings(result, settings, exact)
     findings.write(result, found, exact, images, out, metrics)
+    inputs.made(*outputs)
     click.echo(findings.readable(result, found))
 
 

@@ -15,6 +15,7 @@ from depixel.files import replacing, write_json
 from depixel.pixelation import PixelationSettings
 from depixel.prepared import load_index
 from depixel.restoration import PredictSettings, Restorer
+from depixel.reuse import RECORD
 from depixel.stage import Inputs, stage
 
 PATH = click.Path(path_type=Path)
@@ -28,7 +29,7 @@ BESIDE = ("kriging", "interpolation", "bicubic", "identity")  # of the baselines
 @click.option("--split", "splits", default="data/split.csv", show_default=True, type=PATH, help="Their sides.")
 @click.option("--model", default="models/depixel.safetensors", show_default=True, type=PATH, help="The trained model.")
 @click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For the tables and the picture.")
-@stage("prepared", "splits", "model")
+@stage("prepared/images.npy", "prepared/index.csv", "splits", "model")
 def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Path) -> None:
     """Score the trained model on the test side, beside the baselines.
 
@@ -53,6 +54,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
                                        on; only the header unless it was trained with `train.uncertainty`
       metrics/contact_sheet.png        samples from the best to the worst: pixelated, prediction, truth, error, and
                                        the error that the model expects if it was trained to
+      metrics/evaluation.made_by.json  by which code, model and photos, so that nothing is scored twice
 
     \b
     Example
@@ -62,6 +64,9 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
     pixelation = inputs.section("pixelation", PixelationSettings)
     how = inputs.section("predict", PredictSettings)
     inputs.watch(model.with_suffix(".json"))
+    if inputs.reusable(metrics / f"evaluation.{RECORD}"):
+        click.echo(f"{metrics.as_posix()}/evaluation.json: is of this very code, model and photos; it stays as it is.")
+        return
     restorer = Restorer.load(model)
     photos = Photos.load(prepared, splits, "test")
     samples = fixed_samples(photos, pixelation, evaluation.test_streams(settings))
@@ -101,6 +106,8 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
     with replacing(metrics / "contact_sheet.png") as beside:
         _sheet(samples, predictions["model"], errors["model"], expected).save(beside, "PNG")
     write_json(metrics / "evaluation.json", evaluation.score(ours))
+    written = (*(f"{name}.csv" for name in tables), "contact_sheet.png", "evaluation.json")
+    inputs.made(*(metrics / name for name in written))
     click.echo(evaluation.readable(tables["comparison"]).to_string(index=False, float_format="{:.3f}".format))
     difference = evaluation.readable(spread).iloc[-1]
     click.echo(f"{difference.model}: ratio_pooled {difference.ratio_pooled}, ratio_mean {difference.ratio_mean}")

@@ -14,6 +14,7 @@ from depixel.errors import DepixelError
 from depixel.files import replacing
 from depixel.pixelation import PixelationSettings
 from depixel.restoration import PredictSettings, Restorer
+from depixel.reuse import RECORD
 from depixel.stage import Inputs, stage
 
 PATH = click.Path(path_type=Path)
@@ -26,7 +27,7 @@ SHEET = 50
 @click.option("--split", "splits", default="data/split.csv", show_default=True, type=PATH, help="Their sides.")
 @click.option("--model", default="models/depixel.safetensors", show_default=True, type=PATH, help="The trained model.")
 @click.option("--out", default="predictions", show_default=True, type=PATH, help="Folder for the predictions.")
-@stage("prepared", "splits", "model")
+@stage("prepared/images.npy", "prepared/index.csv", "splits", "model")
 def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -> None:
     """Write the predictions as submission files and as pictures.
 
@@ -44,21 +45,26 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
       predictions/submission.bin       for the test set, to upload
       predictions/test_split.bin       for the test side, in the same format
       predictions/*.png                samples: pixelated, prediction, and the truth where it is known
+      predictions/made_by.json         by which code, model and samples, so that nothing is predicted twice
 
     \b
     Example
       python stages/export.py
     """
-    if others := sorted(path.name for path in out.glob("[!.]*") if path.suffix not in (".bin", ".png")):
+    if others := sorted(path.name for path in out.glob("[!.]*") if not _own(path)):
         raise DepixelError(f"{out}: is replaced as a whole, but {others[0]} is in it; name a folder of its own")
     settings = inputs.section("export", ExportSettings)
     pixelation = inputs.section("pixelation", PixelationSettings)
     seed = inputs.section("evaluate", evaluation.EvaluateSettings)
     how = inputs.section("predict", PredictSettings)
     inputs.watch(model.with_suffix(".json"))
+    inputs.watch(settings.test_set)
+    if inputs.reusable(out / RECORD):
+        click.echo(f"{out.as_posix()}: is of this very code, model and samples; it stays as it is.")
+        return
     restorer = Restorer.load(model)
     own = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, evaluation.test_streams(seed)[:1])
-    test_set = read_test_set(inputs.watch(settings.test_set))
+    test_set = read_test_set(settings.test_set)
     parts = {
         "submission": (test_set.pixelated, areas(test_set.known), []),
         "test_split": (own.pixelated, own.areas, [own.images]),
@@ -73,6 +79,11 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
                 some = range(start, min(start + SHEET, settings.pictures, len(predictions)))
                 _sheet(pixelated, where, predictions, truth, some).save(folder / f"{name}_{start:05}.png")
             click.echo(f"{(out / name).as_posix()}.bin: {len(predictions)} predictions")
+    inputs.made(*sorted(path for path in out.iterdir()))
+
+
+def _own(path: Path) -> bool:
+    return path.suffix in (".bin", ".png") or path.name == RECORD
 
 
 def _sheet(pixelated: np.ndarray, where: np.ndarray, predictions: list, truth: list[np.ndarray], some: range):

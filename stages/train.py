@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from depixel import training as training_run
 from depixel.batches import Photos
 from depixel.command import params_option, progress
 from depixel.files import write_json
@@ -17,9 +18,10 @@ from depixel.logs import Log
 from depixel.networks import parameter_count
 from depixel.pixelation import PixelationSettings
 from depixel.restoration import PRETRAINED, Restorer
+from depixel.reuse import RECORD
 from depixel.stage import Inputs, stage
 from depixel.tables import write_table
-from depixel.training import Epoch, Run, TrainSettings
+from depixel.training import Epoch, Run, TrainSettings, computed_by
 
 PATH = click.Path(path_type=Path)
 
@@ -41,7 +43,7 @@ PATH = click.Path(path_type=Path)
     metavar="SECONDS",
     help="Less on a machine that may be taken away at any time.",
 )
-@stage("prepared", "splits")
+@stage("prepared/images.npy", "prepared/index.csv", "splits")
 def main(
     inputs: Inputs,
     prepared: Path,
@@ -70,6 +72,7 @@ def main(
       models/depixel.safetensors      the weights; models/depixel.json, their configuration
       metrics/training.csv            a row for each epoch
       metrics/training.json           the best epoch and its RMSE on the validation side
+      models/depixel.made_by.json     by which code, settings and photos, so that nothing is trained twice
       logs/NAME/                      as it trains: training.csv, restorations as pictures, files of train.loggers;
                                       NAME is the experiment's, or `workspace`
       logs/training.json              what differs from run to run: seconds, samples a second, memory
@@ -87,6 +90,11 @@ def main(
     init = teacher = None
     if settings.init == "pretrained" or settings.teacher:
         inputs.watch(pretrained)
+    by = computed_by(settings)
+    outputs = [model, model.with_suffix(".json"), *(metrics / f"training.{kind}" for kind in ("csv", "json"))]
+    if inputs.reusable(model.with_suffix(f".{RECORD}"), module=training_run.__file__, also=" ".join(by)):
+        click.echo(f"{model.as_posix()}: is of this very code, these settings and photos; it stays as it is.")
+        return
     if settings.init == "pretrained":
         init = Restorer.pretrained(settings.network, settings.width, pretrained)
     if settings.teacher:
@@ -128,6 +136,7 @@ def main(
     write_table(metrics / "training.csv", Epoch, run.table)
     best = run.best_epoch
     write_json(metrics / "training.json", {"best_epoch": best.epoch, "validation_rmse": best.validation_rmse_mean})
+    inputs.made(*outputs)
     if samples := (run.step - first) * settings.batch_size:
         memory = max(row.memory_bytes or 0 for row in log.rows)
         write_json(

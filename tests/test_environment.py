@@ -3,7 +3,6 @@ import pytest
 from depixel import environment
 from depixel.errors import DepixelError
 from tests.conftest import REPOSITORY
-from tests.test_pipeline import all_imports
 
 
 def test_the_tests_run_in_the_locked_environment():
@@ -14,12 +13,6 @@ def test_versions():
     found = environment.versions()
     assert set(found) == {"python", *environment.DECIDING}
     assert all("+" not in version and version[0].isdigit() for version in found.values())
-
-
-@pytest.mark.parametrize("module", ["training", "validation", "preparation"])
-def test_the_sources_are_all_that_are_imported(module):
-    path = REPOSITORY / f"depixel/{module}.py"
-    assert set(environment.sources_of(path)) == all_imports(path)
 
 
 def test_hardware():

@@ -1,6 +1,7 @@
 """What all stages have in common, seen on a small stage of its own."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,9 +46,7 @@ def project(tmp_path) -> Path:
     (tmp_path / "params.yaml").write_text("split: {seed: 1}\nexport: {pictures: 1}\n", encoding="utf-8")
     (tmp_path / ".dvc").mkdir()
     # the sources are a copy, which the tests edit
-    (tmp_path / "depixel").mkdir()
-    for path in (REPOSITORY / "depixel").glob("*.py"):
-        (tmp_path / "depixel" / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(REPOSITORY / "depixel", tmp_path / "depixel", ignore=shutil.ignore_patterns("pretrained"))
     return tmp_path
 
 
@@ -70,8 +69,8 @@ def replace(path: Path, content: bytes) -> None:
 
 
 CHANGES = {
-    "the stage's source": (lambda p: (p / "stages/small.py").write_text("#" + STAGE), "stages/small.py"),
-    "a module": (lambda p: (p / "depixel/splits.py").open("a").write("\n"), "depixel/splits.py"),
+    "the stage's source": (lambda p: (p / "stages/small.py").write_text(STAGE + "X = 1"), "stages/small.py"),
+    "a module": (lambda p: (p / "depixel/splits.py").open("a").write("X = 1"), "depixel/splits.py"),
     "a setting it read": (lambda p: (p / "params.yaml").write_text("split: {seed: 2}"), "params.yaml, section split"),
     "half a setting": (lambda p: (p / "params.yaml").write_text("split: {see"), "params.yaml, section split"),
     "an archive replaced": (lambda p: replace(p / "photos/one.zip", b"others"), "photos/one.zip"),
@@ -100,6 +99,8 @@ def test_what_it_did_not_read_may_change(project):
         (project / "depixel/sample.py").write_text("", encoding="utf-8")
         replace(project / "depixel/splits.py", (project / "depixel/splits.py").read_bytes())  # the same content
         os.utime(project / "depixel/splits.py", (1, 1))
+        for path in ("stages/small.py", "depixel/tables.py"):  # prose
+            (project / path).write_text("# Other words.\n" + (project / path).read_text(encoding="utf-8"), "utf-8")
         (project / "go").touch()
         _, told = process.communicate()
     assert (process.returncode, told) == (0, "")
@@ -149,3 +150,60 @@ def test_another_environment_is_refused(project):
         _, told = process.communicate()
     assert process.returncode == 1 and "pip install -r requirements.lock" in told
     assert not (project / "started").exists()
+
+
+RECORDED = """
+from pathlib import Path
+import click
+from depixel.command import params_option
+from depixel.splits import SplitSettings
+from depixel.stage import Inputs, stage
+
+@click.command()
+@params_option
+@click.option("--photos", default="photos", type=click.Path(path_type=Path))
+@stage("photos/one.zip")
+def main(inputs: Inputs, photos: Path) -> None:
+    inputs.section("split", SplitSettings)
+    if inputs.reusable(Path("out/result.made_by.json"), also="cpu"):
+        return click.echo("as it is")
+    Path("out/deep").mkdir(parents=True, exist_ok=True)
+    for name in ("result", "deep/result"):
+        Path("out", name).write_text("made")
+    inputs.made(Path("out/result"), Path("out/deep/result"))
+    click.echo("made anew")
+
+main()
+"""
+
+
+def test_what_is_there_already_is_not_made_again(project):
+    def told() -> str:
+        process = start(project)
+        out, error = process.communicate()
+        assert (process.returncode, error) == (0, "")
+        return out.strip()
+
+    script = project / "stages/small.py"
+    script.write_text(RECORDED, encoding="utf-8")
+    assert [told(), told()] == ["made anew", "as it is"]
+    record = (project / "out/result.made_by.json").read_bytes()
+    script.write_text("# Other words.\n" + RECORDED, encoding="utf-8")
+    (project / "depixel/tables.py").write_text(
+        '"""Other words."""\n' + (project / "depixel/tables.py").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    (project / "photos/deep/two.jpg").write_bytes(b"which it does not read")
+    assert told() == "as it is" and (project / "out/result.made_by.json").read_bytes() == record
+    changes = (
+        lambda: script.write_text(RECORDED.replace('"cpu"', '"cuda"'), encoding="utf-8"),
+        lambda: (project / "depixel/splits.py").open("a").write("X = 1"),
+        lambda: (project / "params.yaml").write_text("split: {seed: 2}", encoding="utf-8"),
+        lambda: (project / "photos/one.zip").write_bytes(b"other"),
+        lambda: (project / "out/deep/result").write_text("damaged", encoding="utf-8"),
+        lambda: (project / "out/deep/result").unlink(),
+        lambda: (project / "out/result.made_by.json").unlink(),
+        lambda: (project / "out/result.made_by.json").write_text("[]", encoding="utf-8"),
+    )
+    for change in changes:
+        change()
+        assert [told(), told()] == ["made anew", "as it is"]

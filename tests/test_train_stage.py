@@ -153,10 +153,10 @@ def test_a_finished_run_is_trained_again_only_for_sources_that_count(uninterrupt
     for name in ("models", "metrics"):  # as if it had been killed before it wrote them
         shutil.rmtree(folder / name)
 
-    def train_edited(*names: str) -> str:
+    def train_edited(*names: str, with_="X = 1") -> str:
         for name in names:
             path = folder / name
-            path.write_text(path.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+            path.write_text(path.read_text(encoding="utf-8") + f"\n{with_}\n", encoding="utf-8")
         return train(folder, stage=folder / "stages/train.py", env={**os.environ, "PYTHONPATH": str(folder)})
 
     output = train_edited("depixel/cli.py", "depixel/stage.py", "stages/train.py")
@@ -165,6 +165,12 @@ def test_a_finished_run_is_trained_again_only_for_sources_that_count(uninterrupt
     assert results(folder) == results(uninterrupted)
     assert (folder / "logs/training.json").read_bytes() == log
 
+    output = train_edited("depixel/cli.py", "depixel/stage.py")
+    assert "models/depixel.safetensors: is of this very code" in output  # its record says so
+    output = train_edited("depixel/pixelation.py", "stages/train.py", with_="# prose")
+    assert "models/depixel.safetensors: is of this very code" in output
+
+    (folder / "models/depixel.made_by.json").unlink()
     checkpoint(folder).write_bytes(b"")
     output = train_edited("depixel/cli.py")
     assert "last.pt: cut off" in output and "starts from the beginning" in output and "epoch   1:" in output
