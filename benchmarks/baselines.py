@@ -4,7 +4,7 @@
     python benchmarks/baselines.py measure --photos ../shared/photos --bench ../shared/bench
     python benchmarks/baselines.py measure ridge --photos ../shared/photos
 
-`measure` scores the baselines of depixel/baselines.py, three regressions of scikit-learn, which it trains, and
+`measure` scores the baselines of depixel/scoring/baselines.py, three regressions of scikit-learn, which it trains, and
 networks that `quality.py` has trained: `laptop` and, if it was trained in `--folder`, the challenge's `basic_cnn`.
 All restore the same areas of the test side's photos, split as for `laptop`, and with `--bench` those of the
 test set there, scored by the `score.py` that lies beside it; all by one view and the same projection. The regressions
@@ -44,17 +44,17 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]  # the library beside
 
 import quality  # noqa: E402
 
-from depixel import evaluation  # noqa: E402
-from depixel.baselines import BASELINES, Kriging  # noqa: E402
-from depixel.batches import Photos, fixed_samples, training_batch  # noqa: E402
-from depixel.blocks import Blocks, cut_windows  # noqa: E402
-from depixel.challenge import areas, read_test_set  # noqa: E402
-from depixel.command import PlainGroup, progress  # noqa: E402
-from depixel.environment import hardware  # noqa: E402
-from depixel.files import replacing  # noqa: E402
-from depixel.pixelation import PixelationSettings  # noqa: E402
-from depixel.prepared import load_index  # noqa: E402
-from depixel.restoration import Restorer, window_side  # noqa: E402
+from depixel.base.console import PlainGroup, progress  # noqa: E402
+from depixel.base.environment import hardware  # noqa: E402
+from depixel.base.files import replacing  # noqa: E402
+from depixel.challenge.test_sets import areas, read_test_set  # noqa: E402
+from depixel.dataset.prepared import load_index  # noqa: E402
+from depixel.dataset.samples import Photos, fixed_samples, training_batch  # noqa: E402
+from depixel.model.blocks import Blocks, cut_windows  # noqa: E402
+from depixel.model.pixelation import PixelationSettings  # noqa: E402
+from depixel.model.predictor import Restorer, window_side  # noqa: E402
+from depixel.scoring import scores  # noqa: E402
+from depixel.scoring.baselines import BASELINES, Kriging  # noqa: E402
 
 TABLE = PROJECT / "benchmarks/baselines.csv"
 REFERENCE = "laptop"
@@ -185,19 +185,19 @@ class Place(NamedTuple):
 
 def test_side(prepared: Path, photos: Photos, settings: dict) -> Place:
     """The test photos with the areas that stages/evaluate.py gives them."""
-    streams = evaluation.test_streams(evaluation.EvaluateSettings(**settings["evaluate"]))
+    streams = scores.test_streams(scores.EvaluateSettings(**settings["evaluate"]))
     samples = fixed_samples(photos, PixelationSettings(**settings["pixelation"]), streams)
     index = load_index(prepared / "index.csv")
     names = [(index[row].contributor, index[row].name) for row in photos.rows]
     shown = [
         p[y : y + h, x : x + w].ravel() for p, (x, y, w, h, _) in zip(samples.pixelated, samples.areas, strict=True)
     ]
-    identity = evaluation.squared_errors(shown, samples.targets)
+    identity = scores.squared_errors(shown, samples.targets)
 
     def score(predictions: list[np.ndarray]) -> tuple[pd.DataFrame, dict[str, float]]:
-        errors = evaluation.squared_errors(predictions, samples.targets)
-        table = evaluation.sample_table(names, samples.areas, errors, identity)
-        ratios = evaluation.intervals({"model": table}, ("model", "model")).iloc[0]
+        errors = scores.squared_errors(predictions, samples.targets)
+        table = scores.sample_table(names, samples.areas, errors, identity)
+        ratios = scores.intervals({"model": table}, ("model", "model")).iloc[0]
         return table, {end: round(ratios[end], 4) for end in quality.ENDS}
 
     return Place("test side", samples.pixelated, samples.areas, score)
@@ -226,10 +226,8 @@ def main(context: click.Context) -> None:
 def show() -> None:
     """Print the table, a part for each place."""
     for place, rows in read_table().groupby("scored_on", sort=False):
-        shown = evaluation.readable(rows)[
-            ["name", *evaluation.RATIOS[::-1], *LEARNED, "bytes", "images_per_core_second"]
-        ]
-        for ratio in evaluation.RATIOS[::-1]:
+        shown = scores.readable(rows)[["name", *scores.RATIOS[::-1], *LEARNED, "bytes", "images_per_core_second"]]
+        for ratio in scores.RATIOS[::-1]:
             columns = (rows[f"difference_{ratio}{end}"] for end in ("", "_low", "_high"))
             shown[f"{ratio} - {REFERENCE}'s"] = [
                 f"{value:.3f} [{low:.3f}, {high:.3f}]" if value == value else ""
@@ -298,11 +296,9 @@ def measure(names: tuple[str, ...], photos: Path, bench: Path | None, samples: i
                     references[place.name] = table
                 else:
                     pair = {"model": table, REFERENCE: references[place.name]}
-                    difference = evaluation.intervals(pair, ("model", REFERENCE)).iloc[-1]
+                    difference = scores.intervals(pair, ("model", REFERENCE)).iloc[-1]
                     rows[-1] |= {f"difference_{end}": round(difference[end], 4) for end in quality.ENDS}
-                click.echo(
-                    f"{name}, {place.name}: " + ", ".join(f"{ratio} {ratios[ratio]}" for ratio in evaluation.RATIOS)
-                )
+                click.echo(f"{name}, {place.name}: " + ", ".join(f"{ratio} {ratios[ratio]}" for ratio in scores.RATIOS))
             if not names or name in names:
                 write_rows(rows)
     show()

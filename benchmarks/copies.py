@@ -19,11 +19,12 @@ import click
 import numpy as np
 from PIL import Image
 
-from depixel import copies, prepared, sources, splits, workers
-from depixel.photos import decode, square
-from depixel.sources import Entry
-from depixel.splits import Assigned
-from depixel.validation import MOST_BYTES
+from depixel.dataset import prepared, splits
+from depixel.dataset.splits import Assigned
+from depixel.photos import archives, near_duplicates, processes
+from depixel.photos.archives import Entry
+from depixel.photos.decoding import decode, square
+from depixel.photos.rules import MOST_BYTES
 
 STAGES = Path(__file__).resolve().parents[1] / "stages"
 PLANTED = "planted"
@@ -34,7 +35,7 @@ def plant(task: tuple[Entry, int]) -> tuple[np.ndarray, np.ndarray, str]:
     """The prepared image and the hashes of a changed copy of a photo, and what was done to it."""
     entry, number = task
     random = np.random.default_rng(number)
-    image = decode(sources.read(entry, MOST_BYTES))
+    image = decode(archives.read(entry, MOST_BYTES))
     ways = [way for way in WAYS if random.random() < 0.5]
     if "cropped" in ways:
         less = [random.uniform(0, 0.1) * side for side in image.size]
@@ -49,7 +50,7 @@ def plant(task: tuple[Entry, int]) -> tuple[np.ndarray, np.ndarray, str]:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=int(random.integers(50, 96)))
     pixels = square(decode(file.getvalue()), 64)
-    return pixels, copies.hashes(pixels), " + ".join(["encoded", *ways])
+    return pixels, near_duplicates.hashes(pixels), " + ".join(["encoded", *ways])
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,22 +70,24 @@ def measure(raw: Path, folder: Path, count: int) -> None:
     photos = prepared.load_index(folder / "index.csv")
     images = np.array(prepared.load_images(folder / "images.npy", len(photos)))
     start = time.perf_counter()
-    codes = np.array(list(workers.each(copies.hashes, images)))
+    codes = np.array(list(processes.each(near_duplicates.hashes, images)))
     hashing = time.perf_counter() - start
     rows = list(splits.split(photos, splits.SplitSettings()))
     start = time.perf_counter()
-    before = copies.left_out(rows, copies.between_sides(rows, images, codes, [], []))
+    before = near_duplicates.left_out(rows, near_duplicates.between_sides(rows, images, codes, [], []))
     searching = time.perf_counter() - start
     click.echo(f"{len(photos)} photos: hashes {hashing:.1f} s, search {searching:.1f} s, {hashing + searching:.1f} s")
 
-    entries = {(entry.contributor, entry.name): entry for entry in sources.Entries(raw)}
+    entries = {(entry.contributor, entry.name): entry for entry in archives.Entries(raw)}
     chosen = np.random.default_rng(0).choice(len(photos), count, replace=False)
     tasks = [(entries[photos[number][:2]], int(number)) for number in chosen]
-    planted, their_codes, ways = zip(*workers.each(plant, tasks), strict=True)
+    planted, their_codes, ways = zip(*processes.each(plant, tasks), strict=True)
     for number in chosen.tolist():
         side = "test" if rows[number].split == "train" else "train"
         rows.append(Assigned(PLANTED, str(number), f"{PLANTED} {number}", side))
-    found = copies.between_sides(rows, np.concatenate([images, planted]), np.concatenate([codes, their_codes]), [], [])
+    found = near_duplicates.between_sides(
+        rows, np.concatenate([images, planted]), np.concatenate([codes, their_codes]), [], []
+    )
     pairs = {
         (copy.name, copy.of_contributor, copy.of_name) if copy.contributor == PLANTED
         else (copy.of_name, copy.contributor, copy.name)

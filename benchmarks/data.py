@@ -26,9 +26,10 @@ import click
 import psutil
 from PIL import Image
 
-from depixel import sources, workers
-from depixel.files import hash_of
-from depixel.validation import MOST_BYTES
+from depixel.base.files import hash_of
+from depixel.photos import archives as sources
+from depixel.photos import processes
+from depixel.photos.rules import MOST_BYTES
 
 STAGES = Path(__file__).resolve().parents[1] / "stages"
 LARGE_BYTES = 200_000
@@ -154,7 +155,7 @@ def main(photos: Path, large: int) -> None:
             raw.mkdir()
             paths = [raw / f"{i}.jpg" for i in range(large)]
             work = partial(enlarge, round(megapixels * 1e6))
-            list(workers.each(work, list(zip(entries[:: len(entries) // large], paths, strict=False))))
+            list(processes.each(work, list(zip(entries[:: len(entries) // large], paths, strict=False))))
             size = sum(path.stat().st_size for path in paths) / large
             start = time.perf_counter()
             with ProcessPoolExecutor() as pool:

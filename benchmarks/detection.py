@@ -28,13 +28,15 @@ import click
 import numpy as np
 from PIL import Image, ImageOps
 
-from depixel import detection, fullsize, sources, workers
-from depixel.command import progress
-from depixel.errors import DepixelError
-from depixel.photos import UnreadableError, decode, grayscale, square
-from depixel.pixelation import PixelationSettings, block_means, draw_areas, photo_ids, spread, uniforms
-from depixel.sources import Entry
-from depixel.validation import MOST_BYTES
+from depixel import detection
+from depixel.base.console import progress
+from depixel.base.errors import DepixelError
+from depixel.model.pixelation import PixelationSettings, block_means, draw_areas, photo_ids, spread, uniforms
+from depixel.photos import archives, processes
+from depixel.photos.archives import Entry
+from depixel.photos.decoding import UnreadableError, decode, grayscale, square
+from depixel.photos.rules import MOST_BYTES
+from depixel.pictures import restorer
 
 NEAR = 1  # pixels that an edge may be off
 LEAST_SIDE = 100  # of a valid photo, pixels
@@ -44,7 +46,7 @@ ENLARGED_FROM, NOISE = 128, 2.0  # of enlarged photos: their size, pixels, and w
 
 def entries_of(photos: Path, odd: int) -> list[Entry]:
     """The JPEGs of every second contributor: from the first one, or the second (1)."""
-    entries = [entry for entry in sources.Entries(photos) if entry.name.lower().endswith((".jpg", ".jpeg"))]
+    entries = [entry for entry in archives.Entries(photos) if entry.name.lower().endswith((".jpg", ".jpeg"))]
     chosen = set(sorted({entry.contributor for entry in entries})[odd::2])
     return [entry for entry in entries if entry.contributor in chosen]
 
@@ -52,7 +54,7 @@ def entries_of(photos: Path, odd: int) -> list[Entry]:
 def loaded(entry: Entry, size: int, color: bool = False) -> np.ndarray | None:
     """The photo in gray or RGB, at `size` or (0) as it is; None if it is none."""
     try:
-        image = decode(sources.read(entry, MOST_BYTES))
+        image = decode(archives.read(entry, MOST_BYTES))
     except UnreadableError:
         return None
     if image.mode not in ("RGB", "L") or min(image.size) < LEAST_SIDE:
@@ -165,9 +167,9 @@ def examine(
     )
 
 
-def resolved(image: np.ndarray, area: list[int | None]) -> fullsize.Area | None:
+def resolved(image: np.ndarray, area: list[int | None]) -> restorer.Area | None:
     try:
-        return fullsize.resolve(image, [area])[0]
+        return restorer.resolve(image, [area])[0]
     except DepixelError:
         return None
 
@@ -259,7 +261,7 @@ def _cases(
     """For each size and quality: what the table calls it, how many pictures there were, and the sums of `work`."""
     for size in map(int, sizes.split(",")):
         for quality in map(int, qualities.split(",")):
-            found = progress(workers.each(partial(work, size=size, quality=quality), tasks), total=len(tasks))
+            found = progress(processes.each(partial(work, size=size, quality=quality), tasks), total=len(tasks))
             rows = [row for row in found if row is not None]
             saved_as = f"JPEG {quality}" if quality else "lossless"
             yield f"{side or size or 'photo':>6}  {saved_as:>8}", len(rows), np.sum(rows, axis=0)

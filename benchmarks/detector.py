@@ -32,18 +32,18 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]  # the library beside
 
 from detection import entries_of, loaded  # noqa: E402
 
-from depixel import workers  # noqa: E402
-from depixel.blocks import Blocks  # noqa: E402
-from depixel.command import progress  # noqa: E402
+from depixel.base.console import progress  # noqa: E402
+from depixel.base.files import hash_of, replacing  # noqa: E402
 from depixel.detection.jpeg import BASIS, standard_table  # noqa: E402
 from depixel.detection.learned import CELL, INPUTS  # noqa: E402
-from depixel.exporting import store, translate  # noqa: E402
-from depixel.files import hash_of, replacing  # noqa: E402
-from depixel.models import PRETRAINED  # noqa: E402
-from depixel.networks import ResidualBlock, parameter_count  # noqa: E402
-from depixel.optimizers import MuonAdam  # noqa: E402
-from depixel.restoration import best_device, best_precision  # noqa: E402
-from depixel.sources import Entry  # noqa: E402
+from depixel.learning.muon import MuonAdam  # noqa: E402
+from depixel.model.blocks import Blocks  # noqa: E402
+from depixel.model.locations import PRETRAINED  # noqa: E402
+from depixel.model.networks import ResidualBlock, parameter_count  # noqa: E402
+from depixel.model.predictor import best_device, best_precision  # noqa: E402
+from depixel.onnx.writing import store, translate  # noqa: E402
+from depixel.photos import processes  # noqa: E402
+from depixel.photos.archives import Entry  # noqa: E402
 
 WIDTH = 32
 BATCH = 512  # pictures of 64 x 64 pixels; a quarter as many of 128 x 128
@@ -366,7 +366,7 @@ def collect_all(photos: Path, folder: Path) -> None:
             raise click.ClickException(f"{folder} is of other photos, {origin.read_text(encoding='utf-8')}: delete it")
         return
     entries = entries_of(photos, 0)
-    rows = list(progress(workers.each(collect, entries), total=len(entries)))
+    rows = list(progress(processes.each(collect, entries), total=len(entries)))
     for name, images in zip(NAMES, zip(*rows, strict=True), strict=True):
         with replacing(folder / f"{name}.npy") as beside, beside.open("wb") as file:
             np.save(file, np.stack([image for image in images if image is not None]))

@@ -22,11 +22,11 @@ import numpy as np
 from PIL import Image
 from restore import seconds
 
-from depixel.challenge import read_targets
-from depixel.files import hash_of
-from depixel.fullsize import Restorer, pixelate
-from depixel.models import model_path
-from depixel.pixelation import prepare_image
+from depixel.base.files import hash_of
+from depixel.challenge.test_sets import read_targets
+from depixel.model.locations import model_path
+from depixel.model.pixelation import prepare_image
+from depixel.pictures.restorer import Restorer, pixelate
 
 ENGINES = {
     "PyTorch, bfloat16": "bfloat16",

@@ -25,8 +25,8 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
 
 from quality import PLAN, read_table  # noqa: E402
 
-from depixel.evaluation import RATIOS  # noqa: E402
-from depixel.files import replacing  # noqa: E402
+from depixel.base.files import replacing  # noqa: E402
+from depixel.scoring.scores import RATIOS  # noqa: E402
 
 VARIABLES = ("samples", "parameters", "photos")
 LEAST = 4

@@ -16,8 +16,8 @@ import torch
 from spandrel.architectures import DnCNN, DRUNet, NAFNet, SwinIR
 from torch import Tensor, nn
 
-from depixel.blocks import Blocks
-from depixel.networks import register
+from depixel.model.blocks import Blocks
+from depixel.model.networks import register
 
 PLANES = 2
 

@@ -40,24 +40,24 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]  # the library beside
 import training  # noqa: E402
 import variants  # noqa: E402, F401  networks that only this table has
 
-from depixel import evaluation  # noqa: E402
-from depixel.batches import Photos  # noqa: E402
-from depixel.card import LIMITS, introduction  # noqa: E402
-from depixel.challenge import areas, read_targets, read_test_set, write_submission  # noqa: E402
-from depixel.command import PlainGroup, run_stage  # noqa: E402
-from depixel.environment import hardware  # noqa: E402
-from depixel.errors import DepixelError  # noqa: E402
-from depixel.files import replacing  # noqa: E402
-from depixel.networks import parameter_count  # noqa: E402
-from depixel.pixelation import prepare_image  # noqa: E402
-from depixel.restoration import Restorer, model_path  # noqa: E402
-from depixel.training import TrainSettings  # noqa: E402
+from depixel.base.console import PlainGroup, run_stage  # noqa: E402
+from depixel.base.environment import hardware  # noqa: E402
+from depixel.base.errors import DepixelError  # noqa: E402
+from depixel.base.files import replacing  # noqa: E402
+from depixel.challenge.test_sets import areas, read_targets, read_test_set, write_submission  # noqa: E402
+from depixel.dataset.samples import Photos  # noqa: E402
+from depixel.learning.training import TrainSettings  # noqa: E402
+from depixel.model.networks import parameter_count  # noqa: E402
+from depixel.model.pixelation import prepare_image  # noqa: E402
+from depixel.model.predictor import Restorer, model_path  # noqa: E402
+from depixel.reports.card import LIMITS, introduction  # noqa: E402
+from depixel.scoring import scores  # noqa: E402
 
 PLAN = PROJECT / "benchmarks/quality.yaml"
 TABLE = PROJECT / "benchmarks/quality.csv"
 REMOVED = PROJECT / "benchmarks/removed.csv"
 LEARNED = ["photos", "samples", "samples_per_second", "memory_gb"]
-ENDS = [ratio + end for ratio in evaluation.RATIOS for end in ("", "_low", "_high")]
+ENDS = [ratio + end for ratio in scores.RATIOS for end in ("", "_low", "_high")]
 COLUMNS = [
     *("name", "group", "settings", "views", "projection", "network", "width", "parameters", "weights", "code"),
     *LEARNED,
@@ -155,7 +155,7 @@ def show() -> None:
                 ]
         facts = ["settings", "views", "projection", "parameters", "photos", "samples", "minutes", *LEARNED[2:]]
         shown = [fact for fact in facts if rows[fact].nunique() > 1]  # what all have in common is in quality.yaml
-        printed = evaluation.readable(rows)[["name", *shown, *ratios]]
+        printed = scores.readable(rows)[["name", *shown, *ratios]]
         click.echo(f"\n{group}\n" + printed.to_string(index=False, justify="left", na_rep=""))
 
 
@@ -269,7 +269,7 @@ def write_rows(row: Row, bench: Path, folder: Path) -> None:
         if row.reference and row.name != row.reference:
             _, others = scored(plan()[row.reference], bench, folder, views, projection)
             models = {"model": samples, "reference": others}
-            difference = evaluation.intervals(models, ("model", "reference")).iloc[-1]
+            difference = scores.intervals(models, ("model", "reference")).iloc[-1]
             found |= {f"difference_{end}": round(difference[end], 4) for end in ENDS}
         write_row({"name": row.name, "group": row.group, "settings": row.described(), **learned, **found})
 
@@ -340,8 +340,8 @@ def officially_scored(
         sys.exit(score.returncode)
     official = json.loads(score.stdout)
     tables = sample_tables(predictions, *read_targets(bench))
-    ratios = evaluation.intervals(dict(zip(("model", "identity"), tables, strict=True)), ("model", "identity")).iloc[0]
-    for ratio in evaluation.RATIOS:
+    ratios = scores.intervals(dict(zip(("model", "identity"), tables, strict=True)), ("model", "identity")).iloc[0]
+    for ratio in scores.RATIOS:
         if abs(official[ratio] - ratios[ratio]) > 1e-4:
             sys.exit(f"score.py says {ratio} {official[ratio]}, depixel {ratios[ratio]}")
     return tables, {end: round(ratios[end], 4) for end in ENDS}
@@ -351,9 +351,9 @@ def sample_tables(predictions: list[np.ndarray], photos: np.ndarray, areas: np.n
     """`evaluation.sample_table` of the predictions and of the identity."""
     pairs = [prepare_image(photos[None, i % len(photos)], *area) for i, area in enumerate(areas.tolist())]
     targets, identities = [target for *_, target in pairs], [shown[~known] for shown, known, _ in pairs]
-    errors = [evaluation.squared_errors(p, targets) for p in (predictions, identities)]
+    errors = [scores.squared_errors(p, targets) for p in (predictions, identities)]
     names = [("bench", str(i)) for i in range(len(photos))]
-    table = evaluation.sample_table(names, areas, *errors)
+    table = scores.sample_table(names, areas, *errors)
     return [table, table.assign(squared_error=errors[1])]
 
 
@@ -395,7 +395,7 @@ def ship(name: str, folder: Path, sources: Path) -> None:
     """Put a trained model among the pretrained ones."""
     weights = PROJECT / model_path(name)
     model = Restorer.load(folder / name / "models/depixel.safetensors", "cpu")
-    rows = evaluation.readable(read_table().query("name == @name and weights == @model.digest()"))
+    rows = scores.readable(read_table().query("name == @name and weights == @model.digest()"))
     if not len(rows):
         raise DepixelError(f"{name}: no row of {TABLE.name} is of this model. Score it first: `train {name}`")
     first = rows.iloc[0]

@@ -21,11 +21,13 @@ import click
 import numpy as np
 from PIL import Image
 
-from depixel import formats, fullsize, sources
-from depixel.errors import DepixelError
-from depixel.fullsize import Restorer
-from depixel.photos import decode, grayscale, opened
-from depixel.pixelation import block_means, spread
+from depixel.base.errors import DepixelError
+from depixel.model.pixelation import block_means, spread
+from depixel.photos import archives
+from depixel.photos.decoding import decode, grayscale, opened
+from depixel.pictures import formats
+from depixel.pictures import restorer as fullsize
+from depixel.pictures.restorer import Restorer
 
 LEAST_SIDE = 400
 CASES = ((2, 96), (3, 96), (4, 96), (8, 128), (16, 192), (32, 256), (64, 320), (16, 32))  # block, side of the area
@@ -44,11 +46,11 @@ def large_photos(raw: Path, count: int) -> list[np.ndarray]:
     """(H, W, 3) photos with at least `LEAST_SIDE` pixels a side, of as many contributors as there are."""
     found: dict[str, list[np.ndarray]] = {}
     each = count
-    for entry in sources.Entries(raw):
+    for entry in archives.Entries(raw):
         if len(of := found.setdefault(entry.contributor, [])) >= each:
             continue
         try:
-            data = sources.read(entry, 5_000_000)
+            data = archives.read(entry, 5_000_000)
             with opened(data) as image:
                 large = min(image.size) >= LEAST_SIDE and image.mode == "RGB"
             if large:

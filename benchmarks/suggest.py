@@ -22,13 +22,14 @@ import pandas as pd
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is installed
 
-from depixel import evaluation, suggestion  # noqa: E402
-from depixel.baselines import Identity  # noqa: E402
-from depixel.batches import Photos, Samples, fixed_samples  # noqa: E402
-from depixel.pixelation import PixelationSettings  # noqa: E402
-from depixel.prepared import load_index  # noqa: E402
-from depixel.restoration import Restorer  # noqa: E402
-from depixel.training import Run, TrainSettings  # noqa: E402
+from depixel.curation import suggestion  # noqa: E402
+from depixel.dataset.prepared import load_index  # noqa: E402
+from depixel.dataset.samples import Photos, Samples, fixed_samples  # noqa: E402
+from depixel.learning.training import Run, TrainSettings  # noqa: E402
+from depixel.model.pixelation import PixelationSettings  # noqa: E402
+from depixel.model.predictor import Restorer  # noqa: E402
+from depixel.scoring import scores  # noqa: E402
+from depixel.scoring.baselines import Identity  # noqa: E402
 
 PIXELATION = PixelationSettings()
 EVERY = 5
@@ -67,10 +68,10 @@ class Trial:
     def errors(self, restorer: Restorer) -> np.ndarray:
         """(N,) the squared errors of the test samples."""
         predictions = restorer.predict(self.truth.pixelated, self.truth.areas)
-        return evaluation.squared_errors(predictions, self.truth.targets)
+        return scores.squared_errors(predictions, self.truth.targets)
 
     def table(self, errors: list[np.ndarray], identity: np.ndarray) -> pd.DataFrame:
-        return evaluation.sample_table(self.names, self.truth.areas, np.mean(errors, axis=0), identity)
+        return scores.sample_table(self.names, self.truth.areas, np.mean(errors, axis=0), identity)
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -115,15 +116,15 @@ def measure(trial: Trial, start: int, add: int, pool: int, draws: int, seed: int
     identity = trial.errors(Restorer(Identity(), first_model.configuration, first_model.device))
     tables = {name: trial.table(of, identity) for name, of in errors.items()}
     for name, of in errors.items():
-        alone = [evaluation.score(trial.table([error], identity))["ratio_mean"] for error in of]
+        alone = [scores.score(trial.table([error], identity))["ratio_mean"] for error in of]
         print(f"{name}: ratio_mean of each training {', '.join(f'{ratio:.4f}' for ratio in alone)}")
     for difference in (("picked", "random"), ("random", "first")):
-        spread = evaluation.intervals(tables, difference)
+        spread = scores.intervals(tables, difference)
         shown = spread if difference == ("picked", "random") else spread.tail(1)
         for row in shown.to_dict("records"):
             told = (
                 f"{ratio} {row[ratio]:+.4f} [{row[f'{ratio}_low']:+.4f}, {row[f'{ratio}_high']:+.4f}]"
-                for ratio in evaluation.RATIOS
+                for ratio in scores.RATIOS
             )
             print(f"{row['model']:16}", *told)
 

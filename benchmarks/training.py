@@ -20,12 +20,12 @@ import numpy as np
 import psutil
 import torch
 
-from depixel.batches import Photos, epoch_batches, fixed_samples, training_batch
-from depixel.blocks import Blocks, cut_windows
-from depixel.networks import parameter_count
-from depixel.pixelation import PixelationSettings, draw_areas, prepare_image, uniforms
-from depixel.restoration import best_precision
-from depixel.training import Run, TrainSettings
+from depixel.dataset.samples import Photos, epoch_batches, fixed_samples, training_batch
+from depixel.learning.training import Run, TrainSettings
+from depixel.model.blocks import Blocks, cut_windows
+from depixel.model.networks import parameter_count
+from depixel.model.pixelation import PixelationSettings, draw_areas, prepare_image, uniforms
+from depixel.model.predictor import best_precision
 
 STEPS = 12
 BATCHES = 24  # of all sizes of windows

@@ -9,7 +9,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the library beside this file, whatever is installed
 
-from depixel.networks import UNet, register
+from depixel.model.networks import UNet, register
 
 if find_spec("spandrel") and find_spec("segmentation_models_pytorch"):
     import peers  # noqa: F401

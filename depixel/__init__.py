@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from depixel.fullsize import Restorer
+    from depixel.pictures.restorer import Restorer
 
 __all__ = ["Restorer"]
 
@@ -15,7 +15,7 @@ IMPORTED = time.time_ns()
 def __getattr__(name: str):
     """`from depixel import Restorer` loads PyTorch only then: `import depixel` stays quick."""
     if name == "Restorer":
-        from depixel.fullsize import Restorer
+        from depixel.pictures.restorer import Restorer
 
         return Restorer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

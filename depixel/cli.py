@@ -2,7 +2,7 @@
 
 import click
 
-from depixel.command import PlainGroup
+from depixel.base.console import PlainGroup
 from depixel.commands import challenge, experiments, inspection, photos, pictures, project
 
 

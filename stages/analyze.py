@@ -5,12 +5,14 @@ from pathlib import Path
 import click
 import numpy as np
 
-from depixel import analysis, copies, findings, prepared, sources, splits, validation
-from depixel.command import params_option, progress
-from depixel.copies import Copy
-from depixel.reuse import RECORD
-from depixel.stage import Inputs, stage
-from depixel.tables import read_table
+from depixel.analysis import findings, overview
+from depixel.base.console import params_option, progress
+from depixel.base.reuse import RECORD
+from depixel.base.stage import Inputs, stage
+from depixel.base.tables import read_table
+from depixel.dataset import prepared, splits
+from depixel.photos import archives, near_duplicates, rules
+from depixel.photos.near_duplicates import Copy
 
 PATH = click.Path(path_type=Path)
 
@@ -62,22 +64,22 @@ def main(
     Example
       python stages/analyze.py
     """
-    settings = inputs.section("analyze", analysis.AnalyzeSettings)
+    settings = inputs.section("analyze", overview.AnalyzeSettings)
     photos = prepared.load_index(folder / "index.csv")
     images = prepared.load_images(folder / "images.npy", len(photos))
-    codes = np.asarray(copies.load_hashes(folder / "hashes.npy", len(photos)))
+    codes = np.asarray(near_duplicates.load_hashes(folder / "hashes.npy", len(photos)))
     sides = splits.load_splits(split, photos)
     outputs = (out, *(metrics / name for name in findings.FILES))
-    verdicts = list(validation.load_manifest(manifest))
+    verdicts = list(rules.load_manifest(manifest))
     exact = sum(verdict.code == 6 for verdict in verdicts)
-    entries = list(validation.valid_entries(sources.Entries(raw), verdicts))
+    entries = list(rules.valid_entries(archives.Entries(raw), verdicts))
     if inputs.reusable(out.with_suffix(f".{RECORD}"), without=[raw]):
         click.echo(f"{out.as_posix()}: is of this very code, these settings and photos; it stays as it is.")
         return
-    files = list(progress(analysis.of_files(entries, workers), total=len(photos), desc="analyze", unit=" photos"))
+    files = list(progress(overview.of_files(entries, workers), total=len(photos), desc="analyze", unit=" photos"))
     verdicts = [verdict for verdict in verdicts if verdict.code == 0]
-    table = analysis.table(photos, sides, verdicts, files, images)
-    result = analysis.analyze(table, images, codes, read_table(known, Copy, splits.MADE_BY), settings, workers)
+    table = overview.table(photos, sides, verdicts, files, images)
+    result = overview.analyze(table, images, codes, read_table(known, Copy, splits.MADE_BY), settings, workers)
     found = findings.findings(result, settings, exact)
     findings.write(result, found, exact, images, out, metrics)
     inputs.made(*outputs)

@@ -5,17 +5,17 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from depixel.card import card, snapshot
-from depixel.command import params_option
-from depixel.errors import DepixelError
-from depixel.evaluation import EvaluateSettings
-from depixel.files import read_json, replacing
-from depixel.pixelation import PixelationSettings
-from depixel.preparation import PrepareSettings
-from depixel.restoration import PredictSettings, Restorer
-from depixel.splits import SplitSettings
-from depixel.stage import Inputs, stage
-from depixel.training import TrainSettings
+from depixel.base.console import params_option
+from depixel.base.errors import DepixelError
+from depixel.base.files import read_json, replacing
+from depixel.base.stage import Inputs, stage
+from depixel.dataset.splits import SplitSettings
+from depixel.learning.training import TrainSettings
+from depixel.model.pixelation import PixelationSettings
+from depixel.model.predictor import PredictSettings, Restorer
+from depixel.photos.preparation import PrepareSettings
+from depixel.reports.card import card, snapshot
+from depixel.scoring.scores import EvaluateSettings
 
 PATH = click.Path(path_type=Path)
 

@@ -7,16 +7,17 @@ import click
 import numpy as np
 import pandas as pd
 
-from depixel import evaluation, pictures
-from depixel.baselines import BASELINES
-from depixel.batches import Photos, fixed_samples
-from depixel.command import params_option, progress
-from depixel.files import replacing, write_json
-from depixel.pixelation import PixelationSettings
-from depixel.prepared import load_index
-from depixel.restoration import PredictSettings, Restorer
-from depixel.reuse import RECORD
-from depixel.stage import Inputs, stage
+from depixel import sheets
+from depixel.base.console import params_option, progress
+from depixel.base.files import replacing, write_json
+from depixel.base.reuse import RECORD
+from depixel.base.stage import Inputs, stage
+from depixel.dataset.prepared import load_index
+from depixel.dataset.samples import Photos, fixed_samples
+from depixel.model.pixelation import PixelationSettings
+from depixel.model.predictor import PredictSettings, Restorer
+from depixel.scoring import scores
+from depixel.scoring.baselines import BASELINES
 
 PATH = click.Path(path_type=Path)
 SHOWN = 12
@@ -60,7 +61,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
     Example
       python stages/evaluate.py
     """
-    settings = inputs.section("evaluate", evaluation.EvaluateSettings)
+    settings = inputs.section("evaluate", scores.EvaluateSettings)
     pixelation = inputs.section("pixelation", PixelationSettings)
     how = inputs.section("predict", PredictSettings)
     inputs.watch(model.with_suffix(".json"))
@@ -69,7 +70,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
         return
     restorer = Restorer.load(model)
     photos = Photos.load(prepared, splits, "test")
-    samples = fixed_samples(photos, pixelation, evaluation.test_streams(settings))
+    samples = fixed_samples(photos, pixelation, scores.test_streams(settings))
     restorers = {"model": restorer} | {name: Restorer(BASELINES[name](), restorer.configuration) for name in BESIDE}
     found = {
         name: one.predict_with_errors(
@@ -84,32 +85,32 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
     predictions, expected = {name: both[0] for name, both in found.items()}, found["model"][1]
     index = load_index(prepared / "index.csv")
     names = [(index[row].contributor, index[row].name) for row in photos.rows]
-    errors = {name: evaluation.squared_errors(p, samples.targets) for name, p in predictions.items()}
+    errors = {name: scores.squared_errors(p, samples.targets) for name, p in predictions.items()}
     models = {
-        name: evaluation.sample_table(names, samples.areas, error, errors["identity"]) for name, error in errors.items()
+        name: scores.sample_table(names, samples.areas, error, errors["identity"]) for name, error in errors.items()
     }
-    spread = evaluation.intervals(models, difference=("model", "kriging"))
+    spread = scores.intervals(models, difference=("model", "kriging"))
     ours = models["model"]
     tables = {
         "samples": ours,
-        "comparison": evaluation.comparison(models, spread),
-        "by_block_size": evaluation.breakdown("block_size", ours["block_size"], ours),
-        "by_area": evaluation.breakdown("area_up_to", evaluation.area_class(samples.areas), ours),
-        "calibration": pd.DataFrame(columns=evaluation.CALIBRATION_COLUMNS),
+        "comparison": scores.comparison(models, spread),
+        "by_block_size": scores.breakdown("block_size", ours["block_size"], ours),
+        "by_area": scores.breakdown("area_up_to", scores.area_class(samples.areas), ours),
+        "calibration": pd.DataFrame(columns=scores.CALIBRATION_COLUMNS),
     }
     if restorer.configuration.uncertainty:
         off = np.concatenate(predictions["model"]).astype(np.int64) - np.concatenate(samples.targets)
-        tables["calibration"] = evaluation.calibration(off, np.concatenate(expected))
+        tables["calibration"] = scores.calibration(off, np.concatenate(expected))
     for name, table in tables.items():
         with replacing(metrics / f"{name}.csv") as beside:
             table.to_csv(beside, index=False, lineterminator="\n")
     with replacing(metrics / "contact_sheet.png") as beside:
         _sheet(samples, predictions["model"], errors["model"], expected).save(beside, "PNG")
-    write_json(metrics / "evaluation.json", evaluation.score(ours))
+    write_json(metrics / "evaluation.json", scores.score(ours))
     written = (*(f"{name}.csv" for name in tables), "contact_sheet.png", "evaluation.json")
     inputs.made(*(metrics / name for name in written))
-    click.echo(evaluation.readable(tables["comparison"]).to_string(index=False, float_format="{:.3f}".format))
-    difference = evaluation.readable(spread).iloc[-1]
+    click.echo(scores.readable(tables["comparison"]).to_string(index=False, float_format="{:.3f}".format))
+    difference = scores.readable(spread).iloc[-1]
     click.echo(f"{difference.model}: ratio_pooled {difference.ratio_pooled}, ratio_mean {difference.ratio_mean}")
     click.echo(f"On {len(ours)} areas of {len(names)} test photos.")
     click.echo("In brackets: 95 % confidence intervals over the choice of test photos.")
@@ -128,15 +129,15 @@ def _sheet(samples, predictions: list[np.ndarray], squared_errors: np.ndarray, e
     chosen = np.argsort(rmse, kind="stable")[np.linspace(0, len(rmse) - 1, SHOWN).astype(int)]
     panels = []
     for i in chosen:
-        restored = pictures.fill(samples.pixelated[i], samples.areas[i], predictions[i])
+        restored = sheets.fill(samples.pixelated[i], samples.areas[i], predictions[i])
         truth = samples.images[i]
-        panels.append([samples.pixelated[i], restored, truth, pictures.error_picture(restored, truth)])
+        panels.append([samples.pixelated[i], restored, truth, sheets.error_picture(restored, truth)])
         if len(expected[i]):  # bright where it is unsure
             bright = (4 * expected[i]).clip(0, 255).astype(np.uint8)
-            panels[-1].append(pictures.fill(np.zeros_like(truth), samples.areas[i], bright))
+            panels[-1].append(sheets.fill(np.zeros_like(truth), samples.areas[i], bright))
     captions = [f"RMSE {rmse[i]:.1f}, blocks of {samples.areas[i, 4]} px" for i in chosen]
     titles = ["pixelated", "prediction", "truth", "error", "expected error"][: len(panels[0])]
-    return pictures.contact_sheet(panels, titles, captions, across=2)
+    return sheets.contact_sheet(panels, titles, captions, across=2)
 
 
 if __name__ == "__main__":

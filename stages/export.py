@@ -6,16 +6,17 @@ from pathlib import Path
 import click
 import numpy as np
 
-from depixel import evaluation, pictures
-from depixel.batches import Photos, fixed_samples
-from depixel.challenge import ExportSettings, areas, read_test_set, write_submission
-from depixel.command import params_option, progress
-from depixel.errors import DepixelError
-from depixel.files import replacing
-from depixel.pixelation import PixelationSettings
-from depixel.restoration import PredictSettings, Restorer
-from depixel.reuse import RECORD
-from depixel.stage import Inputs, stage
+from depixel import sheets
+from depixel.base.console import params_option, progress
+from depixel.base.errors import DepixelError
+from depixel.base.files import replacing
+from depixel.base.reuse import RECORD
+from depixel.base.stage import Inputs, stage
+from depixel.challenge.test_sets import ExportSettings, areas, read_test_set, write_submission
+from depixel.dataset.samples import Photos, fixed_samples
+from depixel.model.pixelation import PixelationSettings
+from depixel.model.predictor import PredictSettings, Restorer
+from depixel.scoring import scores
 
 PATH = click.Path(path_type=Path)
 SHEET = 50
@@ -55,7 +56,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
         raise DepixelError(f"{out}: is replaced as a whole, but {others[0]} is in it; name a folder of its own")
     settings = inputs.section("export", ExportSettings)
     pixelation = inputs.section("pixelation", PixelationSettings)
-    seed = inputs.section("evaluate", evaluation.EvaluateSettings)
+    seed = inputs.section("evaluate", scores.EvaluateSettings)
     how = inputs.section("predict", PredictSettings)
     inputs.watch(model.with_suffix(".json"))
     inputs.watch(settings.test_set)
@@ -63,7 +64,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
         click.echo(f"{out.as_posix()}: is of this very code, model and samples; it stays as it is.")
         return
     restorer = Restorer.load(model)
-    own = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, evaluation.test_streams(seed)[:1])
+    own = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, scores.test_streams(seed)[:1])
     test_set = read_test_set(settings.test_set)
     parts = {
         "submission": (test_set.pixelated, areas(test_set.known), []),
@@ -89,11 +90,11 @@ def _own(path: Path) -> bool:
 def _sheet(pixelated: np.ndarray, where: np.ndarray, predictions: list, truth: list[np.ndarray], some: range):
     """The samples numbered `some`; `truth` is one array (N, S, S) or none."""
     panels = [
-        [pixelated[i], pictures.fill(pixelated[i], where[i], predictions[i]), *(images[i] for images in truth)]
+        [pixelated[i], sheets.fill(pixelated[i], where[i], predictions[i]), *(images[i] for images in truth)]
         for i in some
     ]
     titles = ["pixelated", "prediction", "truth"][: 2 + len(truth)]
-    return pictures.contact_sheet(panels, titles, [f"sample {i}" for i in some], across=5, scale=1)
+    return sheets.contact_sheet(panels, titles, [f"sample {i}" for i in some], across=5, scale=1)
 
 
 if __name__ == "__main__":

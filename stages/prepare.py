@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from depixel import preparation, sources, validation
-from depixel.command import params_option, progress
-from depixel.stage import Inputs, stage
+from depixel.base.console import params_option, progress
+from depixel.base.stage import Inputs, stage
+from depixel.photos import archives, preparation, rules
 
 PATH = click.Path(path_type=Path)
 
@@ -41,8 +41,8 @@ def main(inputs: Inputs, raw: Path, manifest: Path, out: Path, workers: int | No
       python stages/prepare.py
     """
     settings = inputs.section("prepare", preparation.PrepareSettings)
-    count = sum(verdict.code == 0 for verdict in validation.load_manifest(manifest))
-    photos = validation.valid_entries(sources.Entries(raw), validation.load_manifest(manifest))
+    count = sum(verdict.code == 0 for verdict in rules.load_manifest(manifest))
+    photos = rules.valid_entries(archives.Entries(raw), rules.load_manifest(manifest))
     with progress(total=count, desc="prepare", unit=" photos") as bar:
         preparation.prepare(photos, count, out, settings, workers, on_done=bar.update)
     click.echo(f"{count} photos are prepared in {out.as_posix()}.")

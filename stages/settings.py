@@ -2,9 +2,9 @@
 
 import click
 
-from depixel.command import params_option, told_plainly
-from depixel.parameters import MODELS
-from depixel.settings import read_section
+from depixel.base.console import params_option, told_plainly
+from depixel.base.settings import read_section
+from depixel.params import MODELS
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -5,14 +5,16 @@ from pathlib import Path
 import click
 import numpy as np
 
-from depixel import copies, prepared, reuse, splits
-from depixel.command import params_option
-from depixel.copies import Copy
-from depixel.files import hash_of, replacing, write_json
-from depixel.pictures import contact_sheet
-from depixel.splits import Assigned
-from depixel.stage import Inputs, stage
-from depixel.tables import path_of, read_table, write_table
+from depixel.base import reuse
+from depixel.base.console import params_option
+from depixel.base.files import hash_of, replacing, write_json
+from depixel.base.stage import Inputs, stage
+from depixel.base.tables import path_of, read_table, write_table
+from depixel.dataset import prepared, splits
+from depixel.dataset.splits import Assigned
+from depixel.photos import near_duplicates
+from depixel.photos.near_duplicates import Copy
+from depixel.sheets import contact_sheet
 
 PATH = click.Path(path_type=Path)
 
@@ -50,23 +52,23 @@ def main(inputs: Inputs, folder: Path, out: Path, metrics: Path) -> None:
     settings = inputs.section("split", splits.SplitSettings)
     photos = prepared.load_index(folder / "index.csv")
     images = prepared.load_images(folder / "images.npy", len(photos))
-    codes = copies.load_hashes(folder / "hashes.npy", len(photos))
+    codes = near_duplicates.load_hashes(folder / "hashes.npy", len(photos))
     rows = list(splits.split(photos, settings))
 
     table, record = out.with_name("copies.csv"), out.with_suffix(f".{reuse.RECORD}")
     images_by = reuse.made_by(folder / reuse.RECORD)
-    made_by = reuse.maker(copies.__file__, settings) + images_by
+    made_by = reuse.maker(near_duplicates.__file__, settings) + images_by
     earlier, known = [], []
     if images_by and reuse.reusable(record, made_by, (out.name, table.name)):
         earlier, known = (list(read_table(path, row, splits.MADE_BY)) for path, row in ((out, Assigned), (table, Copy)))
-    found = copies.between_sides(rows, images, np.asarray(codes), earlier, known)
+    found = near_duplicates.between_sides(rows, images, np.asarray(codes), earlier, known)
 
-    counts = splits.write_splits(copies.left_out(rows, found), out)
+    counts = splits.write_splits(near_duplicates.left_out(rows, found), out)
     write_table(table, Copy, found)
     reuse.write_record(record, made_by, {path.name: hash_of(path, "sha256") for path in (out, table)})
     write_json(metrics / "split.json", counts)
     numbers = {photo.sha256: number for number, photo in enumerate(photos)}
-    shown = sorted(found, key=lambda copy: float(copy.similarity))[: copies.SHOWN]
+    shown = sorted(found, key=lambda copy: float(copy.similarity))[: near_duplicates.SHOWN]
     panels = [[images[numbers[copy.sha256]], images[numbers[copy.of_sha256]]] for copy in shown]
     captions = [f"{copy.similarity} {copy.split} {path_of(*copy[:2])}"[:40] for copy in shown]
     with replacing(metrics / "copies.png") as beside:

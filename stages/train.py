@@ -10,18 +10,18 @@ from pathlib import Path
 
 import click
 
-from depixel import training as training_run
-from depixel.batches import Photos
-from depixel.command import params_option, progress
-from depixel.files import write_json
-from depixel.logs import Log
-from depixel.networks import parameter_count
-from depixel.pixelation import PixelationSettings
-from depixel.restoration import PRETRAINED, Restorer
-from depixel.reuse import RECORD
-from depixel.stage import Inputs, stage
-from depixel.tables import write_table
-from depixel.training import Epoch, Run, TrainSettings, computed_by
+from depixel.base.console import params_option, progress
+from depixel.base.files import write_json
+from depixel.base.reuse import RECORD
+from depixel.base.stage import Inputs, stage
+from depixel.base.tables import write_table
+from depixel.dataset.samples import Photos
+from depixel.learning import training as training_run
+from depixel.learning.logs import Log
+from depixel.learning.training import Epoch, Run, TrainSettings, computed_by
+from depixel.model.networks import parameter_count
+from depixel.model.pixelation import PixelationSettings
+from depixel.model.predictor import PRETRAINED, Restorer
 
 PATH = click.Path(path_type=Path)
 

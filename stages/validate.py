@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from depixel import sources, validation
-from depixel.command import progress
-from depixel.files import write_json
-from depixel.stage import Inputs, stage
+from depixel.base.console import progress
+from depixel.base.files import write_json
+from depixel.base.stage import Inputs, stage
+from depixel.photos import archives, rules
 
 PATH = click.Path(path_type=Path)
 
@@ -49,19 +49,19 @@ def main(
       python stages/validate.py --raw ~/photos --copy-to ~/valid_photos
     """
     if copy_to:
-        validation.check_copies(copy_to, name_format)
-    entries = sources.Entries(raw)
+        rules.check_copies(copy_to, name_format)
+    entries = archives.Entries(raw)
     verdicts = progress(
-        validation.validate(entries, workers, validation.known_verdicts(out)),
+        rules.validate(entries, workers, rules.known_verdicts(out)),
         total=len(entries),
         desc="validate",
         unit=" files",
     )
-    counts = validation.write_verdicts(verdicts, out, raw)
+    counts = rules.write_verdicts(verdicts, out, raw)
     write_json(metrics, counts)
     if copy_to:
-        photos = validation.valid_entries(entries, validation.load_manifest(out / "manifest.csv"))
-        copies = validation.copy_valid(photos, copy_to, name_format, workers)
+        photos = rules.valid_entries(entries, rules.load_manifest(out / "manifest.csv"))
+        copies = rules.copy_valid(photos, copy_to, name_format, workers)
         for _ in progress(copies, total=counts["valid"], desc="copy", unit=" photos"):
             pass
     click.echo(f"{counts['valid']} of {counts['files']} files from {counts['contributors']} contributors are valid.")

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from depixel.challenge import write_test_set
-from depixel.sample import unseen_photos, write_sample
+from depixel.challenge.test_sets import write_test_set
+from depixel.curation.synthetic import unseen_photos, write_sample
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -129,8 +129,8 @@ def tiny_model(seed: int = 0, uncertainty: bool = False):
     """An untrained model of the network and width that `SMALL` trains."""
     import torch
 
-    from depixel import networks
-    from depixel.restoration import ModelConfiguration, Restorer
+    from depixel.model import networks
+    from depixel.model.predictor import ModelConfiguration, Restorer
 
     torch.manual_seed(seed)
     configuration = ModelConfiguration(

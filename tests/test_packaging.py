@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from depixel.cli import main
-from depixel.pixelation import prepare_image
+from depixel.model.pixelation import prepare_image
 from tests.conftest import REPOSITORY, tiny_model
-from tests.test_detection import photo
+from tests.detection.test_detection import photo
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from depixel.command import progress
+from depixel.base.console import progress
+from depixel.base.errors import DepixelError
 from depixel.commands import options
-from depixel.errors import DepixelError
 
 
 @click.command()
@@ -50,8 +50,8 @@ def predict(
       depixel predict test_set.pkl -o answer.bin --model laptop      pretrained, from `dvc pull`
     """
     options.refuse_existing(submission, force)
-    from depixel.challenge import areas, read_test_set, write_submission
-    from depixel.restoration import Restorer
+    from depixel.challenge.test_sets import areas, read_test_set, write_submission
+    from depixel.model.predictor import Restorer
 
     samples = read_test_set(test_set)
     restorer = Restorer.averaging([Restorer.load(model) for model in models])
@@ -75,10 +75,10 @@ def check(submission: Path, test_set: Path) -> None:
     Example:
       depixel check answer.bin test_set.pkl
     """
-    from depixel import challenge
+    from depixel.challenge import test_sets
 
-    predictions = challenge.read_submission(submission)
-    if problems := challenge.check(predictions, challenge.read_test_set(test_set)):
+    predictions = test_sets.read_submission(submission)
+    if problems := test_sets.check(predictions, test_sets.read_test_set(test_set)):
         raise DepixelError("\n  ".join([f"{submission}: a server would not take it for {test_set}:", *problems]))
     click.echo(f"{submission}: {_amount(predictions)}, as {test_set} asks for; a server would take it")
 
@@ -98,11 +98,11 @@ def score(submission: Path, targets: Path, as_json: bool) -> None:
     Example:
       depixel score answer.bin targets.npz
     """
-    from depixel import challenge
+    from depixel.challenge import test_sets
 
-    predictions = challenge.read_submission(submission)
+    predictions = test_sets.read_submission(submission)
     scores = {
-        key: round(value, 4) for key, value in challenge.score(predictions, *challenge.read_targets(targets)).items()
+        key: round(value, 4) for key, value in test_sets.score(predictions, *test_sets.read_targets(targets)).items()
     }
     if as_json:
         click.echo(json.dumps(scores))

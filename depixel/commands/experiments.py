@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from depixel.command import progress
+from depixel.base.console import progress
 from depixel.commands import options
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def compare(a: str, b: tuple[str, ...], as_json: bool) -> None:
       depixel compare narrow wide             two experiments of `dvc exp run --name`
       depixel compare main one two three      which of them differ from main?
     """
-    from depixel import comparison, evaluation
+    from depixel.experiments import comparison
+    from depixel.scoring import scores
 
     b = b or (comparison.WORKSPACE,)
     tables = [comparison.read_samples(source) for source in (a, *b)]
@@ -61,7 +62,7 @@ def compare(a: str, b: tuple[str, ...], as_json: bool) -> None:
         click.echo(json.dumps({**rows, **counts, "verdict": result.verdict()}))
         return
     click.echo(f"A: {a}\nB: {b}\n")
-    click.echo(evaluation.readable(result.ratios)[["model", "ratio_mean", "ratio_pooled"]].to_string(index=False))
+    click.echo(scores.readable(result.ratios)[["model", "ratio_mean", "ratio_pooled"]].to_string(index=False))
     of = "" if result.samples == max(map(len, tables)) else f", of {len(tables[0])} of A and {len(tables[1])} of B"
     click.echo(f"\n{result.verdict()}\nOn {result.samples} samples of {result.photos} photos, which both have{of}.")
     click.echo("In brackets: 95 % confidence intervals over the choice of test photos.")
@@ -97,7 +98,7 @@ def seeds(count: int, as_json: bool) -> None:
     Example:
       depixel seeds 5
     """
-    from depixel.seeds import run_seeds
+    from depixel.experiments.seeds import run_seeds
 
     table = run_seeds(count, tell=partial(click.echo, err=True))
     if as_json:
@@ -119,12 +120,12 @@ def preset(name: str | None) -> None:
     Example:
       depixel preset debug
     """
-    from depixel import parameters
+    from depixel import params
 
     if name is None:
-        click.echo(parameters.PRESETS.read_text(encoding="utf-8"), nl=False)
+        click.echo(params.PRESETS.read_text(encoding="utf-8"), nl=False)
         return
-    for key, value in parameters.use_preset(name).items():
+    for key, value in params.use_preset(name).items():
         click.echo(f"{key}: {value}")
 
 
@@ -172,7 +173,7 @@ def sweep(
       depixel sweep rate -S "train.learning_rate=interval(1e-4,1e-2)" --trials 20
       depixel sweep week --list variants.txt
     """
-    from depixel import experiments, sweep
+    from depixel.experiments import records, sweep
 
     lines = [line.split("#")[0].strip() for line in variants or ()]
     plan = sweep.Plan(name, settings, [line for line in lines if line], trials)
@@ -182,7 +183,7 @@ def sweep(
         click.echo(json.dumps(told))
     else:
         if len(outcome.finished):
-            click.echo(experiments.readable(outcome.finished, by="validation_rmse").to_string(index=False))
+            click.echo(records.readable(outcome.finished, by="validation_rmse").to_string(index=False))
         if len(outcome.finished) > 1 and not plan.alike:
             click.echo("They are validated on different samples: neither RMSEs nor ratios say which is better.")
         elif len(outcome.finished) > 1:
@@ -211,15 +212,15 @@ def list_experiments(as_json: bool, as_csv: bool) -> None:
       depixel experiments
       depixel experiments --csv > experiments.csv
     """
-    from depixel import experiments
+    from depixel.experiments import records
 
-    table = experiments.all_experiments()
+    table = records.all_experiments()
     if as_csv:
         click.echo(table.to_csv(index=False), nl=False)
     elif as_json:
         click.echo(json.dumps(table.to_dict("records")))
     elif set(table["name"]) - {"HEAD"}:
-        click.echo(experiments.readable(table, by="validation_rmse").to_string(index=False))
+        click.echo(records.readable(table, by="validation_rmse").to_string(index=False))
     else:
         click.echo("No experiment here so far. `dvc exp run --name NAME -S train.width=48` makes one")
 
@@ -242,21 +243,21 @@ def record(names: tuple[str, ...], note: str, as_json: bool) -> None:
       depixel record width-width=48 --note "wider is better"
       depixel record
     """
-    from depixel import experiments
+    from depixel.experiments import records
 
     if names:
-        for why in experiments.record(names, note):
+        for why in records.record(names, note):
             click.echo(
                 f"Kept without the errors of its samples, so that `depixel compare` lacks it in a clone: {why}",
                 err=True,
             )
-    table = experiments.read_table()
+    table = records.read_table()
     if as_json:
         click.echo(json.dumps(table.sort_values("ratio_mean").to_dict("records")))
     elif len(table):
-        click.echo(experiments.readable(table, by="ratio_mean").to_string(index=False))
+        click.echo(records.readable(table, by="ratio_mean").to_string(index=False))
     else:
-        click.echo(f"{experiments.TABLE.as_posix()}: no experiment so far. `depixel record NAME` adds one")
+        click.echo(f"{records.TABLE.as_posix()}: no experiment so far. `depixel record NAME` adds one")
 
 
 @click.command()
@@ -273,8 +274,8 @@ def report(out: Path) -> None:
     Example:
       depixel report -o report.html
     """
-    from depixel.files import replacing
-    from depixel.report import report as written
+    from depixel.base.files import replacing
+    from depixel.reports.report import report as written
 
     with progress(total=None, bar_format="{desc}") as bar:
         page = written(bar.set_description_str)

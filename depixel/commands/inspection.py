@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from depixel.base.errors import DepixelError
 from depixel.commands import options
-from depixel.errors import DepixelError
 
 
 @click.group()
@@ -50,21 +50,22 @@ def _with(*options: Callable) -> Callable:
 
 def _looked_at(photo: str | None, test_set: Path | None, number: int, block_size: tuple[int, int]):
     """The sample that a command is to look at."""
-    from depixel import evaluation, inspection
-    from depixel.pixelation import PixelationSettings
-    from depixel.settings import read_section
+    from depixel.base.settings import read_section
+    from depixel.model.pixelation import PixelationSettings
+    from depixel.reports import inspection
+    from depixel.scoring import scores
 
     if (photo is None) == (test_set is None):
         raise DepixelError("name a test photo, CONTRIBUTOR/NAME as in data/split.csv, or a test set: --test-set FILE")
     if test_set:
         return inspection.of_test_set(test_set, number, block_size)
-    evaluate = read_section("params.yaml", "evaluate", evaluation.EvaluateSettings)
+    evaluate = read_section("params.yaml", "evaluate", scores.EvaluateSettings)
     pixelation = read_section("params.yaml", "pixelation", PixelationSettings)
     return inspection.of_test_photo(photo, number, "data/prepared", "data/split.csv", evaluate, pixelation)
 
 
 def _save(picture, output: Path) -> None:
-    from depixel.files import replacing
+    from depixel.base.files import replacing
 
     with replacing(output) as beside:
         picture.save(beside, "PNG")
@@ -97,8 +98,8 @@ def attribution(
       depixel inspect attribution --test-set test_set.pkl --number 7 -o why.png --model laptop
     """
     options.refuse_existing(output, force)
-    from depixel import inspection
-    from depixel.restoration import Restorer
+    from depixel.model.predictor import Restorer
+    from depixel.reports import inspection
 
     if block is not None and not re.fullmatch(r"\d+,\d+", block):
         raise DepixelError(f"--block {block}: must be column and row, such as 0,1")
@@ -125,8 +126,8 @@ def features(
       depixel inspect features k01/IMG_1.jpg -o maps.png --layer stages.3
     """
     options.refuse_existing(output, force)
-    from depixel import inspection
-    from depixel.restoration import Restorer
+    from depixel.model.predictor import Restorer
+    from depixel.reports import inspection
 
     restorer = Restorer.load(model)
     sample = _looked_at(photo, test_set, number, restorer.configuration.block_size)
@@ -147,8 +148,8 @@ def filters(output: Path, model: str, force: bool) -> None:
       depixel inspect filters -o filters.png --model laptop
     """
     options.refuse_existing(output, force)
-    from depixel import inspection
-    from depixel.restoration import Restorer
+    from depixel.model.predictor import Restorer
+    from depixel.reports import inspection
 
     network = Restorer.load(model).network
     _save(inspection.filters_picture(inspection.first_filters(network), network.PLANES), output)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from depixel.errors import DepixelError
+from depixel.base.errors import DepixelError
 
 
 def path(**options) -> click.Path:
@@ -55,7 +55,7 @@ def model(default: str | list[str] = "laptop", *names: str, **options) -> Callab
 
 
 def _complete_model(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    from depixel.models import folders
+    from depixel.model.locations import folders
 
     names = sorted({path.stem for folder in folders() for path in folder.glob("*.safetensors")})
     return [CompletionItem(name) for name in names if name.startswith(begun)] + [CompletionItem(begun, type="file")]

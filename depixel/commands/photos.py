@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from depixel.command import progress
+from depixel.base.console import progress
+from depixel.base.errors import DepixelError
 from depixel.commands import options
-from depixel.errors import DepixelError
 
 
 @click.command()
@@ -30,14 +30,14 @@ def sample(folder: Path, seed: int, contributors: int, photos: int, test_set: Pa
     Example:
       depixel sample data/raw --contributors 3 --photos 10
     """
-    from depixel import challenge
-    from depixel.sample import unseen_photos, write_sample
+    from depixel.challenge import test_sets
+    from depixel.curation.synthetic import unseen_photos, write_sample
 
     with progress(total=contributors, unit="contributor") as bar:
         write_sample(folder, seed=seed, contributors=contributors, photos=photos, on_done=bar.update)
     click.echo(f"{folder}: {contributors} contributors' ZIPs with {photos} photos each")
     if test_set:
-        challenge.write_test_set(test_set, *unseen_photos(seed, count=40))
+        test_sets.write_test_set(test_set, *unseen_photos(seed, count=40))
         click.echo(f"{test_set}: 40 samples of other photos")
 
 
@@ -52,7 +52,7 @@ def datasets(as_json: bool) -> None:
     Example:
       depixel datasets
     """
-    from depixel.datasets import DATASETS
+    from depixel.curation.public import DATASETS
 
     if as_json:
         click.echo(json.dumps([dataset._asdict() for dataset in DATASETS]))
@@ -80,7 +80,8 @@ def fetch(name: str, sha256: str | None, raw: Path) -> None:
       depixel fetch imagenette
       depixel fetch https://example.org/photos.zip --sha256 2c26b46b...
     """
-    from depixel import datasets, sources
+    from depixel.curation import public as datasets
+    from depixel.photos import archives
 
     if "://" in name:
         if not sha256:
@@ -89,7 +90,7 @@ def fetch(name: str, sha256: str | None, raw: Path) -> None:
     else:
         dataset = datasets.known(name)
     path = datasets.fetch(dataset, raw, partial(progress, desc=dataset.name))
-    count = len(sources.Entries(raw))
+    count = len(archives.Entries(raw))
     click.echo(f"{path.as_posix()}: whole, and its checksum is right. {raw.as_posix()} has {count} files now.")
     click.echo(
         "It is one contributor: with few others set `split.by: photo` in params.yaml. Its origin is noted in "
@@ -125,25 +126,27 @@ def analyze(photos: Path, output: Path, test_set: Path | None, as_json: bool) ->
     """
     if output.exists() and any(output.iterdir()):
         raise DepixelError(f"{output}: has files in it. Name another folder for what is found: -o FOLDER")
-    from depixel import analysis, challenge, coverage, findings
+    from depixel.analysis import findings, overview
+    from depixel.challenge import test_sets
+    from depixel.curation import gaps
 
-    samples = challenge.read_test_set(test_set) if test_set else None
+    samples = test_sets.read_test_set(test_set) if test_set else None
     if samples:
-        coverage.check_count(len(samples.pixelated), f"{test_set}: pictures")
-    settings = analysis.AnalyzeSettings()
-    result, images, exact = analysis.of_folder(photos, settings, progress=progress)
+        gaps.check_count(len(samples.pixelated), f"{test_set}: pictures")
+    settings = overview.AnalyzeSettings()
+    result, images, exact = overview.of_folder(photos, settings, progress=progress)
     found = findings.findings(result, settings, exact)
     if samples:
         different = result.photos[result.photos.same_as == ""]
-        coverage.check_count(len(different), "different photos")
+        gaps.check_count(len(different), "different photos")
     findings.write(result, found, exact, images, output / "analysis.csv", output)
     report, text = findings.report(result, found, exact), findings.readable(result, found)
     if samples:
         images = images[different.index]
-        beside = coverage.coverage(images, different.contributor, samples, settings)
-        coverage.write(beside, samples, images, different.path.tolist(), output)
-        report["test_set"] = coverage.report(beside)
-        text += f"\n\n{coverage.readable(beside)}"
+        beside = gaps.coverage(images, different.contributor, samples, settings)
+        gaps.write(beside, samples, images, different.path.tolist(), output)
+        report["test_set"] = gaps.report(beside)
+        text += f"\n\n{gaps.readable(beside)}"
     click.echo(json.dumps(report) if as_json else text)
 
 
@@ -174,24 +177,25 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
     """
     from tempfile import TemporaryDirectory
 
-    from depixel import preparation, sources, suggestion, validation
-    from depixel.files import replacing
-    from depixel.pixelation import PixelationSettings
-    from depixel.restoration import Restorer
-    from depixel.tables import path_of
+    from depixel.base.files import replacing
+    from depixel.base.tables import path_of
+    from depixel.curation import suggestion
+    from depixel.model.pixelation import PixelationSettings
+    from depixel.model.predictor import Restorer
+    from depixel.photos import archives, preparation, rules
 
     restorer = Restorer.load(model)
     trained_for = restorer.configuration
     pixelation = PixelationSettings(
         width=trained_for.area_width, height=trained_for.area_height, block_size=trained_for.block_size
     )
-    entries = sources.Entries(folder)
-    verdicts = list(progress(validation.validate(entries), total=len(entries), desc="validate", unit=" files"))
+    entries = archives.Entries(folder)
+    verdicts = list(progress(rules.validate(entries), total=len(entries), desc="validate", unit=" files"))
     invalid = [verdict for verdict in verdicts if verdict.code]
     if len(invalid) == len(verdicts):
         raise DepixelError(f"{folder}: none of its {len(verdicts)} files is a valid photo ({invalid[0].reason}, ...)")
     there = suggestion.split_already("data/split.csv")
-    chosen = [pair for pair in validation.valid_entries(entries, verdicts) if pair[1] not in there]
+    chosen = [pair for pair in rules.valid_entries(entries, verdicts) if pair[1] not in there]
     valid = len(chosen)
     if not valid:
         raise DepixelError(f"{folder}: all of its {len(verdicts)} files are in data/split.csv already; name new photos")
@@ -237,7 +241,7 @@ def snapshots(as_json: bool) -> None:
     Example:
       depixel snapshots
     """
-    from depixel import snapshots
+    from depixel.curation import snapshots
 
     rows = snapshots.read_snapshots()
     if not rows and not snapshots.POINTER.is_file():
@@ -279,7 +283,7 @@ def use(name: str, force: bool) -> None:
     Example:
       depixel snapshot use v1
     """
-    from depixel import snapshots
+    from depixel.curation import snapshots
 
     snapshots.use(name, force)
     click.echo(f"data/raw and data/raw.dvc are those of {name}. `dvc repro` trains on them.")
@@ -304,11 +308,12 @@ def publish(name: str, note: str, positions: str | None) -> None:
     Example:
       depixel snapshot publish v3 --note "two more contributors"
     """
-    from depixel import snapshots, sources, validation
-    from depixel.positions import located, strip
+    from depixel.curation import snapshots
+    from depixel.curation.gps import located, strip
+    from depixel.photos import archives, rules
 
     snapshots.check_name(name)
-    entries = sources.Entries(snapshots.RAW)
+    entries = archives.Entries(snapshots.RAW)
     if positions != "keep":
         found = list(progress(located(entries), desc="look for GPS positions", unit=" photos"))
         if found and not positions:
@@ -321,9 +326,9 @@ def publish(name: str, note: str, positions: str | None) -> None:
             strip(Path(path))
         if found:
             click.echo(f"Took the GPS positions out of {len(found)} photos.")
-            entries = sources.Entries(snapshots.RAW)
-    known = validation.known_verdicts("data/validated")
-    verdicts = progress(validation.validate(entries, None, known), total=len(entries), desc="validate", unit=" files")
+            entries = archives.Entries(snapshots.RAW)
+    known = rules.known_verdicts("data/validated")
+    verdicts = progress(rules.validate(entries, None, known), total=len(entries), desc="validate", unit=" files")
     before = snapshots.read_snapshots()
     made = snapshots.publish(name, note, verdicts)
     for other in before:
@@ -350,16 +355,19 @@ def diff(before: str, after: str, as_json: bool, sheet: Path | None) -> None:
       depixel diff v1 v2 --sheet changes.png
       depixel diff v2                         what has changed here since
     """
-    from depixel import changes, snapshots, sources, splits, validation
-    from depixel.files import replacing
-    from depixel.settings import read_section
+    from depixel.base.files import replacing
+    from depixel.base.settings import read_section
+    from depixel.curation import diff as changes
+    from depixel.curation import snapshots
+    from depixel.dataset import splits
+    from depixel.photos import archives, rules
 
     settings = read_section("params.yaml", "split", splits.SplitSettings)
     with snapshots.opened(before) as first, snapshots.opened(after) as second:
-        entries = [sources.Entries(root) for root in (first, second)]
+        entries = [archives.Entries(root) for root in (first, second)]
         verdicts = []
         for name, files in zip((before, after), entries, strict=True):
-            found = validation.validate(files, None, validation.known_verdicts("data/validated"))
+            found = rules.validate(files, None, rules.known_verdicts("data/validated"))
             verdicts.append(list(progress(found, total=len(files), desc=name, unit=" files")))
         found = changes.changes(*verdicts, settings)
         if sheet:

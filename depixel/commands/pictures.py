@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from depixel.command import progress
+from depixel.base.console import progress
+from depixel.base.errors import DepixelError
 from depixel.commands import options
-from depixel.errors import DepixelError
 
 _inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(readable=False))
 _out = click.option("-o", "--output", "out", type=options.path(), required=True, help="The folder to write to.")
@@ -81,8 +81,9 @@ def restore(
       depixel restore photo.png -o restored --area 40,60,120,80
       depixel restore photos "scans/*.jpg" -o restored --area 0,0,64,64 --block 16 --compare before_after.png
     """
-    from depixel import formats, jobs, pictures
-    from depixel.files import replacing
+    from depixel import sheets
+    from depixel.base.files import replacing
+    from depixel.pictures import formats, jobs
 
     if auto and (areas or block):
         raise DepixelError("--auto finds areas and blocks by itself: leave out --area and --block, or --auto")
@@ -91,7 +92,7 @@ def restore(
     found = jobs.jobs(inputs, out, force)
     if sheet and sheet.resolve() in {path.resolve() for job in found for path in (job.source, job.target)}:
         raise DepixelError(f"--compare {sheet}: is one of the pictures. Name another file for the sheet")
-    from depixel import fullsize
+    from depixel.pictures import restorer as fullsize
 
     restorer, panels, captions, left_out = fullsize.Restorer.load(model), [], [], []
 
@@ -105,11 +106,11 @@ def restore(
             picture = formats.read(job.source)
         found = fullsize.resolve(picture.pixels, named)
         shown = found[: max(0, _MOST_PANELS - len(panels))] if sheet else []
-        before = [pictures.surroundings(picture.pixels, area) for area in shown]
+        before = [sheets.surroundings(picture.pixels, area) for area in shown]
         picture = picture.showing(restorer.restore(picture.pixels, found, views, trust))  # lets go of the old pixels
         formats.write(job.target, picture)
         for area, panel in zip(shown, before, strict=True):
-            panels.append([panel, pictures.surroundings(picture.pixels, area)])
+            panels.append([panel, sheets.surroundings(picture.pixels, area)])
             captions.append(f"{job.source.name} {area.described()}")
         left_out.append(len(found) - len(shown) if sheet else 0)
         return found
@@ -118,7 +119,7 @@ def restore(
         if sheet:
             with replacing(sheet) as beside:
                 titles = ["pixelated", "restored"]
-                pictures.contact_sheet(panels, titles, captions, across=1, scale=1).save(beside, format="PNG")
+                sheets.contact_sheet(panels, titles, captions, across=1, scale=1).save(beside, format="PNG")
             if sum(left_out):
                 click.echo(f"{sheet}: shows the first {_MOST_PANELS} areas, and not {sum(left_out)} more", err=True)
 
@@ -181,9 +182,9 @@ def pixelate(
       depixel pixelate photo.png -o pixelated --area 40,60,120,80 --block 8
       depixel restore pixelated/photo.png -o restored
     """
-    from depixel import formats, jobs
-    from depixel.files import replacing
-    from depixel.fullsize import Area, pixelate
+    from depixel.base.files import replacing
+    from depixel.pictures import formats, jobs
+    from depixel.pictures.restorer import Area, pixelate
 
     named = [Area(*area, block) for area in areas]
 
@@ -227,22 +228,22 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
       curl --data-binary @photo.png "http://127.0.0.1:8000/api/restore?area=40,60,120,80" -o restored.png
     """
     try:
-        from depixel import server
+        from depixel.web import app
     except ModuleNotFoundError as error:
         if error.name not in ("fastapi", "uvicorn", "starlette", "anyio"):
             raise
         raise DepixelError("the page needs FastAPI and uvicorn: pip install fastapi uvicorn") from error
     import webbrowser
 
-    from depixel.fullsize import Restorer
+    from depixel.pictures.restorer import Restorer
 
-    with server.listen(host, port) as listening:
-        restorer, address = Restorer.load(model), server.address(listening, host)
+    with app.listen(host, port) as listening:
+        restorer, address = Restorer.load(model), app.address(listening, host)
         click.echo(f"{address}    Ctrl-C ends it.")
         if not no_browser:
             webbrowser.open(address)
         with suppress(KeyboardInterrupt):
-            server.make_server(restorer, host).run(sockets=[listening])
+            app.make_server(restorer, host).run(sockets=[listening])
         click.echo("\nEnded.")
 
 
@@ -267,8 +268,9 @@ def audit(photo: Path, area: tuple[int, ...], block: int, model: str, as_json: b
     Example:
       depixel audit photo.jpg --area 40,60,120,80 --block 12
     """
-    from depixel import audit as audits
-    from depixel import formats, fullsize
+    from depixel.pictures import audit as audits
+    from depixel.pictures import formats
+    from depixel.pictures import restorer as fullsize
 
     pixels = formats.read(photo).seen()
     found = audits.audit(fullsize.Restorer.load(model), pixels, area, block)
@@ -303,9 +305,9 @@ def audit(photo: Path, area: tuple[int, ...], block: int, model: str, as_json: b
 def export_model(model: str, out: Path, int8: bool, force: bool) -> None:
     """Write a model as an ONNX file.
 
-    One file with all that is needed to run it, in any program that reads ONNX: depixel/exported.py says what goes in
-    and comes out. `depixel restore --model FILE.onnx` restores with it, and starts without PyTorch. Before it is kept,
-    its predictions are compared with those of the model on generated photos. Needs onnx and onnxscript.
+    One file with all that is needed to run it, in any program that reads ONNX: depixel/onnx/reading.py says what goes
+    in and comes out. `depixel restore --model FILE.onnx` restores with it, and starts without PyTorch. Before it is
+    kept, its predictions are compared with those of the model on generated photos. Needs onnx and onnxscript.
 
     \b
     Example:
@@ -316,8 +318,8 @@ def export_model(model: str, out: Path, int8: bool, force: bool) -> None:
     if out.suffix.lower() != ".onnx":
         raise DepixelError(f"{out}: the name of the file ends in .onnx")
     options.refuse_existing(out, force)
-    from depixel.exporting import export
-    from depixel.restoration import Restorer
+    from depixel.model.predictor import Restorer
+    from depixel.onnx.writing import export
 
     check = export(Restorer.load(model, "cpu"), out, int8)
     click.echo(

@@ -20,7 +20,7 @@ def doctor(as_json: bool) -> None:
     Example:
       depixel doctor
     """
-    from depixel.doctor import examine
+    from depixel.maintenance.doctor import examine
 
     findings = []
     for finding in examine():
@@ -49,7 +49,7 @@ def mend() -> None:
     Example:
       depixel mend                            then `dvc repro`
     """
-    from depixel.mend import mend
+    from depixel.maintenance.repair import mend
 
     for sentence in mend(Path()) or ["Nothing to mend: dvc.lock and .dvc/tmp/rwlock are whole."]:
         click.echo(sentence)

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from depixel.base.errors import DepixelError
 from depixel.detection import exact, learned
 from depixel.detection.boxes import Candidate, apart
 from depixel.detection.jpeg import is_later, luma, quantization
 from depixel.detection.tiles import find_in_tiles
-from depixel.errors import DepixelError
-from depixel.pixelation import LEAST_BLOCK
+from depixel.model.pixelation import LEAST_BLOCK
 
 AT_ONCE = 4_000_000
 """Pixels that are searched at once."""

@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from depixel.detection.boxes import Box, Candidate
-from depixel.pixelation import MOST_BLOCK
+from depixel.model.pixelation import MOST_BLOCK
 
 LEAST = 24
 """Pixels a side: of smaller blocks, `exact` finds more."""

@@ -22,9 +22,9 @@ from depixel.detection.boxes import Box, Candidate, apart, differ, lines_of
 from depixel.detection.jpeg import BLOCK, LEAST_BLOCK
 from depixel.detection.likelihood import Likelihood
 from depixel.detection.steps import Steps, search
-from depixel.exported import opened
-from depixel.models import shipped
-from depixel.pixelation import MOST_BLOCK
+from depixel.model.locations import shipped
+from depixel.model.pixelation import MOST_BLOCK
+from depixel.onnx.reading import opened
 
 DETECTOR, SCREEN = "detector.onnx", "screen.onnx"
 INPUTS = ["gray", "noise"]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from depixel.detection.boxes import Box, lines_of
-from depixel.pixelation import LEAST_BLOCK
+from depixel.model.pixelation import LEAST_BLOCK
 
 _RULED_OUT = 10.0
 _STRIPS = (4, 8, 16, 32)  # heights of the strips in which areas are first looked for, pixels

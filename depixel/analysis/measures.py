@@ -1,0 +1,197 @@
+"""What can be measured on one photo: of its file (encoding, camera), and of its prepared image (light, detail, shapes).
+
+Packages for this (cleanvision, fastdup) decode every photo again and bring a data framework each; here the images are
+prepared already, and what their files say Pillow reads. So the measures are a few lines each, after their sources.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import uniform_filter1d
+
+from depixel.photos.decoding import opened
+
+SIDE = 64
+"""Side of the images that light and detail are measured on, pixels: thresholds are for this one."""
+
+BATCH = 512
+_MIDDLE = 2048  # pixels; of larger photos only the middle is searched for the grid of JPEG
+_MAKE, _MODEL = 271, 272  # EXIF
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa1-\u02ff\u0370-\uffef]+")
+
+_BLUR = 5  # pixels
+
+_SCALES = 3  # of the descriptor: 64, 32 and 16 px
+_DIRECTIONS = 6
+_CELLS = 4
+
+
+class OfFile(NamedTuple):
+    """What only the file tells.
+
+    Attributes:
+        quality: 1..100, that of the JPEG tables of libjpeg that are nearest to its own; of the last encoding only.
+        blockiness: how much larger steps are at the borders of JPEG's 8 x 8 blocks than beside them; 1 = no larger.
+        color: root mean square of the chroma (Cb, Cr) in gray levels; below 2 the photo looks gray.
+        camera: make and model from EXIF, "" where there is none.
+    """
+
+    quality: int
+    blockiness: float
+    color: float
+    camera: str
+
+
+def of_file(data: bytes) -> OfFile:
+    """Measure an encoded JPEG. Raises `UnreadableError` if it is none that can be decoded."""
+    with opened(data) as image:
+        tables = getattr(image, "quantization", None)
+        camera = _camera(image)
+        image.draft("YCbCr", image.size)  # as it is stored: saves the conversion
+        pixels = np.asarray(image if image.mode in ("L", "YCbCr") else image.convert("YCbCr"))
+    luminance, chroma = (pixels, None) if pixels.ndim == 2 else (pixels[..., 0], pixels[..., 1:])
+    color = 0.0 if chroma is None else np.sqrt(np.square(chroma[::2, ::2].astype(np.float32) - 128).sum(-1).mean())
+    return OfFile(
+        _quality(tables[0]) if tables else 100, round(_blockiness(luminance), 3), round(float(color), 2), camera
+    )
+
+
+def _camera(image: Image.Image) -> str:
+    try:
+        exif = image.getexif()
+        make, model = (_UNPRINTABLE.sub(" ", str(exif.get(tag) or "")).strip()[:40] for tag in (_MAKE, _MODEL))
+    except MemoryError:
+        raise
+    except Exception:  # broken EXIF is no reason to stop
+        return ""
+    return model if model.lower().startswith(make.lower()) else f"{make} {model}".strip()
+
+
+def _quality(table: list[int]) -> int:
+    return int(np.abs(_tables() - np.asarray(table)).sum(axis=1).argmin()) + 1
+
+
+@lru_cache(maxsize=1)
+def _tables() -> np.ndarray:
+    """(100, 64): the luminance tables of libjpeg for the qualities 1..100."""
+    found = []
+    for quality in range(1, 101):
+        file = io.BytesIO()
+        Image.new("L", (8, 8)).save(file, "JPEG", quality=quality)
+        found.append(Image.open(file).quantization[0])
+    return np.array(found)
+
+
+def _blockiness(luminance: np.ndarray) -> float:
+    """The usual absolute step across the borders of 8 x 8 blocks, to that one pixel before and after them."""
+    top, left = (max(0, (n - _MIDDLE) // 16 * 8) for n in luminance.shape)
+    part = luminance[top : top + _MIDDLE, left : left + _MIDDLE].astype(np.int16)
+    at, beside = 0.5, 0.5  # gray levels: what is as good as flat has no borders
+    for pixels in (part, part.T):
+        steps = np.abs(np.diff(pixels, axis=1)).mean(axis=0)
+        whole = np.median(steps[: len(steps) // 8 * 8].reshape(-1, 8), axis=0)  # one edge in the picture counts little
+        at += whole[7]
+        beside += (whole[6] + whole[0]) / 2
+    return float(at / beside)
+
+
+class OfImages(NamedTuple):
+    """What the prepared images tell: (N,) float64 each, in gray levels where nothing else is said.
+
+    Attributes:
+        brightness: mean.
+        contrast: standard deviation.
+        detail: root mean square of what blocks of 8 x 8 pixels hide, the RMSE of leaving them as they are.
+        sharpness: standard deviation of the Laplacian (its variance is the measure of Pech-Pacheco et al., 2000).
+        blur: 0..1, what share of the steps between neighbours is left when it is blurred once more (Crete et al.,
+            2007), across or down, whichever is less, as stripes are sharp in one direction; whatever the contrast.
+            Of sharp photos about 0.4; 0.63 after a Gaussian blur of 1 pixel.
+        clipped: share of the pixels at 0 or 255.
+    """
+
+    brightness: np.ndarray
+    contrast: np.ndarray
+    detail: np.ndarray
+    sharpness: np.ndarray
+    blur: np.ndarray
+    clipped: np.ndarray
+
+
+def of_images(images: np.ndarray) -> OfImages:
+    """Measure prepared images, (N, S, S) uint8; those of another size are resized to `SIDE` first."""
+    parts = [_measured(batch) for batch in _batches(images)]
+    return OfImages(*(np.concatenate(values).round(4) for values in zip(*parts, strict=True)))
+
+
+def _measured(images: np.ndarray) -> OfImages:
+    pixels = images.astype(np.float32)
+    contrast = pixels.std(axis=(1, 2), dtype=np.float64)
+    blocks = pixels.reshape(-1, SIDE // 8, 8, SIDE // 8, 8)
+    center = pixels[:, 1:-1, 1:-1]
+    laplacian = pixels[:, 2:, 1:-1] + pixels[:, :-2, 1:-1] + pixels[:, 1:-1, 2:] + pixels[:, 1:-1, :-2] - 4 * center
+    return OfImages(
+        brightness=pixels.mean(axis=(1, 2), dtype=np.float64),
+        contrast=contrast,
+        detail=np.sqrt(blocks.var(axis=(2, 4), dtype=np.float64).mean(axis=(1, 2))),
+        sharpness=laplacian.std(axis=(1, 2), dtype=np.float64),
+        blur=np.minimum(_blur(pixels), _blur(pixels.swapaxes(1, 2))),
+        clipped=((images == 0) | (images == 255)).mean(axis=(1, 2)),
+    )
+
+
+def _blur(pixels: np.ndarray) -> np.ndarray:
+    """Along the last axis."""
+    blurred = uniform_filter1d(pixels, _BLUR, axis=2, mode="nearest")
+    steps, less = (np.abs(np.diff(values, axis=2)).astype(np.float64) for values in (pixels, blurred))
+    return 1 - np.maximum(0, steps - less).sum(axis=(1, 2)) / (steps.sum(axis=(1, 2)) + 1e-6)
+
+
+def descriptors(images: np.ndarray) -> list[np.ndarray]:
+    """What each image shows, coarsely, after GIST (Oliva and Torralba, 2001).
+
+    Args:
+        images: (N, S, S) uint8.
+
+    Returns:
+        (N, 16) float32: how light each of 4 x 4 cells is. (N, 18): the logarithm of how much detail of each of three
+        scales runs in each of six directions. (N, 288): how that is spread over the cells, as square roots of shares.
+    """
+    parts = [_described(batch) for batch in _batches(images)]
+    return [np.concatenate(values) for values in zip(*parts, strict=True)]
+
+
+def _described(images: np.ndarray) -> tuple[np.ndarray, ...]:
+    pixels = images.astype(np.float32)
+    count, cells, energies = len(images), (len(images), _CELLS, SIDE // _CELLS, _CELLS, SIDE // _CELLS), []
+    light = pixels.reshape(cells).mean(axis=(2, 4)).reshape(count, -1)
+    for _ in range(_SCALES):
+        side = pixels.shape[1] // _CELLS
+        across, down = pixels[:, :-1, 1:] - pixels[:, :-1, :-1], pixels[:, 1:, :-1] - pixels[:, :-1, :-1]
+        for angle in np.arange(_DIRECTIONS) * np.pi / _DIRECTIONS:
+            energy = np.zeros_like(pixels)
+            np.abs(np.float32(np.cos(angle)) * across + np.float32(np.sin(angle)) * down, out=energy[:, :-1, :-1])
+            energies.append(energy.reshape(-1, _CELLS, side, _CELLS, side).mean(axis=(2, 4)).reshape(count, -1))
+        pixels = pixels.reshape(count, pixels.shape[1] // 2, 2, -1, 2).mean(axis=(2, 4))
+    cells = np.stack(energies, axis=1)  # (count, scales * directions, cells)
+    total = cells.sum(axis=2)
+    shares = np.sqrt(cells / (total[..., None] + 1e-3))
+    return light, np.log(total / total.shape[1] + 1), shares.reshape(count, -1)
+
+
+def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
+    """(n, SIDE, SIDE) uint8 each."""
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH]
+        yield batch if batch.shape[1] == SIDE else np.stack([small(image) for image in batch])
+
+
+def small(image: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 as (SIDE, SIDE) uint8: as it is, or resized."""
+    if image.shape == (SIDE, SIDE):
+        return image
+    return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX))

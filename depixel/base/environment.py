@@ -1,0 +1,71 @@
+"""What results are made with: hardware and versions; and whether these are the locked ones."""
+
+import codecs
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
+
+from depixel.base.errors import DepixelError
+
+DECIDING = ("imagehash", "numpy", "pandas", "pillow", "safetensors", "scikit-learn", "scipy", "torch")
+"""The packages that compute, decode or write results; the others cannot change them."""
+
+
+def versions() -> dict[str, str]:
+    """Name -> version of Python (3.11) and of the packages in `DECIDING`, without what follows a +, such as cpu."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python} | {name: Version(metadata.version(name)).public for name in DECIDING}
+
+
+def hardware(device: str) -> str:
+    """The name of the processor that a PyTorch device computes on; of a CPU also the instructions that are used."""
+    import torch  # only stages that use it anyway wait for it
+
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    try:
+        described = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        name = re.search(r"^model name\s*: (.+)$", described, re.MULTILINE)[1]
+    except (OSError, TypeError):  # not Linux, or a processor that is described otherwise
+        name = platform.processor() or platform.machine()
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}" if device == "cpu" else f"{name}, {device}"
+
+
+def check_locked(lock: Path) -> None:
+    """Raise `DepixelError` if a package of `DECIDING` has another version than in `lock`, which results depend on.
+
+    Args:
+        lock: a requirements file; nothing is checked where there is none.
+    """
+    if not lock.is_file():
+        return
+    content, locked = lock.read_bytes(), {}
+    # PowerShell writes UTF-16
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    for line in content.decode(encoding, errors="replace").splitlines():
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:  # a comment or an option
+            continue
+        if requirement.marker is None or requirement.marker.evaluate():
+            locked[requirement.name.lower()] = requirement.specifier
+    found = {name: _installed(name) for name in DECIDING if name in locked}
+    if wrong := [
+        name for name, version in found.items() if not (version and locked[name].contains(version, prereleases=True))
+    ]:
+        listed = ", ".join(f"{name} {found[name] or 'not at all'} ({lock} has {name}{locked[name]})" for name in wrong)
+        raise DepixelError(
+            f"installed is {listed}, and results would be recorded as made with the latter. Install that: `pip install "
+            f"-r {lock}`; or keep what is installed and record it: `pip freeze --exclude-editable > {lock}`"
+        )
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""

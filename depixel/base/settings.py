@@ -1,0 +1,71 @@
+"""params.yaml as typed settings: what is misspelt or out of range stops the run before it starts.
+
+Each section is described where it is used, by a pydantic model derived from `Settings`; this module reads it.
+"""
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from depixel.base.errors import DepixelError
+
+SECTIONS = ("prepare", "split", "analyze", "pixelation", "train", "predict", "evaluate", "export")
+
+
+class Settings(BaseModel):
+    """A section of params.yaml. Numbers may be written `1e-3`, which YAML 1.1 takes for text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _ordered(value: tuple[int, int]) -> tuple[int, int]:
+    if value[0] > value[1]:
+        raise ValueError(f"the least value comes first: [{value[1]}, {value[0]}]")
+    return value
+
+
+Range = Annotated[tuple[int, int], AfterValidator(_ordered)]
+"""`[least, most]`, both included."""
+
+S = TypeVar("S", bound=Settings)
+
+
+def read_section(path: str | Path, name: str, model: type[S]) -> S:
+    """Read section `name` of the params.yaml at `path` as a `model`; a missing section means its defaults.
+
+    Raises:
+        DepixelError: the file cannot be read, or a key or value in this section is not allowed; names the key, the
+            value and what is allowed.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise DepixelError(
+            f"{path}: cannot be read ({error.strerror}). Run from the project's folder, or name the file: --params PATH"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DepixelError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    return parse_section(content, path, name, model)
+
+
+def parse_section(content: dict, path: str | Path, name: str, model: type[S]) -> S:
+    """The same from what is in the file; `path` is what messages call it."""
+    if not isinstance(content, dict):
+        raise DepixelError(f"{path}: must hold the sections {', '.join(SECTIONS)}, but holds {content!r}")
+    if unknown := [key for key in content if key not in SECTIONS]:
+        raise DepixelError(f"{path}: unknown section {unknown[0]!r}; the sections are {', '.join(SECTIONS)}")
+    section = content.get(name)
+    try:
+        return model.model_validate({} if section is None else section)
+    except ValidationError as error:
+        raise DepixelError("\n".join(_explain(path, name, model, problem) for problem in error.errors())) from error
+
+
+def _explain(path: str | Path, section: str, model: type[Settings], problem: dict) -> str:
+    key = ".".join(str(part) for part in (section, *problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        return f"{path}: unknown key {key}; {section} has {', '.join(model.model_fields)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{path}: {key} = {problem['input']!r}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,453 @@
+"""The challenge's files, byte for byte: test sets and targets in, submissions in and out.
+
+All of them come from outside. A test set is a pickle, and a pickle is a program: here its few harmless operations are
+carried out one by one, nothing is imported, and what they describe becomes an array only after it was checked.
+"""
+
+import io
+import pickle
+import pickletools
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from depixel.base.errors import DepixelError
+from depixel.base.files import replacing
+from depixel.base.settings import Settings
+from depixel.model.metrics import rmse_mean, rmse_pooled
+from depixel.model.pixelation import LEAST_AREA, LEAST_BLOCK, prepare_image
+
+# What exceeds these is taken for hostile. The test set of 2023 has 54 MB, 6 635 samples, and NumPy writes about 25
+# operations for an array; a sample has two.
+MOST_BYTES = 2**29
+MOST_SAMPLES = 100_000
+MOST_OPERATIONS = 50 * MOST_SAMPLES
+
+
+class ExportSettings(Settings):
+    """The section `export` of params.yaml."""
+
+    test_set: str = Field(min_length=1, description="path of a test set")
+    pictures: int = Field(100, ge=0, description="how many samples to draw")
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Samples to restore, all of one size.
+
+    Attributes:
+        pixelated: (N, H, W) uint8, gray levels 0..255.
+        known: (N, H, W) bool, False in the pixelated area, which is one rectangle in each sample.
+    """
+
+    __test__ = False  # the name makes pytest take it for a class of tests
+
+    pixelated: np.ndarray
+    known: np.ndarray
+
+
+def read_test_set(path: str | Path) -> TestSet:
+    """Read a test set: a pickle of {"pixelated_images": tuple of N uint8 (1, H, W), "known_arrays": the same of bool}.
+
+    No code of the pickle is run. Images may have any size, but all the same.
+
+    Raises:
+        DepixelError: the file cannot be read, is not such a pickle, or would import something else, which is named.
+    """
+    data = _read(path)
+    try:
+        content = _evaluate(data)
+        if not isinstance(content, dict):
+            raise DepixelError(f"the pickle holds a {type(content).__name__}, not a dict")
+        pixelated = _stack(content, "pixelated_images", "u1", len(data))
+        known = _stack(content, "known_arrays", "b1", len(data))
+        if pixelated.shape != known.shape:
+            raise DepixelError(f"(N, H, W) is {pixelated.shape} for pixelated_images, {known.shape} for known_arrays")
+        areas(known)
+    except DepixelError as error:
+        raise DepixelError(
+            f"{path}: not a test set: {error}.\nA test set is a pickle of "
+            '{"pixelated_images": tuple of N uint8 arrays (1, H, W), "known_arrays": tuple of N bool arrays (1, H, W)}.'
+        ) from error
+    return TestSet(pixelated, known)
+
+
+def areas(known: np.ndarray) -> np.ndarray:
+    """Find the rectangle that each mask leaves unknown.
+
+    Args:
+        known: (N, H, W) bool, False where unknown.
+
+    Returns:
+        (N, 4) int64: x, y, width, height.
+
+    Raises:
+        DepixelError: the unknown pixels of a sample are not one rectangle, or there are none; names the sample.
+    """
+    unknown = ~known
+    columns, rows = unknown.any(axis=1), unknown.any(axis=2)  # (N, W), (N, H)
+    x, y = columns.argmax(axis=1), rows.argmax(axis=1)
+    width = columns.shape[1] - columns[:, ::-1].argmax(axis=1) - x
+    height = rows.shape[1] - rows[:, ::-1].argmax(axis=1) - y
+    count = unknown.sum(axis=(1, 2))
+    for i in np.flatnonzero(count != width * height):
+        raise DepixelError(f"in sample {i}, the {count[i]} pixels where known is False are not one rectangle")
+    return np.stack([x, y, width, height], axis=1)
+
+
+def write_test_set(folder: str | Path, photos: np.ndarray, areas: np.ndarray) -> None:
+    """Write a test set and what it hides: `folder`/test_set.pkl, a pickle as the course writes it, and targets.npz.
+
+    Args:
+        folder: new or replaced.
+        photos: (N, H, W) uint8.
+        areas: (N, 5) integers: x, y, width, height, block size.
+    """
+    pairs = [prepare_image(photo[None], *map(int, area))[:2] for photo, area in zip(photos, areas, strict=True)]
+    pixelated, known = zip(*pairs, strict=True)
+    with replacing(folder) as beside:
+        beside.mkdir()
+        with (beside / "test_set.pkl").open("wb") as file:
+            pickle.dump({"pixelated_images": pixelated, "known_arrays": known}, file, protocol=4)
+        np.savez_compressed(beside / "targets.npz", photos=photos, areas=areas.astype(np.int16))
+
+
+def write_submission(path: str | Path, predictions: Sequence[np.ndarray]) -> None:
+    """Write a submission: B in one byte; then for each prediction (length - 1) in B bytes, big-endian, and its values.
+
+    B = ceil(log2(longest length) / 8), but at least 1: with 0 the course's own reader finds no predictions.
+
+    Args:
+        predictions: 1-D uint8 each, the unknown pixels of a sample in row-major order; in the order of the test set.
+
+    Raises:
+        DepixelError: no predictions, or one that is not 1-D uint8 or is empty; or the file cannot be written.
+    """
+    if not predictions:
+        raise DepixelError(f"{path}: not written, there are no predictions")
+    for i, prediction in enumerate(predictions):
+        if prediction.dtype != np.uint8 or prediction.ndim != 1 or not prediction.size:
+            raise DepixelError(
+                f"{path}: not written, prediction {i} is {prediction.dtype} of shape {prediction.shape}; "
+                "right would be the unknown pixels as flat uint8: image[~known]"
+            )
+    longest = max(len(prediction) for prediction in predictions)
+    width = max(1, -(-(longest - 1).bit_length() // 8))  # the formula in integers, rounded up
+    with replacing(path) as beside, beside.open("wb") as file:
+        file.write(bytes([width]))
+        for prediction in predictions:
+            file.write((len(prediction) - 1).to_bytes(width, "big") + prediction.tobytes())
+
+
+def read_submission(path: str | Path) -> list[np.ndarray]:
+    """Read a submission, in the format of `write_submission`.
+
+    Returns:
+        1-D uint8 arrays, in the order of the file; read-only.
+
+    Raises:
+        DepixelError: the file cannot be read or is no submission; names the prediction and the byte where it breaks.
+    """
+    data = _read(path)
+    width = data[0]
+    if not 1 <= width <= 4:
+        raise DepixelError(
+            f"{path}: not a submission: the first byte says how many bytes a length takes, 1 to 4, but it is {width}. "
+            "A submission is written by: depixel predict TEST_SET -o SUBMISSION"
+        )
+    predictions, at = [], 1
+    while at < len(data):
+        start = at + width
+        end = start + int.from_bytes(data[at:start], "big") + 1
+        if end > len(data):
+            raise DepixelError(
+                f"{path}: damaged: prediction {len(predictions)} starts at byte {at} and would end at {end}, "
+                f"but the file ends at {len(data)}. Write it anew: depixel predict TEST_SET -o SUBMISSION"
+            )
+        if len(predictions) == MOST_SAMPLES:
+            raise DepixelError(f"{path}: not a submission: more than {MOST_SAMPLES} predictions")
+        predictions.append(np.frombuffer(data[start:end], np.uint8))
+        at = end
+    return predictions
+
+
+def check(predictions: Sequence[np.ndarray], test_set: TestSet) -> list[str]:
+    """Compare a submission to the test set it is for, as a server does before it scores.
+
+    Args:
+        predictions: 1-D uint8 each, as `read_submission` returns them.
+
+    Returns:
+        What a server would refuse, one line each, with what may be the cause; empty if it would take the submission.
+    """
+    wanted = np.count_nonzero(~test_set.known, axis=(1, 2))  # (N,)
+    lengths = np.array([len(prediction) for prediction in predictions], dtype=np.int64)
+    if len(lengths) != len(wanted):
+        return [f"{len(lengths)} predictions for {len(wanted)} samples: is it the submission for another test set?"]
+    wrong = np.flatnonzero(lengths != wanted)
+    problems = [f"prediction {i} has {lengths[i]} pixels, but {wanted[i]} are unknown" for i in wrong[:5]]
+    if len(wrong) > 5:
+        problems.append(f"... and {len(wrong) - 5} more of {len(wanted)} predictions have a wrong length")
+    if len(wrong) and np.array_equal(np.sort(lengths), np.sort(wanted)):
+        problems.append("the lengths are right in another order: predictions must be in the order of the test set")
+    if len(wrong) and (lengths[wrong] == test_set.known[0].size).all():
+        problems.append("those are whole images: a prediction has only the unknown pixels, image[~known]")
+    return problems
+
+
+def read_targets(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read the targets of a test set: a targets.npz, or the folder that holds it.
+
+    Returns:
+        photos (P, H, W) uint8, gray levels 0..255; areas (N, 5) int64: x, y, width, height, block_size. Sample i is
+        photo i % P pixelated in area i.
+
+    Raises:
+        DepixelError: the file cannot be read or holds something else.
+    """
+    path = Path(path) / "targets.npz" if Path(path).is_dir() else Path(path)
+    data = _read(path)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MOST_BYTES:
+            raise ValueError(f"{size} bytes when unpacked")
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            photos, areas = file["photos"], file["areas"]
+        if photos.dtype != np.uint8 or photos.ndim != 3 or not photos.size:
+            raise ValueError(f"photos is {photos.dtype} of shape {photos.shape}")
+        if areas.dtype.kind not in "iu" or areas.ndim != 2 or areas.shape[1] != 5 or not len(areas):
+            raise ValueError(f"areas is {areas.dtype} of shape {areas.shape}")
+        areas = areas.astype(np.int64)
+        x, y, width, height, block_size = areas.T
+        inside = (x >= 0) & (y >= 0) & (width <= photos.shape[2] - x) & (height <= photos.shape[1] - y)
+        right = inside & (np.minimum(width, height) >= LEAST_AREA) & (block_size >= LEAST_BLOCK)
+        for i in np.flatnonzero(~right):
+            raise ValueError(f"row {i} of areas, {areas[i].tolist()}, is no area of a photo of {photos.shape[1:]}")
+    except Exception as error:  # NumPy and zipfile have a dozen kinds for what is wrong with a file
+        raise DepixelError(
+            f"{path}: not the targets of a test set ({error}). "
+            "They are an .npz of photos, uint8 (P, H, W), and areas, integers (N, 5): x, y, width, height, block_size."
+        ) from error
+    return photos, areas
+
+
+def score(predictions: Sequence[np.ndarray], photos: np.ndarray, areas: np.ndarray) -> dict[str, float]:
+    """Score a submission against known targets.
+
+    Args:
+        predictions: N arrays, 1-D uint8: the unknown pixels of each sample in row-major order.
+        photos, areas: as `read_targets` returns them.
+
+    Returns:
+        rmse_pooled and rmse_mean (`depixel.model.metrics`), gray levels; ratio_pooled and ratio_mean, both divided by
+        the same for the identity, which predicts the pixelated pixels themselves.
+
+    Raises:
+        DepixelError: the number of predictions or the length of one is wrong, or the identity is right everywhere.
+    """
+    if len(predictions) != len(areas):
+        raise DepixelError(f"{len(predictions)} predictions for {len(areas)} samples: are they for another test set?")
+    identities, targets = [], []
+    for i, (prediction, area) in enumerate(zip(predictions, areas.tolist(), strict=True)):
+        pixelated, known, target = prepare_image(photos[None, i % len(photos)], *area)
+        if len(prediction) != len(target):
+            raise DepixelError(f"prediction {i} has {len(prediction)} pixels, but {len(target)} are unknown")
+        identities.append(pixelated[~known])
+        targets.append(target)
+    pooled, mean = rmse_pooled(predictions, targets), rmse_mean(predictions, targets)
+    identity_pooled, identity_mean = rmse_pooled(identities, targets), rmse_mean(identities, targets)
+    if not identity_pooled:
+        raise DepixelError("all areas of the targets are flat, so that there is nothing to restore and no ratio")
+    return {
+        "rmse_pooled": pooled,
+        "rmse_mean": mean,
+        "ratio_pooled": pooled / identity_pooled,
+        "ratio_mean": mean / identity_mean,
+    }
+
+
+def _read(path: str | Path) -> bytes:
+    """The content of a file, which is neither empty nor too large."""
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise DepixelError(f"{path}: there is no such file")
+        if path.stat().st_size > MOST_BYTES:
+            raise DepixelError(f"{path}: has more than {MOST_BYTES} bytes, too much for a file of the challenge")
+        data = path.read_bytes()
+    except OSError as error:
+        raise DepixelError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not data:
+        raise DepixelError(f"{path}: the file is empty")
+    return data
+
+
+class _Array:
+    """What a pickle says of an array: claims, from which nothing is computed before `_stack` has checked them.
+
+    `dtype` is a code such as "u1"; `data` is bytes, or text with one character per byte (pickle protocols 0 to 2).
+    """
+
+    shape = dtype = fortran = data = None
+
+    def build(self, _version, shape, dtype, fortran, data) -> None:
+        self.shape, self.dtype, self.fortran, self.data = shape, dtype, fortran, data
+
+
+def _reconstruct(_class, _shape, _code) -> _Array:
+    return _Array()  # its state follows
+
+
+def _frombuffer(data, dtype, shape, order) -> _Array:
+    array = _Array()
+    array.build(1, shape, dtype, order == "F", data)
+    return array
+
+
+def _encode(text, encoding):
+    if encoding != "latin1":
+        raise ValueError("bytes are written as latin1")
+    return text  # encoded late: a pickle can ask for this again and again
+
+
+# All that a test set's pickle may ask for, and what it gets; the names changed with NumPy 2
+_STAND_INS = {
+    "numpy.ndarray": None,
+    "numpy.dtype": lambda code, _align, _copy: code,
+    "numpy.core.multiarray._reconstruct": _reconstruct,
+    "numpy._core.multiarray._reconstruct": _reconstruct,
+    "numpy.core.numeric._frombuffer": _frombuffer,
+    "numpy._core.numeric._frombuffer": _frombuffer,
+    "_codecs.encode": _encode,
+}
+
+
+def _evaluate(data: bytes) -> object:
+    """Carry out a pickle's operations, on nothing but Python's plain containers and values, and `_Array`.
+
+    Linear in the size of the pickle in time and memory: values are neither copied, compared nor hashed, but for the
+    text that is a key of a dict.
+    """
+    stack, marks, memo = [], [], {}
+
+    def pop_marked() -> list:
+        mark = marks.pop()
+        items = stack[mark:]
+        del stack[mark:]
+        return items
+
+    def fill(items: list) -> None:
+        if not all(type(key) is str for key in items[::2]):  # the hash of a nested tuple can take forever
+            raise TypeError("keys are text")
+        stack[-1].update(zip(items[::2], items[1::2], strict=True))
+
+    def stand_in(path: str) -> object:
+        if path not in _STAND_INS:
+            raise DepixelError(f"it would import {path[:100]!a}, which no test set needs")
+        return _STAND_INS[path]
+
+    try:
+        for count, (operation, value, _) in enumerate(pickletools.genops(data)):
+            if count == MOST_OPERATIONS:
+                raise DepixelError(f"more than {MOST_OPERATIONS} operations; {MOST_SAMPLES} samples need fewer")
+            match operation.name:
+                case "PROTO" | "FRAME":
+                    pass
+                case "MEMOIZE":
+                    memo[len(memo)] = stack[-1]
+                case "PUT" | "BINPUT" | "LONG_BINPUT":
+                    memo[value] = stack[-1]
+                case "GET" | "BINGET" | "LONG_BINGET":
+                    stack.append(memo[value])
+                case "NONE":
+                    stack.append(None)
+                case "NEWTRUE" | "NEWFALSE":
+                    stack.append(operation.name == "NEWTRUE")
+                case "INT" | "BININT" | "BININT1" | "BININT2":
+                    stack.append(value)
+                case "UNICODE" | "BINUNICODE" | "SHORT_BINUNICODE" | "BINUNICODE8":
+                    stack.append(value)
+                case "BINBYTES" | "SHORT_BINBYTES" | "BINBYTES8" | "BYTEARRAY8":
+                    stack.append(value)
+                case "MARK":
+                    marks.append(len(stack))
+                case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                    size = int(operation.name[-1])
+                    stack[-size:] = [tuple(stack[-size:])]
+                case "EMPTY_TUPLE":
+                    stack.append(())
+                case "TUPLE":
+                    stack.append(tuple(pop_marked()))
+                case "EMPTY_LIST":
+                    stack.append([])
+                case "LIST":
+                    stack.append(pop_marked())
+                case "APPEND":
+                    stack[-2].append(stack.pop())
+                case "APPENDS":
+                    items = pop_marked()
+                    stack[-1].extend(items)
+                case "EMPTY_DICT":
+                    stack.append({})
+                case "DICT":
+                    items = pop_marked()
+                    stack.append({})
+                    fill(items)
+                case "SETITEM":
+                    fill([stack.pop(-2), stack.pop()])
+                case "SETITEMS":
+                    fill(pop_marked())
+                case "GLOBAL":
+                    stack.append(stand_in(value.replace(" ", ".")))
+                case "STACK_GLOBAL":
+                    name, module = stack.pop(), stack.pop()
+                    stack.append(stand_in(module + "." + name))
+                case "REDUCE":
+                    arguments, function = stack.pop(), stack.pop()
+                    stack.append(function(*arguments))  # only a stand-in can be called
+                case "BUILD":
+                    state = stack.pop()
+                    if isinstance(stack[-1], _Array):  # else a dtype's: its byte order, of no meaning for one byte
+                        stack[-1].build(*state)
+                case "STOP":
+                    return stack.pop()
+                case name:
+                    raise DepixelError(f"it uses the pickle operation {name}, which no test set needs")
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise DepixelError("it is not a pickle, or a damaged one") from error
+
+
+def _stack(content: dict, key: str, dtype: str, most: int) -> np.ndarray:
+    """Turn one of a test set's two tuples into one array, (N, H, W): uint8 for dtype "u1", bool for "b1".
+
+    `most` is how many pixels there can be: a pickle that says one array a million times has fewer bytes than pixels.
+    """
+    arrays = content.get(key)
+    if not isinstance(arrays, tuple | list) or not arrays:
+        raise DepixelError(f"{key} is missing, empty or no tuple")
+    for i, array in enumerate(arrays):
+        if not isinstance(array, _Array) or array.dtype != dtype:
+            raise DepixelError(f"{key}[{i}] is no array of {np.dtype(dtype)}")
+        shape = array.shape
+        if not (isinstance(shape, tuple) and len(shape) == 3 and all(type(n) is int and 0 < n <= most for n in shape)):
+            raise DepixelError(f"the shape of {key}[{i}] is not (1, H, W)")
+        if shape[0] != 1 or shape != arrays[0].shape:
+            raise DepixelError(f"the shape of {key}[{i}] is {shape}, not (1, H, W) with the same H and W in all")
+        if not isinstance(array.data, bytes | bytearray | str) or len(array.data) != shape[1] * shape[2]:
+            raise DepixelError(f"{key}[{i}] has not as many values as its shape says")
+    _, height, width = arrays[0].shape
+    if len(arrays) * height * width > most:
+        raise DepixelError(f"{key} repeats an array over and over")
+    stacked = np.empty((len(arrays), height, width), dtype)
+    for i, array in enumerate(arrays):
+        try:
+            data = array.data.encode("latin1") if isinstance(array.data, str) else array.data
+        except UnicodeEncodeError as error:
+            raise DepixelError(f"the values of {key}[{i}] are not bytes") from error
+        stacked[i] = np.frombuffer(data, np.uint8).reshape(height, width, order="F" if array.fortran else "C")
+    return stacked

@@ -1,0 +1,288 @@
+"""How far photos cover what a test set shows: what it has more or less of, and which of its pictures are unlike all.
+
+The blocks of a test set hide a part of each picture. So that both are measured alike, each photo is given the area of
+a test picture, one after the other, and all areas are filled with their mean.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from depixel.analysis import measures, overview
+from depixel.analysis.findings import Finding, percent
+from depixel.analysis.measures import SIDE, small
+from depixel.analysis.overview import KINDS, MEASURES, SEED, SIGNIFICANT, AnalyzeSettings
+from depixel.base.errors import DepixelError
+from depixel.base.files import replacing, write_json
+from depixel.challenge import test_sets
+from depixel.challenge.test_sets import TestSet
+from depixel.sheets import contact_sheet
+
+UNLIKE = 0.05
+"""Share of photos that count as unlike those of all others; their distance is that of a test picture unlike all."""
+
+LEAST = 20
+"""So many photos and test pictures there must be."""
+
+SHOWN = 24  # pictures that are unlike all photos
+EXAMPLES = 12  # of a kind or group
+_SEEN = ("brightness", "contrast", "detail", "blur", "clipped")  # measures that need no file
+_KINDS = ("blank", "dark", "bright", "blurred", "smooth", "textured")
+_LEAST_SHARE = 0.02  # by which shares differ, to be worth a word
+_LEAST_SHIFT = 0.2  # by which means differ, in deviations
+_REFERENCES = 2000  # photos whose distance from those of others is looked at
+_LEAST_CONTRIBUTORS = 5  # to judge by how much they differ
+_BATCH = 256
+
+
+class Gap(NamedTuple):
+    """How the pictures of a test set differ from photos in one respect.
+
+    Attributes:
+        what: a measure, a kind, or a group of pictures that look alike ("group A").
+        is_like: of a group, in words.
+        photos, test_set: the mean of a measure; the share of a kind or group.
+        p: how likely such a difference is where there is none, times the number of comparisons (Bonferroni).
+        examples: rows of pictures of the kind or group, the most typical first: of the test set where that has more of
+            it, else of the photos.
+    """
+
+    what: str
+    is_like: str
+    photos: float
+    test_set: float
+    p: float
+    examples: list[int]
+
+
+class Coverage(NamedTuple):
+    """How far N photos cover M test pictures.
+
+    Attributes:
+        gaps: those that are sure and large enough to matter, the largest first.
+        distance: (M,) float64: how far each test picture is from the photo nearest to it, in units of the distance that
+            a share `UNLIKE` of the photos has from those of other contributors: above 1 it is unlike all photos.
+        nearest: (M,) int64: the row of that photo.
+    """
+
+    gaps: list[Gap]
+    distance: np.ndarray
+    nearest: np.ndarray
+
+    @property
+    def unlike(self) -> float:
+        """Share of the test pictures that are unlike all photos; `UNLIKE` where they are like photos of others."""
+        return float((self.distance > 1).mean())
+
+
+def check_count(count: int, what: str) -> None:
+    """Raise DepixelError if there are too few pictures to say what they are like."""
+    if count < LEAST:
+        raise DepixelError(f"{what}: {count}, and fewer than {LEAST} are too few to compare with others")
+
+
+def coverage(images: np.ndarray, contributors: pd.Series, samples: TestSet, settings: AnalyzeSettings) -> Coverage:
+    """Compare photos with the pictures of a test set, which are taken as independent of each other.
+
+    Args:
+        images: (N, SIDE, SIDE) uint8, no two of them the same picture. contributors: (N,) text, whose they are.
+
+    Raises:
+        DepixelError: fewer than `LEAST` photos or test pictures.
+    """
+    check_count(len(samples.pixelated), "pictures of the test set")
+    check_count(len(images), "different photos")
+    areas = test_sets.areas(samples.known)
+    shown = np.stack([small(_filled(image, area)) for image, area in zip(samples.pixelated, areas, strict=True)])
+    height, width = samples.pixelated.shape[1:]
+    scaled = (areas * SIDE / [width, height, width, height]).round().astype(int)
+    scaled[:, 2:] = np.maximum(scaled[:, 2:], 1)
+    hidden = np.stack([_filled(image, scaled[i % len(scaled)]) for i, image in enumerate(images)])
+    everything = np.concatenate([hidden, shown])
+    whose = pd.factorize(contributors)[0]
+    if whose.max() + 1 < _LEAST_CONTRIBUTORS:
+        whose = np.arange(len(images))
+    points = overview.described(everything)
+    return Coverage(_gaps(everything, points, whose, settings), *_distances(points, whose))
+
+
+def _filled(image: np.ndarray, area: np.ndarray) -> np.ndarray:
+    x, y, width, height = area
+    filled = image.copy()
+    filled[y : y + height, x : x + width] = image[y : y + height, x : x + width].mean().round()
+    return filled
+
+
+def _gaps(everything: np.ndarray, points: np.ndarray, whose: np.ndarray, settings: AnalyzeSettings) -> list[Gap]:
+    count = len(whose)
+    table = pd.DataFrame(measures.of_images(everything)._asdict())
+    group, distance = overview.clusters(points, settings.clusters)
+    columns = {name: MEASURES[name].scale(table[name]).to_numpy() for name in _SEEN}
+    columns |= {kind: KINDS[kind](table, settings).to_numpy(float) for kind in _KINDS}
+    columns |= {f"group {_letter(k)}": (group == k).astype(float) for k in np.unique(group)}
+    found = []
+    for name, values in columns.items():
+        sides = values[:count], values[count:]
+        difference = sides[1].mean() - sides[0].mean()
+        p = min(1.0, _chance(*sides, whose, name not in MEASURES) * len(columns))
+        size = abs(difference) / (_LEAST_SHIFT * (values.std() + 1e-12) if name in MEASURES else _LEAST_SHARE)
+        if size < 1 or p > SIGNIFICANT:
+            continue
+        told = table[name].to_numpy() if name in MEASURES else values
+        means = [round(float(side.mean()), 4) for side in (told[:count], told[count:])]
+        is_like, examples = "", []
+        if name not in MEASURES:
+            begin, end = (count, len(values)) if difference > 0 else (0, count)
+            rows = begin + np.flatnonzero(values[begin:end])
+            examples = (overview.typical(distance, rows, EXAMPLES) - begin).tolist()
+            is_like = overview.words(table, values > 0) if name.startswith("group ") else ""
+        found.append((size, Gap(name, is_like, *means, round(p, 4), examples)))
+    return [gap for _, gap in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else str(number)
+
+
+def _chance(photos: np.ndarray, test: np.ndarray, whose: np.ndarray, share: bool) -> float:
+    """How likely means that differ so much are where there is no difference: Welch's t-test.
+
+    Photos of a contributor are alike: their error is cluster-robust (Liang & Zeger 1986), with as many degrees of
+    freedom as there are contributors less one. To shares one of each kind is added (Agresti & Caffo 2000), or few
+    pictures that are all of one kind would seem sure.
+    """
+    if share:
+        photos, test = (np.append(side, [0.0, 1.0]) for side in (photos, test))
+        whose = np.append(whose, [whose.max() + 1, whose.max() + 2])
+    errors = _squared_error(photos, whose), _squared_error(test, np.arange(len(test)))
+    free = (len(np.unique(whose)) - 1, len(test) - 1)
+    total = sum(errors) + 1e-12
+    degrees = total**2 / (sum(e**2 / n for e, n in zip(errors, free, strict=True)) + 1e-24)
+    return float(2 * stats.t.sf(abs(test.mean() - photos.mean()) / np.sqrt(total), max(degrees, 1)))
+
+
+def _squared_error(values: np.ndarray, units: np.ndarray) -> float:
+    """Of the mean, where the values of a unit may be alike."""
+    sums = np.bincount(units, values - values.mean())
+    return float(np.square(sums).sum() / len(values) ** 2 * len(sums) / max(len(sums) - 1, 1))
+
+
+def _distances(points: np.ndarray, whose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`Coverage.distance` and `nearest`."""
+    from scipy.spatial.distance import cdist
+
+    photos, test = points[: len(whose)], points[len(whose) :]
+    some = np.random.default_rng(SEED).permutation(len(photos))[:_REFERENCES]
+    usual = []
+    for start in range(0, len(some), _BATCH):
+        rows = some[start : start + _BATCH]
+        far = cdist(photos[rows], photos)
+        far[whose[rows][:, None] == whose] = np.inf
+        usual.append(far.min(axis=1))
+    limit = np.quantile(np.concatenate(usual), 1 - UNLIKE) + 1e-9
+    distance, nearest = np.empty(len(test)), np.empty(len(test), int)
+    for start in range(0, len(test), _BATCH):
+        far = cdist(test[start : start + _BATCH], photos)
+        nearest[start : start + _BATCH], distance[start : start + _BATCH] = far.argmin(axis=1), far.min(axis=1) / limit
+    return distance, nearest
+
+
+def findings(found: Coverage) -> Iterator[Finding]:
+    """What the photos lack for this test set, and what they have too much of."""
+    count = len(found.distance)
+    unlike = int((found.distance > 1).sum())
+    if stats.binomtest(unlike, count, UNLIKE, alternative="greater").pvalue <= SIGNIFICANT:
+        yield Finding(
+            f"{percent(found.unlike)} of the {count} pictures of the test set are unlike all of these photos; where "
+            f"they are like them, {percent(UNLIKE)} would be.",
+            "What a network has seen nothing like is restored worst, and weighs in the score.",
+            "Look at unlike.png, which shows them beside the photos nearest to them, and photograph such things.",
+            unlike,
+        )
+    for gap in found.gaps:
+        if gap.what in MEASURES:
+            yield Finding(
+                f"The test set differs in {MEASURES[gap.what].name}: {gap.test_set:.4g} on average, in these photos "
+                f"{gap.photos:.4g}.",
+                "A network is best at what it saw most, and the score is of pictures that are different.",
+                "Collect photos like those of the test set.",
+                count,
+            )
+            continue
+        less = gap.photos < gap.test_set
+        yield Finding(
+            f"These photos have {'less' if less else 'more'} of {_name(gap)} than the test set: "
+            f"{percent(gap.photos)}, there {percent(gap.test_set)}. gaps.png shows some.",
+            "A network is best at what it saw most: what it lacks is restored worse, and weighs in the score."
+            if less
+            else "Much of the training goes into what hardly counts in the score.",
+            "Collect such photos." if less else "Nothing, or leave some of them out.",
+            round(gap.test_set * count),
+        )
+
+
+def _name(gap: Gap) -> str:
+    return f"{gap.what} ({gap.is_like})" if gap.is_like else f"{gap.what} pictures"
+
+
+def readable(found: Coverage) -> str:
+    """The findings as a list, for a terminal."""
+    lines = [
+        f"Beside the test set: {percent(found.unlike)} of its {len(found.distance)} pictures are unlike all of these "
+        f"photos, where {percent(UNLIKE)} would be if they were photos of others."
+    ]
+    if not found.gaps:
+        lines.append("In nothing that was measured does it differ by more than chance would.")
+    for finding in findings(found):
+        lines += [f"\n- {finding.what}", f"  Why it matters: {finding.why}", f"  What to do: {finding.do}"]
+    return "\n".join(lines)
+
+
+def report(found: Coverage) -> dict:
+    """For tools: what test_set.json holds.
+
+    Keys:
+        pictures: of the test set. unlike: see `Coverage`. gaps: a list of `Gap`s, as dictionaries.
+        most_unlike: numbers of the test pictures that are unlike all photos, from 0, the most unlike first.
+    """
+    order = np.argsort(-found.distance, kind="stable")
+    return {
+        "pictures": len(found.distance),
+        "unlike": round(found.unlike, 4),
+        "gaps": [gap._asdict() for gap in found.gaps],
+        "most_unlike": order[found.distance[order] > 1][:SHOWN].tolist(),
+    }
+
+
+def write(found: Coverage, samples: TestSet, images: np.ndarray, paths: list[str], folder: Path) -> None:
+    """Write test_set.json; unlike.png: the test pictures most unlike all photos, each beside the photo nearest to it;
+    and gaps.png: a row of examples for each gap that has some.
+
+    Args:
+        images: (N, S, S) uint8, those of the photos. paths: (N,) what they are called.
+    """
+    told = report(found)
+    write_json(folder / "test_set.json", told)
+    panels, captions = [], []
+    for i in told["most_unlike"]:
+        photo = found.nearest[i]
+        panels.append([small(samples.pixelated[i]), small(images[photo])])
+        captions.append(f"{i}, {found.distance[i]:.2f} times as far: {paths[photo]}")
+    sheets = {"unlike.png": contact_sheet(panels, ["test set", "nearest photo"], captions, across=4)}
+    gaps, rows = [gap for gap in found.gaps if gap.examples], []
+    for gap in gaps:
+        source = samples.pixelated if gap.photos < gap.test_set else images
+        rows.append([small(source[i]) for i in gap.examples])
+    captions = [
+        f"{'less' if gap.photos < gap.test_set else 'more'} of {_name(gap)}: {percent(gap.photos)}, "
+        f"test set {percent(gap.test_set)}"
+        for gap in gaps
+    ]
+    sheets["gaps.png"] = contact_sheet(rows, [""] * EXAMPLES, captions, across=1, scale=1)
+    for name, sheet in sheets.items():
+        with replacing(folder / name) as beside:
+            sheet.save(beside, format="PNG")

@@ -1,0 +1,148 @@
+"""GPS positions in photos: found, and taken out without touching anything else.
+
+A JPEG is a row of segments before its pixels (ITU-T T.81, B.1.1). A position is in the Exif segment, as a directory of
+its own in a TIFF structure (CIPA DC-008, 4.6.6), or in the XMP segment, as text.
+"""
+
+import io
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from depixel.base.errors import DepixelError
+from depixel.base.files import replacing
+from depixel.photos import archives
+from depixel.photos.archives import Entries, Entry
+from depixel.photos.decoding import UnreadableError
+
+MOST_BYTES = 1 << 28
+"""Of a file that is looked at: far more than a photo has."""
+
+_APP1, _SCAN = 0xE1, 0xDA
+_NEXT_PHOTO = b"\xff\xd8\xff"  # the first of these markers is never within the pixels of a photo
+_EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/"
+_GPS_DIRECTORY = 0x8825
+_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}  # by TIFF type
+
+
+def without_position(data: bytes) -> bytes:
+    """The same photo without its GPS position; `data` itself if there is none, or if it is no JPEG.
+
+    In the Exif segment the entries of the GPS directory and their values become zeros, so that everything else stays
+    where it is. An XMP segment that names GPS is left out, and so is an Exif segment whose GPS directory is broken.
+    """
+    kept, end, changed = [data[:2]], 2, False
+    for start, end, marker in _segments(data):
+        segment = data[start:end]
+        body = segment[4:]
+        if marker == _APP1 and body.startswith(_EXIF):
+            cleaned = _without_directory(body[len(_EXIF) :])
+            if cleaned != body[len(_EXIF) :]:
+                changed = True
+                segment = segment[: 4 + len(_EXIF)] + cleaned if cleaned else b""
+        elif marker == _APP1 and body.startswith(_XMP) and b"GPS" in body:
+            changed, segment = True, b""
+        kept.append(segment)
+    rest = data[end:]
+    if end > 2 and (at := rest.find(_NEXT_PHOTO)) >= 0:  # previews and moving pictures, as phones append them
+        cleaned = without_position(rest[at:])
+        changed |= cleaned != rest[at:]
+        rest = rest[:at] + cleaned
+    return b"".join([*kept, rest]) if changed else data
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Start, end and marker of each segment before the first scan of a JPEG; none of anything else."""
+    position = 2
+    while data[:2] == b"\xff\xd8" and position + 4 <= len(data) and data[position] == 0xFF:
+        if data[position + 1] == 0xFF:  # bytes 0xFF may fill the room before a marker
+            position += 1
+            continue
+        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
+        end = position + 2 + length
+        if marker == _SCAN or length < 2 or end > len(data):
+            return
+        yield position, end, marker
+        position = end
+
+
+def _without_directory(tiff: bytes) -> bytes:
+    """A TIFF structure with its GPS directory emptied; nothing where that is broken."""
+    found, position = bytearray(tiff), False
+    try:
+        order = {b"II": "<", b"MM": ">"}[tiff[:2]]
+        (first,) = struct.unpack_from(f"{order}I", tiff, 4)
+        for tag, _, _, place in _entries(tiff, order, first):
+            if tag == _GPS_DIRECTORY:
+                position = True
+                (directory,) = struct.unpack_from(f"{order}I", tiff, place)
+                for _, type_, count, value in _entries(tiff, order, directory):
+                    size = _BYTES[type_] * count
+                    if size > 4:
+                        (value,) = struct.unpack_from(f"{order}I", tiff, value)
+                    if value + size > len(tiff):
+                        raise struct.error
+                    found[value : value + size] = bytes(size)
+                (count,) = struct.unpack_from(f"{order}H", tiff, directory)
+                found[directory : directory + 2 + 12 * count] = bytes(2 + 12 * count)
+    except (struct.error, KeyError):
+        return b"" if position else tiff
+    return bytes(found)
+
+
+def _entries(tiff: bytes, order: str, directory: int) -> Iterator[tuple[int, int, int, int]]:
+    """Tag, type, number of values, and where the value or its offset stands, of each entry of a directory."""
+    (count,) = struct.unpack_from(f"{order}H", tiff, directory)
+    for place in range(directory + 2, directory + 2 + 12 * count, 12):
+        yield *struct.unpack_from(f"{order}HHI", tiff, place), place + 8
+
+
+def located(entries: Entries) -> Iterator[Entry]:
+    """The entries that carry a GPS position."""
+    for entry in entries:
+        try:
+            data = archives.read(entry, MOST_BYTES)
+        except UnreadableError:
+            continue
+        if without_position(data) != data:
+            yield entry
+
+
+def strip(path: Path) -> None:
+    """Take the positions out of a photo, or of all photos in an archive, whose members keep names, times and order.
+
+    Raises:
+        DepixelError: a member cannot be read, or the file cannot be written; then it is as it was.
+    """
+    archives.close()
+    name = path.name.lower()
+    try:
+        with replacing(path) as beside:
+            if name.endswith(".zip"):
+                with zipfile.ZipFile(path) as old, zipfile.ZipFile(beside, "w") as new:
+                    new.comment = old.comment
+                    for member in old.infolist():
+                        new.writestr(member, without_position(old.read(_small(member))), member.compress_type)
+            elif name.endswith(archives.ARCHIVES):
+                with tarfile.open(path) as old, tarfile.open(beside, "w" if name.endswith(".tar") else "w:gz") as new:
+                    for member in old:
+                        data = without_position(old.extractfile(_small(member)).read()) if member.isreg() else b""
+                        member.size = len(data)
+                        new.addfile(member, io.BytesIO(data))
+            else:
+                beside.write_bytes(without_position(path.read_bytes()))
+    except (zipfile.BadZipFile, tarfile.TarError, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
+        raise DepixelError(
+            f"{path.as_posix()}: cannot be written anew without positions ({error}). Take the damaged or encrypted "
+            "files out of it, or the archive out of the photos"
+        ) from error
+
+
+def _small(member: zipfile.ZipInfo | tarfile.TarInfo) -> zipfile.ZipInfo | tarfile.TarInfo:
+    size = member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
+    if size > MOST_BYTES:
+        raise RuntimeError(f"a member has {size} bytes, at most {MOST_BYTES} are read")
+    return member

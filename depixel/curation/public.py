@@ -1,0 +1,272 @@
+"""Public photo collections: what there is, and how one gets into data/raw: whole, checked, its origin noted."""
+
+import gzip
+import re
+import shutil
+import tarfile
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+from urllib3.util import Retry
+
+from depixel.base.errors import DepixelError
+from depixel.base.files import hash_of, read_json, replacing, told_of, write_json
+from depixel.base.tables import read_table, write_table
+
+ORIGINS = Path("data/origins.csv")
+PARTIAL = Path(".dvc/tmp/fetch")
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+ATTEMPTS = 5
+"""How often a download goes on by itself after the connection broke."""
+
+_WAIT = (10, 60)  # seconds: to connect, and between two pieces
+_PIECE = 1 << 16
+
+
+class Dataset(NamedTuple):
+    """A known collection.
+
+    Attributes:
+        size: of the archive, bytes. checksum: `md5:` or `sha256:` and the hash, as its publishers or users state it.
+        licence: the terms as stated by the publisher. source: the page that describes it.
+    """
+
+    name: str
+    url: str
+    size: int
+    checksum: str
+    photos: int
+    licence: str
+    source: str
+    content: str
+
+
+DATASETS = (
+    Dataset(
+        name="imagenette",
+        url="https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-160.tgz",
+        size=99_003_388,
+        checksum="md5:e793b78cc4c9e9a4ccc0c1155377a412",
+        photos=13_394,
+        licence="Apache 2.0 (the collection); of the photos, see ImageNet's terms",
+        source="https://github.com/fastai/imagenette",
+        content="ten easy classes of ImageNet, short side 160 px",
+    ),
+    Dataset(
+        name="bsds500",
+        url="https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz",
+        size=70_763_455,
+        checksum="sha256:97e49d31764f3912f0c4122707d53062ac9e783ba0f095e447a4d53c1a41af8e",
+        photos=500,
+        licence="non-commercial research and education",
+        source="https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html",
+        content="500 natural scenes, 481 x 321 px, sharp",
+    ),
+    Dataset(
+        name="clothing",
+        url="https://github.com/alexeygrigorev/clothing-dataset-small/archive/11961516512414bf9f6c150a832cfd21b54a6b54.tar.gz",
+        size=0,
+        checksum="commit:11961516512414bf9f6c150a832cfd21b54a6b54",
+        photos=3_781,
+        licence="CC0 1.0",
+        source="https://github.com/alexeygrigorev/clothing-dataset-small",
+        content="phone photos of clothes",
+    ),
+)
+
+
+class Origin(NamedTuple):
+    """A row of the table of origins: what was fetched into data/raw, from where, when (UTC)."""
+
+    file: str
+    url: str
+    bytes: str
+    sha256: str
+    licence: str
+    date: str
+
+
+def known(name: str) -> Dataset:
+    """The collection of this name. Raises `DepixelError` if there is none; says which there are."""
+    found = {dataset.name: dataset for dataset in DATASETS}
+    if name not in found:
+        raise DepixelError(
+            f"{name}: not a known collection ({', '.join(found)}), and no URL. Any other archive of photos: "
+            "`depixel fetch https://... --sha256 HASH`"
+        )
+    return found[name]
+
+
+def other(url: str, sha256: str) -> Dataset:
+    """An archive at any address.
+
+    Raises:
+        DepixelError: the address is not http(s), its last part does not name an archive, or the hash is none.
+    """
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise DepixelError(
+            f"--sha256 {sha256}: must be the 64 hexadecimal digits that the publisher names, so that what arrives is "
+            "what was meant. `sha256sum FILE` prints those of a file that you trust"
+        )
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise DepixelError(
+            f"{url}: must begin with http:// or https://. A file on this machine can be copied to data/raw"
+        )
+    return Dataset(_file_name(url), url, 0, f"sha256:{sha256}", 0, "", url, "")
+
+
+def _file_name(url: str) -> str:
+    name = unquote(urlsplit(url).path).rsplit("/", 1)[-1]
+    if not re.fullmatch(r"[\w][\w .+-]*", name) or not name.lower().endswith(SUFFIXES):
+        raise DepixelError(f"{url}: its last part must be the name of an archive, which ends in {', '.join(SUFFIXES)}")
+    return name
+
+
+def fetch(dataset: Dataset, raw: Path, progress: Callable) -> Path:
+    """Download a collection into `raw`, unless it is there, and note its origin in data/origins.csv.
+
+    What arrived before a break is kept, and the same call goes on from there. Nothing is in `raw` before it is whole
+    and its checksum is right.
+
+    Args:
+        progress: makes a progress bar of the bytes, as `depixel.command.progress` does.
+
+    Raises:
+        DepixelError: the server cannot be reached or has no such file, the checksum is wrong, the disk is full, or
+            another file of this name is there.
+    """
+    name = _file_name(dataset.url)
+    if dataset.checksum.startswith("commit:"):  # GitHub names its archives after commits
+        name = f"{dataset.name}.tar.gz"
+    path, part = raw / name, PARTIAL / f"{name}.part"
+    if path.exists():
+        if wrong := _wrong(path, dataset):
+            raise DepixelError(f"{path.as_posix()}: another file of this name is there ({wrong}). Move it away first")
+        _note(dataset, path)
+        return path
+    if not PARTIAL.parents[1].is_dir():
+        raise DepixelError(f"{Path.cwd()}: no DVC project. Run from the project's folder")
+    with told_of(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+    for attempt in range(ATTEMPTS):
+        try:
+            _download(dataset, part, progress)
+            break
+        except (requests.RequestException, HTTPError) as error:
+            if attempt + 1 == ATTEMPTS or not isinstance(error, _BROKEN):
+                there = part.stat().st_size if part.exists() else 0
+                kept = f". {there / 1e6:.1f} MB are here; the same command goes on there" if there else ""
+                raise DepixelError(f"{dataset.url}: {_reason(error)}{kept}") from error
+    part.with_suffix(".json").unlink(missing_ok=True)
+    if wrong := _wrong(part, dataset):
+        part.unlink()
+        raise DepixelError(
+            f"{dataset.url}: what arrived is not what was meant ({wrong}), and was thrown away. Is the hash that you "
+            f"named right? If so, try once more; wrong again, its publisher has changed the file: see {dataset.source}"
+        )
+    with replacing(path) as beside:  # it may be on another file system
+        shutil.move(part, beside)
+    _note(dataset, path)
+    return path
+
+
+_BROKEN = (requests.ConnectionError, requests.Timeout, HTTPError)
+
+
+def _download(dataset: Dataset, part: Path, progress: Callable) -> None:
+    """Bring `part` to its whole length, going on from what is there if the server still has the same file."""
+    tag_file = part.with_suffix(".json")
+    there = part.stat().st_size if part.exists() else 0
+    tag = ""
+    with suppress(DepixelError, KeyError):
+        tag = str(read_json(tag_file)["tag"])
+    headers = {"Range": f"bytes={there}-", "If-Range": tag} if there and tag else {}
+    headers["Accept-Encoding"] = "identity"  # the file itself, not packed once more
+    with requests.Session() as session:
+        retry = Retry(3, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), raise_on_status=False)
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retry))
+        with session.get(dataset.url, headers=headers, stream=True, timeout=_WAIT) as response:
+            if response.status_code == requests.codes.requested_range_not_satisfiable:  # all of it is there
+                return
+            response.raise_for_status()
+            goes_on = response.status_code == requests.codes.partial_content
+            there = there if goes_on else 0
+            length = int(response.headers.get("Content-Length", 0))
+            # a weak tag, or none, does not say that the bytes are the same
+            tag = response.headers.get("ETag", "")
+            tag = response.headers.get("Last-Modified", "") if not tag or tag.startswith("W/") else tag
+            write_json(tag_file, {"tag": tag})
+            with told_of(part):
+                file = part.open("ab" if goes_on else "wb")
+            with file, progress(total=there + length or None, initial=there, unit="B", unit_scale=True) as bar:
+                for piece in response.raw.stream(_PIECE, decode_content=False):  # the file as it is
+                    with told_of(part):
+                        file.write(piece)
+                    bar.update(len(piece))
+                with told_of(part):
+                    file.flush()
+                arrived = file.tell()
+    if length and arrived < there + length:
+        raise requests.ConnectionError("the connection ended early")
+
+
+def _reason(error: requests.RequestException | HTTPError) -> str:
+    if getattr(error, "response", None) is not None:
+        return f"the server says {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout):
+        return "the server does not answer"
+    if isinstance(error, _BROKEN):
+        return "the connection cannot be made, or broke off again and again"
+    return str(error)
+
+
+def _wrong(path: Path, dataset: Dataset) -> str:
+    """What is wrong with a file; nothing if it has the checksum, and the hash that was noted for it, if one was."""
+    kind, expected = dataset.checksum.split(":")
+    if kind == "commit":
+        found = _commit(path)
+        noted = [origin.sha256 for origin in _origins() if origin.url == dataset.url]
+        if found == expected and noted and noted[0] != (hash_ := hash_of(path, "sha256")):
+            return f"its sha256 is {hash_}, and was {noted[0]} when it was fetched first"
+    else:
+        found = hash_of(path, kind)
+    return "" if found == expected else f"its {kind} is {found}, and should be {expected}"
+
+
+def _commit(path: Path) -> str:
+    """The commit that `git archive` wrote at the head of a .tar.gz, whose bytes differ with the version of git.
+
+    All of it is read, so that gzip's checksum and length are checked.
+    """
+    try:
+        with gzip.open(path) as file:
+            while file.read(1 << 20):
+                pass
+        with tarfile.open(path, "r:gz") as archive:
+            return str(archive.pax_headers.get("comment", "none"))
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error):
+        return "none"
+
+
+def _origins() -> list[Origin]:
+    return list(read_table(ORIGINS, Origin, "git checkout data/origins.csv")) if ORIGINS.is_file() else []
+
+
+def _note(dataset: Dataset, path: Path) -> None:
+    """Write the origin of a file into the table, unless it stands there."""
+    rows = {origin.file: origin for origin in _origins()}
+    sha256 = hash_of(path, "sha256")
+    if path.name in rows and rows[path.name][1:4] == (dataset.url, str(path.stat().st_size), sha256):
+        return
+    today = datetime.now(timezone.utc).date().isoformat()
+    rows[path.name] = Origin(path.name, dataset.url, str(path.stat().st_size), sha256, dataset.licence, today)
+    write_table(ORIGINS, Origin, rows.values())

@@ -1,0 +1,220 @@
+"""Is one model better than others, or was it luck with the test photos? From the tables that evaluations write."""
+
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+import numpy as np
+import pandas as pd
+
+from depixel.base.errors import DepixelError
+from depixel.base.files import replacing
+from depixel.scoring.scores import LEVEL, PHOTO, RATIOS, RESAMPLES, SAMPLE, SAMPLE_COLUMNS, intervals
+from depixel.versioning import resolve, run_git
+
+TABLE = "metrics/samples.csv"
+WORKSPACE = "workspace"
+RECORDED = Path("metrics/recorded")
+"""Tables that travel with a clone: those of recorded experiments."""
+
+
+def read_samples(source: str) -> pd.DataFrame:
+    """Read a model's `sample_table`.
+
+    Args:
+        source: the path of a table; or a git revision or the name of a DVC experiment, whose metrics/samples.csv is
+            read where it is, in the workspace, the cache or the remote, or that was recorded (`keep_samples`); or
+            `workspace` for the working tree's.
+
+    Raises:
+        DepixelError: there is no such table, or the file is none.
+    """
+    path = Path(TABLE if source == WORKSPACE else source)
+    if path.suffix == ".csv":
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                return _parse(file, str(path))
+        except FileNotFoundError:
+            raise DepixelError(f"{path}: no such file. `dvc repro evaluate` makes {TABLE}") from None
+        except OSError as error:
+            raise DepixelError(f"{path}: cannot be read ({error.strerror})") from error
+
+    try:  # DVC refuses a name that is there twice
+        revision = run_git("rev-parse", resolve(source)).stdout.decode().strip()
+    except DepixelError:
+        revision = source
+    import dvc.api  # half a second, for revisions only
+    from dvc.exceptions import DvcException, PathMissingError
+    from dvc.scm import RevError
+
+    try:
+        with dvc.api.open(TABLE, repo=".", rev=revision, encoding="utf-8") as file:
+            return _parse(file, f"{TABLE} of {source}")
+    except (RevError, PathMissingError) as error:
+        if (kept := _kept(source)).is_file():
+            return _parse(kept, str(kept))
+        if isinstance(error, PathMissingError):
+            raise DepixelError(
+                f"{source}: its {TABLE} is neither in the cache nor in the remote; older revisions have none. Score "
+                f"its model here:\n  dvc get . models --rev {source} --out other\n"
+                "  python stages/evaluate.py --model other/depixel.safetensors --metrics other\n"
+                "and compare other/samples.csv"
+            ) from error
+        raise DepixelError(
+            f"{source}: neither a table (NAME.csv) nor a git revision nor an experiment of this project. These are "
+            "listed by `git branch --all` and `dvc exp list --all-commits`"
+        ) from error
+    except (DvcException, OSError) as error:
+        raise DepixelError(f"{source}: cannot be read ({error}). Run from the project's folder") from error
+
+
+def keep_samples(name: str, source: str) -> None:
+    """Write the `sample_table` of a revision or experiment to `RECORDED` under a name that `read_samples` then knows.
+
+    Raises:
+        DepixelError: as `read_samples`.
+    """
+    with replacing(_kept(name)) as beside:
+        read_samples(source).to_csv(
+            beside, index=False, lineterminator="\n", compression={"method": "gzip", "mtime": 0}
+        )
+
+
+def _kept(name: str) -> Path:
+    return RECORDED / f"{name.replace('/', '_')}.csv.gz"
+
+
+def _parse(file: TextIO | Path, name: str) -> pd.DataFrame:
+    try:
+        # a folder can be called NA
+        table = pd.read_csv(file, keep_default_na=False, dtype=dict.fromkeys(PHOTO, str), compression="infer")
+        return table[SAMPLE_COLUMNS].astype(dict.fromkeys(SAMPLE_COLUMNS[len(PHOTO) :], "int64"))
+    except (ValueError, KeyError, OSError, EOFError) as error:
+        raise DepixelError(
+            f"{name}: not a table of {','.join(SAMPLE_COLUMNS)}. `dvc repro evaluate` makes {TABLE}"
+        ) from error
+
+
+class Comparison(NamedTuple):
+    """Two models on the samples both were scored on.
+
+    Attributes:
+        ratios: `intervals` of the models A, B and the difference B - A. samples, photos: how many both have.
+    """
+
+    ratios: pd.DataFrame
+    samples: int
+    photos: int
+
+    def verdict(self) -> str:
+        """One sentence: which model is better by which ratio, where the interval of the difference excludes 0."""
+        difference = self.ratios.iloc[-1]
+        better = ["B" if difference[f"{r}_high"] < 0 else "A" if difference[f"{r}_low"] > 0 else None for r in RATIOS]
+        if better == [None, None]:
+            return "Not told apart from luck: the intervals of the difference include 0."
+        if better[0] == better[1]:
+            side = "below" if better[0] == "B" else "above"
+            return f"{better[0]} is better: the intervals of the difference lie {side} 0."
+        parts = (
+            f"by {ratio} " + (f"{model} is better" if model else "they are not told apart from luck")
+            for ratio, model in zip(RATIOS, better, strict=True)
+        )
+        return f"It depends: {', '.join(parts)}."
+
+
+def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
+    """Compare two models on the samples that both were scored on: same photo, same area, same pixels.
+
+    Args:
+        a, b: a `sample_table` each.
+
+    Raises:
+        DepixelError: fewer than two photos have samples in common; says what differs.
+    """
+    models = common({"A": a, "B": b})
+    both = models["A"]
+    return Comparison(intervals(models, difference=("B", "A")), len(both), len(both.drop_duplicates(PHOTO)))
+
+
+def common(models: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Each `sample_table` without the samples that not all have, in the same order.
+
+    Raises:
+        DepixelError: fewer than two photos have samples in common; says what differs.
+    """
+    keys = [*SAMPLE, "identity_squared_error", "copy"]
+    # a photo can have the same area twice
+    tables = {name: of.assign(copy=of.groupby(keys[:-1]).cumcount()) for name, of in models.items()}
+    (first, all_of_them), *others = tables.items()
+    all_of_them = all_of_them[[*SAMPLE_COLUMNS, "copy"]]
+    for number, (name, table) in enumerate(others):
+        errors = table[[*keys, "squared_error"]].rename(columns={"squared_error": f"squared_error_{number}"})
+        before, all_of_them = all_of_them, all_of_them.merge(errors, on=keys)
+        if (photos := len(all_of_them.drop_duplicates(PHOTO))) < 2:
+            raise DepixelError(
+                f"two photos with the same samples are needed, {first} and {name} have {photos}: "
+                f"{_reason(before, table)}"
+            )
+    errors = {first: "squared_error"} | {name: f"squared_error_{i}" for i, (name, _) in enumerate(others)}
+    return {
+        name: all_of_them.assign(squared_error=all_of_them[column])[SAMPLE_COLUMNS] for name, column in errors.items()
+    }
+
+
+def compare_many(models: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Compare many models with the first one, so that all statements hold together.
+
+    Of many variants that are alike one looks best by luck. The intervals of the differences are simultaneous: with 95 %
+    confidence over the choice of test photos all of them hold the true difference (bootstrap of whole photos; their
+    width is the 95 % quantile of the largest of the differences' studentized deviations, by ratio).
+
+    Args:
+        models: a `sample_table` for each model's name; those of `common` samples.
+
+    Returns:
+        A row a model: model, and for each ratio R of `RATIOS`: R, and of the difference to the first, R_difference,
+        R_low, R_high; NaN for the first.
+    """
+    samples = next(iter(models.values()))
+    photos = samples.groupby(PHOTO, sort=False).ngroup().to_numpy()
+    pixels = (samples["width"] * samples["height"]).to_numpy()
+    errors = np.array([*(of["squared_error"] for of in models.values()), samples["identity_squared_error"]], float)
+    totals = {
+        "ratio_pooled": np.array([np.bincount(photos, of) for of in errors]).T,  # (photos, M + 1)
+        "ratio_mean": np.array([np.bincount(photos, np.sqrt(of / pixels)) for of in errors]).T,
+    }
+    random, count = np.random.default_rng(0), photos.max() + 1
+    drawn = [random.multinomial(count, np.full(count, 1 / count), size=100) for _ in range(RESAMPLES // 100)]
+    table = pd.DataFrame({"model": list(models)})
+    for ratio in RATIOS:
+
+        def differences(sums: np.ndarray, ratio: str = ratio) -> tuple[np.ndarray, np.ndarray]:
+            ratios = sums[..., :-1] / sums[..., -1:]
+            ratios = np.sqrt(ratios) if ratio == "ratio_pooled" else ratios
+            return ratios, ratios - ratios[..., :1]
+
+        found, difference = differences(totals[ratio].sum(axis=0))
+        spread = differences(np.concatenate([weights @ totals[ratio] for weights in drawn]))[1][:, 1:]
+        deviation = spread.std(axis=0)
+        largest = (np.abs(spread - difference[1:]) / np.maximum(deviation, 1e-12)).max(axis=1)
+        wide = np.quantile(largest, LEVEL) * deviation
+        table[ratio], table[f"{ratio}_difference"] = found, [np.nan, *difference[1:]]
+        table[f"{ratio}_low"] = [np.nan, *(difference[1:] - wide)]
+        table[f"{ratio}_high"] = [np.nan, *(difference[1:] + wide)]
+    return table
+
+
+def _reason(a: pd.DataFrame, b: pd.DataFrame) -> str:
+    if len(a[PHOTO].drop_duplicates().merge(b[PHOTO].drop_duplicates())) < 2:
+        return (
+            "they were scored on other photos. Were the photos the same, and the section `split` of params.yaml? Set "
+            "them alike and run `dvc repro` for both"
+        )
+    if len(a[SAMPLE].merge(b[SAMPLE]).drop_duplicates(PHOTO)) < 2:
+        return (
+            "they were scored on other areas of the photos. Set `evaluate.seed` and the section `pixelation` of "
+            "params.yaml alike and run `dvc repro evaluate` for both"
+        )
+    return (
+        "the same photos have other pixels. Were photos replaced, or has the section `prepare` of params.yaml changed? "
+        "Set them alike and run `dvc repro` for both"
+    )

@@ -1,0 +1,213 @@
+"""What a training tells while it runs: a folder of its own, and the loggers that mirror it.
+
+Nothing here is an output of a stage, and the training does not depend on it. Loggers are imported when asked for.
+"""
+
+import importlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import psutil
+import torch
+from PIL import Image
+
+from depixel.base.errors import DepixelError
+from depixel.base.files import replacing, told_of
+from depixel.base.tables import read_table, write_table
+from depixel.learning.training import Epoch, Run
+from depixel.sheets import contact_sheet, fill
+
+TABLE = "training.csv"
+PICTURES = 10
+"""So many times a run its restorations are drawn, at least."""
+SHOWN = 8
+"""Of so many validation photos."""
+
+Logged = NamedTuple("Logged", [*Epoch.__annotations__.items(), ("samples_per_second", float), ("memory_bytes", int)])
+"""A row of logs/NAME/training.csv: an `Epoch`, speed, and memory: of the process, or of the GPU it computes on.
+
+Speed and memory are not known (empty) of epochs that another process did without this log.
+"""
+
+
+class Logger(Protocol):
+    """Something else that shows a run's progress."""
+
+    def scalars(self, epoch: int, values: dict[str, float]) -> None: ...
+
+    def picture(self, epoch: int, image: Image.Image) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Log:
+    """The log of a run: FOLDER/training.csv, FOLDER/restorations/epoch_N.png, and FOLDER/LOGGER/ for each logger.
+
+    What FOLDER holds of the epochs that `run` has behind it is kept, and the loggers begin with that; the rest, of
+    another or a longer run, is removed.
+
+    Raises:
+        DepixelError: a logger's package is not installed, or the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, run: Run):
+        loggers = {name: _imported(name) for name in run.settings.loggers}
+        self.folder, self.run = folder, run
+        self.rows = list(self._known())
+        self._step, self._since = run.step, time.perf_counter()
+        for name in LOGGERS:
+            shutil.rmtree(folder / name, ignore_errors=True)
+        for picture in folder.glob("restorations/epoch_*.png"):
+            if not self.rows or int(picture.stem[6:]) > len(self.rows):
+                picture.unlink()
+        write_table(folder / TABLE, Logged, self.rows)
+        self.loggers: list[Logger] = [
+            LOGGERS[name](module, folder / name, run.settings.model_dump()) for name, module in loggers.items()
+        ]
+        for row in self.rows:
+            self._mirror(row)
+
+    def epoch(self, row: Epoch) -> None:
+        """Add an epoch that `run` has just finished."""
+        steps, seconds = self.run.step - self._step, time.perf_counter() - self._since
+        self._step, self._since = self.run.step, time.perf_counter()
+        speed = steps * self.run.settings.batch_size / seconds
+        self.rows.append(Logged(*row, samples_per_second=round(speed, 1), memory_bytes=memory_bytes(self.run.device)))
+        write_table(self.folder / TABLE, Logged, self.rows)
+        every = -(-self.run.settings.epochs // PICTURES)
+        if row.epoch == 1 or row.epoch % every == 0 or self.run.finished:
+            with replacing(self._picture(row.epoch)) as beside:
+                self.restorations(row).save(beside, format="PNG")
+        self._mirror(self.rows[-1])
+
+    def restorations(self, row: Epoch) -> Image.Image:
+        """A sheet of validation photos: pixelated, as the network of this epoch restores them, as they were."""
+        samples, groups, captions = self.run.samples, [], []
+        for i in range(min(SHOWN, len(samples.images))):
+            restored = fill(samples.pixelated[i], samples.areas[i], self.run.predictions[i])
+            groups.append((samples.pixelated[i], restored, samples.images[i]))
+            error = self.run.predictions[i].astype(float) - samples.targets[i]
+            captions.append(f"block {samples.areas[i][4]}, RMSE {np.sqrt(np.square(error).mean()):.1f}")
+        return contact_sheet(groups, ("pixelated", f"epoch {row.epoch}", "truth"), captions, across=2)
+
+    def close(self) -> None:
+        """Have the loggers write what they still hold."""
+        for logger in self.loggers:
+            logger.close()
+
+    def _known(self) -> Iterator[Logged]:
+        """The rows of the epochs that the run has behind it, with speed and memory where this log knows them."""
+        known = {}
+        try:
+            for row in read_table(self.folder / TABLE, Logged, made_by="python stages/train.py"):
+                known[row[: len(Epoch._fields)]] = row[len(Epoch._fields) :]
+        except DepixelError:  # there is none, or one of another version
+            pass
+        for row in self.run.table:
+            speed, memory = known.get(tuple(map(str, row)), ("", ""))  # "": of another run, or not known
+            yield Logged(*row, float(speed) if speed else None, int(memory) if memory else None)
+
+    def _mirror(self, row: Logged) -> None:
+        values = {name: value for name, value in row._asdict().items() if name != "epoch" and value is not None}
+        path = self._picture(row.epoch)
+        with told_of(self.folder):
+            for logger in self.loggers:
+                logger.scalars(row.epoch, values)
+                if path.is_file():
+                    with Image.open(path) as image:
+                        logger.picture(row.epoch, image)
+
+    def _picture(self, epoch: int) -> Path:
+        return self.folder / f"restorations/epoch_{epoch:03}.png"
+
+
+def memory_bytes(device: str) -> int:
+    """Of this process; where it computes on CUDA, the most that its tensors took there."""
+    return torch.cuda.max_memory_allocated() if device == "cuda" else psutil.Process().memory_info().rss
+
+
+def _imported(name: str):
+    module = {"tensorboard": "torch.utils.tensorboard"}.get(name, name)
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise DepixelError(
+            f"train.loggers has {name}, and that package cannot be imported ({error}). Install it: `pip install "
+            f"{name}`; or log without it: `train.loggers: []`"
+        ) from error
+
+
+class _DVCLive:
+    def __init__(self, dvclive, folder: Path, settings: dict):
+        self.live = dvclive.Live(str(folder), save_dvc_exp=False, dvcyaml=None)
+        self.live.log_params({name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()})
+
+    def scalars(self, epoch: int, values: dict[str, float]) -> None:
+        self.live.step = epoch
+        for name, value in values.items():
+            self.live.log_metric(name, value)
+        self.live.sync()
+
+    def picture(self, epoch: int, image: Image.Image) -> None:
+        self.live.log_image(f"restorations/epoch_{epoch:03}.png", image)
+
+    def close(self) -> None:
+        """Not `Live.end`: within `dvc exp run` that adds its folder to git."""
+
+
+class _TensorBoard:
+    def __init__(self, tensorboard, folder: Path, settings: dict):
+        self.writer = tensorboard.SummaryWriter(str(folder))
+        self.writer.add_text("settings", "\n".join(f"    {name}: {value}" for name, value in settings.items()))
+
+    def scalars(self, epoch: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, epoch)
+        self.writer.flush()
+
+    def picture(self, epoch: int, image: Image.Image) -> None:
+        self.writer.add_image("restorations", np.asarray(image.convert("L")), epoch, dataformats="HW")
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class _WandB:
+    """Weights & Biases, offline unless WANDB_MODE says otherwise: nothing leaves the machine unasked."""
+
+    def __init__(self, wandb, folder: Path, settings: dict):
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.wandb = wandb
+        self.run = wandb.init(
+            mode=os.environ.get("WANDB_MODE", "offline"),
+            project=os.environ.get("WANDB_PROJECT", "depixel"),
+            name=folder.parent.name,
+            dir=str(folder),
+            config=settings,
+            settings=wandb.Settings(
+                console="off",
+                silent=True,
+                disable_git=True,
+                x_disable_stats=True,
+                x_disable_meta=True,
+            ),
+        )
+
+    def scalars(self, epoch: int, values: dict[str, float]) -> None:
+        self.run.log({"epoch": epoch, **values}, step=epoch)
+
+    def picture(self, epoch: int, image: Image.Image) -> None:
+        self.run.log({"restorations": self.wandb.Image(image.copy())}, step=epoch)
+
+    def close(self) -> None:
+        self.run.finish()
+        self.wandb.teardown()  # waits until its process has written all
+
+
+LOGGERS = {"dvclive": _DVCLive, "tensorboard": _TensorBoard, "wandb": _WandB}

@@ -1,0 +1,191 @@
+"""Is everything in order? Environment, photos, remote, cache, results; and for each that is not, what mends it."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from depixel.base.environment import check_locked
+from depixel.base.errors import DepixelError
+from depixel.versioning import reason, run_dvc
+
+ROOM = 2_000_000_000
+"""Free bytes below which a run may end with a full disk: prepared photos, caches, checkpoints."""
+
+
+class Finding(NamedTuple):
+    """What was looked at, what was found, and what mends it: a command or a sentence, nothing if it is in order."""
+
+    subject: str
+    found: str
+    mend: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Yield a finding for each subject, in the order in which they are to be mended."""
+    for subject, look in SUBJECTS.items():
+        try:
+            found, mend = look()
+        except ImportError as error:
+            found, mend = f"cannot be looked at: {error}", "pip install -r requirements.lock"
+        except Exception as error:  # the doctor is called when anything may be wrong
+            found, mend = " ".join(str(error).split()) or type(error).__name__, "what it says"
+        yield Finding(subject, found, mend)
+
+
+def _environment() -> tuple[str, str]:
+    try:
+        check_locked(Path("requirements.lock"))
+    except DepixelError as error:
+        return str(error).split(",")[0], "pip install -r requirements.lock"
+    return f"Python {sys.version.split()[0]}, packages as in requirements.lock", ""
+
+
+def _project() -> tuple[str, str]:
+    from depixel.curation import snapshots
+
+    for path in (Path("dvc.lock"), snapshots.POINTER, Path("params.yaml"), Path("dvc.yaml"), snapshots.TABLE):
+        if path.is_file() and b"<<<<<<<" in path.read_bytes():
+            return f"{path.as_posix()} has both sides of a conflict", "what docs/photos.md says of conflicts"
+    if not Path(".dvc").is_dir():
+        return f"{Path.cwd()} is no DVC project", "cd to the project's folder"
+    from depixel.maintenance.repair import broken
+
+    if found := broken(Path()):
+        return f"{', '.join(found)} cut off", "depixel mend"
+    return "dvc.lock and DVC's own files are whole", ""
+
+
+def _photos() -> tuple[str, str]:
+    from depixel.curation import snapshots
+
+    named = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
+    md5 = snapshots.current()
+    name = f"snapshot {named[md5]}" if md5 in named else f"{md5}, which has no name"
+    pulled = (snapshots.RAW, Path("data/test_set"), Path("models/pretrained"))
+    missing = [path.with_name(f"{path.name}.dvc") for path in pulled if not path.is_dir()]
+    if missing := [path.as_posix() for path in missing if path.is_file()]:
+        return f"{len(missing)} folders are not here", f"dvc pull {' '.join(missing)}"
+    if not snapshots.is_unchanged():
+        return f"not those of {name}: changed", "depixel diff HEAD; depixel snapshot publish NAME, or use NAME"
+    return name, ""
+
+
+def _remote() -> tuple[str, str]:
+    from dvc.repo import Repo
+
+    from depixel.curation import snapshots
+
+    try:
+        with Repo() as repo:
+            remote = repo.cloud.get_remote()
+            place = remote.fs.unstrip_protocol(remote.path)
+            store = repo.cloud.get_remote_odb()
+            folder = snapshots.current()
+            there = _stands(store, folder)
+            photos = [info.value for info in _tree(repo, folder)] if there else []
+            lacking = set(photos) - set(store.oids_exist(photos)) if photos else set()
+    except Exception as error:  # each kind of remote raises its own
+        return f"cannot be reached: {' '.join(str(error).split()) or type(error).__name__}", "dvc remote list"
+    if not there or lacking:
+        return f"{place} does not have {f'{len(lacking)} of ' if lacking else ''}the photos of data/raw.dvc", "dvc push"
+    size = ""
+    if embedded := snapshots.embedded_store():
+        if damaged := [path for path in embedded.rglob("*") if path.is_file() and snapshots.is_damaged(path)]:
+            return f"{len(damaged)} damaged objects, such as {damaged[0]}", f"git checkout {embedded}"
+        size = f", {_bytes(embedded) / 1e6:.1f} of at most {snapshots.EMBEDDED_LIMIT / 1e6:.0f} MB"
+    return f"{place}{size}", ""
+
+
+def _stands(store, oid: str) -> bool:
+    """Whether an object is in a store; raises where it cannot be asked."""
+    try:
+        store.fs.info(store.oid_to_path(oid))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _tree(repo, folder: str) -> list:
+    """The hashes of a folder's files, if the cache knows the folder."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    cache = repo.cache.local
+    if not Path(cache.oid_to_path(folder)).is_file():
+        return []
+    return [info for _, _, info in Tree.load(cache, HashInfo("md5", folder), hash_name="md5")]
+
+
+def _cache() -> tuple[str, str]:
+    from dvc.repo import Repo
+
+    from depixel.curation import snapshots
+
+    with Repo() as repo:
+        kinds = repo.cache.local.cache_types
+        place = Path(repo.cache.local.path)
+    if not place.is_dir():
+        return "empty", ""
+    damaged = [str(path) for path in place.rglob("*") if path.is_file() and snapshots.is_damaged(path)]
+    if damaged:
+        mend = f"rm -f {' '.join(damaged)}; dvc fetch; dvc checkout --relink --force"
+        return f"{len(damaged)} damaged objects, and what is linked to them", mend
+    link = _link_of_photos()
+    return f"{_bytes(place) / 1e6:.1f} MB, allowed links {', '.join(kinds)}; photos are {link}", ""
+
+
+def _link_of_photos() -> str:
+    """How the photos in data/raw and those in the cache share their bytes."""
+    from depixel.curation import snapshots
+
+    for path in snapshots.RAW.rglob("*"):
+        if path.is_symlink():
+            return "links to the cache"
+        if path.is_file():
+            return (
+                "hard links to the cache"
+                if path.stat().st_nlink > 1
+                else "copies, or clones where this file system can"
+            )
+    return "not here"
+
+
+def _results() -> tuple[str, str]:
+    status = _json("status", "--json")
+    changed = [stage for stage in status if not stage.endswith(".dvc")]
+    if changed:
+        return f"not up to date: {', '.join(changed)}", "dvc repro"
+    return "of this code, these settings and photos", ""
+
+
+def _disk() -> tuple[str, str]:
+    free = shutil.disk_usage(".").free
+    # of the cache only what no commit and no experiment needs, and not before the rest is safe
+    mend = "dvc push && dvc gc --all-commits --all-experiments" if free < ROOM else ""
+    return f"{free / 1e9:.1f} GB free", mend
+
+
+SUBJECTS: dict[str, Callable[[], tuple[str, str]]] = {
+    "environment": _environment,
+    "project": _project,
+    "photos": _photos,
+    "remote": _remote,
+    "cache": _cache,
+    "results": _results,
+    "disk": _disk,
+}
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _json(*arguments: str) -> dict:
+    done = run_dvc(*arguments)
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        raise DepixelError(f"`dvc {' '.join(arguments)}` fails: {reason(done)}") from None

@@ -1,0 +1,188 @@
+"""Areas and blocks of whole batches, in torch: pixelating them, projecting onto the block means, cutting windows.
+
+No loop over samples, and the same code for training and prediction.
+"""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from depixel.model.windows import MIRROR_X, MIRROR_Y, TRANSPOSE
+
+
+def cut_windows(images: Tensor, areas: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
+    """Cut a window around each area: what is far from it costs time and says little.
+
+    Args:
+        images: (B, 1, H, W). areas: (B, 5) integers: x, y, width, height, block_size; none larger than a window.
+        width, height: of the windows, pixels. A window lies inside its image; where the image is smaller, its last row
+            and column are repeated.
+
+    Returns:
+        (B, 1, height, width) windows, and (B, 5) the areas within them.
+    """
+    left, columns = _window(areas[:, 0], areas[:, 2], width, images.shape[3])
+    top, rows = _window(areas[:, 1], areas[:, 3], height, images.shape[2])
+    sample = torch.arange(len(images), device=images.device)[:, None, None]
+    shift = torch.stack([left, top, *[torch.zeros_like(left)] * 3], dim=1)
+    return images[sample, 0, rows[:, :, None], columns[:, None, :]][:, None], areas - shift
+
+
+def _window(start: Tensor, extent: Tensor, side: int, length: int) -> tuple[Tensor, Tensor]:
+    """Along one axis: where each window begins (B,), and its coordinates (B, side)."""
+    first = (start + extent // 2 - side // 2).clamp(0, max(length - side, 0))
+    return first, (first[:, None] + torch.arange(side, device=start.device)).clamp(max=length - 1)
+
+
+def turn(images: Tensor, view: int) -> Tensor:
+    """One of the 8 views of images (B, 1, H, W), 0 to 7: mirrored left to right, top to bottom, then transposed."""
+    mirrored = [axis for axis, bit in ((3, MIRROR_X), (2, MIRROR_Y)) if view & bit]
+    images = images.flip(mirrored) if mirrored else images
+    return images.transpose(2, 3) if view & TRANSPOSE else images
+
+
+def turn_back(images: Tensor, view: int) -> Tensor:
+    """Undo `turn`."""
+    images = images.transpose(2, 3) if view & TRANSPOSE else images
+    return turn(images, view & ~TRANSPOSE)
+
+
+class Blocks:
+    """The areas of a batch of images, cut into blocks.
+
+    Sums over blocks are two batched matrix products with same-block indicators, `rows @ image @ columns`, exact in
+    float32 for 8-bit values (every sum is an integer below 2^24).
+
+    Attributes:
+        unknown: (B, 1, H, W) bool, True inside the area.
+        count: (B, 1, H, W) float32, pixels in each pixel's own block; 1 outside the area.
+    """
+
+    def __init__(self, areas: Tensor, height: int, width: int):
+        """`areas`: (B, 5) integers: x, y, width, height, block_size; may reach over the image's border. Or (B, 7), with
+        how many columns and rows the first blocks lack, 0 to block_size - 1."""
+        x, y, w, h, size = (areas[:, i, None] for i in range(5))  # (B, 1)
+        lacks = (areas[:, 5, None], areas[:, 6, None]) if areas.shape[1] == 7 else (0, 0)
+        self._join(_Axis(x, w, size, lacks[0], width), _Axis(y, h, size, lacks[1], height))
+
+    def _join(self, x: "_Axis", y: "_Axis") -> None:
+        self._x, self._y = x, y
+        self.unknown = (y.inside[:, :, None] & x.inside[:, None, :])[:, None]
+        count = y.count[:, :, None] * x.count[:, None, :]
+        self.count = torch.where(self.unknown[:, 0], count, 1.0)[:, None]
+
+    def turned(self, view: int) -> "Blocks":
+        """The blocks of the images as `turn` makes them."""
+        x = self._x.mirrored() if view & MIRROR_X else self._x
+        y = self._y.mirrored() if view & MIRROR_Y else self._y
+        blocks = copy.copy(self)
+        blocks._join(*((y, x) if view & TRANSPOSE else (x, y)))
+        return blocks
+
+    def mirrored_where(self, along_x: Tensor, along_y: Tensor) -> "Blocks":
+        """`turned`, for a view that a traced graph is not told before it runs: mirrored where a bool () says so."""
+        blocks = copy.copy(self)
+        blocks._join(self._x.mirrored_where(along_x), self._y.mirrored_where(along_y))
+        return blocks
+
+    @property
+    def cells(self) -> tuple[Tensor, Tensor]:
+        """The lattice of the blocks, which goes on around the area in both directions: (B, W) and (B, H) int64, the
+        column and the row of cells that each pixel's column and row is in, counted from 0 at the images' corner."""
+        return self._x.cell, self._y.cell
+
+    def sums(self, image: Tensor) -> Tensor:
+        """(B, 1, H, W) float32: at each pixel of the area the sum of `image` over its block, 0 elsewhere."""
+        with torch.autocast(image.device.type, enabled=False):
+            return (self._y.same @ image[:, 0].float() @ self._x.same)[:, None]
+
+    def pixelate(self, image: Tensor) -> Tensor:
+        """Overwrite each block of `image` (B, 1, H, W), float32 of whole values 0..255, with its truncated mean."""
+        return torch.where(self.unknown, torch.floor(self.sums(image) / self.count), image)
+
+    def project(self, prediction: Tensor, pixelated: Tensor, onto: str = "interval") -> Tensor:
+        """Move each block's predicted mean to what the pixelated image says of the true mean.
+
+        A block of n pixels shown as v has a true mean in [v, v + (n-1)/n]. Onto the "interval": a mean outside it goes
+        to its nearest end, which never raises the squared error, because the truth lies in this convex set. Onto the
+        "center": to v + (n-1)/(2n); not guaranteed for one block.
+
+        Args:
+            prediction: (B, 1, H, W) float32. pixelated: (B, 1, H, W) float32, truncated block means in the area.
+
+        Returns:
+            (B, 1, H, W) float32: the projected prediction in the area, `pixelated` elsewhere. Not clipped to 0..255.
+        """
+        mean = self.sums(prediction) / self.count
+        slack = (self.count - 1) / self.count
+        wanted = mean.clamp(pixelated, pixelated + slack) if onto == "interval" else pixelated + slack / 2
+        return torch.where(self.unknown, prediction + (wanted - mean), pixelated)
+
+    def smooth(self, pixelated: Tensor, steps: int) -> Tensor:
+        """Interpolate the block means smoothly, keeping them (pycnophylactic interpolation, Tobler 1979).
+
+        Each step averages every pixel of the area with its neighbours (binomial 3 x 3) and moves the block means
+        back; the pixels around the area take part as they are.
+
+        Returns:
+            (B, 1, H, W) float32: the interpolation in the area, `pixelated` elsewhere.
+        """
+        image = self.project(pixelated, pixelated, "center")
+        for _ in range(steps):
+            padded = torch.nn.functional.pad(image, (1, 1, 1, 1), mode="replicate")
+            across = padded[..., :-2] * 0.25 + padded[..., 1:-1] * 0.5 + padded[..., 2:] * 0.25
+            blurred = across[..., :-2, :] * 0.25 + across[..., 1:-1, :] * 0.5 + across[..., 2:, :] * 0.25
+            image = self.project(blurred, pixelated, "center")
+        return image
+
+    def features(self) -> Tensor:
+        """(B, 7, H, W) float32: what a network may know of the geometry; 0 outside the area but for the first.
+
+        known; position within the block in x and y (-1..1 from edge to edge); block width and height (pixels / 16);
+        nearness of the area's border in x and y (1 / distance in pixels, 1 for its outermost pixels).
+        """
+        x, y = self._x, self._y
+        height, width = y.inside.shape[1], x.inside.shape[1]
+        across = [v[:, None, :].expand(-1, height, -1) for v in (x.position, x.count / 16, x.border)]
+        down = [v[:, :, None].expand(-1, -1, width) for v in (y.position, y.count / 16, y.border)]
+        inside = self.unknown[:, 0].float()
+        planes = [plane * inside for pair in zip(across, down, strict=True) for plane in pair]
+        return torch.stack([1 - inside, *planes], dim=1)
+
+
+class _Axis:
+    """One axis of an area: which coordinates share a block."""
+
+    def __init__(self, start: Tensor, extent: Tensor, size: Tensor, lack: Tensor | int, length: int):
+        offset = torch.arange(length, device=start.device) - start  # (B, L)
+        self.inside = (offset >= 0) & (offset < extent)
+        block = torch.where(self.inside, torch.div(offset + lack, size, rounding_mode="floor"), -1)
+        same = (block[:, :, None] == block[:, None, :]) & self.inside[:, :, None]
+        self.same = same.float()  # (B, L, L)
+        first = (block * size - lack).clamp(min=0)  # the first block, as the last, may be cut off
+        within = offset - first
+        count = torch.where(self.inside, torch.minimum((block + 1) * size - lack, extent) - first, 1)
+        self.count = count.float()  # (B, L)
+        self.position = (2 * within + 1 - count) / count * self.inside
+        self.border = self.inside / torch.minimum(offset + 1, extent - offset).clamp(min=1)
+        after = offset - extent
+        last = torch.div(extent - 1 + lack, size, rounding_mode="floor")
+        cell = torch.div(torch.where(after < 0, offset + lack * self.inside, after), size, rounding_mode="floor")
+        cell = torch.where(after < 0, cell, last + 1 + cell)
+        self.cell = cell - cell[:, :1]  # (B, L)
+
+    def mirrored(self) -> "_Axis":
+        axis = copy.copy(self)
+        for name in ("inside", "count", "border"):
+            setattr(axis, name, getattr(self, name).flip(1))
+        axis.position, axis.same = -self.position.flip(1), self.same.flip(1, 2)
+        axis.cell = self.cell[:, -1:] - self.cell.flip(1)
+        return axis
+
+    def mirrored_where(self, condition: Tensor) -> "_Axis":
+        axis, mirrored = copy.copy(self), self.mirrored()
+        for name, here in vars(self).items():  # as floats: ONNX Runtime does not choose between bools
+            chosen = torch.where(condition, getattr(mirrored, name).float(), here.float())
+            setattr(axis, name, chosen.to(here.dtype))
+        return axis

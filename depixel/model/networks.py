@@ -1,0 +1,224 @@
+"""The networks, by name. Each sees the pixelated images and their blocks and predicts the pixels of the areas.
+
+All share one interface, `forward(pixelated, blocks) -> prediction`, gray levels in and out; the projection onto the
+block means is not theirs but the restoration's. A new network is a `Network` with `@register`.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Annotated
+
+import torch
+from pydantic import AfterValidator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from depixel.model.blocks import Blocks
+
+_REGISTRY: dict[str, type["Network"]] = {}
+
+
+def register(name: str) -> Callable[[type["Network"]], type["Network"]]:
+    """Class decorator: make a network known as `train.network: name`. Its `__init__` takes `width` and `dropout`."""
+
+    def add(network: type[Network]) -> type[Network]:
+        _REGISTRY[name] = network
+        return network
+
+    return add
+
+
+def names() -> list[str]:
+    """The names of all registered networks."""
+    return sorted(_REGISTRY)
+
+
+def _registered(name: str) -> str:
+    if name not in _REGISTRY:
+        raise ValueError(f"there is no such network; the networks are {', '.join(names())}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_registered)]
+"""The name of a registered network, as a setting."""
+
+
+def build(name: str, width: int, dropout: float = 0.0, uncertainty: bool = False) -> "Network":
+    """Make the network `name`.
+
+    Args:
+        name: a `Name`. width: channels of its first level. dropout: share of the features set to 0 in training,
+            0 <= dropout < 1. uncertainty: whether it also says how far off it expects to be.
+    """
+    network = _REGISTRY[name](width, dropout)
+    if uncertainty:
+        network.spread = Spread(width)  # last, so that all else begins as it does without
+    return network
+
+
+def parameter_count(network: nn.Module) -> int:
+    """How many numbers the network learns."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def grow(network: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Give a network what one of the same kind and of at most its width has learnt (Chen et al. 2016, "Net2Net").
+
+    Its first channels get the others' weights; its further channels keep their random ones, but nothing that is known
+    listens to them yet, so that it predicts what the narrower one does.
+
+    Args:
+        network: changed in place. weights: the `state_dict` of the other.
+    """
+    state = network.state_dict()
+    for name, known in weights.items():
+        if name not in state:  # of a `spread` that is not wanted here
+            continue
+        here = state[name]  # a view of the weights
+        if here.dim() == 4:  # outputs, inputs, height, width
+            here[: known.shape[0], known.shape[1] :] = 0
+        here[tuple(map(slice, known.shape))] = known
+
+
+class Network(nn.Module):
+    """What all networks are.
+
+    Attributes:
+        PLANES: what each of the planes that the first convolution sees is.
+        out: the last convolution. spread: how far off each pixel may be; None if the network does not say.
+    """
+
+    PLANES: tuple[str, ...]
+    out: nn.Conv2d
+
+    def __init__(self):
+        super().__init__()
+        self.spread: Spread | None = None
+
+    def output(self, x: Tensor, base: Tensor | float, unit: Tensor | float) -> Tensor:
+        """What `forward` returns, from the last features x (B, C, H, W).
+
+        Returns:
+            (B, 1, H, W) float32: base + out(x) unit; or (B, 2, H, W), beside it the expected error in gray levels.
+        """
+        prediction = base + self.out(x).float() * unit
+        return prediction if self.spread is None else torch.cat([prediction, self.spread(x) * unit], dim=1)
+
+
+class Spread(nn.Module):
+    """How far off each pixel may be: beside the last layer, it learns from what that sees and teaches it nothing.
+
+    So a network that has it predicts, to the last bit, the same pixels as one that has it not.
+    """
+
+    START = 0.3  # of the unit; about right for all networks, so that less is to be learnt
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.hidden = nn.Conv2d(width, width, 3, padding=1)
+        self.out = nn.Conv2d(width, 1, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.constant_(self.out.bias, math.log(self.START))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(F.relu(self.hidden(x.detach()))).float().exp()
+
+
+@register("basic_cnn")
+class BasicCNN(Network):
+    """The challenge's reference: 5 convolutions of kernel size 3; pixelated and known as channels; ReLU between them.
+
+    The reference has `width` 32.
+    """
+
+    PLANES = ("pixelated", "known")
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        channels = [2, width, width, width, width]
+        self.hidden = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(channels))
+        self.drop = nn.Dropout2d(dropout)
+        self.out = nn.Conv2d(width, 1, 3, padding=1)
+
+    def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        known = ~blocks.unknown
+        x = torch.cat([pixelated / 255, known.float()], dim=1)  # (B, 2, H, W)
+        for layer in self.hidden:
+            x = self.drop(F.relu(layer(x)))
+        return self.output(x, 0, 255)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(x))), no normalisation; starts as the identity, so that deep stacks train from the start."""
+
+    def __init__(self, channels: int, dropout: float):
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.drop = nn.Dropout2d(dropout)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.drop(F.relu_(self.first(x)))).add_(x)  # in place: quicker, in less memory
+
+
+@register("unet")
+class UNet(Network):
+    """A U-Net (Ronneberger et al. 2015) that corrects a smooth interpolation of the block means.
+
+    Most of its depth, and of its time, is at full resolution: there it brings most. Three further levels halve it, with
+    1.5, 2 and 4 times the channels. Height and width must be multiples of 8.
+    """
+
+    SMOOTHING = 16
+    CONTRAST = 8  # gray levels; keeps noise in flat windows small
+    BLOCKS = (3, 2, 2, 2, 2, 2, 3)
+    PLANES = ("pixelated", "smooth", "known", "x", "y", "width", "height", "border x", "border y")
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        channels = [width, width * 3 // 2, width * 2, width * 4]
+
+        def stack(channels: int, depth: int) -> nn.Sequential:
+            return nn.Sequential(*(ResidualBlock(channels, dropout) for _ in range(depth)))
+
+        self.stem = nn.Conv2d(len(self.PLANES), width, 3, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(channels))
+        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in reversed(list(pairwise(channels))))
+        levels = [*channels, *channels[-2::-1]]
+        self.stages = nn.ModuleList(stack(n, depth) for n, depth in zip(levels, self.BLOCKS, strict=True))
+        self.out = nn.Conv2d(width, 1, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def inputs(self, pixelated: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor, Tensor]:
+        """What it sees, (B, 9, H, W); what it corrects, (B, 1, H, W); and the unit of the correction, (B, 1, 1, 1)."""
+        base = blocks.smooth(pixelated, self.SMOOTHING)
+        # brightness and contrast of the window are taken out of what it sees, and put back into the correction
+        level, contrast = base.mean(dim=(2, 3), keepdim=True), base.std(dim=(2, 3), keepdim=True) + self.CONTRAST
+        gray = [(image - level) / contrast for image in (pixelated, base)]
+        planes = torch.cat([*gray, blocks.features()], dim=1).contiguous(memory_format=torch.channels_last)
+        return planes, base, contrast
+
+    def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        planes, base, contrast = self.inputs(pixelated, blocks)
+        x = self.stages[0](self.stem(planes))  # (B, width, H, W)
+        finer = []
+        for down, stage in zip(self.down, self.stages[1:4], strict=True):
+            finer.append(x)
+            x = stage(down(x))  # (B, 4 width, H/8, W/8) in the end
+        for up, stage in zip(self.up, self.stages[4:], strict=True):
+            x = stage(finer.pop() + F.pixel_shuffle(up(x), 2))
+        return self.output(x, base, contrast)
+
+
+@register("unet_deep")
+class DeepUNet(UNet):
+    """The same, deeper where that brings most: 8 blocks for 3 at full resolution, 4 for 2 at half, 1 for 2 at 1/8.
+
+    It takes 2.2 times as long as a `unet` of its width and has about as many parameters: for those who have a GPU.
+    """
+
+    BLOCKS = (8, 4, 2, 1, 2, 4, 8)

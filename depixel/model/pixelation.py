@@ -1,0 +1,289 @@
+"""Areas and blocks: how a photo is pixelated, and what the pixelated photo still says about it.
+
+One image is the contract (`prepare_image`); many at once are `depixel.model.blocks`. Random areas follow from names,
+not from order.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from depixel.base.errors import DepixelError
+from depixel.base.settings import Range, Settings
+
+LEAST_BLOCK = 2
+LEAST_AREA = 2
+MOST_BLOCK = 200
+"""The largest block that is looked for, pixels."""
+
+MOST_NOISE, BORDER_NOISE, LITTLE_NOISE = 8.0, 6.0, 3.0
+"""Gray levels, RMS, that pixels deviate from the means of their blocks after JPEG: at most; in blocks at the area's
+border, where what is outside rings; and so little that it may hide steps between blocks, but nothing else."""
+
+
+class PixelationSettings(Settings):
+    """From which ranges the areas and their blocks are drawn, uniformly; pixels, both ends included."""
+
+    width: Range = (4, 32)
+    height: Range = (4, 32)
+    block_size: Range = Field(default=(4, 16))
+
+    @field_validator("*")
+    @classmethod
+    def _not_too_small(cls, value: Range) -> Range:
+        if value[0] < LEAST_AREA:
+            raise ValueError(f"areas and blocks have at least {LEAST_AREA} pixels a side")
+        return value
+
+    def mean_pixels(self, image_size: int) -> float:
+        """How many pixels the areas that `draw_areas` draws have on average."""
+        width, height = ((least + min(most, image_size)) / 2 for least, most in (self.width, self.height))
+        return width * height
+
+
+def prepare_image(
+    image: np.ndarray, x: int, y: int, width: int, height: int, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixelate one area of one image, as the challenge defines it.
+
+    Args:
+        image: (1, H, W), any numeric dtype; not changed.
+        x, y, width, height: the area, pixels; inside the image; width and height at least 2.
+        size: side of a block, pixels, at least 2. Blocks start at (x, y); the last column and row of blocks are cut
+            off at the area's edge.
+
+    Returns:
+        pixelated (1, H, W): each block of the area overwritten with the mean of its own pixels, truncated for an
+        integer dtype; known bool (1, H, W): True outside the area; target 1-D: the original values of the area's
+        pixels in row-major order.
+
+    Raises:
+        ValueError: image not (1, H, W); width, height or size below 2; area not inside the image.
+    """
+    if image.ndim != 3 or image.shape[0] != 1:
+        raise ValueError(f"image must have the shape (1, H, W), not {image.shape}")
+    if min(width, height, size) < 2:
+        raise ValueError(f"width, height and size must be at least 2, not {width}, {height}, {size}")
+    if x < 0 or y < 0 or x + width > image.shape[2] or y + height > image.shape[1]:
+        raise ValueError(f"area ({x}, {y}, {width}, {height}) is not inside the image of {image.shape[2:0:-1]} pixels")
+    pixelated = image.copy()
+    known = np.ones(image.shape, dtype=bool)
+    known[0, y : y + height, x : x + width] = False
+    for top in range(y, y + height, size):
+        for left in range(x, x + width, size):
+            block = (0, slice(top, min(top + size, y + height)), slice(left, min(left + size, x + width)))
+            pixelated[block] = image[block].mean().astype(image.dtype)
+    return pixelated, known, image[~known]
+
+
+def infer_block_sizes(pixelated: np.ndarray, areas: np.ndarray, block_size: tuple[int, int]) -> np.ndarray:
+    """Find the block size of each area from its pixels: the largest in the range under which every block is constant.
+
+    Where neighbouring pixels of the area differ, a block must begin; all those offsets from the area's corner are
+    multiples of the block size, so it divides their greatest common divisor.
+
+    Args:
+        pixelated: (N, H, W) uint8.
+        areas: (N, 4) integers: x, y, width, height.
+        block_size: the range [least, most] to look in.
+
+    Returns:
+        (N,) int64. Where no size of the range fits, the largest size of all that does (1 if nothing is constant).
+    """
+    height, width = pixelated.shape[1:]
+    x, y, w, h = (areas[:, i, None].astype(np.int64) for i in range(4))  # (N, 1)
+    columns, rows = np.arange(width) - x, np.arange(height) - y  # (N, W), (N, H): offsets within the area
+    in_columns, in_rows = (columns >= 0) & (columns < w), (rows >= 0) & (rows < h)
+    begins_x = (np.diff(pixelated, axis=2) != 0) & in_rows[:, :, None]  # (N, H, W - 1)
+    begins_y = (np.diff(pixelated, axis=1) != 0) & in_columns[:, None, :]  # (N, H - 1, W)
+    offsets_x = np.where(begins_x.any(axis=1) & in_columns[:, 1:] & (columns[:, 1:] > 0), columns[:, 1:], 0)
+    offsets_y = np.where(begins_y.any(axis=2) & in_rows[:, 1:] & (rows[:, 1:] > 0), rows[:, 1:], 0)
+    divisor = np.gcd.reduce(np.concatenate([offsets_x, offsets_y], axis=1), axis=1)
+    sizes = np.arange(block_size[1], block_size[0] - 1, -1)
+    fits = divisor[:, None] % sizes == 0
+    return np.where(fits.any(axis=1), sizes[fits.argmax(axis=1)], np.maximum(divisor, 1))
+
+
+Lacks = tuple[int, int]
+"""How many pixels the first row and the first column of blocks lack, 0 to the size of a block - 1."""
+
+
+def shown_block_size(area: np.ndarray) -> int:
+    """Find the block size of a pixelated area of any picture, also of one that was saved as JPEG afterwards.
+
+    Where all blocks are of one value it is the largest size under which they are, as in `infer_block_sizes`. Else it
+    is the likeliest size if steps between neighbouring pixels are exponentially distributed, with one mean at the
+    edges of blocks and another within: the least n_on log(m_on) + n_off log(m_off).
+
+    Args:
+        area: (h, w) or (h, w, C), gray levels 0..255, any numeric dtype; blocks start at its upper left corner.
+
+    Returns:
+        2..200, or the longer side where one value is everywhere; 0 if it does not look pixelated (`fits_blocks`).
+    """
+    steps, offsets = _steps(area)
+    divisor = int(np.gcd.reduce(offsets[steps > 0], initial=0))
+    if divisor == 0:
+        return max(area.shape[:2])
+    if divisor >= LEAST_BLOCK:
+        return divisor if divisor <= MOST_BLOCK else max(n for n in range(1, MOST_BLOCK + 1) if divisor % n == 0)
+
+    def cost(size: int) -> float:
+        on = offsets % size == 0
+        return sum(part.size * np.log(part.mean() + 0.05) for part in (steps[on], steps[~on]) if part.size)
+
+    sizes = range(LEAST_BLOCK, min(MOST_BLOCK, max(area.shape[:2]) - 1) + 1)
+    likeliest = min(sizes, key=cost, default=0)
+    return likeliest if likeliest and fits_blocks(area, likeliest, searched=True) else 0
+
+
+def shown_grid(area: np.ndarray) -> tuple[int, Lacks]:
+    """The block size of an area, as in `shown_block_size`, that need not begin with a whole block: the largest distance
+    of which all distances between steps are multiples; and how many rows and columns the first blocks lack.
+
+    Where all blocks are of one value; else, and where there are fewer than three steps along an axis, (0, (0, 0)): too
+    little to go by.
+    """
+    area = area.reshape(*area.shape[:2], -1)
+    places = [np.flatnonzero((np.diff(area, axis=axis) != 0).any(axis=(1 - axis, 2))) + 1 for axis in (0, 1)]
+    size = int(np.gcd.reduce(np.concatenate([np.diff(at) for at in places]), initial=0))
+    if size < LEAST_BLOCK or any(at.size < 3 for at in places):
+        return 0, (0, 0)
+    return size, tuple(int(-at[0] % size) for at in places)
+
+
+def fits_blocks(area: np.ndarray, size: int, lacks: Lacks = (0, 0), searched: bool = False) -> bool:
+    """Whether an area, as in `shown_block_size`, may be of blocks of `size` pixels; those of the first row and column
+    may lack some pixels.
+
+    Blocks of one value always are. Others have the noise of a JPEG at most: `MOST_NOISE`; in a row or column of blocks
+    at a border of the area, which may be too large, `BORDER_NOISE` or 3 times what the others have; and steps within
+    blocks are, in the mean, 0.7 times as high as those between them, unless there is `LITTLE_NOISE`.
+
+    Args:
+        searched: the size is the likeliest of all: then steps between the blocks must be seen.
+    """
+    steps, offsets = _steps(area, lacks)
+    on = offsets % size == 0
+    within = steps[~on]
+    if not within.any():
+        return True
+    area = area.reshape(*area.shape[:2], -1).astype(np.float64)
+    means = block_means(area, size, lacks)
+    squares = block_means((area - spread(means, size, area.shape[:2], lacks)) ** 2, size, lacks).mean(axis=2)
+    if np.sqrt(np.mean(squares)) > MOST_NOISE or _reaches_beyond(squares) or _reaches_beyond(squares.T):
+        return False
+    if on.any() and within.mean() <= 0.7 * steps[on].mean():
+        return True
+    return not searched and bool(np.sqrt(np.mean(squares)) <= (LITTLE_NOISE if on.any() else BORDER_NOISE))
+
+
+def shows_multiples(area: np.ndarray, size: int, lacks: Lacks = (0, 0)) -> bool:
+    """Whether blocks are larger than `size`: all steps are at multiples of more pixels, and at six places or more,
+    which is hardly chance."""
+    steps, offsets = _steps(area, lacks)
+    shown = offsets[steps > 0]
+    return len(shown) >= 6 and int(np.gcd.reduce(shown)) > size
+
+
+def _reaches_beyond(squares: np.ndarray) -> bool:
+    """Whether the first or the last row of blocks is of something else, by the mean square of the noise in each."""
+    rows = squares.mean(axis=1)
+    return len(rows) > 2 and bool(np.sqrt(max(rows[0], rows[-1])) > max(BORDER_NOISE, 3 * np.sqrt(rows[1:-1].mean())))
+
+
+def _steps(area: np.ndarray, lacks: Lacks = (0, 0)) -> tuple[np.ndarray, np.ndarray]:
+    """The mean absolute steps between neighbouring columns and between neighbouring rows, and how far from where the
+    first block begins, or would if it were whole: both 1-D."""
+    area = area.reshape(*area.shape[:2], -1).astype(np.float32)
+    across, down = (np.abs(np.diff(area, axis=axis)).mean(axis=(1 - axis, 2)) for axis in (1, 0))
+    where = [lack + np.arange(1, n + 1) for n, lack in zip((across.size, down.size), lacks[::-1], strict=True)]
+    return np.concatenate([across, down]), np.concatenate(where)
+
+
+def block_means(area: np.ndarray, size: int, lacks: Lacks = (0, 0)) -> np.ndarray:
+    """(h, w, C) -> (rows, columns, C) float64: the mean of each block; those at the right and bottom may be cut off,
+    and with `lacks` those at the left and at the top."""
+    tops, lefts = (_begins(n, size, lack) for n, lack in zip(area.shape[:2], lacks, strict=True))
+    sums = np.add.reduceat(np.add.reduceat(area, tops, axis=0, dtype=np.float64), lefts, axis=1)
+    return sums / block_counts(*area.shape[:2], size, lacks)[:, :, None]
+
+
+def block_counts(height: int, width: int, size: int, lacks: Lacks = (0, 0)) -> np.ndarray:
+    """(rows, columns) integers: how many pixels each block has."""
+    rows, columns = (
+        np.diff(np.append(_begins(n, size, lack), n)) for n, lack in zip((height, width), lacks, strict=True)
+    )
+    return rows[:, None] * columns
+
+
+def _begins(length: int, size: int, lack: int) -> np.ndarray:
+    return np.append(0, np.arange(size - lack, length, size))
+
+
+def spread(blocks: np.ndarray, size: int, shape: tuple[int, int], lacks: Lacks = (0, 0)) -> np.ndarray:
+    """(rows, columns, ...) -> (height, width, ...): each block's value at all its pixels."""
+    rows, columns = (slice(lack, lack + n) for n, lack in zip(shape, lacks, strict=True))
+    return blocks.repeat(size, axis=0)[rows].repeat(size, axis=1)[:, columns]
+
+
+def photo_ids(names: Sequence[str]) -> np.ndarray:
+    """(N,) uint64: a number for each photo, from its name alone."""
+    digests = (hashlib.sha256(name.encode("utf-8")).digest()[:8] for name in names)
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)
+
+
+def uniforms(ids: np.ndarray, stream: str, count: int) -> np.ndarray:
+    """Random numbers that depend on (photo, stream) only: on no order, batch or worker.
+
+    Each is the output of SplitMix64 (Steele, Lea & Flood 2014) at a state made of the photo's id and the stream's name.
+
+    Args:
+        ids: (N,) uint64. stream: what the numbers are for, seed and epoch included. count: how many per photo.
+
+    Returns:
+        (N, count) float64 in [0, 1).
+    """
+    salt = np.frombuffer(hashlib.sha256(stream.encode("utf-8")).digest()[:8], dtype=np.uint64)
+    golden = np.uint64(0x9E3779B97F4A7C15)
+    states = _mix(_mix(ids ^ salt))[:, None] + golden * np.arange(1, count + 1, dtype=np.uint64)
+    return (_mix(states) >> np.uint64(11)) * 2.0**-53
+
+
+def _mix(z: np.ndarray) -> np.ndarray:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def draw_areas(u: np.ndarray, image_size: int, settings: PixelationSettings) -> np.ndarray:
+    """Turn uniform numbers into areas and block sizes.
+
+    Args:
+        u: (N, 5) float64 in [0, 1).
+        image_size: side of the square images, pixels.
+        settings: the ranges; a range's upper end is cut to `image_size`.
+
+    Returns:
+        (N, 5) int64: x, y, width, height, block_size; width, height and block_size uniform on their ranges, x and y on
+        all places where the area is inside the image.
+
+    Raises:
+        DepixelError: the images are smaller than the smallest area.
+    """
+    for name, (least, _) in (("width", settings.width), ("height", settings.height)):
+        if least > image_size:
+            raise DepixelError(
+                f"pixelation.{name}: the least is {least}, but the images are {image_size} x {image_size} pixels. "
+                f"Lower it in params.yaml, or raise prepare.size"
+            )
+
+    def pick(column: np.ndarray, least, most) -> np.ndarray:
+        return np.floor(column * (most - least + 1)).astype(np.int64) + least
+
+    width = pick(u[:, 2], settings.width[0], min(settings.width[1], image_size))
+    height = pick(u[:, 3], settings.height[0], min(settings.height[1], image_size))
+    x, y = pick(u[:, 0], 0, image_size - width), pick(u[:, 1], 0, image_size - height)
+    return np.stack([x, y, width, height, pick(u[:, 4], *settings.block_size)], axis=1)

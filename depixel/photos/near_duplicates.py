@@ -1,0 +1,247 @@
+"""Photos that are the same picture: encoded again, resized, turned by 90 degrees, mirrored, or cropped a little.
+
+Three sieves, each finer and slower than the one before. (1) pHash (Zauner, 2010; of the package imagehash), 64 bits of
+the signs of low frequencies, of all of each photo, for each of the 8 ways to turn and mirror one of the two: a copy
+differs in few bits even if it is cropped. (2) the same hash of nine cuts of one of the two against all of the other:
+the cut that is nearest to what the copy shows differs in very few. (3) the pictures themselves, laid on one another.
+
+Hashes are those of the prepared images, squares cut from the middle of the photos.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import imagehash
+import numpy as np
+import scipy.fftpack  # noqa: F401  imagehash needs it to hash: it is loaded once, before processes are forked
+from PIL import Image
+from threadpoolctl import threadpool_limits
+
+from depixel.base.errors import DepixelError
+from depixel.base.reuse import matched
+from depixel.base.tables import path_of
+from depixel.dataset.prepared import MADE_BY, open_array
+from depixel.dataset.splits import COPY, SIDES, Assigned
+
+SIDE = 8  # of a hash, bits
+PIXELS = 32  # side of the picture it is made of; it looks at frequencies below a quarter of these
+CUT = 0.93  # share of the side that the cuts keep: near enough to all from 0.9 to 1
+CUTS = [(0.0, 0.0, 1.0), *((x, y, CUT) for y in (0, 0.5, 1) for x in (0, 0.5, 1))]  # x, y: share of what is left
+FLIPS = [(False, False), (True, False), (False, True), (True, True)]  # left-right, upside down
+HASHES = len(CUTS) + len(FLIPS) - 1
+"""How many a photo has: those of its cuts, the first of which is all of it, then those of its flips."""
+
+MOST_BITS = 24  # by which the hashes of all of two copies differ
+MOST_BITS_CUT = 10  # and those of the best cut of one and all of the other
+BAND = (1.0, 4.0)  # Gaussian sigmas in pixels of a 64 px image: between noise of compression, and light and shade
+LEAST = 0.88
+"""Correlation from which two pictures are the same."""
+
+SHOWN = 48
+"""Pairs on the sheet, the least similar ones: if those are copies, so are the others."""
+
+_GRID = 32
+_SCALES = (1.0, 0.975, 0.95, 0.925, 0.9)
+
+
+class Copy(NamedTuple):
+    """A row of the table of copies: a photo and another one, on another side, that shows the same picture."""
+
+    contributor: str
+    name: str
+    sha256: str
+    split: str
+    of_contributor: str
+    of_name: str
+    of_sha256: str
+    of_split: str
+    similarity: str
+
+
+class Pair(NamedTuple):
+    """Rows of two photos that are the same picture, and their correlation, 1 for the same pixels."""
+
+    first: int
+    second: int
+    similarity: float
+
+
+def hashes(image: np.ndarray) -> np.ndarray:
+    """(HASHES,) uint64: the hashes of a square gray image, (S, S) uint8."""
+    picture = Image.fromarray(image)
+    codes = []
+    for x, y, share in CUTS:
+        side = share * len(image)
+        left, top = x * (len(image) - side), y * (len(image) - side)
+        box = (left, top, left + side, top + side)
+        codes.append(_hash(picture.resize((PIXELS, PIXELS), Image.Resampling.BOX, box=box)))
+    whole = picture.resize((PIXELS, PIXELS), Image.Resampling.BOX)
+    for flip in FLIPS[1:]:
+        codes.append(_hash(Image.fromarray(_flipped(np.asarray(whole), *flip))))
+    return np.array(codes, np.uint64)
+
+
+def _hash(picture: Image.Image) -> np.uint64:
+    bits = imagehash.phash(picture, hash_size=SIDE, highfreq_factor=PIXELS // SIDE).hash
+    return np.packbits(bits).view(np.uint64)[0]
+
+
+def _flipped(image: np.ndarray, horizontal: bool, vertical: bool) -> np.ndarray:
+    return image[:: -1 if vertical else 1, :: -1 if horizontal else 1]
+
+
+def _turned(image: np.ndarray, turn: int) -> np.ndarray:
+    """One of the 8 ways to lay a square: flipped as FLIPS[turn % 4], then transposed if turn is 4 or more."""
+    flipped = _flipped(image, *FLIPS[turn % 4])
+    return flipped.T if turn >= len(FLIPS) else flipped
+
+
+def _turns(codes: np.ndarray) -> np.ndarray:
+    """(N, HASHES) to (N, 8): the hashes of all of each photo in each turn; transposing a photo transposes its bits."""
+    flips = np.concatenate([codes[:, :1], codes[:, len(CUTS) :]], axis=1)
+    bits = np.unpackbits(flips.view(np.uint8).reshape(*flips.shape, 8), axis=-1).reshape(*flips.shape, SIDE, SIDE)
+    transposed = np.packbits(bits.swapaxes(-1, -2).reshape(*flips.shape, 64), axis=-1).view(np.uint64)[..., 0]
+    return np.concatenate([flips, transposed], axis=1)
+
+
+_INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)  # the turn that undoes each: transposing swaps the two single flips
+
+
+def load_hashes(path: str | Path, count: int) -> np.ndarray:
+    """Open the hashes of prepared images: (count, HASHES) uint64, memory-mapped.
+
+    Raises:
+        DepixelError: the file is not there, or not such an array.
+    """
+    found = open_array(path)
+    if found.dtype != np.uint64 or found.shape != (count, HASHES):
+        raise DepixelError(
+            f"{path}: {found.dtype} of shape {found.shape}, where uint64 of shape ({count}, {HASHES}) should be. Make "
+            f"it anew with `{MADE_BY}`"
+        )
+    return found
+
+
+def between_sides(
+    rows: Sequence[Assigned], images: np.ndarray, codes: np.ndarray, earlier: Iterable[Assigned], known: Iterable[Copy]
+) -> list[Copy]:
+    """Find all photos that show the same picture as one on another side.
+
+    Args:
+        rows: N photos and their sides. images: (N, S, S) uint8. codes: (N, HASHES) uint64, the `hashes` of each.
+        earlier, known: what an earlier run found, if it was by this code and settings, and all that it was about; in
+            order. Only photos that are not among these are searched for.
+    """
+    pairs = matched(rows, earlier, lambda row: path_of(row.contributor, row.name))
+    old = np.array([other is not None and other.sha256 == row.sha256 for row, other in pairs])
+    numbers = {row.sha256: number for number, row in enumerate(rows) if old[number]}  # names may be there twice
+    found = [
+        Pair(numbers[copy.sha256], numbers[copy.of_sha256], float(copy.similarity))
+        for copy in known
+        if copy.sha256 in numbers and copy.of_sha256 in numbers
+    ]
+    sides = np.array([row.split for row in rows])
+    for first, second in combinations(SIDES, 2):
+        a, b = (np.flatnonzero(sides == side) for side in (first, second))
+        found += find(images, codes, a[~old[a]], b)
+        found += find(images, codes, a[old[a]], b[~old[b]])
+    return [
+        Copy(*a, *b, f"{similarity:.4f}")
+        for a, b, similarity in ((rows[first], rows[second], similarity) for first, second, similarity in sorted(found))
+    ]
+
+
+def left_out(rows: Iterable[Assigned], found: Iterable[Copy]) -> list[Assigned]:
+    """The same rows; those for training that are copies of photos on other sides are marked as such.
+
+    Raises:
+        DepixelError: nothing is left to train on.
+    """
+    copied = {copy.sha256 for copy in found if copy.split == "train"}
+    rows = [row._replace(split=COPY) if row.sha256 in copied else row for row in rows]
+    if not any(row.split == "train" for row in rows):
+        raise DepixelError(
+            "every photo for training shows the same picture as one for validation or test. More different photos are "
+            "needed, or those of a contributor belong together: split.by: contributor, in params.yaml"
+        )
+    return rows
+
+
+def find(images: np.ndarray, codes: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[Pair]:
+    """Find the pairs of a photo in `first` and another one in `second` that are the same picture.
+
+    Args:
+        images: (N, S, S) uint8. codes: (N, HASHES) uint64, the `hashes` of each.
+        first, second: row numbers.
+
+    Returns:
+        Pairs in ascending order, none twice.
+    """
+    best: dict[tuple[int, int], float] = {}
+    with threadpool_limits(1):  # the products are small: two threads take up to four times as long as one
+        for a, b, turn in _candidates(codes, first, second):
+            similarity = round(_similarity(_band(images, a), _band(images, b), turn), 4)
+            if similarity >= LEAST:
+                best[a, b] = max(similarity, best.get((a, b), 0.0))
+    return [Pair(*pair, similarity) for pair, similarity in sorted(best.items())]
+
+
+def _candidates(codes: np.ndarray, first: np.ndarray, second: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """Rows of `first` and `second` whose hashes are near, and the turn of the second that makes them so."""
+    turns = _turns(codes)
+    signs = _signs(codes[first, 0])
+    for turn in range(2 * len(FLIPS)):
+        others = _signs(turns[second, turn])
+        for start in range(0, len(second), 256):
+            # the product of two codes of +-1 is 64 less twice the bits in which they differ
+            near = np.argwhere(signs @ others[start : start + 256].T >= 64 - 2 * MOST_BITS)
+            a, b = first[near[:, 0]], second[start + near[:, 1]]
+            cuts_of_a = np.bitwise_count(codes[a, : len(CUTS)] ^ turns[b, turn, None]).min(axis=1, initial=64)
+            cuts_of_b = np.bitwise_count(codes[b, : len(CUTS)] ^ turns[a, _INVERSE[turn], None]).min(axis=1, initial=64)
+            nearer = (np.minimum(cuts_of_a, cuts_of_b) <= MOST_BITS_CUT) & (a != b)
+            yield from zip(a[nearer].tolist(), b[nearer].tolist(), [turn] * int(nearer.sum()), strict=True)
+
+
+def _signs(codes: np.ndarray) -> np.ndarray:
+    """(N,) uint64 to (N, 64) float32 of +-1."""
+    return np.unpackbits(codes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32) * 2 - 1
+
+
+def _band(images: np.ndarray, row: int) -> np.ndarray:
+    """(64, 64) float32: what is between noise and light and shade."""
+    from scipy import ndimage  # a third of a second, and much memory, that stage prepare does not need
+
+    image = Image.fromarray(images[row])
+    pixels = np.asarray(image if image.width == 64 else image.resize((64, 64), Image.Resampling.BOX), np.float32)
+    fine, coarse = (ndimage.gaussian_filter(pixels, sigma) for sigma in BAND)
+    return fine - coarse
+
+
+def _similarity(first: np.ndarray, second: np.ndarray, turn: int) -> float:
+    """The highest correlation of all of one with a cut of the other."""
+    second = _turned(second, turn)
+    return float(max(_best_cut(first, second), _best_cut(second, first)))
+
+
+def _best_cut(whole: np.ndarray, cut: np.ndarray) -> float:
+    rows = _samplers()  # (K, _GRID, 64)
+    cuts = np.einsum("kiy,yx,ljx->klij", rows, whole, rows, optimize=True).reshape(-1, _GRID**2)
+    shown = (rows[0] @ cut @ rows[0].T).ravel()
+    cuts, shown = cuts - cuts.mean(axis=1, keepdims=True), shown - shown.mean()
+    return float(((cuts @ shown) / (np.linalg.norm(cuts, axis=1) * np.linalg.norm(shown) + 1e-6)).max())
+
+
+@lru_cache(maxsize=1)
+def _samplers() -> np.ndarray:
+    """(K, _GRID, 64) float32: each samples a cut of 64 pixels along one axis at _GRID places, linearly; first all."""
+    found = []
+    for scale in _SCALES:
+        steps = round((1 - scale) / 0.025)
+        for offset in np.linspace(0, 1, steps + 1) if steps else [0.0]:
+            side = scale * 64
+            places = (np.arange(_GRID) + 0.5) * side / _GRID + offset * (64 - side) - 0.5
+            found.append(np.maximum(0, 1 - np.abs(places[:, None] - np.arange(64))))
+    return np.array(found, np.float32)

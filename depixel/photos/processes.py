@@ -1,0 +1,170 @@
+"""Work on many items in several processes: in order, in little memory, and whatever happens to one of them is told."""
+
+import gc
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+from multiprocessing import Pipe, Process, parent_process
+from multiprocessing.connection import Connection, wait
+from threading import Thread
+from typing import TypeVar
+
+from depixel.base.errors import DepixelError
+
+CHUNK = 16  # items a process works on at a time
+RELIEF = "What helps: --workers 1, or closing other programs. Nothing is lost; run the same again"
+NO_MEMORY = f"out of memory. {RELIEF}"
+_CRASHES = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
+_WINDOWS_FAULT = 0xC0000000  # exit codes from here on
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def _refuse(item: object, fault: str) -> DepixelError:
+    return DepixelError(f"{item}: the process that worked on it crashed ({fault})")
+
+
+def each(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int | None = None,
+    crashed: Callable[[Item, str], Result | DepixelError] = _refuse,
+) -> Iterator[Result]:
+    """Yield work(item) for every item, in order, computed by `workers` processes (None: one for each core).
+
+    Only a few chunks of items are worked on ahead, so memory does not grow with their number. The processes end with
+    the iteration, and by themselves when this process is killed.
+
+    Args:
+        crashed: makes the result of an item whose work crashes its process, or the error to raise, from the item and
+            the fault, such as "SIGSEGV".
+
+    Raises:
+        DepixelError: what `work` raises of it; the memory is not enough, or a process was killed.
+    """
+    items = iter(items)
+    chunks = iter(lambda: list(islice(items, CHUNK)), [])
+    workers = min(workers or _cores(), 61)  # 61: what Windows can wait for
+    idle: list[_Worker] = []
+    busy: dict[Connection, _Worker] = {}
+    ahead: deque[list] = deque()  # for each chunk in order, its results, empty until all are there
+    gc.freeze()  # what is there already stays in memory that the processes share, as no collection writes to it
+    try:
+        while True:
+            while len(busy) < workers and len(ahead) < 4 * workers and (chunk := next(chunks, None)):
+                worker = idle.pop() if idle else _Worker(work)
+                worker.give(chunk)
+                busy[worker.connection] = worker
+                ahead.append(worker.results)
+            if ahead and ahead[0]:
+                for result in ahead.popleft():
+                    if isinstance(result, DepixelError):
+                        raise result
+                    yield result
+            elif busy:
+                for connection in wait(busy):
+                    worker = busy[connection]
+                    try:
+                        worker.take()
+                        idle.append(worker)
+                    except _CrashError:  # whichever of the chunk it was
+                        worker.results += [_alone(work, item, crashed) for item in worker.items]
+                    del busy[connection]
+            else:
+                return
+    except MemoryError as error:
+        raise DepixelError(NO_MEMORY) from error
+    finally:
+        gc.unfreeze()
+        for worker in (*idle, *busy.values()):
+            worker.end()
+
+
+def _alone(work: Callable[[Item], Result], item: Item, crashed: Callable) -> Result | DepixelError:
+    """The result of work(item) in a process of its own, which no other item has harmed."""
+    worker = _Worker(work)
+    try:
+        worker.give([item])
+        worker.take()
+        return worker.results[0]
+    except _CrashError as error:
+        return crashed(item, str(error))
+    finally:
+        worker.end()
+
+
+class _CrashError(Exception):
+    """A process ended by itself at a fault, such as SIGSEGV."""
+
+
+class _Worker:
+    """A process that works on one chunk of items at a time."""
+
+    def __init__(self, work: Callable):
+        self.connection, theirs = Pipe()
+        self._process = Process(target=_serve, args=(work, theirs), daemon=True)
+        try:
+            self._process.start()
+        except OSError as error:
+            raise DepixelError(f"no process can be started ({error.strerror}). {RELIEF}") from error
+        theirs.close()
+
+    def give(self, items: list) -> None:
+        self.items, self.results = items, []
+        with suppress(OSError):  # it is dead; `take` says why
+            self.connection.send(items)
+
+    def take(self) -> None:
+        """Wait for the results. Raises `_CrashError`, or `DepixelError` if the process died otherwise."""
+        try:
+            self.results += self.connection.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            code = self._process.exitcode
+            name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            if name in _CRASHES or code >= _WINDOWS_FAULT:
+                raise _CrashError(name) from None
+            if name == "SIGKILL":
+                name = "SIGKILL, probably for want of memory"
+            raise DepixelError(f"a process that read photos was ended ({name}). {RELIEF}") from None
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
+
+
+def _serve(work: Callable, connection: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # left to the parent
+    Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(EOFError, BrokenPipeError):  # the parent is gone
+        while True:
+            connection.send(_results(work, connection.recv()))
+
+
+def _results(work: Callable, items: list) -> list:
+    results = []
+    try:
+        for item in items:
+            results.append(work(item))
+    except DepixelError as error:
+        results.append(error)
+    except MemoryError:
+        results.append(DepixelError(NO_MEMORY))
+    return results
+
+
+def _end_with_parent() -> None:
+    wait([parent_process().sentinel])
+    os._exit(1)
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1

@@ -1,0 +1,257 @@
+"""Which files are photos to learn from: the challenge's six rules, and the verdict on each file."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from depixel.base import reuse
+from depixel.base.errors import DepixelError
+from depixel.base.files import hash_of, replacing
+from depixel.base.tables import new_table, path_of, read_table
+from depixel.photos import archives as sources
+from depixel.photos import decoding as photos
+from depixel.photos.archives import Entry
+from depixel.photos.decoding import UnreadableError
+from depixel.photos.processes import each
+
+SUFFIXES = (".jpg", ".JPG", ".jpeg", ".JPEG")
+MOST_BYTES = 250_000
+LEAST_SIDE = 100
+RULES = {1: "name", 2: "bytes", 3: "unreadable", 4: "shape", 5: "flat", 6: "duplicate"}
+MADE_BY = "python stages/validate.py"
+CHANGED = f"The photos are not those that were validated. Validate them anew: `dvc repro`, or `{MADE_BY}`"
+
+
+class Verdict(NamedTuple):
+    """A row of the manifest; "" or None where unknown.
+
+    Attributes:
+        contributor, name, bytes: as in `sources.Entry`.
+        sha256: of the content, of every file that passes the rules 1 and 2, can be read and crashes no decoder.
+        width, height, mode: as Pillow sees the stored image, before it is turned upright.
+        orientation: from EXIF, 1..8.
+        code: 0 = valid, otherwise the first rule that is broken.
+        reason: why it is not valid, for people.
+    """
+
+    contributor: str
+    name: str
+    bytes: int
+    sha256: str = ""
+    width: int | None = None
+    height: int | None = None
+    mode: str = ""
+    orientation: int | None = None
+    code: int = 0
+    reason: str = ""
+
+
+def validate(entries: Iterable[Entry], workers: int | None = None, known: Iterable[Verdict] = ()) -> Iterator[Verdict]:
+    """Yield the verdict on each entry, in order; the same whatever the number of `workers` (None: all cores).
+
+    Args:
+        known: verdicts of an earlier validation by this code, in order, see `known_verdicts`. A file that has the
+            content it had then is not looked at again.
+
+    The rules, in the order in which they are checked: (1) the name ends in .jpg, .JPG, .jpeg or .JPEG; (2) at most
+    250 000 bytes; (3) Pillow can decode it; (4) RGB or grayscale, both sides at least 100 pixels; (5) the values are
+    not all the same; (6) not the same bytes as an earlier valid file.
+    """
+    valid = _Valid()
+    tasks = reuse.matched(entries, known, lambda file: path_of(file.contributor, file.name))
+    for verdict in each(_judge_unless_known, tasks, workers, _crashed):
+        if verdict.code == 0 and (earlier := valid.add(verdict)):
+            verdict = verdict._replace(code=6, reason=f"the same bytes as {earlier}")
+        yield verdict
+
+
+class _Valid:
+    """The sha256 and the path of each valid file so far, in hardly more memory than their bytes: there may be many."""
+
+    def __init__(self):
+        self._parts = [bytearray() for _ in range(4096)]  # few bytes each, so that a search is quick
+
+    def add(self, verdict: Verdict) -> str:
+        """The path of the one that has the same sha256 already, or "" if this is new, and added."""
+        part = self._parts[int(verdict.sha256[:3], 16)]
+        sha256 = bytes.fromhex(verdict.sha256)
+        found = part.find(sha256)
+        if found < 0:
+            part += sha256 + path_of(verdict.contributor, verdict.name).encode() + b"\n"
+            return ""
+        start = found + len(sha256)
+        return part[start : part.index(b"\n", start)].decode()
+
+
+def judge(entry: Entry) -> Verdict:
+    """Apply the rules 1 to 5, which need only the file itself."""
+    verdict = Verdict(entry.contributor, entry.name, entry.size)
+    if entry.name and not entry.name.endswith(SUFFIXES):  # an archive that cannot be read has no name
+        return verdict._replace(code=1, reason=entry.problem or "the name does not end in .jpg or .jpeg")
+    if entry.name and entry.size > MOST_BYTES:
+        return verdict._replace(code=2, reason=f"more than {MOST_BYTES} bytes")
+    try:
+        data = sources.read(entry, MOST_BYTES)
+        verdict = verdict._replace(sha256=hashlib.sha256(data).hexdigest())
+        with photos.opened(data) as image:
+            verdict = verdict._replace(width=image.width, height=image.height, mode=image.mode)
+            photos.scan(image)
+        verdict = verdict._replace(orientation=photos.orientation(image))
+        if verdict.mode not in ("RGB", "L"):
+            return verdict._replace(code=4, reason=f"mode {verdict.mode}, neither RGB nor grayscale (L)")
+        if min(verdict.width, verdict.height) < LEAST_SIDE:
+            return verdict._replace(code=4, reason=f"a side of less than {LEAST_SIDE} pixels")
+        if _flat(image) and _flat(photos.decode(data)):  # where what was scanned differs, that is enough
+            return verdict._replace(code=5, reason="all values are the same")
+    except UnreadableError as error:
+        return verdict._replace(code=3, reason=str(error))
+    return verdict
+
+
+def _judge_unless_known(task: tuple[Entry, Verdict | None]) -> Verdict:
+    entry, known = task
+    if known and known.sha256 and known.bytes == entry.size:
+        with suppress(UnreadableError):
+            if hashlib.sha256(sources.read(entry, MOST_BYTES)).hexdigest() == known.sha256:
+                return known._replace(code=0, reason="") if known.code == 6 else known
+    return judge(entry)
+
+
+def _crashed(task: tuple[Entry, Verdict | None], fault: str) -> Verdict:
+    entry, _ = task
+    return Verdict(entry.contributor, entry.name, entry.size, code=3, reason=f"its decoding crashed ({fault})")
+
+
+def _flat(image: Image.Image) -> bool:
+    extrema = image.getextrema()  # (least, most), or one such pair for each channel
+    return len(set(extrema if image.mode == "L" else sum(extrema, ()))) == 1
+
+
+def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | Path) -> dict:
+    """Write manifest.csv and invalid.log, row by row, to a `folder` that replaces an earlier one as a whole.
+
+    The log is the classic one: `contributor/name,CODE` and a newline for each invalid file. The record that
+    `known_verdicts` trusts is written beside them.
+
+    Returns:
+        The numbers of files, of valid ones, of their contributors, of the invalid ones by rule, and of the archives
+        that cannot be read.
+
+    Raises:
+        DepixelError: no file in `root` is valid, with the most frequent reasons; or `folder` cannot be replaced.
+    """
+    folder = Path(folder)
+    names = {path.name for path in folder.glob("[!.]*")}
+    if not folder.name or not names <= {"manifest.csv", "invalid.log", reuse.RECORD}:
+        raise DepixelError(f"{folder}: is replaced as a whole; name a folder that has no other files in it")
+    codes, reasons, contributors, archives = Counter(), Counter(), set(), 0
+    with replacing(folder) as beside:
+        beside.mkdir()
+        with (
+            new_table(beside / "manifest.csv", Verdict) as manifest,
+            (beside / "invalid.log").open("w", encoding="utf-8", newline="\n") as log,
+        ):
+            for verdict in verdicts:
+                manifest.writerow(verdict)
+                codes[verdict.code] += 1
+                if verdict.code == 0:
+                    contributors.add(verdict.contributor)
+                    continue
+                log.write(f"{path_of(verdict.contributor, verdict.name)},{verdict.code}\n")
+                archives += not verdict.name
+                if not codes[0]:
+                    reasons[verdict.reason] += 1
+        if not codes[0]:
+            listed = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+            raise DepixelError(
+                f"{root}: none of its {codes.total()} files is a valid photo ({listed}). A photo is a .jpg of at most "
+                f"{MOST_BYTES} bytes, RGB or grayscale, {LEAST_SIDE} pixels or more on each side; contributors' ZIPs "
+                f"or folders of such go there. To try the pipeline: `depixel sample {root}`"
+            )
+        reuse.write_record(
+            beside / reuse.RECORD, reuse.maker(__file__), {"manifest.csv": hash_of(beside / "manifest.csv", "sha256")}
+        )
+    return {
+        "files": codes.total(),
+        "valid": codes[0],
+        "contributors": len(contributors),
+        "invalid": {f"{code} {rule}": codes[code] for code, rule in RULES.items()},
+        "unreadable_archives": archives,
+    }
+
+
+def known_verdicts(folder: str | Path) -> Iterator[Verdict]:
+    """The verdicts that an earlier validation by this code left in `folder`; none if they are not just that."""
+    if reuse.reusable(Path(folder) / reuse.RECORD, reuse.maker(__file__), ["manifest.csv"]):
+        yield from load_manifest(Path(folder) / "manifest.csv")
+
+
+def load_manifest(path: str | Path) -> Iterator[Verdict]:
+    """Yield the rows of a manifest. Raises `DepixelError` if it is not there or no manifest."""
+    for row in read_table(path, Verdict, MADE_BY):
+        try:
+            yield row._replace(
+                bytes=int(row.bytes),
+                width=_number(row.width),
+                height=_number(row.height),
+                orientation=_number(row.orientation),
+                code=int(row.code),
+            )
+        except ValueError as error:
+            raise DepixelError(f"{path}: not a manifest ({error}). Make it anew with `{MADE_BY}`") from error
+
+
+def _number(cell: str) -> int | None:
+    return int(cell) if cell else None
+
+
+def valid_entries(entries: Iterable[Entry], verdicts: Iterable[Verdict]) -> Iterator[tuple[Entry, str]]:
+    """Pick the valid entries, each with the sha256 that the manifest has for it.
+
+    Raises:
+        DepixelError: the entries are not exactly those of the manifest.
+    """
+    for entry, verdict in zip_longest(entries, verdicts):
+        if not (entry and verdict and entry[:3] == verdict[:3]):  # contributor, name, bytes
+            raise DepixelError(f"{path_of(*(entry or verdict)[:2])}: new, gone or changed. {CHANGED}")
+        if verdict.code == 0:
+            yield entry, verdict.sha256
+
+
+def copy_valid(
+    photos: Iterable[tuple[Entry, str]], folder: Path, name_format: str, workers: int | None = None
+) -> Iterator[None]:
+    """Copy the valid photos to `folder`, which appears when all are there: 0000000.jpg, 0000001.jpg, ...
+
+    Yields after each. `name_format` and `folder` are to be checked with `check_copies` first.
+
+    Args:
+        photos: as `valid_entries` gives them.
+    """
+    with replacing(folder) as beside:
+        beside.mkdir()
+        tasks = ((entry, beside / f"{i:{name_format}}.jpg") for i, (entry, _) in enumerate(photos))
+        yield from each(_copy, tasks, workers)
+
+
+def _copy(task: tuple[Entry, Path]) -> None:
+    entry, path = task
+    try:
+        path.write_bytes(sources.read(entry, MOST_BYTES))
+    except UnreadableError as error:
+        raise DepixelError(f"{entry.path}: {error}") from error
+
+
+def check_copies(folder: Path, name_format: str) -> None:
+    """Raise `DepixelError` for a folder that is not empty, or a format that is not decimal."""
+    if not re.fullmatch(r"(0?[1-9]\d?)?d", name_format):
+        raise DepixelError(f"name format {name_format!r}: must be decimal, such as 07d (0000000.jpg) or d (0.jpg)")
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise DepixelError(f"{folder}: is there already; the copies go to a new or an empty folder")

@@ -1,0 +1,209 @@
+"""Many picture files at once: which they are, where what is made of them goes, and where their areas stand."""
+
+import json
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from depixel.base.errors import DepixelError
+from depixel.base.files import write_json
+from depixel.pictures import restorer
+from depixel.pictures.formats import SUFFIXES, Picture
+
+AREAS = ".areas.json"
+"""What the name of a picture gets, to be that of the file beside it with its areas."""
+
+_MOST_BYTES = 1_000_000  # of a file of areas
+
+
+class Job(NamedTuple):
+    """A picture and where its result goes; `problem` says why it cannot go there, "" if it can."""
+
+    source: Path
+    target: Path
+    problem: str = ""
+
+
+class Outcome(NamedTuple):
+    """What became of a job: what it made, or else the problem."""
+
+    job: Job
+    made: object = None
+    problem: str = ""
+
+
+def jobs(inputs: Sequence[str], out: Path, force: bool = False) -> list[Job]:
+    """Say for each picture of `inputs` which file in the folder `out` its result becomes.
+
+    Args:
+        inputs: picture files, folders, of which every picture counts, in folders within too, and patterns such as
+            `*.png`; what is hidden (`.name`) only if it is named. A picture keeps its name, one of a folder also the
+            folders within that it is in.
+        out: the folder; need not be there. force: overwrite what is there.
+
+    Returns:
+        A job for each picture; and one with a problem for an input that is not there, or has no pictures.
+
+    Raises:
+        DepixelError: `out` is not a folder.
+    """
+    if out.exists() and not out.is_dir():
+        raise DepixelError(f"{out}: is a file; name a folder with -o")
+    if out.suffix.lower() in SUFFIXES and not out.exists():
+        raise DepixelError(f"{out}: looks like the name of a picture; name a folder with -o, pictures keep their names")
+    taken: dict[Path, Path] = {}
+    found = []
+    for given in inputs:
+        try:
+            pictures = list(_pictures(given, out))
+        except DepixelError as error:
+            found.append(Job(Path(given), out, str(error)))
+            continue
+        except (ValueError, OSError, NotImplementedError) as error:  # of names that none can have
+            found.append(Job(Path(given), out, f"neither a picture nor a pattern ({error})"))
+            continue
+        for source, name in pictures:
+            if name is None:
+                found.append(Job(source, out, "the folder cannot be read"))
+                continue
+            target = out / name
+            if taken.get(target) == source.resolve():  # named twice, as by itself and by a pattern
+                continue
+            found.append(Job(source, target, _problem(source, target, out, taken, force)))
+            taken.setdefault(target, source.resolve())
+    return found
+
+
+def _problem(source: Path, target: Path, out: Path, taken: Collection[Path], force: bool) -> str:
+    place = target.resolve()
+    if not place.is_relative_to(out.resolve()):
+        return f"{target} leads out of the folder {out}"
+    if target in taken:
+        return f"another picture is also written to {target}"
+    if place == source.resolve():
+        return f"it would be overwritten; name another folder than {out} with -o"
+    if target.exists() and not force:
+        return f"{target} exists already. Choose another folder, or overwrite it: --force"
+    return ""
+
+
+def _pictures(given: str, out: Path) -> Iterator[tuple[Path, Path | None]]:
+    """The pictures that an input names, and their names within `out`; None of a folder that cannot be read."""
+    path = Path(given)
+    if path.is_dir():
+        unreadable: list[Path] = []
+        found = [p for p in _below(path, unreadable) if not p.resolve().is_relative_to(out.resolve())]
+        if not found and not unreadable:
+            raise DepixelError(f"no pictures there; they end in {', '.join(SUFFIXES)}")
+        yield from ((p, p.relative_to(path)) for p in found)
+        yield from ((folder, None) for folder in unreadable)
+    elif path.name.endswith(AREAS):  # `pixelated/*` names these, too
+        return
+    elif os.path.lexists(path):
+        yield path, Path(path.name)
+    else:
+        found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        matches = [m for m in found if m.is_file() and not m.name.startswith(".") and not m.name.endswith(AREAS)]
+        if not matches:
+            raise DepixelError("there is no such picture")
+        yield from ((match, Path(match.name)) for match in sorted(matches))
+
+
+def _below(folder: Path, unreadable: list[Path]) -> Iterator[Path]:
+    for where, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
+        folders.sort()
+        for name in sorted(files):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                yield Path(where) / name
+
+
+def each(work: Callable[[Job], object], all_jobs: Iterable[Job]) -> Iterator[Outcome]:
+    """Do each job; one that fails does not stop the others."""
+    for job in all_jobs:
+        if job.problem:
+            yield Outcome(job, problem=f"{job.source}: {job.problem}")
+            continue
+        try:
+            yield Outcome(job, work(job))
+        except DepixelError as error:
+            text = str(error)
+            named = any(text.startswith(f"{path}") for path in (job.source, job.target))
+            yield Outcome(job, problem=text if named else f"{job.source}: {text}")
+        except MemoryError:
+            yield Outcome(job, problem=f"{job.source}: out of memory")
+        except Exception as error:  # whatever a strange file makes Pillow raise
+            said = " ".join(str(error).split())
+            yield Outcome(job, problem=f"{job.source}: cannot be done ({type(error).__name__}: {said})")
+
+
+_Number = Annotated[int, Field(ge=0, le=10**9)]
+_AREAS = TypeAdapter(list[tuple[(_Number,) * 4] | tuple[(_Number,) * 5] | tuple[(_Number,) * 7]])
+
+
+def areas_beside(picture: Path) -> Path:
+    """The file with the areas of a picture: `photo.png.areas.json` beside `photo.png`."""
+    return picture.with_name(picture.name + AREAS)
+
+
+def write_areas(picture: Path, areas: Iterable[Sequence[int]]) -> None:
+    """Write the areas of a picture, as `fullsize.Area` has them, beside it."""
+    write_json(areas_beside(picture), {"areas": [list(area) for area in areas]})
+
+
+def read_areas(picture: Path) -> list[tuple[int, ...]]:
+    """Read what `write_areas` wrote, or a person: the block size may be missing.
+
+    Raises:
+        DepixelError: the file is not there, or is something else.
+    """
+    path = areas_beside(picture)
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DepixelError(f"{path}: has more than {_MOST_BYTES // 10**6} MB, which no list of areas needs")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if areas := _AREAS.validate_python(content["areas"]):
+            return areas
+        raise DepixelError(f"{path}: names no area; {picture} needs none restored")
+    except FileNotFoundError:
+        raise DepixelError(
+            f"{picture}: where is it pixelated? Say so with --area x,y,width,height, or in {path}"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
+        raise DepixelError(
+            f"{path}: not a list of areas; it must hold "
+            '{"areas": [[x, y, width, height, block_size], ...]}, whole numbers, of which the last may be missing; or '
+            "two more, how many columns and rows the first blocks lack"
+        ) from error
+
+
+def find_areas(name: Path, picture: Picture) -> list[restorer.Area]:
+    """Find the pixelated areas of a picture (`depixel.detection`).
+
+    Args:
+        name: what the picture is called.
+
+    Raises:
+        DepixelError: none is found for certain; names the guesses.
+    """
+    from depixel import detection  # SciPy: a third of the start of the command
+
+    found = detection.find(picture.seen())
+    certain = [restorer.Area(*one[:7]) for one in found if one.certain]
+    if restorable := [area for area in certain if _is_pixelated(picture, area)]:
+        return restorable
+    guesses = "; or ".join(f"--area {','.join(map(str, restorer.Area(*one[:7]).numbers()))}" for one in found[:3])
+    raise DepixelError(
+        f"{name}: no pixelated area is found for certain"
+        + (f". Perhaps {guesses}" if guesses else ", nor anything like one. Say where it is: --area x,y,width,height")
+    )
+
+
+def _is_pixelated(picture: Picture, area: restorer.Area) -> bool:
+    """Whether an area may be restored: in a JPEG its blocks may be noisier than `fullsize.resolve` lets pass."""
+    try:
+        return bool(restorer.resolve(picture.pixels, [area]))
+    except DepixelError:
+        return False

@@ -1,0 +1,259 @@
+"""Looking inside a model: which pixels a restoration came from, what its layers make of a picture, its first filters.
+
+Everything returns arrays; the pictures of them are at the end. Captum, in the extra `inspect`, is needed for
+`attribution` only.
+"""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from depixel import sheets
+from depixel.base.errors import DepixelError
+from depixel.base.tables import path_of
+from depixel.challenge import test_sets
+from depixel.dataset.prepared import load_index
+from depixel.dataset.samples import Photos, fixed_batch
+from depixel.model.blocks import Blocks, cut_windows
+from depixel.model.networks import Network
+from depixel.model.pixelation import PixelationSettings, infer_block_sizes
+from depixel.model.predictor import Restorer, restore, window_side
+from depixel.scoring import scores
+
+STEPS = 64
+"""Steps of the integral; with twice as many, a pixel's share changes by less than 1 % of the largest."""
+
+
+class Sample(NamedTuple):
+    """A pixelated picture to look at.
+
+    Attributes:
+        pixelated: (H, W) uint8. area: (5,) int64, x, y, width, height, block_size.
+        truth: (H, W) uint8, None where it is not known. title: what it is, for people.
+    """
+
+    pixelated: np.ndarray
+    area: np.ndarray
+    truth: np.ndarray | None
+    title: str
+
+
+def of_test_photo(
+    name: str,
+    number: int,
+    prepared: str | Path,
+    splits: str | Path,
+    settings: scores.EvaluateSettings,
+    pixelation: PixelationSettings,
+) -> Sample:
+    """A photo of the test side, pixelated as the evaluation does it.
+
+    Args:
+        name: `contributor/name`. number: which of its areas, from 0.
+        prepared: the folder of prepared photos. splits: the table of splits.
+
+    Raises:
+        DepixelError: there is no such test photo or area; names those that there are.
+    """
+    photos, index = Photos.load(prepared, splits, "test"), load_index(Path(prepared) / "index.csv")
+    names = [path_of(index[row].contributor, index[row].name) for row in photos.rows]
+    if name not in names:
+        like = difflib.get_close_matches(name, names, 3, cutoff=0) or names[:3]
+        raise DepixelError(f"{name}: no photo of the test side. There are {len(names)}, such as {', '.join(like)}")
+    streams = scores.test_streams(settings)
+    _check_number(number, len(streams), f"areas has {name} (evaluate.areas_per_photo)")
+    image, area = fixed_batch(photos, np.array([names.index(name)]), pixelation, streams[number])
+    pixelated = Blocks(area, *image.shape[2:]).pixelate(image)
+    return Sample(pixelated[0, 0].byte().numpy(), area[0].numpy(), image[0, 0].byte().numpy(), f"{name}, area {number}")
+
+
+def of_test_set(path: str | Path, number: int, block_size: tuple[int, int]) -> Sample:
+    """A sample of a test set, by its number from 0. Raises `DepixelError` if there is none.
+
+    Args:
+        block_size: the range in which its block size, which the test set does not say, is looked for.
+    """
+    samples = test_sets.read_test_set(path)
+    _check_number(number, len(samples.pixelated), f"samples has {path}")
+    one = slice(number, number + 1)
+    areas = test_sets.areas(samples.known[one])
+    sizes = infer_block_sizes(samples.pixelated[one], areas, block_size)
+    return Sample(samples.pixelated[number], np.append(areas[0], sizes), None, f"{path}, sample {number}")
+
+
+def _check_number(number: int, count: int, what: str) -> None:
+    if not 0 <= number < count:
+        raise DepixelError(f"--number {number}: only {count} {what}; they are counted from 0")
+
+
+# -- what a restoration came from ------------------------------------------------------------------------------------
+
+
+def attribution(
+    restorer: Restorer, sample: Sample, block: tuple[int, int] | None = None, steps: int = STEPS
+) -> np.ndarray:
+    """How much each pixel of the picture had to do with the detail that the model put into the blocks.
+
+    Integrated gradients (Sundararajan et al. 2017, "Axiomatic attribution for deep networks", by Captum) of the detail
+    that was restored: d . restored(picture) / |d|, where d is the restoration less the flat blocks. The path is a
+    straight line to the picture from an even one of its mean brightness, in which there is no detail. The shares of all
+    pixels together are the detail's size |d|, as far as the network puts none into the even picture.
+
+    Args:
+        block: column and row, from 0, of the only block whose detail is asked about; None for all of the area.
+        steps: of the integral.
+
+    Returns:
+        (H, W) float32, gray levels: above 0 where the pixel speaks for the detail, below 0 where it speaks against it.
+        The pixels of a block are one value that the model is given, and share what it did evenly.
+
+    Raises:
+        DepixelError: Captum is not installed, or there is no such block.
+    """
+    try:
+        from captum.attr import IntegratedGradients
+    except ImportError as error:
+        raise DepixelError("integrated gradients need Captum: pip install captum") from error
+    window, area, blocks = _window(restorer, sample)
+    level = window.mean().expand_as(window)
+
+    def restored(windows: Tensor) -> Tensor:
+        return restore(restorer.network, windows, Blocks(area.expand(len(windows), -1), *windows.shape[2:]), "float32")
+
+    with torch.no_grad():
+        detail = (restored(window) - window)[:, :1] * _mask(blocks, area[0], block)
+    size = detail.norm()
+    if not size:
+        return np.zeros(sample.pixelated.shape, np.float32)
+    method = IntegratedGradients(lambda windows: (restored(windows)[:, :1] * detail).sum(dim=(1, 2, 3)) / size)
+    found = method.attribute(window, baselines=level, n_steps=steps, internal_batch_size=16).detach().float()
+    found = torch.where(blocks.unknown, blocks.sums(found) / blocks.count, found)
+    return _in_picture(found[0], sample, area[0])[0]
+
+
+def _mask(blocks: Blocks, area: Tensor, block: tuple[int, int] | None) -> Tensor:
+    """(1, 1, H, W) bool: the pixels of one block, or of all."""
+    if block is None:
+        return blocks.unknown
+    x, y, width, height, size = area.tolist()
+    columns, rows = -(-width // size), -(-height // size)
+    if not (0 <= block[0] < columns and 0 <= block[1] < rows):
+        raise DepixelError(f"block {block[0]},{block[1]}: the area has {columns} columns and {rows} rows, from 0")
+    mask = torch.zeros_like(blocks.unknown)
+    left, top = x + block[0] * size, y + block[1] * size
+    mask[..., top : top + size, left : left + size] = True
+    return mask & blocks.unknown
+
+
+# -- what the layers make of it --------------------------------------------------------------------------------------
+
+
+def layers(network: nn.Module) -> list[str]:
+    """The names of the layers whose maps can be looked at, as the network defines them."""
+    return [
+        name
+        for name, module in network.named_modules()
+        if name and name.count(".") < 2 and not isinstance(module, (nn.ModuleList, nn.Dropout2d))
+    ]
+
+
+def feature_maps(restorer: Restorer, sample: Sample, layer: str) -> np.ndarray:
+    """What a layer puts out for a picture.
+
+    Args:
+        layer: one of `layers`.
+
+    Returns:
+        (C, H, W) float32, of the window around the area that the network sees, at the layer's own resolution.
+
+    Raises:
+        DepixelError: there is no such layer; names those that there are.
+    """
+    known = layers(restorer.network)
+    if layer not in known:
+        raise DepixelError(f"{layer!r}: no layer of this network; its layers are {', '.join(known)}")
+    window, _, blocks = _window(restorer, sample)
+    kept: list[Tensor] = []
+    # a copy, as what follows may work in place
+    hook = restorer.network.get_submodule(layer).register_forward_hook(lambda *call: kept.append(call[2].clone()))
+    try:
+        with torch.inference_mode():
+            restorer.network(window, blocks)
+    finally:
+        hook.remove()
+    return kept[0][0].float().cpu().numpy()
+
+
+def first_filters(network: Network) -> np.ndarray:
+    """(F, P, K, K) float32: the weights of the first convolution; P as the network's `PLANES`."""
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    return first.weight.detach().float().cpu().numpy()
+
+
+def _window(restorer: Restorer, sample: Sample) -> tuple[Tensor, Tensor, Blocks]:
+    """What the network sees of a picture, (1, 1, H, W); the area within it, (1, 5); its blocks."""
+    image = torch.from_numpy(sample.pixelated).float()[None, None].to(restorer.device)
+    area = torch.from_numpy(sample.area)[None].to(restorer.device)
+    window, within = cut_windows(image, area, *(int(window_side(side)) for side in sample.area[2:4]))
+    return window, within, Blocks(within, *window.shape[2:])
+
+
+def _in_picture(window: Tensor, sample: Sample, within: Tensor) -> np.ndarray:
+    """(C, h, w) of the window as (C, H, W) of the picture, 0 elsewhere."""
+    left, top = (sample.area[:2] - within[:2].cpu().numpy()).tolist()
+    height, width = (min(n, side) for n, side in zip(window.shape[1:], sample.pixelated.shape, strict=True))
+    whole = np.zeros((len(window), *sample.pixelated.shape), np.float32)
+    whole[:, top : top + height, left : left + width] = window[:, :height, :width].cpu().numpy()
+    return whole
+
+
+# -- pictures --------------------------------------------------------------------------------------------------------
+
+
+def attribution_panel(sample: Sample, values: np.ndarray, scale: int = 4) -> np.ndarray:
+    """(H scale, W scale, 3) uint8: `values` in color over the pale picture, with a line around the area.
+
+    Red speaks for the detail; one pixel in a hundred has the strongest colors.
+    """
+    seen = np.abs(values[values != 0])
+    color = sheets.diverging(values, np.quantile(seen, 0.99) if len(seen) else None)
+    pale = 0.6 + 0.4 * sample.pixelated[:, :, None] / 255
+    panel = (color * pale).round().astype(np.uint8)
+    return sheets.framed(panel.repeat(scale, axis=0).repeat(scale, axis=1), sample.area[:4] * scale)
+
+
+def attribution_picture(restorer: Restorer, sample: Sample, values: np.ndarray, scale: int = 4) -> Image.Image:
+    """The picture, its restoration, the truth if it is known, and the `attribution_panel`."""
+    (prediction,) = restorer.predict(sample.pixelated[None], sample.area[None])
+    panels = {"pixelated": sample.pixelated, "prediction": sheets.fill(sample.pixelated, sample.area, prediction)}
+    if sample.truth is not None:
+        panels["truth"] = sample.truth
+    enlarged = [panel.repeat(scale, axis=0).repeat(scale, axis=1) for panel in panels.values()]
+    x, y, width, height = sample.area[:4]
+    share = np.abs(values[y : y + height, x : x + width]).sum() / max(np.abs(values).sum(), 1e-9)
+    caption = f"{sample.title}: red for the detail, blue against it; {share:.0%} from the blocks, the rest from around"
+    titles = [*panels, "what mattered"]
+    return sheets.contact_sheet(
+        [[*enlarged, attribution_panel(sample, values, scale)]], titles, [caption], across=1, scale=1
+    )
+
+
+def maps_picture(maps: np.ndarray) -> Image.Image:
+    """Feature maps (C, H, W) in color, each on its own scale: red above 0, blue below, white 0."""
+    panels = [[sheets.diverging(values)] for values in maps]
+    return sheets.contact_sheet(
+        panels, [""], [str(i) for i in range(len(maps))], across=8, scale=max(1, 128 // maps.shape[2])
+    )
+
+
+def filters_picture(filters: np.ndarray, planes: Sequence[str]) -> Image.Image:
+    """First filters (F, P, K, K) in color, one a row: what it weighs in each of the planes; each on its own scale."""
+    panels = [[sheets.diverging(kernel, np.abs(one).max()) for kernel in one] for one in filters]
+    captions = [f"filter {i}" for i in range(len(filters))]
+    return sheets.contact_sheet(panels, list(planes), captions, across=2, scale=max(1, 57 // filters.shape[3]))

@@ -1,0 +1,163 @@
+"""What a network must beat: restorations that learn nothing. Same interface as the networks.
+
+All know the block means, and the known pixels around the area take part: for `bilinear`, `bicubic` and `lanczos` as
+means over the lattice of blocks, which goes on around the area, for the others as pixels.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from scipy import linalg
+from threadpoolctl import threadpool_limits
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from depixel.model.blocks import Blocks
+
+
+class Identity(nn.Module):
+    """The pixelated pixels themselves: the do-nothing model that ratios refer to."""
+
+    def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        return pixelated
+
+
+class Interpolation(nn.Module):
+    """Smooth interpolation that keeps the block means and joins the known pixels around the area."""
+
+    STEPS = 64
+
+    def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        return blocks.smooth(pixelated, self.STEPS)
+
+
+def triangle(x: Tensor) -> Tensor:
+    """The kernel of linear interpolation."""
+    return (1 - x.abs()).clamp(min=0)
+
+
+def cubic(x: Tensor) -> Tensor:
+    """The kernel of cubic convolution (Keys 1981) with a = -1/2."""
+    x = x.abs()
+    return torch.where(x < 1, (1.5 * x - 2.5) * x * x + 1, ((2.5 - 0.5 * x) * x - 4) * x + 2) * (x < 2)
+
+
+def lanczos(x: Tensor) -> Tensor:
+    """The sinc windowed by its own main lobe, three cells wide (Duchon 1979)."""
+    return torch.sinc(x) * torch.sinc(x / 3) * (x.abs() < 3)
+
+
+class Resampling(nn.Module):
+    """Separable interpolation of the means of the lattice's cells, from center to center.
+
+    Cells that are cut off are narrower; between two centers the kernel is stretched to their distance.
+    """
+
+    def __init__(self, kernel: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.kernel = kernel
+
+    def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        image = blocks.project(pixelated, pixelated, "center")[:, 0]
+        with torch.autocast(pixelated.device.type, enabled=False):
+            across, down = map(self._weights, blocks.cells)
+            return (down @ image @ across.mT)[:, None]
+
+    def _weights(self, cell: Tensor) -> Tensor:
+        """(B, L, L) float32: what each pixel along an axis is of all; `cell` (B, L), each one's cell."""
+        member = F.one_hot(cell).float()  # (B, L, cells)
+        size = member.sum(dim=1)  # (B, cells); 0 where others of the batch have more cells
+        here = torch.arange(cell.shape[1], device=cell.device) + 0.5
+        center = (here @ member) / size.clamp(min=1)
+        offset = here - center.gather(1, cell)  # (B, L)
+        last = cell[:, -1:]
+        towards = (cell + offset.sign().long()).clamp(min=torch.zeros_like(last), max=last)  # the next cell
+        gap = (center.gather(1, towards) - center.gather(1, cell)).abs()
+        position = cell + torch.where(gap > 0, offset / gap.clamp(min=1), 0)
+        weights = self.kernel(position[:, :, None] - torch.arange(member.shape[2], device=cell.device))
+        weights = weights * (size > 0)[:, None]
+        return weights / weights.sum(dim=2, keepdim=True) @ (member / size.clamp(min=1)[:, None]).mT
+
+
+class Kriging(nn.Module):
+    """The most likely pixels under a Gaussian process with an exponential covariance: kriging (Matheron 1969).
+
+    It has observed the block means and the known pixels up to `RING` pixels from the area. The weights of these depend
+    on the geometry alone, where blocks and known pixels are: samples of one geometry are solved together. The mean of
+    the process is an unknown plane, so that ramps are restored exactly.
+    """
+
+    RING = 2  # more brings nothing
+    RANGE = 8.0  # pixels over which the covariance falls to 1/e
+
+    def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        images = blocks.project(pixelated, pixelated, "center")[:, 0].double().cpu().numpy()
+        unknown = blocks.unknown[:, 0].cpu().numpy()
+        x, y = (cell.cpu().numpy() for cell in blocks.cells)
+        geometries = np.concatenate([x, y, unknown.any(axis=1), unknown.any(axis=2)], axis=1)
+        _, examples, kinds = np.unique(geometries, axis=0, return_index=True, return_inverse=True)
+        with threadpool_limits(1):  # the systems are small; and the digits are the same with any number of threads
+            for kind, i in enumerate(examples):
+                same = kinds.reshape(-1) == kind
+                images[same] = self._restored(images[same], unknown[i], x[i], y[i])
+        return torch.from_numpy(images).float()[:, None].to(pixelated.device)
+
+    def _restored(self, images: np.ndarray, unknown: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Images (B, H, W) with their areas filled; unknown (H, W), x (W,) and y (H,) are the geometry of all."""
+        rows, columns = (np.flatnonzero(unknown.any(axis=axis)) for axis in (1, 0))
+        near = np.zeros_like(unknown)
+        near[tuple(slice(max(i[0] - self.RING, 0), i[-1] + 1 + self.RING) for i in (rows, columns))] = True
+        known, area = np.argwhere(near & ~unknown), np.argwhere(unknown)  # (K, 2) and (M, 2): row, column
+        begins = [np.flatnonzero(np.diff(cell[i], prepend=-1)) for cell, i in ((y, rows), (x, columns))]
+        edges = [np.append(i[begin], i[-1] + 1) for begin, i in zip(begins, (rows, columns), strict=True)]
+        sizes = np.outer(*map(np.diff, edges)).reshape(-1)  # (N,) pixels of each block
+
+        farthest = max(unknown.shape)
+        apart = np.arange(-farthest, farthest + 1)
+        covariance = np.exp(-np.hypot(apart[:, None], apart) / self.RANGE)
+        summed = np.pad(covariance.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+
+        def with_points(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+            here, there = (i @ [len(apart), 1] for i in (points, others))  # positions in the table from its center
+            return covariance.take(here[:, None] - there + covariance.size // 2)
+
+        def with_blocks(points: np.ndarray) -> np.ndarray:
+            """(P, N) covariances of pixels with block means, by the summed-area table."""
+            down, across = (ends - points[:, i, None] + farthest for i, ends in enumerate(edges))
+            corners = summed[down[:, :, None], across[:, None, :]]
+            return np.diff(np.diff(corners, axis=1), axis=2).reshape(len(points), len(sizes)) / sizes
+
+        def means(values: np.ndarray) -> np.ndarray:
+            """(M, ...) values of the area's pixels to (N, ...) means of its blocks."""
+            values = values.reshape(len(rows), len(columns), -1)
+            for axis, begin in enumerate(begins):
+                values = np.add.reduceat(values, begin, axis=axis)
+            return values.reshape(len(sizes), -1) / sizes[:, None]
+
+        def plane(points: np.ndarray) -> np.ndarray:
+            return np.column_stack([np.ones(len(points)), (points - area.mean(axis=0)) / farthest])
+
+        known_blocks, area_blocks = with_blocks(known), with_blocks(area)
+        observed = np.block([[with_points(known, known), known_blocks], [known_blocks.T, means(area_blocks)]])
+        drift = np.concatenate([plane(known), means(plane(area))])
+        values = np.concatenate([images[:, ~unknown & near].T, means(images[:, unknown].T)])  # (K + N, B)
+        factor = linalg.cho_factor(observed, lower=True)
+        of_drift, of_values = linalg.cho_solve(factor, drift), linalg.cho_solve(factor, values)
+        slopes = np.linalg.lstsq(drift.T @ of_drift, drift.T @ of_values, rcond=1e-9)[0]
+        weights = of_values - of_drift @ slopes
+        between = np.concatenate([with_points(area, known), area_blocks], axis=1)
+        images = images.copy()
+        images[:, unknown] = (between @ weights + plane(area) @ slopes).T
+        return images
+
+
+BASELINES = {
+    "identity": Identity,
+    "bilinear": partial(Resampling, triangle),
+    "bicubic": partial(Resampling, cubic),
+    "lanczos": partial(Resampling, lanczos),
+    "interpolation": Interpolation,
+    "kriging": Kriging,
+}

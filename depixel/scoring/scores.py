@@ -1,0 +1,209 @@
+"""Scores on the test photos, what they are broken down by, and how far other test photos could move them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from scipy import stats
+
+from depixel.base.errors import DepixelError
+from depixel.base.settings import Settings
+
+AREA_BINS = (64, 128, 256, 512, 1024)
+"""Upper ends of the classes of areas, pixels; larger ones form a last class."""
+
+PHOTO = ["contributor", "name"]
+SAMPLE = [*PHOTO, "x", "y", "width", "height", "block_size"]
+SAMPLE_COLUMNS = [*SAMPLE, "squared_error", "identity_squared_error"]
+
+CALIBRATION_COLUMNS = ["class", "pixels", "expected_rmse", "observed_rmse", "within_1", "within_2", "correlation"]
+
+RATIOS = ["ratio_pooled", "ratio_mean"]
+LEVEL = 0.95
+RESAMPLES = 9999
+
+
+class EvaluateSettings(Settings):
+    """The section `evaluate` of params.yaml."""
+
+    areas_per_photo: int = Field(4, ge=1, le=1000)
+    seed: int = 0
+
+
+def test_streams(settings: EvaluateSettings) -> list[str]:
+    """The streams that the areas of the test photos come from, one for each area of a photo."""
+    return [f"test {settings.seed} {k}" for k in range(settings.areas_per_photo)]
+
+
+def squared_errors(predictions: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> np.ndarray:
+    """(N,) int64: the sum over each sample's pixels of the squared error, gray levels squared.
+
+    Args:
+        predictions, targets: N flat uint8 arrays each, the pixels of each sample's area.
+    """
+    # uint8 differences would wrap around
+    return np.array([np.square(p.astype(np.int64) - t).sum() for p, t in zip(predictions, targets, strict=True)])
+
+
+def sample_table(
+    photos: Sequence[tuple[str, str]], areas: np.ndarray, squared_error: np.ndarray, identity_squared_error: np.ndarray
+) -> pd.DataFrame:
+    """One model's errors, a row a sample, in the columns `SAMPLE_COLUMNS`: all scores are computed from such a table.
+
+    Args:
+        photos: contributor and name of each photo; sample i is of photo i modulo their number.
+        areas: (N, 5) int64, x, y, width, height, block_size, pixels.
+        squared_error, identity_squared_error: (N,) int64, as `squared_errors` returns them.
+    """
+    names = pd.DataFrame([photos[i % len(photos)] for i in range(len(areas))], columns=PHOTO)
+    numbers = np.column_stack([areas, squared_error, identity_squared_error])
+    return names.join(pd.DataFrame(numbers, columns=SAMPLE_COLUMNS[len(PHOTO) :]))
+
+
+def score(samples: pd.DataFrame) -> dict[str, float]:
+    """The two RMSEs (`depixel.model.metrics`) in gray levels and as ratios to those of the identity.
+
+    A ratio is NaN where the identity makes no error.
+
+    Args:
+        samples: a `sample_table`.
+    """
+    pixels = samples["width"] * samples["height"]
+    (pooled, mean), (identity_pooled, identity_mean) = (
+        (float(np.sqrt(errors.sum() / pixels.sum())), float(np.sqrt(errors / pixels).mean()))
+        for errors in (samples["squared_error"], samples["identity_squared_error"])
+    )
+    return {
+        "rmse_pooled": pooled,
+        "rmse_mean": mean,
+        "ratio_pooled": pooled / identity_pooled if identity_pooled else np.nan,
+        "ratio_mean": mean / identity_mean if identity_mean else np.nan,
+    }
+
+
+def breakdown(key: str, classes: Sequence, samples: pd.DataFrame) -> pd.DataFrame:
+    """Scores of each class of samples: columns `key`, samples and those of `score`; ascending by class.
+
+    Args:
+        key: name of the first column. classes: (N,) the class of each row of `samples`.
+    """
+    return pd.DataFrame(
+        {key: value, "samples": len(members), **score(members)} for value, members in samples.groupby(np.array(classes))
+    )
+
+
+def area_class(areas: np.ndarray) -> np.ndarray:
+    """(N,) int64: the upper end of each area's class in pixels (`AREA_BINS`); beyond the last, that and 1."""
+    pixels = areas[:, 2] * areas[:, 3]
+    ends = np.array(AREA_BINS)
+    return np.where(pixels > ends[-1], ends[-1] + 1, ends[np.searchsorted(ends, pixels).clip(max=len(ends) - 1)])
+
+
+def intervals(models: dict[str, pd.DataFrame], difference: tuple[str, str]) -> pd.DataFrame:
+    """Ratios of models to the identity, with 95 % confidence intervals over the choice of test photos.
+
+    Percentile bootstrap of whole photos, as the samples of one photo are alike. All models are scored on the same
+    draws, so that what makes a photo hard for all of them cancels in the difference. Every call makes the same draws.
+
+    Args:
+        models: a `sample_table` for each model's name, of the same samples in the same order.
+        difference: two of the names, minuend and subtrahend.
+
+    Returns:
+        Columns model, and for each ratio R of `RATIOS`: R, R_low, R_high. A row a model, and one for the difference,
+        called `minuend - subtrahend`. The ends are NaN if there is only one photo.
+
+    Raises:
+        DepixelError: the identity is right everywhere, so that there is no ratio.
+    """
+    samples = next(iter(models.values()))
+    identity = samples["identity_squared_error"]
+    if not identity.any():
+        raise DepixelError("all areas of the test photos are flat, so that there is nothing to restore and no ratio")
+    photos = samples.groupby(PHOTO, sort=False).ngroup()
+    pixels = samples["width"] * samples["height"]
+    # (M + 1, 2, photos): all that the ratios need, so that drawing again is quick
+    totals = np.array(
+        [
+            [np.bincount(photos, errors), np.bincount(photos, np.sqrt(errors / pixels))]
+            for errors in (*(model["squared_error"] for model in models.values()), identity)
+        ]
+    )
+    minuend, subtrahend = map(list(models).index, difference)
+
+    def ratios(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
+        """(..., photos) positions to (M + 1, 2, ...) ratios and the difference."""
+        sums = np.array([[total[drawn].sum(axis=axis) for total in pair] for pair in totals])
+        ratios = sums[:-1] / sums[-1]
+        ratios[:, 0] **= 0.5
+        return np.concatenate([ratios, ratios[minuend, None] - ratios[subtrahend, None]])
+
+    positions = np.arange(totals.shape[-1])
+    ends = np.full((2, len(models) + 1, 2), np.nan)
+    if len(positions) > 1:
+        ends[:] = stats.bootstrap(
+            (positions,),
+            ratios,
+            n_resamples=RESAMPLES,
+            batch=64,  # little memory
+            vectorized=True,
+            confidence_level=LEVEL,
+            method="percentile",
+            rng=0,
+        ).confidence_interval
+    table = pd.DataFrame({"model": [*models, " - ".join(difference)]})
+    for i, ratio in enumerate(RATIOS):
+        table[ratio], table[f"{ratio}_low"], table[f"{ratio}_high"] = ratios(positions)[:, i], *ends[:, :, i]
+    return table
+
+
+def comparison(models: dict[str, pd.DataFrame], spread: pd.DataFrame) -> pd.DataFrame:
+    """One row a model, lowest ratio_mean first: model, the columns of `score`, the ends of the ratios' intervals.
+
+    Args:
+        models: a `sample_table` for each model's name. spread: their `intervals`.
+    """
+    scores = pd.DataFrame({"model": name, **score(samples)} for name, samples in models.items())
+    return scores.merge(spread.drop(columns=RATIOS), on="model").sort_values("ratio_mean", ignore_index=True)
+
+
+def calibration(errors: np.ndarray, expected: np.ndarray, classes: int = 10) -> pd.DataFrame:
+    """How well a network knows how far off it is: a row for each class of pixels, from the surest on, and one for all.
+
+    Args:
+        errors: (P,) gray levels, prediction less truth. expected: (P,) gray levels, root mean square, above 0.
+        classes: of equally many pixels each, by what is expected.
+
+    Returns:
+        Columns class (1.., "all"), pixels, expected_rmse and observed_rmse in gray levels, within_1 and within_2, the
+        share of pixels that are off by at most once and twice what is expected (0.683 and 0.954 if errors are normal),
+        correlation, Spearman's, of expected and observed size of the error.
+    """
+    order = np.argsort(expected, kind="stable")
+    parts = {str(i + 1): part for i, part in enumerate(np.array_split(order, classes)) if len(part)} | {"all": order}
+    rows = []
+    for name, part in parts.items():
+        error, wide = np.abs(errors[part]).astype(np.float64), expected[part].astype(np.float64)
+        varied = np.ptp(error) > 0 and np.ptp(wide) > 0
+        rows.append(
+            {
+                "class": name,
+                "pixels": len(part),
+                "expected_rmse": np.sqrt(np.square(wide).mean()),
+                "observed_rmse": np.sqrt(np.square(error).mean()),
+                "within_1": (error <= wide).mean(),
+                "within_2": (error <= 2 * wide).mean(),
+                "correlation": stats.spearmanr(wide, error).statistic if varied else np.nan,
+            }
+        )
+    return pd.DataFrame(rows, columns=CALIBRATION_COLUMNS)
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The same with each ratio and its interval in one column of text: 0.718 [0.705, 0.731]."""
+    table = table.copy()
+    for ratio in RATIOS:
+        columns = (table[ratio], table.pop(f"{ratio}_low"), table.pop(f"{ratio}_high"))
+        table[ratio] = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in zip(*columns, strict=True)]
+    return table

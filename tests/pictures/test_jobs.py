@@ -1,0 +1,222 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from depixel.base.errors import DepixelError
+from depixel.detection import Found
+from depixel.pictures import jobs
+from depixel.pictures.formats import Picture
+from depixel.pictures.restorer import Area, pixelate, resolve
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """in/a.png, in/b.JPG, in/deep/a.png, in/notes.txt, in/.hidden.png; c.png."""
+    for name in ("in/a.png", "in/b.JPG", "in/deep/a.png", "in/notes.txt", "in/.hidden.png", "c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+def planned(inputs, out, **options):
+    return [
+        (str(job.source), str(job.target.relative_to(out)), job.problem) for job in jobs.jobs(inputs, out, **options)
+    ]
+
+
+def test_a_picture_keeps_its_name_and_its_folder_within_an_input(folder, monkeypatch):
+    out = folder / "out"
+    assert [target for _, target, _ in planned([str(folder / "in")], out)] == ["a.png", "b.JPG", "deep/a.png"]
+    monkeypatch.chdir(folder / "in")
+    assert planned(["*.png", "../c.png"], out) == [("a.png", "a.png", ""), ("../c.png", "c.png", "")]
+    assert [source for source, _, _ in planned(["**/*.png"], out)] == ["a.png", "deep/a.png"]
+    assert planned([str(folder / "in" / "*.JPG")], out)[0][1] == "b.JPG"
+
+
+def test_what_was_written_before_is_no_input(folder):
+    out = folder / "in" / "out"
+    out.mkdir()
+    (out / "a.png").write_text("restored")
+    assert [target for _, target, _ in planned([str(folder / "in")], out, force=True)] == [
+        "a.png",
+        "b.JPG",
+        "deep/a.png",
+    ]
+
+
+def test_nothing_is_overwritten_unasked(folder):
+    out = folder / "out"
+    out.mkdir()
+    (out / "c.png").write_text("earlier")
+    assert "exists already" in planned([str(folder / "c.png")], out)[0][2]
+    assert planned([str(folder / "c.png")], out, force=True)[0][2] == ""
+    assert "it would be overwritten" in planned([str(folder / "c.png")], folder, force=True)[0][2]
+    twice = planned([str(folder / "in/a.png"), str(folder / "in/deep/a.png")], folder / "new")
+    assert twice[0][2] == "" and "another picture is also written to" in twice[1][2]
+
+
+def test_names_do_not_lead_out_of_the_folder(folder):
+    out = folder / "out"
+    out.mkdir()
+    (folder / "elsewhere").mkdir()
+    (out / "deep").symlink_to(folder / "elsewhere")
+    (out / "b.JPG").symlink_to(folder / "elsewhere/b.JPG")
+    found = {target: problem for _, target, problem in planned([str(folder / "in")], out, force=True)}
+    assert found["a.png"] == ""
+    assert "leads out of the folder" in found["deep/a.png"] and "leads out of the folder" in found["b.JPG"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "problem"),
+    [
+        (["c.png"], "c.png", "c.png: is a file; name a folder"),
+        (["c.png"], "restored.png", "restored.png: looks like the name of a picture; name a folder"),
+    ],
+)
+def test_wrong_inputs_and_outputs_are_told(folder, monkeypatch, inputs, out, problem):
+    monkeypatch.chdir(folder)
+    (folder / "empty").mkdir()
+    with pytest.raises(DepixelError, match=problem):
+        jobs.jobs(inputs, folder / out)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("no.png", "there is no such picture"),
+        ("*.tiff", "there is no such picture"),
+        ("empty", "no pictures there; they end in .png"),
+        ("in**/*.png", "neither a picture nor a pattern"),
+        ("x" * 300, "neither a picture nor a pattern"),
+    ],
+)
+def test_an_input_that_is_not_there_does_not_stop_the_others(folder, monkeypatch, given, problem):
+    monkeypatch.chdir(folder)
+    (folder / "empty").mkdir()
+    outcomes = list(jobs.each(lambda job: job.source.name, jobs.jobs([given, "c.png"], folder / "out")))
+    assert outcomes[0].problem.startswith(f"{given}: {problem}") and outcomes[1].made == "c.png"
+
+
+def test_the_areas_beside_pictures_are_no_pictures(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    Path("c.png.areas.json").write_text("{}")
+    for inputs in (["c.png", "c.png.areas.json"], ["c*"]):
+        assert [source for source, _, _ in planned(inputs, folder / "out")] == ["c.png"]
+
+
+def test_a_failure_does_not_stop_the_rest(folder):
+    def work(job):
+        if job.source.name == "b.JPG":
+            raise DepixelError("it is odd")
+        if job.source.parent.name == "deep":
+            raise MemoryError
+        if job.source.name == "odd.png":
+            raise RuntimeError("as Pillow\nsays")
+        return job.source.read_text()
+
+    (folder / "odd.png").write_text("odd")
+    inputs = [str(folder / name) for name in ("in", "odd.png", "c.png")]
+    outcomes = list(jobs.each(work, jobs.jobs(inputs, folder / "out")))
+    assert [outcome.made for outcome in outcomes] == ["in/a.png", None, None, None, "c.png"]
+    assert outcomes[1].problem == f"{folder / 'in/b.JPG'}: it is odd"
+    assert outcomes[2].problem == f"{folder / 'in/deep/a.png'}: out of memory"
+    assert outcomes[3].problem == f"{folder / 'odd.png'}: cannot be done (RuntimeError: as Pillow says)"
+
+
+def test_a_folder_that_cannot_be_read_does_not_stop_the_others(folder, monkeypatch):
+    walk = jobs.os.walk
+
+    def refusing(top, onerror):
+        onerror(PermissionError(13, "Permission denied", str(folder / "in/deep")))
+        yield from (found for found in walk(top) if Path(found[0]).name != "deep")
+
+    monkeypatch.setattr(jobs.os, "walk", refusing)
+    found = jobs.jobs([str(folder / "in")], folder / "out")
+    assert [job.problem for job in found] == ["", "", "the folder cannot be read"]
+    assert found[2].source == folder / "in/deep"
+
+
+def test_areas_are_read_as_they_were_written(tmp_path):
+    jobs.write_areas(tmp_path / "a.png", [(1, 2, 30, 40, 8), (50, 0, 9, 9, 3)])
+    assert (tmp_path / "a.png.areas.json").is_file()
+    assert jobs.read_areas(tmp_path / "a.png") == [(1, 2, 30, 40, 8), (50, 0, 9, 9, 3)]
+    (tmp_path / "b.png.areas.json").write_text('{"areas": [[1, 2, 30, 40]]}')
+    assert jobs.read_areas(tmp_path / "b.png") == [(1, 2, 30, 40)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"areas": 3}', '{"areas": [[1, 2, 3]]}', '{"areas": [[1, 2, 3, "x", 5]]}', "[" * 100_000,
+     '{"areas": [[1, 2, -3, 4]]}', '{"areas": [[1.5, 2, 3, 4]]}', json.dumps({"areas": [[0, 0, 10**20, 4]]}), "\xff"],
+)  # fmt: skip
+def test_what_is_no_list_of_areas_is_told(tmp_path, content):
+    (tmp_path / "a.png.areas.json").write_text(content, encoding="latin-1")
+    with pytest.raises(DepixelError, match=r"a\.png\.areas\.json: not a list of areas; it must hold"):
+        jobs.read_areas(tmp_path / "a.png")
+
+
+def test_missing_areas_are_told(tmp_path):
+    with pytest.raises(DepixelError, match=r"a\.png: where is it pixelated"):
+        jobs.read_areas(tmp_path / "a.png")
+
+
+def noise(height: int, width: int, channels: tuple[int, ...] = ()) -> np.ndarray:
+    """Photo-like: smooth, with some noise."""
+    random = np.random.default_rng(0)
+    coarse = Image.fromarray(random.integers(0, 256, (height // 12, width // 12), np.uint8))
+    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), float)
+    smooth = smooth.reshape(*smooth.shape, *[1] * len(channels))
+    return (smooth + random.normal(0, 3, (height, width, *channels))).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("channels", [(), (3,), (4,)])
+@pytest.mark.parametrize("deep", [False, True])
+def test_areas_are_found_in_pictures_of_all_kinds(channels, deep):
+    area = (16, 24, 48, 40, 8)
+    pixels = pixelate(noise(120, 140, channels), [area])
+    pixels = pixels.astype(np.uint16) * np.uint16(257) if deep else pixels
+    assert jobs.find_areas(Path("a.png"), Picture(pixels, "PNG")) == [Area(*area)]
+
+
+def test_blocks_that_begin_outside_of_the_area_are_told_by_what_they_lack(tmp_path):
+    whole, clean = pixelate(noise(120, 140), [(16, 24, 48, 40, 8)]), noise(120, 140)
+    clean[27:64, 21:64] = whole[27:64, 21:64]  # the first column of blocks lacks 5 pixels, the first row 3
+    found = jobs.find_areas(Path("a.png"), Picture(clean, "PNG"))
+    assert found == [(21, 27, 43, 37, 8, 5, 3)]
+    assert resolve(clean, found) == found
+    jobs.write_areas(tmp_path / "a.png", [found[0].numbers()])
+    assert jobs.read_areas(tmp_path / "a.png") == found
+
+
+def test_what_is_found_but_cannot_be_restored_does_not_stop_what_can(monkeypatch):
+    shown = pixelate(noise(120, 140), [(16, 24, 48, 40, 8)])
+    found = [Found(70, 20, 30, 30, 6, 0, 0, 9.0, True), Found(16, 24, 48, 40, 8, 0, 0, 8.0, True)]
+    monkeypatch.setattr("depixel.detection.find", lambda image: found)
+    assert jobs.find_areas(Path("a.png"), Picture(shown, "PNG")) == [(16, 24, 48, 40, 8, 0, 0)]
+    found[1] = found[1]._replace(certain=False, offset_y=3)
+    perhaps = r"found for certain\. Perhaps --area 70,20,30,30,6; or --area 16,24,48,40,8,0,3$"
+    with pytest.raises(DepixelError, match=perhaps):
+        jobs.find_areas(Path("a.png"), Picture(shown, "PNG"))
+
+
+@pytest.mark.usefixtures("detector")
+def test_where_no_area_is_certain_nothing_is_restored():
+    with pytest.raises(DepixelError, match=r"^a\.png: no pixelated area is found for certain"):
+        jobs.find_areas(Path("a.png"), Picture(noise(120, 140), "PNG"))
+
+
+def test_a_picture_that_is_named_twice_is_one(folder, monkeypatch):
+    monkeypatch.chdir(folder / "in")
+    assert planned(["a.png", "*.png"], folder / "out") == [("a.png", "a.png", "")]
+    (folder / "in/other").mkdir()
+    (folder / "in/other/a.png").write_text("another one")
+    assert "another picture" in planned(["a.png", "other/a.png"], folder / "out")[1][2]
+
+
+def test_a_list_without_areas_is_told(tmp_path):
+    (tmp_path / "a.png.areas.json").write_text('{"areas": []}')
+    with pytest.raises(DepixelError, match=r"a\.png\.areas\.json: names no area"):
+        jobs.read_areas(tmp_path / "a.png")

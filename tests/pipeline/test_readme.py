@@ -1,0 +1,97 @@
+"""The commands of README.md and docs/, run in order as they stand there, in a clone of the tiny project."""
+
+import re
+import shlex
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from depixel.pictures.restorer import pixelate
+from tests.conftest import REPOSITORY, clone, run
+
+PAGES = {
+    name: (REPOSITORY / name).read_text(encoding="utf-8")
+    for name in (
+        "README.md",
+        *(
+            f"docs/{page}.md"
+            for page in ("pictures", "experiments", "photos", "reproducibility", "measured", "formats")
+        ),
+    )
+}
+COMMANDS = [
+    line.split(" #")[0].strip()
+    for page in PAGES.values()
+    for block in re.findall(r"```sh\n(.*?)```", page, re.S)
+    for line in block.splitlines()
+]
+PRINTS = {  # as the pages say
+    command: told
+    for page in PAGES.values()
+    for command, told in re.findall(r"```sh\n([^`\n]+)\n```\n\nprints `([^`]+)`", page)
+}
+NOT_RUN = (
+    r"make (repro|test|verify)$|python -m venv|source|pip install",  # setting up
+    r"depixel serve$",  # tests/web/test_app.py and test_serve_page.py
+    r"dvc (import|update) ",  # tests/pipeline/test_remotes.py
+    r"depixel analyze .* --test-set",  # tests/curation/test_gaps.py; the test set of the tiny project is too small
+)
+
+
+@pytest.fixture(scope="module")
+def folder(reproduced, tmp_path_factory):
+    return clone(reproduced, tmp_path_factory.mktemp("readme") / "clone")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_readme_command(folder, command):
+    if command.startswith("git commit") and not run("git", "diff", "--cached", "--name-only", cwd=folder).stdout:
+        pytest.skip("nothing to commit: the commands before it changed nothing in the sample")
+    done = run(*shlex.split(command), cwd=folder)
+    assert PRINTS.get(command, "") in done.stdout
+
+
+def test_what_pages_say_is_printed_is_looked_at():
+    assert any("--auto" in command for command in PRINTS)
+
+
+def test_all_other_commands_are_run_elsewhere():
+    blocks = [block for page in PAGES.values() for block in re.findall(r"```\n(.*?)```", page, re.S)]
+    commands = [
+        line
+        for block in blocks
+        for line in block.splitlines()
+        if re.match(r"(make|python|source|pip|dvc|depixel|git) ", line)
+    ]
+    assert [c for c in commands if not re.match("|".join(NOT_RUN), c)] == []
+
+
+def test_all_pages_are_looked_at():
+    assert {name for name in PAGES if name != "README.md"} == {
+        f"docs/{p.name}" for p in (REPOSITORY / "docs").glob("*.md")
+    }
+
+
+def test_links_lead_somewhere():
+    for name, page in PAGES.items():
+        for link in re.findall(r"\]\(([^)]+)\)", page):
+            path, _, heading = link.partition("#")
+            target = (REPOSITORY / name).parent / path if path else REPOSITORY / name
+            assert link.startswith("https://") or target.is_file(), (name, link)
+            if heading:
+                headings = re.findall(r"(?m)^#+ (.+)$", target.read_text(encoding="utf-8"))
+                assert heading in [re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in headings], link
+
+
+BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```python\n(.*?)```", page, re.S)]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_python_of_the_readme(block, monkeypatch):
+    if not (REPOSITORY / "models/pretrained/laptop.safetensors").is_file():
+        pytest.skip("models/pretrained is not there: dvc pull")
+    monkeypatch.chdir(REPOSITORY)
+    names = {"image": pixelate(np.asarray(Image.open("docs/photo.png")), [(66, 38, 64, 64, 8)])}
+    exec(block, names)
+    assert "restored" not in names or (names["restored"] != names["image"]).any()

@@ -1,0 +1,43 @@
+import re
+from pathlib import Path
+
+import yaml
+
+from depixel.reports.card import snapshot
+from tests.conftest import run, run_stage
+
+
+def test_it_says_what_a_person_wants_to_know(reproduced):
+    text = (reproduced / "models/depixel.md").read_text(encoding="utf-8")
+    for heading in ("How good it is", "made from", "made with", "make it again", "not good for"):
+        assert re.search(f"^## .*{heading}", text, re.M), heading
+    lock = yaml.safe_load((reproduced / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    (photos,) = (dep["md5"] for dep in lock["validate"]["deps"] if dep["path"] == "data/raw")
+    (weights,) = (out["md5"] for out in lock["train"]["outs"] if out["path"].endswith(".safetensors"))
+    assert photos in text and weights in text
+    assert "seed 0, best epoch" in text and "batch_size: 16" in text and "torch 2" in text
+    assert not re.search(r"None|\{|\}|nan|unknown", text)
+
+
+def test_it_names_the_commit_that_recorded_the_model(reproduced):
+    text = (reproduced / "models/depixel.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^git log .*?(?=  )", text, re.M)
+    assert run(*command.split(), cwd=reproduced).stdout.endswith(" results\n")
+
+
+def test_photos_that_are_not_those_of_the_lock_are_not_named(workplace, reproduced, monkeypatch):
+    monkeypatch.chdir(workplace)
+    manifest, lock = Path("data/validated/manifest.csv"), reproduced / "dvc.lock"
+    assert snapshot(lock, manifest, "data/raw").endswith(".dir")
+    assert snapshot(Path("dvc.lock"), manifest, "data/raw") == ""  # not run by DVC
+    with manifest.open("a", encoding="utf-8") as file:
+        file.write("another,photo.jpg,1,,,,,,0,\n")
+    assert snapshot(lock, manifest, "data/raw") == ""
+
+
+def test_what_is_missing_is_told(workplace):
+    (workplace / "metrics/training.json").unlink()
+    assert "metrics/training.json: cannot be read" in run_stage("card", workplace, code=1)
+    (workplace / "metrics/training.json").write_text("{}", encoding="utf-8")
+    (workplace / "metrics/comparison.csv").unlink()
+    assert "dvc repro" in run_stage("card", workplace, code=1)

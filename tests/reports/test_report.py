@@ -1,0 +1,141 @@
+"""The page that tells what a run reached."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from depixel.reports import plots
+from tests.conftest import run
+
+
+@pytest.fixture
+def folder(reproduced, tmp_path):
+    """A copy with all results, to be changed."""
+    return shutil.copytree(reproduced, tmp_path / "project", symlinks=True)
+
+
+class Page(HTMLParser):
+    """Text, addresses and elements of a page."""
+
+    VOID = ("meta", "img", "br", "link")
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.text, self.addresses, self.open, self.names = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.names.append(tag)
+        self.addresses += [value for key, value in attributes if key in ("src", "href", "xlink:href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def page(folder) -> Page:
+    run("depixel", "report", cwd=folder)
+    return Page((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def test_it_shows_what_the_stages_found_and_needs_nothing_else(folder):
+    found = page(folder)
+    text = " ".join(" ".join(found.text).split())
+    scores = json.loads((folder / "metrics/evaluation.json").read_text(encoding="utf-8"))
+    for key, digits in (("ratio_mean", 3), ("ratio_pooled", 3), ("rmse_mean", 2), ("rmse_pooled", 2)):
+        assert f"{scores[key]:.{digits}f}" in text
+    assert "snapshot v1" in text and "interpolation" in text and "No earlier commit of this branch" in text
+    assert found.open == [] and "script" not in found.names
+    assert all(address.startswith(("#", "data:image/png;base64,")) for address in found.addresses)
+    pictures = [Image.open(io.BytesIO(base64.b64decode(a.split(",")[1]))) for a in found.addresses if a[0] != "#"]
+    assert len(pictures) >= 27 and found.names.count("svg") >= 7
+    pixelated, restored, truth = (np.asarray(picture) for picture in pictures[:3])
+    assert (pixelated != truth).any() and (pixelated != restored).any()
+    assert (restored == truth)[pixelated == truth].mean() > 0.9  # the same but in the area
+
+
+def test_speed_is_told_only_of_this_very_run(folder):
+    assert "speed here" in page(folder).text
+    log = json.loads((folder / "logs/training.json").read_text(encoding="utf-8"))
+    (folder / "logs/training.json").write_text(json.dumps(log | {"validation_rmse": 1.0}), encoding="utf-8")
+    assert "speed here" not in page(folder).text
+
+
+def test_a_tag_of_this_very_run_is_not_what_it_is_compared_with(folder):
+    run("git", "tag", "run-1", cwd=folder)
+    changed = run("git", "status", "--porcelain", "--untracked-files=no", cwd=folder).stdout
+    assert ("What changed since run-1" in " ".join(page(folder).text)) == bool(changed)
+
+
+def test_it_tells_what_changed_since_the_tagged_run(folder):
+    run("git", "tag", "run-1", cwd=folder)
+    params = folder / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("epochs: 2", "epochs: 3"), encoding="utf-8")
+    scores = folder / "metrics/evaluation.json"
+    scores.write_text(scores.read_text(encoding="utf-8").replace('"rmse_mean": ', '"rmse_mean": 1'), encoding="utf-8")
+    text = " ".join(" ".join(page(folder).text).split())
+    assert "What changed since run-1, the last tagged run" in text and "train.epochs 2 3" in text
+    assert "Not told apart from luck" in text and "Photos: the same" in text and "Not committed: " in text
+
+
+def test_what_photographers_call_their_folders_is_text(folder):
+    samples = folder / "metrics/samples.csv"
+    table = pd.read_csv(samples)
+    first = table["contributor"].iloc[0]
+    name = "<script>alert(1)</script>&amp;"
+    files = [samples, folder / "data/prepared/index.csv", folder / "data/split.csv"]
+    for file in files:
+        content = file.read_text(encoding="utf-8").replace(f"{first},", f"{name},")
+        file.unlink()  # it may be a link into the cache
+        file.write_text(content, encoding="utf-8")
+    found = page(folder)
+    assert "script" not in found.names
+    assert name in " ".join(found.text)
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [("metrics/samples.csv", "dvc repro evaluate"), ("models/depixel.safetensors", "there is no such file")],
+)
+def test_missing_results_are_named(folder, missing, said):
+    (folder / missing).unlink()
+    (folder / "report.html").write_text("before", encoding="utf-8")
+    done = run("depixel", "report", cwd=folder, code=1)
+    assert missing in done.stderr and said in done.stderr
+    assert (folder / "report.html").read_text(encoding="utf-8") == "before"
+
+
+def test_scores_of_another_model_are_noticed(folder):
+    samples = folder / "metrics/samples.csv"
+    table = pd.read_csv(samples)
+    samples.unlink()
+    table.assign(squared_error=table["squared_error"] * 2).to_csv(samples, index=False)
+    assert "not of models/depixel.safetensors" in run("depixel", "report", cwd=folder, code=1).stderr
+
+
+def test_plots_take_the_colors_of_the_page():
+    table = pd.DataFrame({"epoch": [1, 2], "a": [3.0, 2.0]})
+    svg = plots.curves(table, {"a": "<label> & more"}, "name")
+    assert svg.startswith("<svg") and "&lt;label&gt; &amp; more" in svg
+    assert "var(--ink)" in svg and "var(--second)" in svg
+    assert not re.findall(r"#0b0b\d\d", svg) and "http-equiv" not in svg
+    other = plots.curves(table, {"a": "label"}, "other")
+    ids = [set(re.findall(r'id="([^"]+)"', text)) for text in (svg, other)]
+    assert ids[0] and not ids[0] & ids[1]
