@@ -52,7 +52,7 @@ from depixel.dataset.prepared import load_index  # noqa: E402
 from depixel.dataset.samples import Photos, fixed_samples, training_batch  # noqa: E402
 from depixel.model.blocks import Blocks, cut_windows  # noqa: E402
 from depixel.model.pixelation import PixelationSettings  # noqa: E402
-from depixel.model.predictor import Restorer, window_side  # noqa: E402
+from depixel.model.predictor import Predictor, window_side  # noqa: E402
 from depixel.scoring import scores  # noqa: E402
 from depixel.scoring.baselines import BASELINES, Kriging  # noqa: E402
 
@@ -306,27 +306,27 @@ def measure(names: tuple[str, ...], photos: Path, bench: Path | None, samples: i
 
 def models(
     names: Sequence[str], train: Photos, settings: dict, samples: int, folder: Path
-) -> Iterator[tuple[str, Restorer, dict]]:
+) -> Iterator[tuple[str, Predictor, dict]]:
     """The reference and others of these names, with what the table says of how each was made and its size."""
     drawn = None
-    configuration = Restorer.load(quality.model_file(REFERENCE, folder), "cpu").configuration
+    configuration = Predictor.load(quality.model_file(REFERENCE, folder), "cpu").configuration
     configuration = configuration.model_copy(update={"precision": "float32"})
     for name in dict.fromkeys([REFERENCE, *names]):
         if name in NETWORKS:
             if (file := quality.model_file(name, folder)).is_file():
-                yield name, Restorer.load(file, "cpu"), in_quality(name)
+                yield name, Predictor.load(file, "cpu"), in_quality(name)
             else:
                 click.echo(f"{name} is left out: `python benchmarks/quality.py train {name}` trains it in {folder}.")
             continue
         if name in BASELINES:
             nothing = dict.fromkeys([*LEARNED, "bytes"], 0)
-            yield name, Restorer(BASELINES[name](), configuration, "cpu"), nothing
+            yield name, Predictor(BASELINES[name](), configuration, "cpu"), nothing
             continue
         drawn = drawn or timed(partial(training_pixels, train, PixelationSettings(**settings["pixelation"]), samples))
         model = REGRESSIONS[name]()
         _, seconds = timed(partial(model.fit, *drawn[0]))
         made = {"samples": samples, "train_core_seconds": round(drawn[1] + seconds), "bytes": len(pickle.dumps(model))}
-        yield name, Restorer(Regression(model), configuration, "cpu"), made
+        yield name, Predictor(Regression(model), configuration, "cpu"), made
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -49,7 +49,7 @@ from depixel.dataset.samples import Photos  # noqa: E402
 from depixel.learning.training import TrainSettings  # noqa: E402
 from depixel.model.networks import parameter_count  # noqa: E402
 from depixel.model.pixelation import prepare_image  # noqa: E402
-from depixel.model.predictor import Restorer, model_path  # noqa: E402
+from depixel.model.predictor import Predictor, model_path  # noqa: E402
 from depixel.reports.card import LIMITS, introduction  # noqa: E402
 from depixel.scoring import scores  # noqa: E402
 
@@ -299,7 +299,7 @@ def model_file(name: str, folder: Path) -> Path:
 
 def scored(row: Row, bench: Path, folder: Path, views: int, projection: str) -> tuple[dict, pd.DataFrame]:
     """What the table says of a row's model, and its `sample_table`."""
-    restorer = Restorer.averaging([Restorer.load(model_file(name, folder)) for name in row.models or [row.name]])
+    restorer = Predictor.averaging([Predictor.load(model_file(name, folder)) for name in row.models or [row.name]])
     samples = read_test_set(bench / "test_set.pkl")
     shown, where = _contrasted(samples.pixelated, row.contrast), areas(samples.known)
     start = time.perf_counter()
@@ -394,7 +394,7 @@ Environment: {versions}.
 def ship(name: str, folder: Path, sources: Path) -> None:
     """Put a trained model among the pretrained ones."""
     weights = PROJECT / model_path(name)
-    model = Restorer.load(folder / name / "models/depixel.safetensors", "cpu")
+    model = Predictor.load(folder / name / "models/depixel.safetensors", "cpu")
     rows = scores.readable(read_table().query("name == @name and weights == @model.digest()"))
     if not len(rows):
         raise DepixelError(f"{name}: no row of {TABLE.name} is of this model. Score it first: `train {name}`")

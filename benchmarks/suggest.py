@@ -27,7 +27,7 @@ from depixel.dataset.prepared import load_index  # noqa: E402
 from depixel.dataset.samples import Photos, Samples, fixed_samples  # noqa: E402
 from depixel.learning.training import Run, TrainSettings  # noqa: E402
 from depixel.model.pixelation import PixelationSettings  # noqa: E402
-from depixel.model.predictor import Restorer  # noqa: E402
+from depixel.model.predictor import Predictor  # noqa: E402
 from depixel.scoring import scores  # noqa: E402
 from depixel.scoring.baselines import Identity  # noqa: E402
 
@@ -51,7 +51,7 @@ class Trial:
         index = load_index(folder / "data/prepared/index.csv")
         self.names = [(index[row].contributor, index[row].name) for row in self.test.rows]
 
-    def train(self, chosen: np.ndarray, seed: int) -> Restorer:
+    def train(self, chosen: np.ndarray, seed: int) -> Predictor:
         """A model of these photos of the training side."""
         settings = TrainSettings(
             width=self.width,
@@ -63,9 +63,9 @@ class Trial:
         run._checkpoint = lambda: False  # nothing to go on from
         for _ in run.epochs():
             pass
-        return Restorer(run.network, run.configuration, run.device)
+        return Predictor(run.network, run.configuration, run.device)
 
-    def errors(self, restorer: Restorer) -> np.ndarray:
+    def errors(self, restorer: Predictor) -> np.ndarray:
         """(N,) the squared errors of the test samples."""
         predictions = restorer.predict(self.truth.pixelated, self.truth.areas)
         return scores.squared_errors(predictions, self.truth.targets)
@@ -113,7 +113,7 @@ def measure(trial: Trial, start: int, add: int, pool: int, draws: int, seed: int
         chosen = {"first": first, "picked": picked, "random": np.concatenate([first, at_random])}
         for name, photos in chosen.items():
             errors[name].append(trial.errors(trial.train(photos, seed + draw)))
-    identity = trial.errors(Restorer(Identity(), first_model.configuration, first_model.device))
+    identity = trial.errors(Predictor(Identity(), first_model.configuration, first_model.device))
     tables = {name: trial.table(of, identity) for name, of in errors.items()}
     for name, of in errors.items():
         alone = [scores.score(trial.table([error], identity))["ratio_mean"] for error in of]

@@ -12,7 +12,7 @@ from depixel.base.stage import Inputs, stage
 from depixel.dataset.splits import SplitSettings
 from depixel.learning.training import TrainSettings
 from depixel.model.pixelation import PixelationSettings
-from depixel.model.predictor import PredictSettings, Restorer
+from depixel.model.predictor import Predictor, PredictSettings
 from depixel.photos.preparation import PrepareSettings
 from depixel.reports.card import card, snapshot
 from depixel.scoring.scores import EvaluateSettings
@@ -60,7 +60,7 @@ def main(inputs: Inputs, raw: Path, manifest: Path, model: Path, metrics: Path) 
     except (OSError, ValueError) as error:
         raise DepixelError(f"{metrics}/comparison.csv: cannot be read ({error}). Make it with `dvc repro`") from error
     photos = snapshot(Path("dvc.lock"), manifest, raw.as_posix())
-    text = card(model, Restorer.load(model), sections, counts, comparison, photos)
+    text = card(model, Predictor.load(model), sections, counts, comparison, photos)
     with replacing(model.with_suffix(".md")) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
     click.echo(f"{model.with_suffix('.md').as_posix()}: what the model is, and what it is not good for")

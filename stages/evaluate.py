@@ -15,7 +15,7 @@ from depixel.base.stage import Inputs, stage
 from depixel.dataset.prepared import load_index
 from depixel.dataset.samples import Photos, fixed_samples
 from depixel.model.pixelation import PixelationSettings
-from depixel.model.predictor import PredictSettings, Restorer
+from depixel.model.predictor import Predictor, PredictSettings
 from depixel.scoring import scores
 from depixel.scoring.baselines import BASELINES
 
@@ -68,10 +68,10 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
     if inputs.reusable(metrics / f"evaluation.{RECORD}"):
         click.echo(f"{metrics.as_posix()}/evaluation.json: is of this very code, model and photos; it stays as it is.")
         return
-    restorer = Restorer.load(model)
+    restorer = Predictor.load(model)
     photos = Photos.load(prepared, splits, "test")
     samples = fixed_samples(photos, pixelation, scores.test_streams(settings))
-    restorers = {"model": restorer} | {name: Restorer(BASELINES[name](), restorer.configuration) for name in BESIDE}
+    restorers = {"model": restorer} | {name: Predictor(BASELINES[name](), restorer.configuration) for name in BESIDE}
     found = {
         name: one.predict_with_errors(
             samples.pixelated,

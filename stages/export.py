@@ -15,7 +15,7 @@ from depixel.base.stage import Inputs, stage
 from depixel.challenge.test_sets import ExportSettings, areas, read_test_set, write_submission
 from depixel.dataset.samples import Photos, fixed_samples
 from depixel.model.pixelation import PixelationSettings
-from depixel.model.predictor import PredictSettings, Restorer
+from depixel.model.predictor import Predictor, PredictSettings
 from depixel.scoring import scores
 
 PATH = click.Path(path_type=Path)
@@ -63,7 +63,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
     if inputs.reusable(out / RECORD):
         click.echo(f"{out.as_posix()}: is of this very code, model and samples; it stays as it is.")
         return
-    restorer = Restorer.load(model)
+    restorer = Predictor.load(model)
     own = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, scores.test_streams(seed)[:1])
     test_set = read_test_set(settings.test_set)
     parts = {

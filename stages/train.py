@@ -21,7 +21,7 @@ from depixel.learning.logs import Log
 from depixel.learning.training import Epoch, Run, TrainSettings, computed_by
 from depixel.model.networks import parameter_count
 from depixel.model.pixelation import PixelationSettings
-from depixel.model.predictor import PRETRAINED, Restorer
+from depixel.model.predictor import PRETRAINED, Predictor
 
 PATH = click.Path(path_type=Path)
 
@@ -96,9 +96,9 @@ def main(
         click.echo(f"{model.as_posix()}: is of this very code, these settings and photos; it stays as it is.")
         return
     if settings.init == "pretrained":
-        init = Restorer.pretrained(settings.network, settings.width, pretrained)
+        init = Predictor.pretrained(settings.network, settings.width, pretrained)
     if settings.teacher:
-        teacher = Restorer.of_name(settings.teacher, pretrained)
+        teacher = Predictor.of_name(settings.teacher, pretrained)
     run = Run(settings, pixelation, training, validation, checkpoints, checkpoint_every, inputs.check, init, teacher)
     taught = f", taught by {settings.teacher}" if run.teacher else ""
     click.echo(

@@ -130,7 +130,7 @@ def tiny_model(seed: int = 0, uncertainty: bool = False):
     import torch
 
     from depixel.model import networks
-    from depixel.model.predictor import ModelConfiguration, Restorer
+    from depixel.model.predictor import ModelConfiguration, Predictor
 
     torch.manual_seed(seed)
     configuration = ModelConfiguration(
@@ -142,7 +142,7 @@ def tiny_model(seed: int = 0, uncertainty: bool = False):
         area_height=(4, 32),
         block_size=(4, 16),
     )
-    return Restorer(networks.build("unet", SMALL["width"], uncertainty=uncertainty), configuration, "cpu")
+    return Predictor(networks.build("unet", SMALL["width"], uncertainty=uncertainty), configuration, "cpu")
 
 
 def tracked() -> list[str]:

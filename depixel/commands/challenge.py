@@ -51,10 +51,10 @@ def predict(
     """
     options.refuse_existing(submission, force)
     from depixel.challenge.test_sets import areas, read_test_set, write_submission
-    from depixel.model.predictor import Restorer
+    from depixel.model.predictor import Predictor
 
     samples = read_test_set(test_set)
-    restorer = Restorer.averaging([Restorer.load(model) for model in models])
+    restorer = Predictor.averaging([Predictor.load(model) for model in models])
     predictions = restorer.predict(
         samples.pixelated, areas(samples.known), views, progress=partial(progress, unit="batch"), projection=projection
     )

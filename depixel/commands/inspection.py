@@ -98,12 +98,12 @@ def attribution(
       depixel inspect attribution --test-set test_set.pkl --number 7 -o why.png --model laptop
     """
     options.refuse_existing(output, force)
-    from depixel.model.predictor import Restorer
+    from depixel.model.predictor import Predictor
     from depixel.reports import inspection
 
     if block is not None and not re.fullmatch(r"\d+,\d+", block):
         raise DepixelError(f"--block {block}: must be column and row, such as 0,1")
-    restorer = Restorer.load(model)
+    restorer = Predictor.load(model)
     sample = _looked_at(photo, test_set, number, restorer.configuration.block_size)
     chosen = tuple(map(int, block.split(","))) if block else None
     values = inspection.attribution(restorer, sample, chosen)
@@ -126,10 +126,10 @@ def features(
       depixel inspect features k01/IMG_1.jpg -o maps.png --layer stages.3
     """
     options.refuse_existing(output, force)
-    from depixel.model.predictor import Restorer
+    from depixel.model.predictor import Predictor
     from depixel.reports import inspection
 
-    restorer = Restorer.load(model)
+    restorer = Predictor.load(model)
     sample = _looked_at(photo, test_set, number, restorer.configuration.block_size)
     maps = inspection.feature_maps(restorer, sample, layer or inspection.layers(restorer.network)[0])
     _save(inspection.maps_picture(maps), output)
@@ -148,8 +148,8 @@ def filters(output: Path, model: str, force: bool) -> None:
       depixel inspect filters -o filters.png --model laptop
     """
     options.refuse_existing(output, force)
-    from depixel.model.predictor import Restorer
+    from depixel.model.predictor import Predictor
     from depixel.reports import inspection
 
-    network = Restorer.load(model).network
+    network = Predictor.load(model).network
     _save(inspection.filters_picture(inspection.first_filters(network), network.PLANES), output)

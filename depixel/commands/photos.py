@@ -181,10 +181,10 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
     from depixel.base.tables import path_of
     from depixel.curation import suggestion
     from depixel.model.pixelation import PixelationSettings
-    from depixel.model.predictor import Restorer
+    from depixel.model.predictor import Predictor
     from depixel.photos import archives, preparation, rules
 
-    restorer = Restorer.load(model)
+    restorer = Predictor.load(model)
     trained_for = restorer.configuration
     pixelation = PixelationSettings(
         width=trained_for.area_width, height=trained_for.area_height, block_size=trained_for.block_size

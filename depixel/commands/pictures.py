@@ -235,8 +235,6 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
         raise DepixelError("the page needs FastAPI and uvicorn: pip install fastapi uvicorn") from error
     import webbrowser
 
-    from depixel.pictures.restorer import Restorer
-
     with app.listen(host, port) as listening:
         restorer, address = Restorer.load(model), app.address(listening, host)
         click.echo(f"{address}    Ctrl-C ends it.")
@@ -318,10 +316,10 @@ def export_model(model: str, out: Path, int8: bool, force: bool) -> None:
     if out.suffix.lower() != ".onnx":
         raise DepixelError(f"{out}: the name of the file ends in .onnx")
     options.refuse_existing(out, force)
-    from depixel.model.predictor import Restorer
+    from depixel.model.predictor import Predictor
     from depixel.onnx.writing import export
 
-    check = export(Restorer.load(model, "cpu"), out, int8)
+    check = export(Predictor.load(model, "cpu"), out, int8)
     click.echo(
         f"{out}: {out.stat().st_size / 1e6:.1f} MB. On generated photos its RMSE is {check.rmse:.3f}, that of the "
         f"model {check.rmse_torch:.3f}; no pixel differs by more than {check.largest:.2g} gray levels"

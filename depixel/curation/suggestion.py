@@ -18,7 +18,7 @@ from depixel.dataset.samples import Photos, fixed_batch, fixed_samples
 from depixel.dataset.splits import MADE_BY, Assigned
 from depixel.model.blocks import Blocks, cut_windows, turn, turn_back
 from depixel.model.pixelation import PixelationSettings, photo_ids
-from depixel.model.predictor import VIEWS, Restorer, restore, window_side
+from depixel.model.predictor import VIEWS, Predictor, restore, window_side
 from depixel.photos import near_duplicates
 from depixel.sheets import contact_sheet, error_picture, fill
 
@@ -53,7 +53,7 @@ class Suggestion(NamedTuple):
 
 
 def suggest(
-    restorer: Restorer,
+    restorer: Predictor,
     photos: Photos,
     known: np.ndarray,
     pixelation: PixelationSettings,
@@ -96,7 +96,7 @@ def _different(photos: Photos, candidates: np.ndarray) -> np.ndarray:
 
 
 def _squares(
-    restorer: Restorer, photos: Photos, pixelation: PixelationSettings, progress: Callable[[Iterable], Iterable]
+    restorer: Predictor, photos: Photos, pixelation: PixelationSettings, progress: Callable[[Iterable], Iterable]
 ) -> list[np.ndarray]:
     """Mean squares over each photo's areas, (N,) each: the views' variance, error of their mean, identity's error."""
     sides = [int(window_side(extent[1])) for extent in (pixelation.width, pixelation.height)]
@@ -137,7 +137,7 @@ def trained_on(prepared: str | Path, splits: str | Path, size: int) -> np.ndarra
 
 
 def sheet(
-    restorer: Restorer,
+    restorer: Predictor,
     photos: Photos,
     pixelation: PixelationSettings,
     found: Sequence[Suggestion],
@@ -158,7 +158,7 @@ def sheet(
     return contact_sheet(panels, ["pixelated", "prediction", "truth", "error"], captions, across=2)
 
 
-def views_of(restorer: Restorer, pixelated: torch.Tensor, blocks: Blocks) -> torch.Tensor:
+def views_of(restorer: Predictor, pixelated: torch.Tensor, blocks: Blocks) -> torch.Tensor:
     """(8, B, 1, H, W) float32: the restorations of the 8 turned views, turned back."""
     return torch.stack(
         [

@@ -33,7 +33,7 @@ from depixel.model.blocks import Blocks, cut_windows
 from depixel.model.malloc import keep_freed_memory
 from depixel.model.metrics import rmse_mean, rmse_pooled
 from depixel.model.pixelation import PixelationSettings
-from depixel.model.predictor import ModelConfiguration, Precision, Restorer, best_device, best_precision, restore
+from depixel.model.predictor import ModelConfiguration, Precision, Predictor, best_device, best_precision, restore
 from depixel.model.windows import TRAINING_CONTEXT, window_side
 
 TAUGHT_EPOCHS = 4
@@ -148,8 +148,8 @@ class Run:
         checkpoints: Path,
         checkpoint_every: float = 120,
         check: Callable[[], None] = lambda: None,
-        init: Restorer | None = None,
-        teacher: Restorer | None = None,
+        init: Predictor | None = None,
+        teacher: Predictor | None = None,
     ):
         if settings.overfit:
             training = validation = training.first(settings.overfit)
@@ -253,11 +253,11 @@ class Run:
         """Whether nothing is left to train."""
         return self.step == self.steps or self._out_of_patience()
 
-    def restorer(self) -> Restorer:
+    def restorer(self) -> Predictor:
         """The best model so far."""
         network = self._built()
         network.load_state_dict(self.best)
-        return Restorer(network, self.configuration, self.device)
+        return Predictor(network, self.configuration, self.device)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: value.clone() for name, value in self.network.state_dict().items()}
@@ -350,7 +350,7 @@ class Run:
         train_rmse = self.train_rmse()
         *_, norms, steps = self.sums.tolist()
         # a copy: it may be laid out anew, and the optimizer holds the memory of the weights
-        restorer = Restorer(copy.deepcopy(self.network), self.configuration, self.device)
+        restorer = Predictor(copy.deepcopy(self.network), self.configuration, self.device)
         self.predictions = restorer.predict(
             self.samples.pixelated, self.samples.areas, batch_size=self.settings.batch_size
         )

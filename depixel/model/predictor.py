@@ -139,7 +139,7 @@ def _configuration(path: Path) -> ModelConfiguration:
         raise DepixelError(f"{path}: not JSON ({error}); it must be the configuration of {weights}") from error
 
 
-class Restorer:
+class Predictor:
     """A trained network with all that is needed to restore pictures with it.
 
     Attributes:
@@ -163,7 +163,7 @@ class Restorer:
         self.precision: Precision = configuration.precision if native else "float32"
 
     @classmethod
-    def load(cls, path: str | Path, device: str | None = None) -> "Restorer":
+    def load(cls, path: str | Path, device: str | None = None) -> "Predictor":
         """Load weights (safetensors) from `path`; their configuration is the .json beside them.
 
         `path` may also be the bare name of a pretrained model (`model_path`).
@@ -204,7 +204,7 @@ class Restorer:
         return cls(network, configuration, device)
 
     @classmethod
-    def averaging(cls, models: Sequence["Restorer"]) -> "Restorer":
+    def averaging(cls, models: Sequence["Predictor"]) -> "Predictor":
         """One restorer, not to be saved, that averages the predictions of several; configured as the first."""
         first = models[0]
         if len({model.configuration.uncertainty for model in models}) > 1:
@@ -214,7 +214,7 @@ class Restorer:
         )
 
     @classmethod
-    def pretrained(cls, network: str, width: int, folder: Path = PRETRAINED) -> "Restorer":
+    def pretrained(cls, network: str, width: int, folder: Path = PRETRAINED) -> "Predictor":
         """The pretrained model of this network and width, or else the widest narrower one; on the CPU.
 
         Raises:
@@ -233,7 +233,7 @@ class Restorer:
         )
 
     @classmethod
-    def of_name(cls, name: str, folder: Path = PRETRAINED) -> "Restorer":
+    def of_name(cls, name: str, folder: Path = PRETRAINED) -> "Predictor":
         """The model of a name in a folder; on the CPU.
 
         Raises:

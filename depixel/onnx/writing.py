@@ -16,7 +16,7 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.curation.synthetic import unseen_photos
 from depixel.model.blocks import Blocks
-from depixel.model.predictor import Restorer
+from depixel.model.predictor import Predictor
 from depixel.model.windows import STEP
 from depixel.onnx.reading import INPUTS, Exported
 
@@ -44,7 +44,7 @@ class Check(NamedTuple):
     largest: float
 
 
-def export(model: Restorer, path: Path, int8: bool = False) -> Check:
+def export(model: Predictor, path: Path, int8: bool = False) -> Check:
     """Write a model as an ONNX file.
 
     Args:

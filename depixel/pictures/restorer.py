@@ -127,7 +127,7 @@ class Restorer:
         """
         if found := None if device else Exported.of(model):
             return cls(found)
-        from depixel.model.predictor import Restorer as ByTorch  # only now: PyTorch takes long to load
+        from depixel.model.predictor import Predictor as ByTorch  # only now: PyTorch takes long to load
 
         return cls(ByTorch.load(model, device))
 

@@ -10,7 +10,7 @@ import yaml
 from depixel.base.settings import Settings
 from depixel.dataset.splits import COPY, SIDES
 from depixel.model.networks import parameter_count
-from depixel.model.predictor import Restorer
+from depixel.model.predictor import Predictor
 
 FEW_PHOTOS = 5000
 """With fewer to train on, the card says that they are few."""
@@ -92,7 +92,7 @@ FEW = (
 
 def card(
     weights: Path,
-    model: Restorer,
+    model: Predictor,
     sections: dict[str, Settings],
     counts: dict[str, dict],
     comparison: pd.DataFrame,
@@ -134,7 +134,7 @@ def card(
     return text + LIMITS + (FEW.format(count=count) if count < FEW_PHOTOS else "")
 
 
-def introduction(weights: Path, model: Restorer) -> str:
+def introduction(weights: Path, model: Predictor) -> str:
     """The head of a card, what the model is. `weights` is its safetensors file, `model` the same, loaded."""
     configuration = model.configuration.model_dump()
     return INTRODUCTION.format(

@@ -23,7 +23,7 @@ from depixel.dataset.samples import Photos, fixed_batch
 from depixel.model.blocks import Blocks, cut_windows
 from depixel.model.networks import Network
 from depixel.model.pixelation import PixelationSettings, infer_block_sizes
-from depixel.model.predictor import Restorer, restore, window_side
+from depixel.model.predictor import Predictor, restore, window_side
 from depixel.scoring import scores
 
 STEPS = 64
@@ -96,7 +96,7 @@ def _check_number(number: int, count: int, what: str) -> None:
 
 
 def attribution(
-    restorer: Restorer, sample: Sample, block: tuple[int, int] | None = None, steps: int = STEPS
+    restorer: Predictor, sample: Sample, block: tuple[int, int] | None = None, steps: int = STEPS
 ) -> np.ndarray:
     """How much each pixel of the picture had to do with the detail that the model put into the blocks.
 
@@ -163,7 +163,7 @@ def layers(network: nn.Module) -> list[str]:
     ]
 
 
-def feature_maps(restorer: Restorer, sample: Sample, layer: str) -> np.ndarray:
+def feature_maps(restorer: Predictor, sample: Sample, layer: str) -> np.ndarray:
     """What a layer puts out for a picture.
 
     Args:
@@ -196,7 +196,7 @@ def first_filters(network: Network) -> np.ndarray:
     return first.weight.detach().float().cpu().numpy()
 
 
-def _window(restorer: Restorer, sample: Sample) -> tuple[Tensor, Tensor, Blocks]:
+def _window(restorer: Predictor, sample: Sample) -> tuple[Tensor, Tensor, Blocks]:
     """What the network sees of a picture, (1, 1, H, W); the area within it, (1, 5); its blocks."""
     image = torch.from_numpy(sample.pixelated).float()[None, None].to(restorer.device)
     area = torch.from_numpy(sample.area)[None].to(restorer.device)
@@ -228,7 +228,7 @@ def attribution_panel(sample: Sample, values: np.ndarray, scale: int = 4) -> np.
     return sheets.framed(panel.repeat(scale, axis=0).repeat(scale, axis=1), sample.area[:4] * scale)
 
 
-def attribution_picture(restorer: Restorer, sample: Sample, values: np.ndarray, scale: int = 4) -> Image.Image:
+def attribution_picture(restorer: Predictor, sample: Sample, values: np.ndarray, scale: int = 4) -> Image.Image:
     """The picture, its restoration, the truth if it is known, and the `attribution_panel`."""
     (prediction,) = restorer.predict(sample.pixelated[None], sample.area[None])
     panels = {"pixelated": sample.pixelated, "prediction": sheets.fill(sample.pixelated, sample.area, prediction)}

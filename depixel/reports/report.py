@@ -29,7 +29,7 @@ from depixel.experiments import records
 from depixel.experiments.comparison import WORKSPACE, compare, read_samples
 from depixel.model.blocks import Blocks
 from depixel.model.networks import parameter_count
-from depixel.model.predictor import PredictSettings, Restorer
+from depixel.model.predictor import Predictor, PredictSettings
 from depixel.photos.near_duplicates import SHOWN as SHOWN_COPIES
 from depixel.reports import inspection, plots
 from depixel.scoring import scores as evaluation
@@ -409,7 +409,7 @@ def _rmse(samples: pd.DataFrame, column: str) -> np.ndarray:
 def _restorations(samples: pd.DataFrame, chosen: _Chosen) -> list[dict]:
     """The chosen samples, restored anew."""
     how = read_section("params.yaml", "predict", PredictSettings)
-    predictions, expected = Restorer.load(MODEL).predict_with_errors(
+    predictions, expected = Predictor.load(MODEL).predict_with_errors(
         chosen.pixelated, chosen.areas, how.views, projection=how.projection
     )
     unknown = Blocks(torch.from_numpy(chosen.areas), *chosen.truths.shape[1:]).unknown[:, 0].numpy()
@@ -455,7 +455,7 @@ def _within(area: np.ndarray, shape: tuple[int, int]) -> tuple[float, float, flo
 
 def _inside(chosen: _Chosen) -> dict:
     """Which pixels the first of the best and of the median restorations came from, if Captum is there; the filters."""
-    restorer = Restorer.load(MODEL, "cpu")
+    restorer = Predictor.load(MODEL, "cpu")
     panels = []
     for kind in ("best", "median"):
         i = chosen.kinds.index(kind)
@@ -494,7 +494,7 @@ def _training() -> dict:
         "validation_rmse_pooled": "validation, pooled",
         "validation_rmse_mean": "validation, mean",
     }
-    model = Restorer.load(MODEL, "cpu")
+    model = Predictor.load(MODEL, "cpu")
     log = json.loads(LOG.read_text(encoding="utf-8")) if LOG.is_file() else {}
     configuration = model.configuration
     facts = {

@@ -14,7 +14,7 @@ from depixel.dataset.samples import Photos, fixed_samples
 from depixel.model.blocks import Blocks
 from depixel.model.metrics import rmse_mean
 from depixel.model.pixelation import PixelationSettings, photo_ids
-from depixel.model.predictor import Restorer
+from depixel.model.predictor import Predictor
 from depixel.scoring.baselines import BASELINES, Interpolation
 from tests.conftest import REPOSITORY, clone, run, tiny_model
 
@@ -43,10 +43,10 @@ def pixels(photos):
 
 
 @pytest.fixture(scope="module", params=baselines.REGRESSIONS)
-def regression(request, pixels) -> Restorer:
+def regression(request, pixels) -> Predictor:
     with threadpool_limits(1):
         model = baselines.REGRESSIONS[request.param]().fit(*pixels)
-    return Restorer(baselines.Regression(model), tiny_model().configuration, "cpu")
+    return Predictor(baselines.Regression(model), tiny_model().configuration, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def held_out(photos):
 
 def test_regressions_beat_the_interpolation_on_photos_held_out(regression, held_out):
     """Kriging, which they correct, takes more photos than these to be beaten by all."""
-    other = Restorer(Interpolation(), regression.configuration, "cpu")
+    other = Predictor(Interpolation(), regression.configuration, "cpu")
     ours, others = (
         rmse_mean(one.predict(held_out.pixelated, held_out.areas), held_out.targets) for one in (regression, other)
     )

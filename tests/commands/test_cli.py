@@ -19,7 +19,7 @@ from depixel.challenge import test_sets
 from depixel.cli import main
 from depixel.model import networks
 from depixel.model.pixelation import prepare_image
-from depixel.model.predictor import ModelConfiguration, Restorer
+from depixel.model.predictor import ModelConfiguration, Predictor
 from depixel.pictures import formats
 from tests.conftest import REPOSITORY
 from tests.scoring.test_scores import drawn
@@ -44,7 +44,7 @@ def folder(tmp_path_factory):
     configuration = ModelConfiguration(
         network="unet", width=8, size=64, area_width=(4, 32), area_height=(4, 32), block_size=(4, 16)
     )
-    Restorer(networks.build("unet", 8, 0.0), configuration).save(folder / "model.safetensors")
+    Predictor(networks.build("unet", 8, 0.0), configuration).save(folder / "model.safetensors")
     return folder
 
 
@@ -85,12 +85,12 @@ def test_predict_overwrites_when_told_to(folder, tmp_path):
 
 
 def test_predict_takes_a_name_or_several_models(folder, tmp_path, monkeypatch):
-    configuration = Restorer.load(folder / "model.safetensors").configuration
+    configuration = Predictor.load(folder / "model.safetensors").configuration
     for seed in (0, 1):
         torch.manual_seed(seed)
         network = networks.build("unet", 8)
         torch.nn.init.normal_(network.out.weight)
-        Restorer(network, configuration).save(tmp_path / f"models/pretrained/m{seed}.safetensors")
+        Predictor(network, configuration).save(tmp_path / f"models/pretrained/m{seed}.safetensors")
     monkeypatch.chdir(tmp_path)
     answers = []
     for models in (["m0"], ["m1"], ["m0", "m1"], ["m0", "models/pretrained/m1.safetensors"]):
@@ -107,7 +107,7 @@ def test_predict_takes_a_name_or_several_models(folder, tmp_path, monkeypatch):
 def test_predict_projects_as_told(folder, tmp_path, onto):
     command = ["predict", folder / "test_set.pkl", "-o", tmp_path / "answer.bin", "--projection", onto]
     assert depixel(*command, "--model", folder / "model.safetensors").exit_code == 0
-    model, samples = Restorer.load(folder / "model.safetensors"), test_sets.read_test_set(folder / "test_set.pkl")
+    model, samples = Predictor.load(folder / "model.safetensors"), test_sets.read_test_set(folder / "test_set.pkl")
     expected = model.predict(samples.pixelated, test_sets.areas(samples.known), 8, projection=onto)
     for one, other in zip(test_sets.read_submission(tmp_path / "answer.bin"), expected, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -9,7 +9,7 @@ from depixel.curation import suggestion
 from depixel.curation.suggestion import describe, facility_location, suggest
 from depixel.dataset.samples import Photos
 from depixel.model.pixelation import PixelationSettings, photo_ids
-from depixel.model.predictor import Restorer
+from depixel.model.predictor import Predictor
 from tests.conftest import run, tiny_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -97,7 +97,7 @@ def test_a_shift_by_whole_blocks_is_no_difference():
 
 
 def test_the_figures_of_a_photo():
-    restorer = Restorer(Lopsided(), tiny_model().configuration, "cpu")
+    restorer = Predictor(Lopsided(), tiny_model().configuration, "cpu")
     pixelation = PixelationSettings(width=(16, 16), height=(16, 16), block_size=(8, 8))
     (one,) = suggest(restorer, photos([np.full((64, 64), 100, np.uint8)]), NOTHING, pixelation, 5)
     # positions -7/8, -5/8 .. 7/8 of a block of 8: each view slopes by 20 of them to one of four sides
@@ -112,7 +112,7 @@ def test_of_photos_that_show_the_same_only_one_is_chosen():
     different = [photo(seed) for seed in range(6)]
     cropped = np.asarray(Image.fromarray(different[2]).resize((64, 64), box=(2, 2, 63, 63)))
     turned = different[4].T
-    restorer = Restorer(Lopsided(), tiny_model().configuration, "cpu")
+    restorer = Predictor(Lopsided(), tiny_model().configuration, "cpu")
     found = suggest(restorer, photos([*different, cropped, turned]), NOTHING, PixelationSettings(), 8)
     chosen = {one.number for one in found}
     assert len(chosen) == 6 and len(chosen & {2, 6}) == len(chosen & {4, 7}) == 1

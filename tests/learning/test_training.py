@@ -17,7 +17,7 @@ from depixel.learning.training import Epoch, Run, TrainSettings
 from depixel.model import networks
 from depixel.model.metrics import rmse_mean, rmse_pooled
 from depixel.model.pixelation import PixelationSettings, photo_ids
-from depixel.model.predictor import Restorer
+from depixel.model.predictor import Predictor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PIXELATION = PixelationSettings(width=(4, 8), height=(4, 8), block_size=(3, 5))
@@ -131,7 +131,7 @@ def test_it_starts_from_the_model_it_is_given(run, tmp_path):
     first = run(epochs=3)
     list(first.epochs())
     first.restorer().save(tmp_path / "first.safetensors")
-    given = Restorer.load(tmp_path / "first.safetensors", "cpu")
+    given = Predictor.load(tmp_path / "first.safetensors", "cpu")
     started = Run(first.settings, PIXELATION, photos(10), photos(5, side="validation"), tmp_path / "runs", init=given)
     assert differing(dict(started.network.state_dict()), dict(given.network.state_dict())) == []
     assert started.configuration.init == given.digest()
@@ -227,7 +227,7 @@ def test_results_can_be_saved_and_loaded(run, tmp_path):
     trained = run()
     list(trained.epochs())
     trained.restorer().save(tmp_path / "model.safetensors")
-    loaded = Restorer.load(tmp_path / "model.safetensors", "cpu")
+    loaded = Predictor.load(tmp_path / "model.safetensors", "cpu")
     samples = trained.samples
     assert rmse_mean(loaded.predict(samples.pixelated, samples.areas), samples.targets) == pytest.approx(
         trained.best_epoch.validation_rmse_mean, abs=0.05
@@ -309,7 +309,7 @@ def test_it_learns_how_far_off_it_is(run, monkeypatch):
     learned = run(*sides, uncertainty=True, epochs=200, learning_rate=1e-2)
     list(learned.epochs())
     samples = learned.samples
-    last = Restorer(learned.network, learned.configuration, "cpu")  # in the best epoch it may have learnt less of it
+    last = Predictor(learned.network, learned.configuration, "cpu")  # in the best epoch it may have learnt less of it
     predictions, expected = last.predict_with_errors(samples.pixelated, samples.areas)
     expected = [float(np.sqrt(np.square(size).mean())) for size in expected]
     observed = [
@@ -406,11 +406,11 @@ def test_how_far_off_it_is_is_learnt_from_the_truth(run, unsure):
     ],
 )
 def test_a_teacher_of_other_samples_is_refused(run, teacher, changes, told):
-    other = Restorer(teacher.network, teacher.configuration.model_copy(update=changes), "cpu")
+    other = Predictor(teacher.network, teacher.configuration.model_copy(update=changes), "cpu")
     with pytest.raises(DepixelError, match=told):
         run(teacher=other)
     wider = {"area_width": (2, 32), "area_height": (2, 32), "block_size": (2, 16)}
-    run(teacher=Restorer(teacher.network, teacher.configuration.model_copy(update=wider), "cpu"))
+    run(teacher=Predictor(teacher.network, teacher.configuration.model_copy(update=wider), "cpu"))
 
 
 @pytest.mark.parametrize("stop", [1, 5, 12, 14])

@@ -21,7 +21,7 @@ from depixel.model.pixelation import (
 )
 from depixel.model.predictor import (
     ModelConfiguration,
-    Restorer,
+    Predictor,
     best_device,
     best_precision,
     model_path,
@@ -49,7 +49,7 @@ def restorer(name="unet", precision="float32", largest=12, seed=0):
         block_size=(3, 6),
         precision=precision,
     )
-    return Restorer(network, configuration, "cpu")
+    return Predictor(network, configuration, "cpu")
 
 
 def samples(count=10, height=40, width=40, largest=12, seed=0):
@@ -162,7 +162,7 @@ def test_windows_are_as_large_as_their_area_needs(batch_size):
             return pixelated
 
     pixelated, areas = samples(10, 64, 64, largest=32)
-    Restorer(Watched(), restorer(largest=32).configuration, "cpu").predict(pixelated, areas, batch_size=batch_size)
+    Predictor(Watched(), restorer(largest=32).configuration, "cpu").predict(pixelated, areas, batch_size=batch_size)
     assert len(seen) == 20
     assert all(side == window_side(extent) for extent, side in seen)
     assert len({side for _, side in seen}) > 1
@@ -188,14 +188,14 @@ def test_predictions_are_clipped_and_rounded():
             return pixelated + 0.3 + stripes
 
     pixelated = np.full((1, 16, 16), 100, np.uint8)
-    prediction = Restorer(Extreme(), restorer().configuration, "cpu").predict(pixelated, np.array([[4, 4, 4, 4, 4]]))
+    prediction = Predictor(Extreme(), restorer().configuration, "cpu").predict(pixelated, np.array([[4, 4, 4, 4, 4]]))
     assert prediction[0].reshape(4, 4).tolist() == [[0, 255, 0, 255]] * 4
 
     class Fraction(torch.nn.Module):
         def forward(self, pixelated, blocks):
             return pixelated + 0.7
 
-    prediction = Restorer(Fraction(), restorer().configuration, "cpu").predict(pixelated, np.array([[4, 4, 4, 4, 4]]))
+    prediction = Predictor(Fraction(), restorer().configuration, "cpu").predict(pixelated, np.array([[4, 4, 4, 4, 4]]))
     assert prediction[0].tolist() == [101] * 16  # 100.7, possible for a block shown as 100
 
 
@@ -221,7 +221,7 @@ def test_window_side(largest, side):
 def test_the_best_of_this_machine_works():
     one = restorer(precision=best_precision(best_device()))
     pixelated, areas = samples(2)
-    on_it = Restorer(one.network, one.configuration)
+    on_it = Predictor(one.network, one.configuration)
     assert on_it.device == best_device()
     assert len(on_it.predict(pixelated, areas)) == 2
 
@@ -235,7 +235,7 @@ def test_round_trip(name, precision, tmp_path):
     pixelated, areas = samples()
     one = restorer(name, precision)
     one.save(tmp_path / "models" / "a.safetensors")
-    again = Restorer.load(tmp_path / "models" / "a.safetensors", "cpu")
+    again = Predictor.load(tmp_path / "models" / "a.safetensors", "cpu")
     assert again.configuration == one.configuration
     predictions = again.predict(pixelated, areas)
     assert_equal(predictions, one.predict(pixelated, areas), tolerance=2)  # weights are kept as float16
@@ -243,7 +243,7 @@ def test_round_trip(name, precision, tmp_path):
     for suffix in (".safetensors", ".json"):
         first = (tmp_path / "models" / "a").with_suffix(suffix).read_bytes()
         assert (tmp_path / "b").with_suffix(suffix).read_bytes() == first
-    assert_equal(Restorer.load(tmp_path / "b.safetensors", "cpu").predict(pixelated, areas), predictions)
+    assert_equal(Predictor.load(tmp_path / "b.safetensors", "cpu").predict(pixelated, areas), predictions)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json", "b.safetensors", "models"]
 
 
@@ -254,8 +254,8 @@ def test_weights_are_float16_without_code(model):
 
 def test_loaded_networks_are_in_evaluation_mode(tmp_path):
     configuration = restorer().configuration.model_copy(update={"dropout": 0.5})
-    Restorer(networks.build("unet", 8, 0.5), configuration, "cpu").save(tmp_path / "m.safetensors")
-    assert not Restorer.load(tmp_path / "m.safetensors").network.training
+    Predictor(networks.build("unet", 8, 0.5), configuration, "cpu").save(tmp_path / "m.safetensors")
+    assert not Predictor.load(tmp_path / "m.safetensors").network.training
 
 
 # What is not a model
@@ -263,7 +263,7 @@ def test_loaded_networks_are_in_evaluation_mode(tmp_path):
 
 def refused(path, *expected):
     with pytest.raises(DepixelError) as error:
-        Restorer.load(path, "cpu")
+        Predictor.load(path, "cpu")
     for text in expected:
         assert text in str(error.value)
 
@@ -369,7 +369,7 @@ def test_views_are_averaged(views):
             return pixelated + blocks.features()[:, 1:2] * 8  # brighter to the right, which mirroring turns round
 
     pixelated, areas = samples(6, 64, 64, largest=8)  # windows of one shape
-    one = Restorer(Corner(), restorer(largest=32).configuration, "cpu")
+    one = Predictor(Corner(), restorer(largest=32).configuration, "cpu")
     predictions = one.predict(pixelated, areas, views)
     assert len(seen) == views == len({tuple(image.flatten().tolist()) for image in seen})
     plain = [image[y : y + h, x : x + w].ravel() for image, (x, y, w, h, _) in zip(pixelated, areas, strict=True)]
@@ -383,7 +383,7 @@ def test_views_are_averaged(views):
 def test_models_are_averaged():
     pixelated, areas = samples(5)
     models = [restorer(seed=seed) for seed in (0, 1)]
-    together = Restorer.averaging(models)
+    together = Predictor.averaging(models)
     windows = torch.from_numpy(pixelated).float()[:, None], Blocks(torch.from_numpy(areas), 40, 40)
     with torch.no_grad():
         mean = sum(model.network(*windows) for model in models) / 2
@@ -392,7 +392,7 @@ def test_models_are_averaged():
     predictions = together.predict(pixelated, areas)
     for model in models:
         assert any((a != b).any() for a, b in zip(predictions, model.predict(pixelated, areas), strict=True))
-    assert Restorer.averaging(models[:1]) is models[0]
+    assert Predictor.averaging(models[:1]) is models[0]
 
 
 def test_projected_onto_the_center_every_block_mean_is_it():
@@ -401,7 +401,7 @@ def test_projected_onto_the_center_every_block_mean_is_it():
             return pixelated + 30
 
     pixelated, areas = np.full((1, 16, 16), 100, np.uint8), np.array([[4, 4, 4, 4, 4]])
-    one = Restorer(Bright(), restorer().configuration, "cpu")
+    one = Predictor(Bright(), restorer().configuration, "cpu")
     images, blocks = torch.from_numpy(pixelated).float()[:, None], Blocks(torch.from_numpy(areas), 16, 16)
     inside = blocks.unknown
     interval, center = (restore(one.network, images, blocks, "float32", 1, onto) for onto in ("interval", "center"))
@@ -424,20 +424,20 @@ def test_a_bare_name_is_that_of_a_pretrained_model(named, path):
 
 def test_the_pretrained_model_is_that_of_the_network_and_width_or_the_next_narrower(tmp_path):
     with pytest.raises(DepixelError, match=r"It is empty: `dvc pull` fills it"):
-        Restorer.pretrained("unet", 8, tmp_path)
+        Predictor.pretrained("unet", 8, tmp_path)
     restorer("basic_cnn").save(tmp_path / "a.safetensors")
     restorer("unet", seed=3).save(tmp_path / "b.safetensors")
-    found = Restorer.pretrained("unet", 8, tmp_path)
-    assert found.digest() == Restorer.load(tmp_path / "b.safetensors").digest()
+    found = Predictor.pretrained("unet", 8, tmp_path)
+    assert found.digest() == Predictor.load(tmp_path / "b.safetensors").digest()
     assert hashlib.sha256((tmp_path / "b.safetensors").read_bytes()).hexdigest().startswith(found.digest())
     with pytest.raises(
         DepixelError, match=r"no model is a unet of width 7 in .* It holds a, basic_cnn of width 8, b, unet of width 8"
     ):
-        Restorer.pretrained("unet", 7, tmp_path)
-    assert Restorer.pretrained("unet", 9, tmp_path).digest() == found.digest()  # to be grown
+        Predictor.pretrained("unet", 7, tmp_path)
+    assert Predictor.pretrained("unet", 9, tmp_path).digest() == found.digest()  # to be grown
     restorer("unet").save(tmp_path / "c.safetensors")
     with pytest.raises(DepixelError, match=r"more than one model is a unet of width 8"):
-        Restorer.pretrained("unet", 8, tmp_path)
+        Predictor.pretrained("unet", 8, tmp_path)
 
 
 # How far off it expects to be
@@ -448,7 +448,7 @@ def unsure(precision="float32"):
     network = networks.build("unet", 8, uncertainty=True)
     network.load_state_dict(one.network.state_dict(), strict=False)
     torch.nn.init.normal_(network.spread.out.weight, std=0.1)
-    return Restorer(network, one.configuration.model_copy(update={"uncertainty": True}), "cpu")
+    return Predictor(network, one.configuration.model_copy(update={"uncertainty": True}), "cpu")
 
 
 @pytest.mark.parametrize("views", [1, 2, 8])
@@ -478,7 +478,7 @@ def test_a_network_that_does_not_say_expects_nothing():
 def test_a_model_that_says_how_far_off_it_is_can_be_saved_and_loaded(tmp_path):
     one = unsure()
     one.save(tmp_path / "model.safetensors")
-    loaded = Restorer.load(tmp_path / "model.safetensors", "cpu")
+    loaded = Predictor.load(tmp_path / "model.safetensors", "cpu")
     assert loaded.configuration.uncertainty
     for error, other in zip(*(model.predict_with_errors(*samples())[1] for model in (one, loaded)), strict=True):
         np.testing.assert_allclose(error, other, rtol=0.02)
@@ -491,8 +491,8 @@ def test_the_configuration_of_one_that_does_not_say_is_as_it_always_was(tmp_path
 
 def test_models_are_averaged_with_their_like():
     with pytest.raises(DepixelError, match="with their like"):
-        Restorer.averaging([restorer(), unsure()])
-    both = Restorer.averaging([unsure(), unsure()])
+        Predictor.averaging([restorer(), unsure()])
+    both = Predictor.averaging([unsure(), unsure()])
     assert_equal(both.predict(*samples()), unsure().predict(*samples()))
     assert len(both.predict_with_errors(*samples())[1][0])
 
@@ -501,4 +501,4 @@ def test_a_device_that_is_not_there_is_told(tmp_path):
     restorer().save(tmp_path / "m.safetensors")
     for device in ("cuda", "nonsense") if not torch.cuda.is_available() else ("nonsense",):
         with pytest.raises(DepixelError, match=f"device {device}: cannot be used here"):
-            Restorer.load(tmp_path / "m.safetensors", device)
+            Predictor.load(tmp_path / "m.safetensors", device)

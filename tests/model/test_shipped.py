@@ -20,7 +20,7 @@ import sys
 import numpy as np, torch
 from PIL import Image
 from depixel.detection import find
-from depixel.model.predictor import Restorer as Predictor
+from depixel.model.predictor import Predictor
 from depixel.pictures.restorer import Restorer, pixelate
 
 torch.set_num_threads(1)

@@ -32,7 +32,7 @@ from depixel.onnx.writing import export
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def trained() -> predictor.Restorer:
+def trained() -> predictor.Predictor:
     """A network of random weights that does not predict the interpolation only."""
     torch.manual_seed(3)
     network = networks.build("unet", 4, uncertainty=True)
@@ -41,11 +41,11 @@ def trained() -> predictor.Restorer:
     configuration = predictor.ModelConfiguration(
         network="unet", width=4, uncertainty=True, size=64, area_width=[4, 32], area_height=[4, 32], block_size=[4, 16]
     )
-    return predictor.Restorer(network, configuration, "cpu")
+    return predictor.Predictor(network, configuration, "cpu")
 
 
 @pytest.fixture(scope="module")
-def model() -> predictor.Restorer:
+def model() -> predictor.Predictor:
     return trained()
 
 
@@ -150,7 +150,7 @@ def test_the_file_of_the_shipped_model_predicts_what_its_weights_do_on_real_phot
     path = REPOSITORY / "models/pretrained/laptop.onnx"
     if not path.is_file():
         pytest.skip(f"{path} is not there: dvc pull models/pretrained.dvc")
-    weights = predictor.Restorer.load(path.with_suffix(".safetensors"), "cpu")
+    weights = predictor.Predictor.load(path.with_suffix(".safetensors"), "cpu")
     weights.precision = "float32"
     entries = [entry for entry in Entries(shared / "photos") if entry.name.endswith(".jpg")]
     photos = np.stack([square(decode(read(entry, 5_000_000)), 64) for entry in entries[:: len(entries) // 12]])
@@ -214,20 +214,20 @@ def named(model, file, tmp_path, monkeypatch) -> Path:
 
 def test_a_pretrained_model_is_run_by_what_it_was_exported_to(named):
     assert isinstance(Restorer.load("m").model, Exported)
-    assert isinstance(Restorer.load("m", "cpu").model, predictor.Restorer)
-    assert isinstance(Restorer.load(named / "m.safetensors").model, predictor.Restorer)
+    assert isinstance(Restorer.load("m", "cpu").model, predictor.Predictor)
+    assert isinstance(Restorer.load(named / "m.safetensors").model, predictor.Predictor)
 
 
 def test_an_export_of_other_weights_is_not_taken(named):
     other = trained()
     torch.nn.init.normal_(other.network.out.weight, 0, 0.2)
     other.save(named / "m.safetensors")
-    assert isinstance(Restorer.load("m").model, predictor.Restorer)
+    assert isinstance(Restorer.load("m").model, predictor.Predictor)
 
 
 def test_a_damaged_export_is_not_taken(named):
     (named / "m.onnx").write_bytes(b"no model")
-    assert isinstance(Restorer.load("m").model, predictor.Restorer)
+    assert isinstance(Restorer.load("m").model, predictor.Predictor)
 
 
 def test_a_model_that_the_package_carries_is_found_last(named, tmp_path, monkeypatch):
@@ -270,7 +270,7 @@ def test_a_file_of_an_earlier_version_is_not_taken_for_one(named, file):
     onnx.save(graph, named / "m.onnx")
     with pytest.raises(DepixelError, match="of another version"):
         Restorer.load(named / "m.onnx")
-    assert isinstance(Restorer.load("m").model, predictor.Restorer)  # by its weights
+    assert isinstance(Restorer.load("m").model, predictor.Predictor)  # by its weights
 
 
 def test_a_file_cannot_have_its_weights_read_from_others(file, tmp_path):
@@ -308,7 +308,7 @@ def test_the_command_overwrites_nothing_unasked_and_wants_the_right_name(tmp_pat
 
 def test_predict_says_that_it_wants_the_weights(file):
     with pytest.raises(DepixelError, match=r"name the \.safetensors file"):
-        predictor.Restorer.load(file)
+        predictor.Predictor.load(file)
 
 
 def test_restore_takes_the_file(file, tmp_path):

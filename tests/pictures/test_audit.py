@@ -17,7 +17,7 @@ AREA = (20, 12, 96, 64)
 
 
 def restorer(network) -> Restorer:
-    return Restorer(predictor.Restorer(network, test_restoration.restorer().configuration, "cpu"))
+    return Restorer(predictor.Predictor(network, test_restoration.restorer().configuration, "cpu"))
 
 
 def test_who_restores_nothing_sees_the_blocks_as_they_are():

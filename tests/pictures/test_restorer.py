@@ -135,7 +135,7 @@ def test_a_mirrored_picture_is_restored_as_the_picture_mirrored(block, most):
     lie differently; with the interpolation, which does not mind."""
     image = photo(90, 100, None)
     shown = pixelate(image, [(20, 30, 5 * block - 2, 3 * block - 1, block)])
-    model = Restorer(predictor.Restorer(Interpolation(), restorer().model.configuration, "cpu"))
+    model = Restorer(predictor.Predictor(Interpolation(), restorer().model.configuration, "cpu"))
     restored = model.restore(shown, [(20, 30, 5 * block - 2, 3 * block - 1, block)])
     area = (100 - 20 - 5 * block + 2, 90 - 30 - 3 * block + 1, 5 * block - 2, 3 * block - 1, block, 2, 1)
     mirrored = model.restore(np.ascontiguousarray(shown[::-1, ::-1]), [area])
@@ -203,7 +203,7 @@ def test_tiles_agree_with_one_window(monkeypatch):
     image = photo(400, 330, None, seed=3)
     area = (0, 30, 330, 370, 6)
     shown = pixelate(image, [area])
-    model = Restorer(predictor.Restorer(Interpolation(), restorer().model.configuration, "cpu"))
+    model = Restorer(predictor.Predictor(Interpolation(), restorer().model.configuration, "cpu"))
     monkeypatch.setattr(fullsize, "TILE", 128)
     tiles = list(fullsize._tiles(fullsize._Shown(Area(*area), "rounded"), image.shape))
     assert len(tiles) >= 9 and {tile.side for tile in tiles} == {(128, 128)}
@@ -427,7 +427,7 @@ def test_the_pretrained_model_is_better_than_nothing_at_every_scale(laptop, bloc
     image = np.where((x * 0.8 + y * 0.6) // 90 % 2 > 0, 170, 80).astype(np.uint8)
     area = (32, 32, 192, 192, block)
     shown = pixelate(image, [area])
-    smooth = Restorer(predictor.Restorer(Interpolation(), laptop.model.configuration, "cpu")).restore(shown, [area])
+    smooth = Restorer(predictor.Predictor(Interpolation(), laptop.model.configuration, "cpu")).restore(shown, [area])
     rmse = [
         np.sqrt(np.mean((a.astype(float) - image)[part(area)] ** 2))
         for a in (laptop.restore(shown, [area]), smooth, shown)

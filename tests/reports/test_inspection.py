@@ -14,7 +14,7 @@ from depixel.dataset.splits import Assigned
 from depixel.model import networks
 from depixel.model.blocks import Blocks
 from depixel.model.pixelation import PixelationSettings, prepare_image
-from depixel.model.predictor import ModelConfiguration, Restorer, restore
+from depixel.model.predictor import ModelConfiguration, Predictor, restore
 from depixel.reports import inspection
 from depixel.reports.inspection import Sample
 from depixel.scoring import scores
@@ -34,7 +34,7 @@ def sample(seed: int = 0, area: np.ndarray = AREA) -> Sample:
     return Sample(pixelated[0], area, photo(seed), "a photo")
 
 
-def model(name: str = "unet", seed: int = 0, zero: bool = False, uncertainty: bool = False) -> Restorer:
+def model(name: str = "unet", seed: int = 0, zero: bool = False, uncertainty: bool = False) -> Predictor:
     """A model of random weights; those of the last layers, which start at 0, too."""
     torch.manual_seed(seed)
     network = networks.build(name, 4, uncertainty=uncertainty)
@@ -50,7 +50,7 @@ def model(name: str = "unet", seed: int = 0, zero: bool = False, uncertainty: bo
         block_size=(4, 16),
         uncertainty=uncertainty,
     )
-    return Restorer(network, configuration, "cpu")
+    return Predictor(network, configuration, "cpu")
 
 
 @pytest.mark.parametrize("name", networks.names())

@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 from depixel.model.blocks import Blocks
 from depixel.model.metrics import rmse_mean
 from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, prepare_image, uniforms
-from depixel.model.predictor import ModelConfiguration, Restorer
+from depixel.model.predictor import ModelConfiguration, Predictor
 from depixel.scoring.baselines import BASELINES, Kriging, cubic, lanczos, triangle
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -24,8 +24,8 @@ NOTHING_KNOWN = [(0, 0, 40, 40, 8), (0, 0, 40, 40, 40)]
 AREAS = draw_areas(uniforms(photo_ids([str(i) for i in range(10)]), "areas", 5), 40, PixelationSettings())
 
 
-def restorer(name: str) -> Restorer:
-    return Restorer(BASELINES[name](), CONFIGURATION, "cpu")
+def restorer(name: str) -> Predictor:
+    return Predictor(BASELINES[name](), CONFIGURATION, "cpu")
 
 
 def pixelate(images, areas) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
