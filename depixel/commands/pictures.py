@@ -235,6 +235,8 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
         raise DepixelError("the page needs FastAPI and uvicorn: pip install fastapi uvicorn") from error
     import webbrowser
 
+    from depixel.pictures.restorer import Restorer
+
     with app.listen(host, port) as listening:
         restorer, address = Restorer.load(model), app.address(listening, host)
         click.echo(f"{address}    Ctrl-C ends it.")
