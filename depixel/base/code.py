@@ -15,6 +15,9 @@ from depixel.base.errors import DepixelError
 PACKAGE = Path(__file__).resolve().parents[1]
 """The folder of the package `depixel`."""
 
+PLACES = PACKAGE / "base/layout.py"
+"""Where files are decides no result: a new path would else train every model anew."""
+
 
 def code_digest(paths: Iterable[str | Path]) -> str:
     """A hash of what source files do: sha256 of their `normalized` code and of their names, in hexadecimal digits.
@@ -102,20 +105,21 @@ def _joined(parts: list) -> list:
 def sources_of(path: str | Path) -> list[Path]:
     """A file and all modules of `depixel` that it imports, itself or through others, anywhere in their code.
 
-    The files of the packages that they are in belong to them; imports for type checkers alone do not.
+    The files of the packages that they are in belong to them; imports for type checkers alone and `PLACES` do not.
 
     Raises:
         DepixelError: an import of `depixel` names no module and no name of one.
     """
     first = Path(path).resolve()
-    found, todo = set(), [first, PACKAGE / "__init__.py"]
+    found: set[Path] = set()
+    todo = [first, PACKAGE / "__init__.py"]
     while todo:
         source = todo.pop()
         if source not in found:
             found.add(source)
             # what the package's face offers is imported only on demand: nobody within the package asks it
             todo += [] if source == PACKAGE / "__init__.py" else _imported(source)
-    return sorted(found)
+    return sorted(found - {PLACES})
 
 
 @functools.lru_cache(maxsize=512)
