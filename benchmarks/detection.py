@@ -29,9 +29,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from depixel import detection
+from depixel.areas.grid import block_means, spread
 from depixel.base.console import progress
 from depixel.base.errors import DepixelError
-from depixel.model.pixelation import PixelationSettings, block_means, draw_areas, photo_ids, spread, uniforms
+from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
 from depixel.photos import archives, processes
 from depixel.photos.archives import Entry
 from depixel.photos.decoding import UnreadableError, decode, grayscale, square

@@ -21,8 +21,8 @@ import click
 import numpy as np
 from PIL import Image
 
+from depixel.areas.grid import block_means, spread
 from depixel.base.errors import DepixelError
-from depixel.model.pixelation import block_means, spread
 from depixel.photos import archives
 from depixel.photos.decoding import decode, grayscale, opened
 from depixel.pictures import formats

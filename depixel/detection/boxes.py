@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from depixel.model.pixelation import block_means
+from depixel.areas.grid import block_means
 
 
 class Box(NamedTuple):

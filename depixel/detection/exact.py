@@ -6,11 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import uniform_filter
 
+from depixel.areas.grid import MOST_BLOCK
 from depixel.detection import large
 from depixel.detection.boxes import Box, Candidate, differ
 from depixel.detection.jpeg import BLOCKY, dull, is_aligned
 from depixel.detection.steps import Steps, fit, search
-from depixel.model.pixelation import LEAST_BLOCK, MOST_BLOCK
+from depixel.model.pixelation import LEAST_BLOCK
 
 _NOISE = 0.05  # mean step within blocks, gray levels: in effect none
 _LINE = 6.0  # mean step between blocks / mean step around

@@ -11,8 +11,8 @@ from scipy.ndimage import find_objects, label
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from depixel.areas.grid import MOST_BLOCK
 from depixel.detection.boxes import Box, Candidate
-from depixel.model.pixelation import MOST_BLOCK
 
 LEAST = 24
 """Pixels a side: of smaller blocks, `exact` finds more."""

@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from depixel.areas.grid import MOST_BLOCK
 from depixel.detection.boxes import Box, Candidate, apart, differ, lines_of
 from depixel.detection.jpeg import BLOCK, LEAST_BLOCK
 from depixel.detection.likelihood import Likelihood
 from depixel.detection.steps import Steps, search
 from depixel.model.locations import shipped
-from depixel.model.pixelation import MOST_BLOCK
 from depixel.onnx.reading import opened
 
 DETECTOR, SCREEN = "detector.onnx", "screen.onnx"

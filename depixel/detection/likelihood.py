@@ -15,10 +15,10 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from threadpoolctl import threadpool_limits
 
+from depixel.areas.grid import MOST_BLOCK
 from depixel.detection.boxes import Box
 from depixel.detection.jpeg import BASIS, BLOCK, LEAST_BLOCK, blocks_of
 from depixel.detection.steps import Steps
-from depixel.model.pixelation import MOST_BLOCK
 
 _RANGE = 8.0  # pixels over which the covariance falls to 1/e
 _WINDOW = 3.0  # pixels, standard deviation of the window in which contrast is seen

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from depixel.areas.grid import MOST_BLOCK, shown_block_size, shows_multiples
 from depixel.base.errors import DepixelError
-from depixel.model.pixelation import LEAST_BLOCK, MOST_BLOCK, shown_block_size, shows_multiples
+from depixel.model.pixelation import LEAST_BLOCK
 from depixel.pictures.restorer import Restorer, pixelate
 
 FACTORS = tuple(factor * 2**power for power in range(7) for factor in (1, 1.5))

@@ -16,10 +16,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar, get_args
 import numpy as np
 from PIL import Image
 
-from depixel.base.errors import DepixelError
-from depixel.model.pixelation import (
-    LEAST_AREA,
-    LEAST_BLOCK,
+from depixel.areas.grid import (
     MOST_BLOCK,
     Lacks,
     block_counts,
@@ -30,6 +27,8 @@ from depixel.model.pixelation import (
     shows_multiples,
     spread,
 )
+from depixel.base.errors import DepixelError
+from depixel.model.pixelation import LEAST_AREA, LEAST_BLOCK
 from depixel.model.windows import CONTEXT, STEP, VIEWS, window_side
 from depixel.onnx.reading import Exported
 

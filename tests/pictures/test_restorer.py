@@ -7,9 +7,10 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 import depixel
+from depixel.areas.grid import block_means
 from depixel.base.errors import DepixelError
 from depixel.model import predictor
-from depixel.model.pixelation import block_means, prepare_image
+from depixel.model.pixelation import prepare_image
 from depixel.photos.decoding import decode
 from depixel.pictures import restorer as fullsize
 from depixel.pictures.restorer import Area, Restorer, disagreement, pixelate, resolve
