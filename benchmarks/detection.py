@@ -29,6 +29,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from depixel import detection
+from depixel.areas.area import Area
 from depixel.areas.grid import block_means, spread
 from depixel.base.console import progress
 from depixel.base.errors import DepixelError
@@ -37,7 +38,7 @@ from depixel.photos import archives, processes
 from depixel.photos.archives import Entry
 from depixel.photos.decoding import UnreadableError, decode, grayscale, square
 from depixel.photos.rules import MOST_BYTES
-from depixel.pictures import restorer
+from depixel.pictures.resolve import resolve
 
 NEAR = 1  # pixels that an edge may be off
 LEAST_SIDE = 100  # of a valid photo, pixels
@@ -168,9 +169,9 @@ def examine(
     )
 
 
-def resolved(image: np.ndarray, area: list[int | None]) -> restorer.Area | None:
+def resolved(image: np.ndarray, area: list[int | None]) -> Area | None:
     try:
-        return restorer.resolve(image, [area])[0]
+        return resolve(image, [area])[0]
     except DepixelError:
         return None
 

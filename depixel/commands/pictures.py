@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from depixel.areas.area import Area
 from depixel.base.console import progress
 from depixel.base.errors import DepixelError
 from depixel.commands import options
@@ -92,11 +93,12 @@ def restore(
     found = jobs.jobs(inputs, out, force)
     if sheet and sheet.resolve() in {path.resolve() for job in found for path in (job.source, job.target)}:
         raise DepixelError(f"--compare {sheet}: is one of the pictures. Name another file for the sheet")
-    from depixel.pictures import restorer as fullsize
+    from depixel.pictures.resolve import resolve
+    from depixel.pictures.restorer import Restorer
 
-    restorer, panels, captions, left_out = fullsize.Restorer.load(model), [], [], []
+    restorer, panels, captions, left_out = Restorer.load(model), [], [], []
 
-    def work(job: jobs.Job) -> list[fullsize.Area]:
+    def work(job: jobs.Job) -> list[Area]:
         if auto:
             picture = formats.read(job.source)
             named = jobs.find_areas(job.source, picture)
@@ -104,7 +106,7 @@ def restore(
             given = areas or jobs.read_areas(job.source)
             named = [(*area[:4], block or (area[4:] or (None,))[0], *area[5:]) for area in given]
             picture = formats.read(job.source)
-        found = fullsize.resolve(picture.pixels, named)
+        found = resolve(picture.pixels, named)
         shown = found[: max(0, _MOST_PANELS - len(panels))] if sheet else []
         before = [sheets.surroundings(picture.pixels, area) for area in shown]
         picture = picture.showing(restorer.restore(picture.pixels, found, views, trust))  # lets go of the old pixels
@@ -184,7 +186,7 @@ def pixelate(
     """
     from depixel.base.files import replacing
     from depixel.pictures import formats, jobs
-    from depixel.pictures.restorer import Area, pixelate
+    from depixel.pictures.pixels import pixelate
 
     named = [Area(*area, block) for area in areas]
 
@@ -270,10 +272,10 @@ def audit(photo: Path, area: tuple[int, ...], block: int, model: str, as_json: b
     """
     from depixel.pictures import audit as audits
     from depixel.pictures import formats
-    from depixel.pictures import restorer as fullsize
+    from depixel.pictures.restorer import Restorer
 
     pixels = formats.read(photo).seen()
-    found = audits.audit(fullsize.Restorer.load(model), pixels, area, block)
+    found = audits.audit(Restorer.load(model), pixels, area, block)
     enough = audits.enough(found)
     if as_json:
         click.echo(json.dumps({"sizes": [size._asdict() for size in found], "enough": enough}))

@@ -8,7 +8,8 @@ import numpy as np
 from depixel.areas.grid import MOST_BLOCK, shown_block_size, shows_multiples
 from depixel.base.errors import DepixelError
 from depixel.model.pixelation import LEAST_BLOCK
-from depixel.pictures.restorer import Restorer, pixelate
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import Restorer
 
 FACTORS = tuple(factor * 2**power for power in range(7) for factor in (1, 1.5))
 """Which block sizes are looked at, as multiples of the one that was asked about: 1, 1.5, 2, 3, 4, 6, ...; and then

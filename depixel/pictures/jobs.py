@@ -8,10 +8,11 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from depixel.areas.area import Area
 from depixel.base.errors import DepixelError
 from depixel.base.files import write_json
-from depixel.pictures import restorer
 from depixel.pictures.formats import SUFFIXES, Picture
+from depixel.pictures.resolve import resolve
 
 AREAS = ".areas.json"
 """What the name of a picture gets, to be that of the file beside it with its areas."""
@@ -179,7 +180,7 @@ def read_areas(picture: Path) -> list[tuple[int, ...]]:
         ) from error
 
 
-def find_areas(name: Path, picture: Picture) -> list[restorer.Area]:
+def find_areas(name: Path, picture: Picture) -> list[Area]:
     """Find the pixelated areas of a picture (`depixel.detection`).
 
     Args:
@@ -191,19 +192,19 @@ def find_areas(name: Path, picture: Picture) -> list[restorer.Area]:
     from depixel import detection  # SciPy: a third of the start of the command
 
     found = detection.find(picture.seen())
-    certain = [restorer.Area(*one[:7]) for one in found if one.certain]
+    certain = [Area(*one[:7]) for one in found if one.certain]
     if restorable := [area for area in certain if _is_pixelated(picture, area)]:
         return restorable
-    guesses = "; or ".join(f"--area {','.join(map(str, restorer.Area(*one[:7]).numbers()))}" for one in found[:3])
+    guesses = "; or ".join(f"--area {','.join(map(str, Area(*one[:7]).numbers()))}" for one in found[:3])
     raise DepixelError(
         f"{name}: no pixelated area is found for certain"
         + (f". Perhaps {guesses}" if guesses else ", nor anything like one. Say where it is: --area x,y,width,height")
     )
 
 
-def _is_pixelated(picture: Picture, area: restorer.Area) -> bool:
+def _is_pixelated(picture: Picture, area: Area) -> bool:
     """Whether an area may be restored: in a JPEG its blocks may be noisier than `fullsize.resolve` lets pass."""
     try:
-        return bool(restorer.resolve(picture.pixels, [area]))
+        return bool(resolve(picture.pixels, [area]))
     except DepixelError:
         return False

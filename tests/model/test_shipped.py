@@ -21,7 +21,8 @@ import numpy as np, torch
 from PIL import Image
 from depixel.detection import find
 from depixel.model.predictor import Predictor
-from depixel.pictures.restorer import Restorer, pixelate
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import Restorer
 
 torch.set_num_threads(1)
 stored, made = np.load(sys.argv[1]), {}

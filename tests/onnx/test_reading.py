@@ -20,7 +20,8 @@ from depixel.model.blocks import Blocks
 from depixel.model.windows import VIEWS
 from depixel.photos.archives import Entries, read
 from depixel.photos.decoding import decode, grayscale, square
-from depixel.pictures.restorer import Restorer, pixelate
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import Restorer
 from tests.conftest import REPOSITORY
 
 pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")

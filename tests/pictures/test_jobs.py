@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from depixel.areas.area import Area
 from depixel.base.errors import DepixelError
 from depixel.detection import Found
 from depixel.pictures import jobs
 from depixel.pictures.formats import Picture
-from depixel.pictures.restorer import Area, pixelate, resolve
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.resolve import resolve
 
 
 @pytest.fixture
