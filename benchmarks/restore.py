@@ -21,7 +21,7 @@ import click
 import numpy as np
 from PIL import Image
 
-from depixel.areas.area import Area
+from depixel.areas.area import Area, ResolvedArea
 from depixel.areas.grid import block_means, spread
 from depixel.base.errors import DepixelError
 from depixel.photos import archives
@@ -114,11 +114,11 @@ def ratios(restorer: Restorer, photos: list[np.ndarray], block: int, side: int, 
 def cut_off(restorer: Restorer, photos: list[np.ndarray], block: int, side: int) -> list[float]:
     """Ratios, mean over photos, of areas whose first blocks lack 3/8 of their columns and 5/8 of their rows: restored
     as what they are, and as four areas that each begin with what is left of a block."""
-    lacks = 3 * block // 8, 5 * block // 8
+    offset_x, offset_y = 3 * block // 8, 5 * block // 8
     found = []
     for photo, (x, y, *_) in areas(photos, block, side):
-        whole = Area(x, y, side, side, block, *lacks)
-        left, top = block - lacks[0], block - lacks[1]
+        whole = Area(x, y, side, side, block, offset_x=offset_x, offset_y=offset_y)
+        left, top = block - offset_x, block - offset_y
         strips = [
             (x + dx, y + dy, width, height, block)
             for dx, width in ((0, left), (left, side - left))
@@ -142,8 +142,8 @@ def at_cuts(restorer: Restorer, photos: list[np.ndarray]) -> tuple[float, float,
     squares, block, tile = [], 8, tiles.TILE
     for photo in photos:
         height, width = (n // block * block for n in photo.shape[:2])
-        area = Area(0, 0, width, height, block)
-        shown = pixelated(photo, area, "rounded")
+        area = ResolvedArea(0, 0, width, height, block)
+        shown = pixelated(photo, area.columns(), "rounded")
         beside = np.zeros(photo.shape[:2], bool)
         for part in tiles.tiles_of(tiles.Shown(area, "rounded"), photo.shape):
             beside[:, max(part.across.begin - 4, 0) : part.across.begin + 4] |= part.across.begin > 0

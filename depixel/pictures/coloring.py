@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from depixel.areas.area import Area
+from depixel.areas.area import ResolvedArea
 from depixel.areas.grid import block_means, spread
 from depixel.pictures.pixels import LUMINANCE
 
@@ -14,28 +14,32 @@ FLAT = 10.0
 """Where luminance varies much less than this (gray levels) near by, all channels change alike."""
 
 
-def colored(window: np.ndarray, within: Area, luminance: np.ndarray) -> np.ndarray:
+def colored(window: np.ndarray, within: ResolvedArea, luminance: np.ndarray) -> np.ndarray:
     """A window (3, height, width) with this luminance (height, width) in its area."""
     smooth = smoothed(np.moveaxis(window, 0, 2), within)
-    gray = smooth @ np.float32(LUMINANCE)
+    gray = smooth @ np.array(LUMINANCE, np.float32)
     return np.moveaxis(smooth + _share(smooth, gray) * (luminance - gray)[:, :, None], 2, 0)
 
 
-def smoothed(window: np.ndarray, within: Area) -> np.ndarray:
-    """(H, W, C) float32: the block means of an area interpolated smoothly; as `depixel.blocks.Blocks.smooth`."""
-    left, top, width, height, block, *_ = within
+def smoothed(window: np.ndarray, within: ResolvedArea) -> np.ndarray:
+    """(H, W, C) float32: the block means of an area interpolated smoothly (pycnophylactic interpolation, Tobler 1979).
+
+    `depixel.model.blocks.Blocks.smooth` does the same in PyTorch, which restoring by ONNX Runtime does without.
+    """
     smooth = window.copy()
-    area = smooth[top : top + height, left : left + width]
-    means = block_means(area, block, within.lacks)
-    around = smooth[max(top - 1, 0) : top + height + 1, max(left - 1, 0) : left + width + 1]
-    rows, columns = (slice(int(start > 0), int(start > 0) + n) for start, n in ((top, height), (left, width)))
+    area, left, top = smooth[within.part], within.x, within.y
+    means = block_means(area, within.block_size, within.offset)
+    around = smooth[max(top - 1, 0) : top + within.height + 1, max(left - 1, 0) : left + within.width + 1]
+    rows, columns = (
+        slice(int(start > 0), int(start > 0) + n) for start, n in ((top, within.height), (left, within.width))
+    )
     for _ in range(COLOR_STEPS):
         padded = np.pad(around, ((1, 1), (1, 1), (0, 0)), mode="edge")
         across = (padded[:, :-2] + padded[:, 2:]) * np.float32(0.25) + padded[:, 1:-1] * np.float32(0.5)
         blurred = (across[:-2] + across[2:]) * np.float32(0.25) + across[1:-1] * np.float32(0.5)
         blurred = blurred[rows, columns]
-        lacking = means - block_means(blurred, block, within.lacks)
-        area[:] = blurred + spread(lacking, block, (height, width), within.lacks)
+        lacking = means - block_means(blurred, within.block_size, within.offset)
+        area[:] = blurred + spread(lacking, within.block_size, (within.height, within.width), within.offset)
     return smooth
 
 

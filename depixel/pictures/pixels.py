@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from depixel.areas.area import checked, named, refuse_overlap
+from depixel.areas.area import AreaLike, checked_areas
 from depixel.areas.grid import block_means, spread
 from depixel.base.errors import DepixelError
 
@@ -49,23 +49,24 @@ def scale_of(image: np.ndarray) -> float:
     return 1.0 if image.dtype == np.uint8 else 257.0
 
 
-def pixelate(image: Picture, areas: Sequence[Sequence[int]]) -> Picture:
+def pixelate(image: Picture, areas: Sequence[AreaLike]) -> Picture:
     """A copy of a picture with each block of the areas overwritten by its rounded mean; alpha stays.
 
     Args:
-        image, areas: as `Restorer.restore` takes them, with block sizes.
+        image, areas: as `Restorer.restore` takes them; each area with its block size, 2 to 200 pixels.
+
+    Returns:
+        A new picture of the same kind, shape and dtype.
 
     Raises:
-        DepixelError: an area is not inside the picture or overlaps another, or a block is not of 2 to 200 pixels.
+        DepixelError: an area is not inside the picture, overlaps another or has no block size.
     """
     pixelated = pixels_of(image).copy()
     colors = without_alpha(pixelated)
-    checked = [checked(given, *colors.shape[1::-1]) for given in areas]
-    refuse_overlap(checked)
-    for area in checked:
+    for area in checked_areas(areas, colors.shape[1], colors.shape[0]):
         if area.block_size is None:
-            raise DepixelError(f"area {named(area)}: name the side of its blocks, as the fifth number")
-        part = colors[area.y : area.y + area.height, area.x : area.x + area.width]
-        means = block_means(part, area.block_size, area.lacks)
-        part[:] = spread(means.round(), area.block_size, part.shape[:2], area.lacks)
+            raise DepixelError(f"area {area.place}: name the side of its blocks, as the fifth number")
+        part = colors[area.part]
+        means = block_means(part, area.block_size, area.offset)
+        part[:] = spread(means.round(), area.block_size, part.shape[:2], area.offset)
     return like(image, pixelated)

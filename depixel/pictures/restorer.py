@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
+from depixel.areas.area import AreaLike
 from depixel.areas.grid import block_counts, spread
 from depixel.base.errors import DepixelError
 from depixel.model.windows import CONTEXT, STEP, VIEWS
@@ -59,7 +60,7 @@ class Restorer:
     def restore(
         self,
         image: Picture,
-        areas: Sequence[Sequence[int | None]],
+        areas: Sequence[AreaLike],
         views: Literal[1, 2, 8] = 1,
         trust: Trust = "rounded",
     ) -> Picture:
@@ -73,7 +74,8 @@ class Restorer:
             image: NumPy (H, W) gray, (H, W, 3) RGB, or with alpha (H, W, 2) or (H, W, 4), uint8 or uint16; or Pillow
                 of the mode L, LA, RGB, RGBA or I;16, with its pixels as they are stored. It is not changed.
             areas: x, y, width, height and block size of each, pixels; without the block size it is found. Then, where
-                the first blocks are cut off, how many columns and rows they lack (`Area`).
+                the first blocks are cut off, how many columns and rows they lack. Or an `Area`; one that is resolved,
+                as `depixel.find` returns, is not looked at again.
             views: how many turned views of the picture to average the predictions of.
             trust: what the value of a block is: "exact", the truncated mean of its pixels, as in the challenge;
                 "rounded", their mean give or take half a level; "linear", the same of their mean in linear light;
@@ -103,7 +105,7 @@ class Restorer:
     def restore_many(
         self,
         images: Sequence[Picture],
-        areas: Sequence[Sequence[Sequence[int | None]]],
+        areas: Sequence[Sequence[AreaLike]],
         views: Literal[1, 2, 8] = 1,
         trust: Trust = "rounded",
     ) -> list[Picture]:
@@ -143,7 +145,7 @@ class Restorer:
         return [like(image, made) for image, made in zip(images, restored, strict=True)]
 
 
-def disagreement(restorer: Restorer, image: np.ndarray, areas: Sequence[Sequence[int | None]]) -> np.ndarray:
+def disagreement(restorer: Restorer, image: np.ndarray, areas: Sequence[AreaLike]) -> np.ndarray:
     """How far the restorations of the 8 turned views of a picture are from their mean, root mean square.
 
     It is large where the model is unsure, but says only in which pixels, not by how much they are off: the error is
@@ -164,14 +166,13 @@ def disagreement(restorer: Restorer, image: np.ndarray, areas: Sequence[Sequence
         left, top = max(area.x - around, 0), max(area.y - around, 0)
         part = image[top : area.y + area.height + around, left : area.x + area.width + around]
         part = part.astype(np.uint16) * np.uint16(257 // scale_of(image))  # so that no view is rounded to gray levels
-        moved = area._replace(x=area.x - left, y=area.y - top)
-        inside = np.s_[moved.y : moved.y + area.height, moved.x : moved.x + area.width]
+        moved = area.moved(-left, -top)
         views = []
         for view in VIEWS:
             restored = Restorer(_OneView(restorer.model, view)).restore(part, [moved])
-            colors = without_alpha(restored[inside]).astype(np.float32) / 257
-            views.append(colors[:, :, 0] if colors.shape[2] == 1 else colors @ np.float32(LUMINANCE))
-        found[area.y : area.y + area.height, area.x : area.x + area.width] = np.std(views, axis=0)
+            colors = without_alpha(restored[moved.part]).astype(np.float32) / 257
+            views.append(colors[:, :, 0] if colors.shape[2] == 1 else colors @ np.array(LUMINANCE, np.float32))
+        found[area.part] = np.std(views, axis=0)
     return found
 
 
@@ -193,14 +194,13 @@ def _predict(model: Model, tiles: list[tuple[Tile, np.ndarray]], views: Sequence
     """
     windows = [tile.window(image) for tile, image in tiles]
     within = [tile.within() for tile, _ in tiles]
-    weights = {1: np.float32((1,)), 3: np.float32(LUMINANCE)}
+    weights = {1: np.ones(1, np.float32), 3: np.array(LUMINANCE, np.float32)}
     luminance = np.stack([np.tensordot(weights[len(window)], window, 1) for window in windows])  # (B, height, width)
     for plane, area in zip(luminance, within, strict=True):
-        left, top, width, height, block, *_ = area
-        count = block_counts(height, width, block, area.lacks)
+        count = block_counts(area.height, area.width, area.block_size, area.offset)
         lost = (count - 1) / count / 2  # by truncation, which the networks have learnt with
-        plane[top : top + height, left : left + width] -= spread(lost, block, (height, width), area.lacks)
-    found = model.predict_windows(luminance, np.array(within), views)
+        plane[area.part] -= spread(lost, area.block_size, (area.height, area.width), area.offset)
+    found = model.predict_windows(luminance, np.array([area.columns() for area in within]), views)
     return [
         wanted[None] if len(window) == 1 else colored(window, area, wanted)
         for window, area, wanted in zip(windows, within, found, strict=True)

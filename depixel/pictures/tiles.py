@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from depixel.areas.area import Area
-from depixel.areas.grid import Lacks, block_counts, block_means, spread
+from depixel.areas.area import ResolvedArea
+from depixel.areas.grid import Offset, block_counts, block_means, spread
 from depixel.model.windows import CONTEXT, window_side
 from depixel.pictures.pixels import scale_of, without_alpha
 
@@ -39,7 +39,7 @@ class Shown:
             pixels of a block. trust: what the values of its blocks are.
     """
 
-    def __init__(self, area: Area, trust: Trust):
+    def __init__(self, area: ResolvedArea, trust: Trust):
         self.area, self.trust, size = area, trust, area.block_size
         most = LEARNT_BLOCK if max(area.width, area.height) <= LEARNT_AREA else LARGE
         self.block = SMALL if size < SMALL else size if size <= most else SCALED
@@ -51,20 +51,24 @@ class Shown:
         Returns:
             (rows, columns, C) float64, stored levels: the least, the likeliest and the greatest mean of each block.
         """
-        part, lacks = colors[self.area.y :, self.area.x :][rows, columns], self.lacks(rows, columns)
-        shown = block_means(part, self.area.block_size, lacks)  # a JPEG's blocks are noisy
+        part, offset = colors[self.area.y :, self.area.x :][rows, columns], self.offset(rows, columns)
+        shown = block_means(part, self.area.block_size, offset)  # a JPEG's blocks are noisy
         if self.trust == "exact":
-            count = block_counts(*part.shape[:2], self.area.block_size, lacks)[:, :, None]
+            count = block_counts(part.shape[0], part.shape[1], self.area.block_size, offset)[:, :, None]
             slack = (count - 1) / count
             return shown, shown + slack / 2, shown + slack
         slack = LOOSE * scale_of(colors) if self.trust == "loose" else 0.5
         return shown - slack, shown, shown + slack
 
-    def lacks(self, rows: slice, columns: slice) -> Lacks:
-        """How many pixels the first blocks of a part of the area lack: those of the area, if it begins there."""
-        return tuple(lack if not part.start else 0 for lack, part in zip(self.area.lacks, (rows, columns), strict=True))
+    def offset(self, rows: slice, columns: slice) -> Offset:
+        """Number of columns and rows that the first blocks of a part of the area lack: as the area's, if it begins
+        there."""
+        x, y = self.area.offset
+        return 0 if columns.start else x, 0 if rows.start else y
 
-    def project(self, values: np.ndarray, least: np.ndarray, most: np.ndarray, white: int, lacks: Lacks) -> np.ndarray:
+    def project(
+        self, values: np.ndarray, least: np.ndarray, most: np.ndarray, white: int, offset: Offset
+    ) -> np.ndarray:
         """Move the blocks of a prediction (h, w, C), black 0, to where they show a value between `least` and `most`.
 
         A block is moved as a whole and clipped to what can be stored. Where that changes its mean, how far it must be
@@ -74,11 +78,11 @@ class Shown:
         reach = white + np.abs(values).max()
         low, high, moved = (np.full(least.shape, start, np.float64) for start in (-reach, reach, 0))
         for step in range(_STEPS):
-            inside = (values + spread(moved, size, shape, lacks)).clip(0, white)
+            inside = (values + spread(moved, size, shape, offset)).clip(0, white)
             if self.trust == "linear":
-                shows = white * _encoded(block_means(_linear(inside / white), size, lacks))
+                shows = white * _encoded(block_means(_linear(inside / white), size, offset))
             else:
-                shows = block_means(inside, size, lacks)
+                shows = block_means(inside, size, offset)
             missing = shows.clip(least, most) - shows
             if np.abs(missing).max() < 0.01:
                 break
@@ -122,7 +126,7 @@ def spans(extent: int, block: int, before: int, after: int) -> list[Span]:
         extent: of the area, working pixels, as if its first block were whole. block: of a block. before, after: how
             much of the picture there is around; before is negative if the first block reaches out of it.
     """
-    side = min(window_side(extent), TILE)
+    side = min(int(window_side(extent)), TILE)
     if side >= extent + CONTEXT // 2:
         left, right = (side - extent) // 2, (side - extent + 1) // 2
         left, right = min(before, left + max(right - after, 0)), min(after, right + max(left - before, 0))
@@ -151,64 +155,69 @@ class Tile(NamedTuple):
         """Height and width of the window, working pixels."""
         return self.down.side, self.across.side
 
-    def within(self) -> Area:
+    def within(self) -> ResolvedArea:
         """The visible part of the area in the window; working pixels."""
-        area, x, y = self.shown.area, self.across, self.down
-        lack_x = int(area.offset_x / self.shown.step) if x.first == 0 else 0
-        lack_y = int(area.offset_y / self.shown.step) if y.first == 0 else 0
-        left, top = x.first + lack_x, y.first + lack_y
-        return Area(left - x.start, top - y.start, x.last - left, y.last - top, self.shown.block, lack_x, lack_y)
+        x, y, step = self.across, self.down, self.shown.step
+        offset_x, offset_y = (int(lacking / step) for lacking in self.shown.area.offset)
+        offset_x, offset_y = 0 if x.first else offset_x, 0 if y.first else offset_y
+        left, top = x.first + offset_x, y.first + offset_y
+        width, height = x.last - left, y.last - top
+        return ResolvedArea(left, top, width, height, self.shown.block, offset_x=offset_x, offset_y=offset_y).moved(
+            -x.start, -y.start
+        )
 
-    def _part(self, lack: int, extent: int, first: int, last: int) -> slice:
+    def _part(self, offset: int, extent: int, first: int, last: int) -> slice:
         """A part of the area along one axis, from working pixels to those of the picture."""
-        return slice(max(int(first * self.shown.step) - lack, 0), min(ceil(last * self.shown.step) - lack, extent))
+        return slice(max(int(first * self.shown.step) - offset, 0), min(ceil(last * self.shown.step) - offset, extent))
 
     def window(self, image: np.ndarray) -> np.ndarray:
         """(C, height, width) float32, 0..255: the picture around, and the likeliest means of the blocks."""
         area, x, y = self.shown.area, self.across, self.down
         colors = without_alpha(image)
-        origin = area.x - area.offset_x, area.y - area.offset_y
+        offset_x, offset_y = area.offset
+        origin = area.x - offset_x, area.y - offset_y
         planes = _resampled(colors, self.shown.step, origin, (x.start, y.start), self.side)
-        rows = self._part(area.offset_y, area.height, y.first, y.last)
-        columns = self._part(area.offset_x, area.width, x.first, x.last)
+        rows = self._part(offset_y, area.height, y.first, y.last)
+        columns = self._part(offset_x, area.width, x.first, x.last)
         means = self.shown.values(colors, rows, columns)[1] / scale_of(image)
-        left, top, width, height, block, *_ = within = self.within()
-        inside = spread(means, block, (height, width), within.lacks)
-        planes[:, top : top + height, left : left + width] = np.moveaxis(inside, 2, 0)
+        within = self.within()
+        inside = spread(means, within.block_size, (within.height, within.width), within.offset)
+        planes[(slice(None), *within.part)] = np.moveaxis(inside, 2, 0)
         return planes
 
     def write(self, restored: np.ndarray, image: np.ndarray, window: np.ndarray) -> None:
         """Bring a restored window (C, height, width) back, move its blocks' means onto what is known, and write it."""
         area, x, y, step = self.shown.area, self.across, self.down, self.shown.step
-        rows = self._part(area.offset_y, area.height, y.begin, y.end)
-        columns = self._part(area.offset_x, area.width, x.begin, x.end)
+        offset_x, offset_y = area.offset
+        rows = self._part(offset_y, area.height, y.begin, y.end)
+        columns = self._part(offset_x, area.width, x.begin, x.end)
         height, width = rows.stop - rows.start, columns.stop - columns.start
-        left = (columns.start + area.offset_x) / step - x.start
-        top = (rows.start + area.offset_y) / step - y.start
+        left = (columns.start + offset_x) / step - x.start
+        top = (rows.start + offset_y) / step - y.start
         if step == 1:
-            taken = window[:, int(top) : int(top) + height, int(left) : int(left) + width]
+            taken = list(window[:, int(top) : int(top) + height, int(left) : int(left) + width])
         else:
-            box = tuple(map(float, (left, top, left + width / step, top + height / step)))
+            box = float(left), float(top), float(left + width / step), float(top + height / step)
             how = Image.Resampling.BICUBIC if step > 1 else Image.Resampling.BOX
             taken = [np.asarray(Image.fromarray(plane).resize((width, height), how, box)) for plane in window]
-        values = np.stack(list(taken), axis=2).astype(np.float64) * scale_of(image)
+        values = np.stack(taken, axis=2).astype(np.float64) * scale_of(image)
         least, _, most = self.shown.values(without_alpha(image), rows, columns)
         white = np.iinfo(image.dtype).max
-        values = self.shown.project(values, least, most, white, self.shown.lacks(rows, columns))
+        values = self.shown.project(values, least, most, white, self.shown.offset(rows, columns))
         without_alpha(restored)[area.y :, area.x :][rows, columns] = values.round()
 
 
 def tiles_of(shown: Shown, shape: tuple[int, ...]) -> Iterator[Tile]:
     """Lay the windows for an area of a picture of this shape."""
     area, step = shown.area, shown.step
-    spans = []
-    for start, extent, lack, length in (
-        (area.x, area.width, area.offset_x, shape[1]),
-        (area.y, area.height, area.offset_y, shape[0]),
+    laid = []
+    for start, extent, offset, length in (
+        (area.x, area.width, area.offset[0], shape[1]),
+        (area.y, area.height, area.offset[1], shape[0]),
     ):
-        before, after = int((start - lack) / step), int((length - start - extent) / step)
-        spans.append(spans(ceil((extent + lack) / step), shown.block, before, after))
-    return (Tile(shown, across, down) for down in spans[1] for across in spans[0])
+        before, after = int((start - offset) / step), int((length - start - extent) / step)
+        laid.append(spans(ceil((extent + offset) / step), shown.block, before, after))
+    return (Tile(shown, across, down) for down in laid[1] for across in laid[0])
 
 
 def _resampled(
@@ -228,7 +237,8 @@ def _resampled(
     part = colors[indices[1][:, None], indices[0]]
     planes = (np.ascontiguousarray(part[:, :, i], np.float32) for i in range(part.shape[2]))
     if step != 1:
-        box = tuple(float(edge) for edges in zip(*boxes, strict=True) for edge in edges)
+        (x0, x1), (y0, y1) = boxes
+        box = float(x0), float(y0), float(x1), float(y1)
         how = Image.Resampling.BOX if step > 1 else Image.Resampling.BICUBIC
         planes = (np.asarray(Image.fromarray(plane).resize(side[::-1], how, box)) for plane in planes)
     return np.stack(list(planes)) / np.float32(scale_of(colors))

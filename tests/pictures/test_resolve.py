@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from depixel.areas.area import Area
+from depixel.areas.area import ResolvedArea
 from depixel.base.errors import DepixelError
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.resolve import resolve
@@ -18,7 +18,7 @@ def test_what_first_blocks_cannot_lack_is_told():
         resolve(shown, [(10, 10, 40, 30, None, 3, 0)])
     with pytest.raises(DepixelError, match="is no area"):
         resolve(shown, [(10, 10, 40, 30, 8, 3)])
-    assert resolve(shown, [(18, 18, 3, 5, 8, 4, 3)]) == [(18, 18, 3, 5, 8, 0, 0)]  # no line is seen in one block
+    assert resolve(shown, [(18, 18, 3, 5, 8, 4, 3)]) == [ResolvedArea(18, 18, 3, 5, 8)]  # no line is seen in one block
     with pytest.raises(DepixelError, match="in blocks of 9 pixels, of which the first lack 3 columns and 0 rows"):
         resolve(shown, [(13, 10, 37, 30, 9, 3, 0)])
     assert resolve(shown, [(13, 10, 37, 30, 8, 3, 0)])
@@ -30,7 +30,7 @@ def test_block_sizes_are_found():
     image = photo(200, 220)
     for block in (2, 3, 8, 13, 50):
         area = (10, 10, 150, 170)
-        assert resolve(pixelate(image, [(*area, block)]), [area]) == [Area(*area, block)]
+        assert resolve(pixelate(image, [(*area, block)]), [area]) == [ResolvedArea(*area, block)]
 
 
 def test_an_area_of_one_value_is_one_block():
@@ -52,11 +52,11 @@ def test_a_wrong_block_size_is_told():
 def test_an_area_that_begins_within_a_block_has_the_blocks_that_are_seen():
     shown = pixelate(photo(), [(10, 10, 96, 96, 12)])
     for size in (None, 12):
-        assert resolve(shown, [(13, 14, 93, 92, size)]) == [Area(13, 14, 93, 92, 12, 3, 4)]
-        assert resolve(shown, [(22, 14, 84, 92, size)]) == [Area(22, 14, 84, 92, 12, 0, 4)]
+        assert resolve(shown, [(13, 14, 93, 92, size)]) == [ResolvedArea(13, 14, 93, 92, 12, offset_x=3, offset_y=4)]
+        assert resolve(shown, [(22, 14, 84, 92, size)]) == [ResolvedArea(22, 14, 84, 92, 12, offset_y=4)]
     # steps along one axis, or two, may be of any blocks
     strip = pixelate(photo(), [(10, 10, 96, 6, 6)])
-    assert resolve(strip, [(10, 10, 96, 6)]) == [Area(10, 10, 96, 6, 6)]
+    assert resolve(strip, [(10, 10, 96, 6)]) == [ResolvedArea(10, 10, 96, 6, 6)]
     with pytest.raises(DepixelError, match="does not look pixelated in blocks that begin at"):
         resolve(shown, [(13, 14, 30, 30)])
 
@@ -70,14 +70,14 @@ def test_an_area_that_is_not_pixelated_is_told():
 def test_blocks_of_more_than_the_largest_size_are_taken_apart():
     image = np.random.default_rng(1).integers(0, 256, (4, 4), dtype=np.uint8).repeat(260, axis=0).repeat(260, axis=1)
     (area,) = resolve(image, [(0, 0, 1040, 1040)])
-    assert area.block_size == 130 and resolve(image, [area]) == [area]
+    assert area.block_size == 130 and resolve(image, [area.numbers()]) == [area]
 
 
 def test_a_single_block_is_looked_at_too():
     with pytest.raises(DepixelError, match="does not look pixelated"):
         resolve(photo(), [(10, 10, 40, 40, 40)])
     shown = pixelate(photo(), [(10, 10, 40, 40, 40)])
-    assert resolve(shown, [(10, 10, 40, 40, 40)]) == [Area(10, 10, 40, 40, 40)]
+    assert resolve(shown, [(10, 10, 40, 40, 40)]) == [ResolvedArea(10, 10, 40, 40, 40)]
 
 
 def test_an_area_that_reaches_beyond_the_blocks_is_told():

@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 import depixel
-from depixel.areas.area import Area
+from depixel.areas.area import Area, ResolvedArea
 from depixel.areas.grid import block_means, spread
 from depixel.base.errors import DepixelError
 from depixel.model import predictor
@@ -46,8 +46,8 @@ def part(area) -> tuple[slice, slice]:
 def deviations(one: np.ndarray, other: np.ndarray, area) -> np.ndarray:
     """By how much the means of the blocks differ."""
     one, other = (a[part(area)].reshape(area[3], area[2], -1).astype(float) for a in (one, other))
-    lacks = Area(*area).lacks
-    return np.abs(block_means(one, area[4], lacks) - block_means(other, area[4], lacks))
+    offset = Area.of(area).offset
+    return np.abs(block_means(one, area[4], offset) - block_means(other, area[4], offset))
 
 
 KINDS = [(channels, dtype) for channels in (None, 3, 4) for dtype in (np.uint8, np.uint16)] + [(2, np.uint8)]
@@ -171,11 +171,11 @@ def test_tiles_agree_with_one_window(monkeypatch):
     shown = pixelate(image, [area])
     model = Restorer(predictor.Predictor(Interpolation(), restorer().model.configuration, "cpu"))
     monkeypatch.setattr(tiles, "TILE", 128)
-    laid = list(tiles.tiles_of(tiles.Shown(Area(*area), "rounded"), image.shape))
+    laid = list(tiles.tiles_of(tiles.Shown(ResolvedArea(*area), "rounded"), image.shape))
     assert len(laid) >= 9 and {tile.side for tile in laid} == {(128, 128)}
     in_tiles = model.restore(shown, [area])
     monkeypatch.setattr(tiles, "TILE", 800)
-    assert len(list(tiles.tiles_of(tiles.Shown(Area(*area), "rounded"), image.shape))) == 1
+    assert len(list(tiles.tiles_of(tiles.Shown(ResolvedArea(*area), "rounded"), image.shape))) == 1
     at_once = model.restore(shown, [area])
     assert np.abs(in_tiles.astype(int) - at_once).max() <= 1
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from depixel.areas.area import Area
+from depixel.areas.area import ResolvedArea
 from depixel.pictures import tiles
 
 
@@ -24,7 +24,7 @@ def test_every_tile_shows_a_part_of_the_area_and_together_they_give_all(extent, 
     ("side", "block", "seen"), [(32, 16, 16), (33, 16, 8), (33, 12, 12), (32, 17, 8), (32, 4, 4), (32, 3, 4)]
 )
 def test_blocks_are_restored_as_they_were_learnt(side, block, seen):
-    assert tiles.Shown(Area(0, 0, side, 20, block), "exact").block == seen
+    assert tiles.Shown(ResolvedArea(0, 0, side, 20, block), "exact").block == seen
 
 
 @pytest.mark.parametrize("block", [4, 5, 7, 8, 9, 11, 12])
