@@ -102,7 +102,7 @@ def dull(gray: np.ndarray) -> np.ndarray:
 
 def is_aligned(box: Box) -> bool:
     """Whether blocks consist of whole ones of JPEG."""
-    return not any(n % BLOCK for n in (box.x0 - box.px, box.y0 - box.py, box.size))
+    return not any(n % BLOCK for n in (box.x0 - box.offset_x, box.y0 - box.offset_y, box.size))
 
 
 def is_later(gray: np.ndarray, table: np.ndarray, box: Box) -> bool:

@@ -11,7 +11,7 @@ from PIL import Image
 from depixel.detection.learned import INPUTS
 from depixel.onnx.reading import opened
 from tests.conftest import REPOSITORY
-from tests.detection.test_detection import photo
+from tests.detection.test_search import photo
 
 pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
 
