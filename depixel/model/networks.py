@@ -164,12 +164,49 @@ class ResidualBlock(nn.Module):
         return self.second(self.drop(F.relu_(self.first(x)))).add_(x)  # in place: quicker, in less memory
 
 
-@register("unet")
-class UNet(Network):
-    """A U-Net (Ronneberger et al. 2015) that corrects a smooth interpolation of the block means.
+class UNetBody(nn.Module):
+    """The layers of a U-Net (Ronneberger et al. 2015) but for its last one: four levels down and up again.
 
-    Most of its depth, and of its time, is at full resolution: there it brings most. Three further levels halve it, with
-    1.5, 2 and 4 times the channels. Height and width must be multiples of 8.
+    Each level halves height and width, which must be multiples of 8; the levels have 1, 1.5, 2 and 4 times `width`
+    channels. A network that has this body defines its last convolution after it.
+
+    Args:
+        planes: channels of the input. width: channels of the first level, and of `features`.
+        stack: makes the layers of a level from its channels and its entry of `BLOCKS`.
+        kernel: side of the first convolution, pixels.
+
+    Attributes:
+        BLOCKS: number of blocks of each level, on the way down (the first four) and up.
+    """
+
+    BLOCKS: tuple[int, ...]
+
+    def __init__(self, planes: int, width: int, stack: Callable[[int, int], nn.Module], kernel: int = 3):
+        super().__init__()
+        channels = [width, width * 3 // 2, width * 2, width * 4]
+        levels = [*channels, *channels[-2::-1]]
+        self.stem = nn.Conv2d(planes, width, kernel, padding=kernel // 2)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(channels))
+        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in reversed(list(pairwise(channels))))
+        self.stages = nn.ModuleList(stack(n, depth) for n, depth in zip(levels, self.BLOCKS, strict=True))
+
+    def features(self, planes: Tensor) -> Tensor:
+        """(B, width, H, W) from the input (B, planes, H, W)."""
+        x = self.stages[0](self.stem(planes))  # (B, width, H, W)
+        finer = []
+        for down, stage in zip(self.down, self.stages[1:4], strict=True):
+            finer.append(x)
+            x = stage(down(x))  # (B, 4 width, H/8, W/8) in the end
+        for up, stage in zip(self.up, self.stages[4:], strict=True):
+            x = stage(finer.pop() + F.pixel_shuffle(up(x), 2))
+        return x
+
+
+@register("unet")
+class UNet(UNetBody, Network):
+    """A U-Net that corrects a smooth interpolation of the block means.
+
+    Most of its depth, and of its time, is at full resolution: there it brings most.
     """
 
     SMOOTHING = 16
@@ -178,17 +215,10 @@ class UNet(Network):
     PLANES = ("pixelated", "smooth", "known", "x", "y", "width", "height", "border x", "border y")
 
     def __init__(self, width: int, dropout: float):
-        super().__init__()
-        channels = [width, width * 3 // 2, width * 2, width * 4]
-
         def stack(channels: int, depth: int) -> nn.Sequential:
             return nn.Sequential(*(ResidualBlock(channels, dropout) for _ in range(depth)))
 
-        self.stem = nn.Conv2d(len(self.PLANES), width, 3, padding=1)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(channels))
-        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in reversed(list(pairwise(channels))))
-        levels = [*channels, *channels[-2::-1]]
-        self.stages = nn.ModuleList(stack(n, depth) for n, depth in zip(levels, self.BLOCKS, strict=True))
+        super().__init__(len(self.PLANES), width, stack)
         self.out = nn.Conv2d(width, 1, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
@@ -204,14 +234,7 @@ class UNet(Network):
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
         planes, base, contrast = self.inputs(pixelated, blocks)
-        x = self.stages[0](self.stem(planes))  # (B, width, H, W)
-        finer = []
-        for down, stage in zip(self.down, self.stages[1:4], strict=True):
-            finer.append(x)
-            x = stage(down(x))  # (B, 4 width, H/8, W/8) in the end
-        for up, stage in zip(self.up, self.stages[4:], strict=True):
-            x = stage(finer.pop() + F.pixel_shuffle(up(x), 2))
-        return self.output(x, base, contrast)
+        return self.output(self.features(planes), base, contrast)
 
 
 @register("unet_deep")
