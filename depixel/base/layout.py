@@ -39,6 +39,7 @@ MODEL = Path("models/depixel.safetensors")
 # Results
 METRICS = Path("metrics")
 VALIDATION = METRICS / "validation.json"
+TRAINING = METRICS / "training.json"
 EVALUATION = METRICS / "evaluation.json"
 COMPARISON = METRICS / "comparison.csv"
 SAMPLES = METRICS / "samples.csv"

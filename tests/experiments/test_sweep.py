@@ -14,9 +14,11 @@ import psutil
 import pytest
 import yaml
 
+from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.experiments import records
-from depixel.experiments.sweep import Interval, Plan, _Sweep, parse
+from depixel.experiments.plan import Interval, Plan, parse
+from depixel.experiments.sweep import _Sweep
 from tests.conftest import REPOSITORY, run
 
 pytest.importorskip("optuna", reason="Optuna is not installed: `pip install optuna`")
@@ -205,19 +207,19 @@ def test_a_search_can_be_prolonged_and_its_experiments_recorded(folder, monkeypa
     assert "dropout" in table and "schedule" not in table and list(table["note"]) == ["the best", "", ""]
     assert list(table["name"]) == [best, *others]
     md5 = yaml.safe_load((folder / "data/raw.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"]
-    row = pd.read_csv(records.TABLE).set_index("name").loc[best]
+    row = pd.read_csv(layout.EXPERIMENTS).set_index("name").loc[best]
     assert (row["validation_rmse"], row["commit"], row["data"]) == (both[best], commit[:10], md5[:10])
     assert row["ratio_mean_high"] == pytest.approx(both[best] / 100 + 0.01) and row["train.epochs"] == 1
     records.record([best], "still  the\nbest")
-    assert list(pd.read_csv(records.TABLE)["note"].dropna()) == ["still the best"]
-    before = records.TABLE.read_bytes()
+    assert list(pd.read_csv(layout.EXPERIMENTS)["note"].dropna()) == ["still the best"]
+    before = layout.EXPERIMENTS.read_bytes()
     with pytest.raises(DepixelError, match="nothing: neither an experiment nor a git revision"):
         records.record([others[0], "nothing"], "")
     run("dvc", "exp", "remove", best, cwd=folder)
     run("dvc", "exp", "rename", others[0], best, cwd=folder)
     with pytest.raises(DepixelError, match="has another experiment of this name"):
         records.record([best], "")
-    assert records.TABLE.read_bytes() == before
+    assert layout.EXPERIMENTS.read_bytes() == before
 
     with (folder / "params.yaml").open("a", encoding="utf-8") as file:
         file.write("# another\n")
