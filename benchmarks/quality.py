@@ -46,7 +46,7 @@ from depixel.base.errors import DepixelError  # noqa: E402
 from depixel.base.files import replacing  # noqa: E402
 from depixel.challenge.test_sets import areas, read_targets, read_test_set, write_submission  # noqa: E402
 from depixel.dataset.samples import Photos  # noqa: E402
-from depixel.learning.training import TrainSettings  # noqa: E402
+from depixel.learning.task import TrainSettings  # noqa: E402
 from depixel.model.networks import parameter_count  # noqa: E402
 from depixel.model.pixelation import prepare_image  # noqa: E402
 from depixel.model.predictor import Predictor, model_path  # noqa: E402

@@ -10,7 +10,7 @@ from depixel.base.files import replacing
 from depixel.base.settings import parse_section
 from depixel.challenge.test_sets import ExportSettings
 from depixel.dataset.splits import SplitSettings
-from depixel.learning.training import TrainSettings
+from depixel.learning.task import TrainSettings
 from depixel.model.pixelation import PixelationSettings
 from depixel.model.predictor import PredictSettings
 from depixel.photos.preparation import PrepareSettings

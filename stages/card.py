@@ -10,7 +10,7 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import read_json, replacing
 from depixel.base.stage import Inputs, stage
 from depixel.dataset.splits import SplitSettings
-from depixel.learning.training import TrainSettings
+from depixel.learning.task import TrainSettings
 from depixel.model.pixelation import PixelationSettings
 from depixel.model.predictor import Predictor, PredictSettings
 from depixel.photos.preparation import PrepareSettings
