@@ -61,9 +61,10 @@ def told_plainly(function: Callable[P, T]) -> Callable[P, T]:
 
 
 class PlainGroup(click.Group):
-    """A group of commands which all tell their errors plainly."""
+    """A group of commands that all report their errors plainly."""
 
-    invoke = told_plainly(click.Group.invoke)
+    def invoke(self, ctx: click.Context) -> Any:
+        return told_plainly(super().invoke)(ctx)
 
 
 def run_stage(command: list[str], **options: Any) -> int:
@@ -117,6 +118,6 @@ def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
         restore()
 
 
-def progress(items: Iterable[T] | None = None, **options: Any) -> "tqdm[T]":
+def progress(items: Iterable[Any] | None = None, **options: Any) -> "tqdm[Any]":
     """A progress bar on the standard error, quiet when that is not a terminal. `options` are tqdm's."""
     return tqdm(items, disable=None, dynamic_ncols=True, **options)

@@ -134,12 +134,13 @@ class Log:
         known: dict[tuple[str, ...], tuple[str, ...]] = {}
         try:
             for row in read_table(self.folder / TABLE, Logged, made_by="python stages/train.py"):
-                known[row[: len(Epoch._fields)]] = row[len(Epoch._fields) :]
+                cells = tuple(map(str, row))  # text, as all of a table that is read
+                known[cells[: len(Epoch._fields)]] = cells[len(Epoch._fields) :]
         except DepixelError:  # there is none, or one of another version
             pass
-        for row in self.run.table:
-            speed, memory = known.get(tuple(map(str, row)), ("", ""))  # "": of another run, or not known
-            yield Logged(*row, float(speed) if speed else None, int(memory) if memory else None)
+        for epoch in self.run.table:
+            speed, memory = known.get(tuple(map(str, epoch)), ("", ""))  # "": of another run, or not known
+            yield Logged(*epoch, float(speed) if speed else None, int(memory) if memory else None)
 
     def _mirror(self, row: Logged) -> None:
         values = {name: value for name, value in row._asdict().items() if name != "epoch" and value is not None}

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from depixel.dataset.samples import moved
 from depixel.learning.task import Task
@@ -49,10 +49,10 @@ class Loss:
         restored = restore(self.network, pixelated, blocks, self.task.precision)
         error = restored[:, :1] - truth  # 0 outside the areas
         squares = true_squares = error.square().sum(dim=(1, 2, 3))
-        if self.teacher:
+        if self.teacher is not None:
             # the expected distance to the truth, were the teacher right on average: what nobody can know of the truth
             # adds to the distance, but has no direction (Hinton et al. 2015, "Distilling the knowledge")
-            taught = self._taught(pixelated, blocks, batch)
+            taught = self._taught(self.teacher, pixelated, blocks, batch)
             squares = ((restored[:, :1] - taught).square() + (taught - truth).square()).sum(dim=(1, 2, 3))
         pixels = blocks.unknown.sum(dim=(1, 2, 3))
         loss = (squares / pixels + 1e-2).sqrt().mean()  # the mean over images of each one's RMSE
@@ -66,11 +66,11 @@ class Loss:
         """Let go of what the teacher said: other samples come."""
         self._said.clear()
 
-    def _taught(self, pixelated: Tensor, blocks: Blocks, batch: int) -> Tensor:
+    def _taught(self, teacher: nn.Module, pixelated: Tensor, blocks: Blocks, batch: int) -> Tensor:
         """(B, 1, H, W) float32: what the teacher says of a batch, which is asked the first time only."""
         if batch not in self._said:
             with torch.inference_mode():
-                self._said[batch] = restore(self.teacher, pixelated, blocks, self.task.precision)[:, :1].half()
+                self._said[batch] = restore(teacher, pixelated, blocks, self.task.precision)[:, :1].half()
         return self._said[batch].float()
 
 
