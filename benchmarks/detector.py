@@ -34,11 +34,11 @@ from detection import entries_of, loaded  # noqa: E402
 
 from depixel.base.console import progress  # noqa: E402
 from depixel.base.files import hash_of, replacing  # noqa: E402
+from depixel.base.layout import PRETRAINED  # noqa: E402
 from depixel.detection.jpeg import BASIS, standard_table  # noqa: E402
 from depixel.detection.learned import CELL, INPUTS  # noqa: E402
 from depixel.learning.muon import MuonAdam  # noqa: E402
 from depixel.model.blocks import Blocks  # noqa: E402
-from depixel.model.locations import PRETRAINED  # noqa: E402
 from depixel.model.networks import ResidualBlock, parameter_count  # noqa: E402
 from depixel.model.predictor import best_device, best_precision  # noqa: E402
 from depixel.onnx.writing import store, translate  # noqa: E402

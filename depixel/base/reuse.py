@@ -86,8 +86,8 @@ def matched(
 ) -> Iterator[tuple[New, Old | None]]:
     """Pair each of `new` with the one of `old` that has the same key; None where there is none.
 
-    Both ascend by their keys, which can be compared, and are read once, in step, so neither has to fit in memory. Of several with the same
-    key the first are paired, then the second.
+    Both ascend by their keys, which can be compared, and are read once, in step, so neither has to fit in memory. Of
+    several with the same key the first are paired, then the second.
     """
     old = iter(old)
     candidate = next(old, None)

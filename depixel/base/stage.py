@@ -171,7 +171,9 @@ def _lock() -> LockFile | None:
             return LockFile(str(STAGE_LOCK))
         except LockError as error:
             if getattr(error.__context__, "errno", None) in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                click.echo(f"{STAGE_LOCK}: cannot be locked on this file system; see that no other stage runs.", err=True)
+                click.echo(
+                    f"{STAGE_LOCK}: cannot be locked on this file system; see that no other stage runs.", err=True
+                )
                 return None
             if not told:
                 click.echo(f"Waiting for {_holder()}, which runs in this project already.", err=True)

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
+from depixel.base.layout import PRETRAINED
 from depixel.base.settings import Range, Settings
 from depixel.model import networks
 from depixel.model.blocks import Blocks, cut_windows, turn, turn_back
-from depixel.model.locations import PRETRAINED, model_path
+from depixel.model.locations import model_path
 from depixel.model.malloc import keep_freed_memory
 from depixel.model.pixelation import infer_block_sizes
 from depixel.model.windows import VIEWS, window_side
