@@ -6,7 +6,8 @@ import click
 import numpy as np
 
 from depixel.analysis import findings, overview
-from depixel.base.console import params_option, progress
+from depixel.base import layout
+from depixel.base.console import params_option, path_option, progress
 from depixel.base.reuse import RECORD
 from depixel.base.stage import Inputs, stage
 from depixel.base.tables import read_table
@@ -14,20 +15,16 @@ from depixel.dataset import prepared, splits
 from depixel.photos import archives, near_duplicates, rules
 from depixel.photos.near_duplicates import Copy
 
-PATH = click.Path(path_type=Path)
-
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@click.option("--raw", default="data/raw", show_default=True, type=PATH, help="Where the photos are.")
-@click.option("--manifest", default="data/validated/manifest.csv", show_default=True, type=PATH, help="The valid ones.")
-@click.option("--prepared", "folder", default="data/prepared", show_default=True, type=PATH, help="Prepared photos.")
-@click.option("--split", "split", default="data/split.csv", show_default=True, type=PATH, help="Their sides.")
-@click.option(
-    "--copies", "known", default="data/copies.csv", show_default=True, type=PATH, help="Copies between sides."
-)
-@click.option("--out", default="data/analysis.csv", show_default=True, type=PATH, help="For the table of all photos.")
-@click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For the findings and the sheets.")
+@path_option("--raw", default=layout.RAW, help="Where the photos are.")
+@path_option("--manifest", default=layout.MANIFEST, help="The valid ones.")
+@path_option("--prepared", "folder", default=layout.PREPARED, help="Prepared photos.")
+@path_option("--split", "split", default=layout.SPLIT, help="Their sides.")
+@path_option("--copies", "known", default=layout.COPIES, help="Copies between sides.")
+@path_option("--out", default=layout.ANALYSIS, help="For the table of all photos.")
+@path_option("--metrics", default=layout.METRICS, help="For the findings and the sheets.")
 @click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each core]")
 @stage("raw", "manifest", "folder/hashes.npy", "folder/images.npy", "folder/index.csv", "split", "known")
 def main(

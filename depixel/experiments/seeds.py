@@ -16,7 +16,7 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.settings import read_section
 from depixel.base.stage import Inputs
-from depixel.learning.training import TrainSettings
+from depixel.learning.task import TrainSettings
 from depixel.scoring.scores import LEVEL
 
 PREPARED = (layout.IMAGES, layout.INDEX, layout.SPLIT)

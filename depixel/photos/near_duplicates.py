@@ -20,11 +20,14 @@ import scipy.fftpack  # noqa: F401  imagehash needs it to hash: it is loaded onc
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
+from depixel.base import layout, reuse
 from depixel.base.errors import DepixelError
+from depixel.base.files import hash_of
 from depixel.base.reuse import matched
-from depixel.base.tables import path_of
-from depixel.dataset.prepared import MADE_BY, open_array
-from depixel.dataset.splits import COPY, SIDES, Assigned
+from depixel.base.tables import path_of, read_table, write_table
+from depixel.dataset import splits
+from depixel.dataset.prepared import MADE_BY, Photo, open_array
+from depixel.dataset.splits import COPY, SIDES, Assigned, SplitSettings
 
 SIDE = 8  # of a hash, bits
 PIXELS = 32  # side of the picture it is made of; it looks at frequencies below a quarter of these
@@ -123,6 +126,43 @@ def load_hashes(path: str | Path, count: int) -> np.ndarray:
             f"it anew with `{MADE_BY}`"
         )
     return found
+
+
+def split(
+    photos: Sequence[Photo],
+    images: np.ndarray,
+    codes: np.ndarray,
+    images_by: str,
+    settings: SplitSettings,
+    out: Path,
+) -> tuple[dict[str, dict[str, int]], list[Copy]]:
+    """Split prepared photos, leave copies out, and write the tables: `out`, copies.csv beside it, and their record.
+
+    An earlier run's copies are used again if its record says that they are by this code, these settings and images.
+
+    Args:
+        photos: N photos. images: (N, S, S) uint8. codes: (N, HASHES) uint64, the `hashes` of each.
+        images_by: what the images were made by (`reuse.made_by`); "" if that is not known.
+
+    Returns:
+        Number of photos and contributors on each side, and the copies that were found.
+
+    Raises:
+        DepixelError: a side is empty, or nothing is left to train on.
+    """
+    rows = list(splits.split(photos, settings))
+    table, record = out.with_name(layout.COPIES.name), out.with_suffix(f".{reuse.RECORD}")
+    made_by = reuse.maker(__file__, settings) + images_by
+    earlier: list[Assigned] = []
+    known: list[Copy] = []
+    if images_by and reuse.reusable(record, made_by, (out.name, table.name)):
+        earlier = list(read_table(out, Assigned, splits.MADE_BY))
+        known = list(read_table(table, Copy, splits.MADE_BY))
+    found = between_sides(rows, images, codes, earlier, known)
+    counts = splits.write_splits(left_out(rows, found), out)
+    write_table(table, Copy, found)
+    reuse.write_record(record, made_by, {path.name: hash_of(path, "sha256") for path in (out, table)})
+    return counts, found
 
 
 def between_sides(

@@ -50,15 +50,15 @@ def all_imports(path: Path) -> set[Path]:
 
 
 BESIDE = {
-    "settings": {"analysis/findings", "base/stage", "learning/logs", "scoring/baselines"},
+    "settings": {"analysis/findings", "base/stage", "scoring/baselines", "scoring/evaluation"},
     "validate": {"photos/near_duplicates", "photos/preparation"},
     "prepare": {"dataset/samples"},
     "split": {"dataset/samples"},
     "analyze": {"dataset/samples"},
     "train": set(),  # nothing: a training takes hours
     "evaluate": {"model/metrics"},
-    "card": {"learning/logs", "scoring/baselines"},
-    "export": {"scoring/baselines"},
+    "card": {"model/metrics", "scoring/baselines", "scoring/evaluation"},
+    "export": {"scoring/baselines", "scoring/evaluation"},
 }
 """What the packages that dvc.yaml names for a stage hold beside what it uses. If DVC starts the stage for it, the stage
 finds its result by its record."""
