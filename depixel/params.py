@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from depixel.analysis.overview import AnalyzeSettings
+from depixel.analysis.photo_table import AnalyzeSettings
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.settings import parse_section

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from depixel.base.environment import check_locked
 from depixel.base.errors import DepixelError
+from depixel.base.layout import RAW, RAW_POINTER, SNAPSHOTS
 from depixel.versioning import reason, run_dvc
 
 ROOM = 2_000_000_000
@@ -44,9 +45,7 @@ def _environment() -> tuple[str, str]:
 
 
 def _project() -> tuple[str, str]:
-    from depixel.curation import snapshots
-
-    for path in (Path("dvc.lock"), snapshots.POINTER, Path("params.yaml"), Path("dvc.yaml"), snapshots.TABLE):
+    for path in (Path("dvc.lock"), RAW_POINTER, Path("params.yaml"), Path("dvc.yaml"), SNAPSHOTS):
         if path.is_file() and b"<<<<<<<" in path.read_bytes():
             return f"{path.as_posix()} has both sides of a conflict", "what docs/photos.md says of conflicts"
     if not Path(".dvc").is_dir():
@@ -64,7 +63,7 @@ def _photos() -> tuple[str, str]:
     named = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
     md5 = snapshots.current()
     name = f"snapshot {named[md5]}" if md5 in named else f"{md5}, which has no name"
-    pulled = (snapshots.RAW, Path("data/test_set"), Path("models/pretrained"))
+    pulled = (RAW, Path("data/test_set"), Path("models/pretrained"))
     missing = [path.with_name(f"{path.name}.dvc") for path in pulled if not path.is_dir()]
     if missing := [path.as_posix() for path in missing if path.is_file()]:
         return f"{len(missing)} folders are not here", f"dvc pull {' '.join(missing)}"
@@ -76,7 +75,7 @@ def _photos() -> tuple[str, str]:
 def _remote() -> tuple[str, str]:
     from dvc.repo import Repo
 
-    from depixel.curation import snapshots
+    from depixel.curation import dvc_objects, snapshots
 
     try:
         with Repo() as repo:
@@ -92,10 +91,10 @@ def _remote() -> tuple[str, str]:
     if not there or lacking:
         return f"{place} does not have {f'{len(lacking)} of ' if lacking else ''}the photos of data/raw.dvc", "dvc push"
     size = ""
-    if embedded := snapshots.embedded_store():
-        if damaged := [path for path in embedded.rglob("*") if path.is_file() and snapshots.is_damaged(path)]:
+    if embedded := dvc_objects.embedded_store():
+        if damaged := [path for path in embedded.rglob("*") if path.is_file() and dvc_objects.is_damaged(path)]:
             return f"{len(damaged)} damaged objects, such as {damaged[0]}", f"git checkout {embedded}"
-        size = f", {_bytes(embedded) / 1e6:.1f} of at most {snapshots.EMBEDDED_LIMIT / 1e6:.0f} MB"
+        size = f", {_bytes(embedded) / 1e6:.1f} of at most {dvc_objects.EMBEDDED_LIMIT / 1e6:.0f} MB"
     return f"{place}{size}", ""
 
 
@@ -122,14 +121,14 @@ def _tree(repo, folder: str) -> list:
 def _cache() -> tuple[str, str]:
     from dvc.repo import Repo
 
-    from depixel.curation import snapshots
+    from depixel.curation.dvc_objects import is_damaged
 
     with Repo() as repo:
         kinds = repo.cache.local.cache_types
         place = Path(repo.cache.local.path)
     if not place.is_dir():
         return "empty", ""
-    damaged = [str(path) for path in place.rglob("*") if path.is_file() and snapshots.is_damaged(path)]
+    damaged = [str(path) for path in place.rglob("*") if path.is_file() and is_damaged(path)]
     if damaged:
         mend = f"rm -f {' '.join(damaged)}; dvc fetch; dvc checkout --relink --force"
         return f"{len(damaged)} damaged objects, and what is linked to them", mend
@@ -139,9 +138,7 @@ def _cache() -> tuple[str, str]:
 
 def _link_of_photos() -> str:
     """How the photos in data/raw and those in the cache share their bytes."""
-    from depixel.curation import snapshots
-
-    for path in snapshots.RAW.rglob("*"):
+    for path in RAW.rglob("*"):
         if path.is_symlink():
             return "links to the cache"
         if path.is_file():
