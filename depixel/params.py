@@ -5,7 +5,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from depixel.analysis.overview import AnalyzeSettings
+from depixel.analysis.photo_table import AnalyzeSettings
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.layout import PARAMS, PRESETS

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from depixel.analysis import findings, overview
+from depixel.analysis import findings, outputs, overview, photo_table
 from depixel.base import layout
 from depixel.base.console import params_option, path_option, progress
 from depixel.base.reuse import RECORD
@@ -61,26 +61,26 @@ def main(
     Example
       python stages/analyze.py
     """
-    settings = inputs.section("analyze", overview.AnalyzeSettings)
+    settings = inputs.section("analyze", photo_table.AnalyzeSettings)
     photos = prepared.load_index(folder / "index.csv")
     images = prepared.load_images(folder / "images.npy", len(photos))
     codes = np.asarray(near_duplicates.load_hashes(folder / "hashes.npy", len(photos)))
     sides = splits.load_splits(split, photos)
-    outputs = (out, *(metrics / name for name in findings.FILES))
+    made = (out, *(metrics / name for name in outputs.FILES))
     verdicts = list(rules.load_manifest(manifest))
     exact = sum(verdict.code == 6 for verdict in verdicts)
     entries = list(rules.valid_entries(archives.Entries(raw), verdicts))
     if inputs.reusable(out.with_suffix(f".{RECORD}"), without=[raw]):
         click.echo(f"{out.as_posix()}: is of this very code, these settings and photos; it stays as it is.")
         return
-    files = list(progress(overview.of_files(entries, workers), total=len(photos), desc="analyze", unit=" photos"))
+    files = list(progress(photo_table.of_files(entries, workers), total=len(photos), desc="analyze", unit=" photos"))
     verdicts = [verdict for verdict in verdicts if verdict.code == 0]
-    table = overview.table(photos, sides, verdicts, files, images)
+    table = photo_table.table(photos, sides, verdicts, files, images)
     result = overview.analyze(table, images, codes, read_table(known, Copy, splits.MADE_BY), settings, workers)
     found = findings.findings(result, settings, exact)
-    findings.write(result, found, exact, images, out, metrics)
-    inputs.made(*outputs)
-    click.echo(findings.readable(result, found))
+    outputs.write(result, found, exact, images, out, metrics)
+    inputs.made(*made)
+    click.echo(outputs.readable(result, found))
 
 
 if __name__ == "__main__":

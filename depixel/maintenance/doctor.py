@@ -88,7 +88,7 @@ def _photos() -> tuple[str, str]:
 def _remote() -> tuple[str, str]:
     from dvc.repo import Repo
 
-    from depixel.curation import snapshots
+    from depixel.curation import dvc_objects, snapshots
 
     try:
         with Repo() as repo:
@@ -104,10 +104,10 @@ def _remote() -> tuple[str, str]:
     if not there or lacking:
         return f"{place} does not have {f'{len(lacking)} of ' if lacking else ''}the photos of data/raw.dvc", "dvc push"
     size = ""
-    if embedded := snapshots.embedded_store():
-        if damaged := [path for path in embedded.rglob("*") if path.is_file() and snapshots.is_damaged(path)]:
+    if embedded := dvc_objects.embedded_store():
+        if damaged := [path for path in embedded.rglob("*") if path.is_file() and dvc_objects.is_damaged(path)]:
             return f"{len(damaged)} damaged objects, such as {damaged[0]}", f"git checkout {embedded}"
-        size = f", {_bytes(embedded) / 1e6:.1f} of at most {snapshots.EMBEDDED_LIMIT / 1e6:.0f} MB"
+        size = f", {_bytes(embedded) / 1e6:.1f} of at most {dvc_objects.EMBEDDED_LIMIT / 1e6:.0f} MB"
     return f"{place}{size}", ""
 
 
@@ -134,14 +134,14 @@ def _tree(repo: "Repo", folder: str) -> list[Any]:
 def _cache() -> tuple[str, str]:
     from dvc.repo import Repo
 
-    from depixel.curation import snapshots
+    from depixel.curation.dvc_objects import is_damaged
 
     with Repo() as repo:
         kinds = repo.cache.local.cache_types
         place = Path(repo.cache.local.path)
     if not place.is_dir():
         return "empty", ""
-    damaged = [str(path) for path in place.rglob("*") if path.is_file() and snapshots.is_damaged(path)]
+    damaged = [str(path) for path in place.rglob("*") if path.is_file() and is_damaged(path)]
     if damaged:
         mend = f"rm -f {' '.join(damaged)}; dvc fetch; dvc checkout --relink --force"
         return f"{len(damaged)} damaged objects, and what is linked to them", mend

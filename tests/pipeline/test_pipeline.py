@@ -50,11 +50,19 @@ def all_imports(path: Path) -> set[Path]:
 
 
 BESIDE = {
-    "settings": {"analysis/findings", "base/stage", "scoring/baselines", "scoring/evaluation"},
-    "validate": {"photos/near_duplicates", "photos/preparation"},
-    "prepare": {"dataset/samples"},
+    "settings": {
+        *(f"analysis/{name}" for name in ("clusters", "contributors", "findings", "outputs", "overview", "sides")),
+        "base/stage",
+        "learning/logs",
+        "photos/near_duplicates",
+        "photos/preparation",
+        "photos/tiff",
+        "scoring/baselines",
+    },
+    "validate": {"photos/near_duplicates", "photos/preparation", "photos/tiff"},
+    "prepare": {"dataset/samples", "photos/tiff"},
     "split": {"dataset/samples"},
-    "analyze": {"dataset/samples"},
+    "analyze": {"dataset/samples", "photos/tiff"},
     "train": set(),  # nothing: a training takes hours
     "evaluate": {"model/metrics"},
     "card": {"model/metrics", "scoring/baselines", "scoring/evaluation"},
