@@ -4,7 +4,6 @@ Packages for this (cleanvision, fastdup) decode every photo again and bring a da
 prepared already, and what their files say Pillow reads. So the measures are a few lines each, after their sources.
 """
 
-import io
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -15,6 +14,7 @@ from PIL import Image
 from scipy.ndimage import uniform_filter1d
 
 from depixel.photos.decoding import opened
+from depixel.photos.jpeg import standard_table
 
 SIDE = 64
 """Side of the images that light and detail are measured on, pixels: thresholds are for this one."""
@@ -79,12 +79,7 @@ def _quality(table: list[int]) -> int:
 @lru_cache(maxsize=1)
 def _tables() -> np.ndarray:
     """(100, 64): the luminance tables of libjpeg for the qualities 1..100."""
-    found = []
-    for quality in range(1, 101):
-        file = io.BytesIO()
-        Image.new("L", (8, 8)).save(file, "JPEG", quality=quality)
-        found.append(Image.open(file).quantization[0])
-    return np.array(found)
+    return np.stack([standard_table(quality).ravel() for quality in range(1, 101)])
 
 
 def _blockiness(luminance: np.ndarray) -> float:

@@ -17,6 +17,7 @@ from depixel.base.files import replacing
 from depixel.photos import archives
 from depixel.photos.archives import Entries, Entry
 from depixel.photos.decoding import UnreadableError
+from depixel.photos.tiff import end, entries, header
 
 MOST_BYTES = 1 << 28
 """Of a file that is looked at: far more than a photo has."""
@@ -73,31 +74,23 @@ def _without_directory(tiff: bytes) -> bytes:
     """A TIFF structure with its GPS directory emptied; nothing where that is broken."""
     found, position = bytearray(tiff), False
     try:
-        order = {b"II": "<", b"MM": ">"}[tiff[:2]]
-        (first,) = struct.unpack_from(f"{order}I", tiff, 4)
-        for tag, _, _, place in _entries(tiff, order, first):
+        order, first = header(tiff)
+        for tag, _, _, place in entries(tiff, order, first):
             if tag == _GPS_DIRECTORY:
                 position = True
                 (directory,) = struct.unpack_from(f"{order}I", tiff, place)
-                for _, type_, count, value in _entries(tiff, order, directory):
+                for _, type_, count, value in entries(tiff, order, directory):
                     size = _BYTES[type_] * count
                     if size > 4:
                         (value,) = struct.unpack_from(f"{order}I", tiff, value)
                     if value + size > len(tiff):
                         raise struct.error
                     found[value : value + size] = bytes(size)
-                (count,) = struct.unpack_from(f"{order}H", tiff, directory)
-                found[directory : directory + 2 + 12 * count] = bytes(2 + 12 * count)
+                after = end(tiff, order, directory)
+                found[directory:after] = bytes(after - directory)
     except (struct.error, KeyError):
         return b"" if position else tiff
     return bytes(found)
-
-
-def _entries(tiff: bytes, order: str, directory: int) -> Iterator[tuple[int, int, int, int]]:
-    """Tag, type, number of values, and where the value or its offset stands, of each entry of a directory."""
-    (count,) = struct.unpack_from(f"{order}H", tiff, directory)
-    for place in range(directory + 2, directory + 2 + 12 * count, 12):
-        yield *struct.unpack_from(f"{order}HHI", tiff, place), place + 8
 
 
 def located(entries: Entries) -> Iterator[Entry]:

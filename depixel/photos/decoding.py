@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.JpegImagePlugin import get_sampling
 
 from depixel.base.errors import DepixelError
@@ -21,7 +21,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # no decoder tha
 _SCAN = re.compile(rb"\xff\xda\x00[\x06\x08\x0a\x0c][\x01-\x04]")  # its header; of 1 to 4 channels
 _DECODER_BYTES = 12  # a pixel; the most that the decoders ask for at a time, untouched memory included
 _EXIF_ORIENTATION = 274
-_UPRIGHT = {
+UPRIGHT = {  # EXIF orientation -> how to turn the stored pixels upright; 1: not at all
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -37,7 +37,7 @@ class UnreadableError(DepixelError):
 
 
 @contextmanager
-def opened(data: bytes) -> Iterator[Image.Image]:
+def opened(data: bytes) -> Iterator[ImageFile.ImageFile]:
     """Open a photo from its bytes: only the header is read, `load()` reads the pixels.
 
     Raises:
@@ -71,7 +71,7 @@ def decode(data: bytes) -> Image.Image:
     """Decode a photo in full and turn it upright; in the mode it is stored in. Raises `UnreadableError`."""
     with opened(data) as image:
         image.load()
-        turn = _UPRIGHT.get(orientation(image))
+        turn = UPRIGHT.get(orientation(image))
         return image if turn is None else image.transpose(turn)
 
 
@@ -90,7 +90,7 @@ def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1..8; 1 (upright) where there is none or it makes no sense."""
     try:
         value = image.getexif().get(_EXIF_ORIENTATION)
-        return int(value) if value in _UPRIGHT else 1
+        return int(value) if value in UPRIGHT else 1
     except MemoryError:
         raise
     except Exception:  # broken EXIF is no reason to lose the photo
@@ -135,13 +135,17 @@ def grayscale(pixels: np.ndarray) -> np.ndarray:
         return pixels
     red, green, blue = (_LINEAR[pixels[..., i]] for i in range(3))
     linear = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    gray = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.round(gray * 255).astype(np.uint8)
+    return np.round(encoded(linear) * 255).astype(np.uint8)
 
 
-def _linear() -> np.ndarray:
-    value = np.arange(256) / 255
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+def in_linear_light(values: np.ndarray) -> np.ndarray:
+    """sRGB values, 0..1, as intensities of light, 0..1 (IEC 61966-2-1). Any float dtype and shape, which stay."""
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
-_LINEAR = _linear()  # (256,) float64: the linear intensity of each 8-bit value
+def encoded(light: np.ndarray) -> np.ndarray:
+    """Intensities of light as sRGB values: undoes `in_linear_light`."""
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+_LINEAR = in_linear_light(np.arange(256) / 255)  # (256,) float64: of each 8-bit value
