@@ -25,7 +25,7 @@ from depixel.areas.area import Area, ResolvedArea
 from depixel.areas.grid import block_means, spread
 from depixel.base.errors import DepixelError
 from depixel.photos import archives
-from depixel.photos.decoding import decode, grayscale, opened
+from depixel.photos.decoding import decode, encoded, grayscale, in_linear_light, opened
 from depixel.pictures import formats, tiles
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import Restorer
@@ -78,7 +78,7 @@ def pixelated(photo: np.ndarray, area: tuple[int, ...], how: str) -> np.ndarray:
     if how == "nearest":
         values = flat[size // 2 :: size, size // 2 :: size]
     elif how == "linear":
-        values = (255 * tiles._encoded(block_means(tiles._linear(flat / 255), size))).round()
+        values = (255 * encoded(block_means(in_linear_light(flat / 255), size))).round()
     else:
         values = np.floor(block_means(flat, size) + (0 if how == "exact" else 0.5))
     part[:] = spread(values, size, (height, width)).reshape(part.shape)

@@ -4,7 +4,6 @@ Packages for this (cleanvision, fastdup) decode every photo again, and each brin
 prepared already, and Pillow reads the files' headers. So each measure is a few lines, after its source.
 """
 
-import io
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -12,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
 from scipy.ndimage import uniform_filter1d
 
 from depixel.photos.decoding import opened
+from depixel.photos.jpeg import standard_table
 
 SIDE = 64
 """Side of the images that light and detail are measured on, pixels. The thresholds hold for this side."""
@@ -83,13 +82,7 @@ def _quality(table: list[int]) -> int:
 @lru_cache(maxsize=1)
 def _tables() -> np.ndarray:
     """(100, 64): the luminance tables of libjpeg for the qualities 1..100."""
-    found = []
-    for quality in range(1, 101):
-        file = io.BytesIO()
-        Image.new("L", (8, 8)).save(file, "JPEG", quality=quality)
-        file.seek(0)
-        found.append(JpegImageFile(file).quantization[0])
-    return np.array(found)
+    return np.stack([standard_table(quality).ravel() for quality in range(1, 101)])
 
 
 def _blockiness(luminance: np.ndarray) -> float:

@@ -19,8 +19,8 @@ from depixel.areas.grid import MOST_BLOCK
 from depixel.detection.boxes import Box
 from depixel.detection.jpeg import BASIS, BLOCK, LEAST_BLOCK, blocks_of
 from depixel.detection.steps import Steps
+from depixel.scoring.covariance import covariance
 
-_RANGE = 8.0  # pixels over which the covariance falls to 1/e
 _WINDOW = 3.0  # pixels, standard deviation of the window in which contrast is seen
 _AROUND = 8  # pixels around a tile of which contrast is taken, too
 _CONTRAST = 1.0  # the least, gray levels
@@ -44,7 +44,7 @@ _WORSE = 0.3  # share of what the steps say of an area that a change may cost
 _SAY = 0.05  # of the steps, in what is likeliest; the network is surer than it should be
 
 _ROWS, _COLUMNS = (place.ravel() for place in np.indices((_TILE, _TILE)))
-_CORRELATION = np.exp(-np.hypot(_ROWS[:, None] - _ROWS, _COLUMNS[:, None] - _COLUMNS) / _RANGE)
+_CORRELATION = covariance(_ROWS[:, None] - _ROWS, _COLUMNS[:, None] - _COLUMNS)
 _WITHIN = slice(_AROUND, _AROUND + _TILE)
 _BLUR = np.exp(-((np.arange(-_AROUND, _TILE + _AROUND)[:, None] - np.arange(_TILE)) ** 2) / (2 * _WINDOW**2))
 _BASIS = np.kron(BASIS, BASIS)  # (64 coefficients, 64 pixels)

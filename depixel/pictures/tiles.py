@@ -12,6 +12,7 @@ from PIL import Image
 from depixel.areas.area import ResolvedArea
 from depixel.areas.grid import Offset, block_counts, block_means, spread
 from depixel.model.windows import CONTEXT, window_side
+from depixel.photos.decoding import from_linear, to_linear
 from depixel.pictures.pixels import scale_of, without_alpha
 
 SMALL, LARGE = 4, 12
@@ -80,7 +81,7 @@ class Shown:
         for step in range(_STEPS):
             inside = (values + spread(moved, size, shape, offset)).clip(0, white)
             if self.trust == "linear":
-                shows = white * _encoded(block_means(_linear(inside / white), size, offset))
+                shows = white * from_linear(block_means(to_linear(inside / white), size, offset))
             else:
                 shows = block_means(inside, size, offset)
             missing = shows.clip(least, most) - shows
@@ -90,17 +91,6 @@ class Shown:
             # the first step is right where nothing is clipped; blocks that miss nothing stay
             moved = np.where(missing == 0, moved, moved + missing if step == 0 else (low + high) / 2)
         return inside
-
-
-def _linear(values: np.ndarray) -> np.ndarray:
-    """sRGB values 0..1, as stored, in linear light."""
-    values = values.clip(0, 1)
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-
-
-def _encoded(light: np.ndarray) -> np.ndarray:
-    """Undo `_linear`."""
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
 class Span(NamedTuple):

@@ -51,22 +51,33 @@ def all_imports(path: Path) -> set[Path]:
 
 BESIDE = {
     "settings": {
-        *(f"analysis/{name}" for name in ("clusters", "contributors", "findings", "outputs", "overview", "sides")),
+        "analysis/clusters",
+        "analysis/contributors",
+        "analysis/findings",
+        "analysis/outputs",
+        "analysis/overview",
+        "analysis/sides",
         "base/stage",
-        "learning/logs",
-        "photos/near_duplicates",
-        "photos/preparation",
         "photos/tiff",
         "scoring/baselines",
+        "scoring/covariance",
+        "scoring/evaluation",
     },
-    "validate": {"photos/near_duplicates", "photos/preparation", "photos/tiff"},
-    "prepare": {"dataset/samples", "photos/tiff"},
+    "validate": {"photos/jpeg", "photos/near_duplicates", "photos/preparation", "photos/tiff"},
+    "prepare": {"dataset/samples", "photos/jpeg", "photos/tiff"},
     "split": {"dataset/samples"},
     "analyze": {"dataset/samples", "photos/tiff"},
     "train": set(),  # nothing: a training takes hours
     "evaluate": {"model/metrics"},
-    "card": {"model/metrics", "scoring/baselines", "scoring/evaluation"},
-    "export": {"scoring/baselines", "scoring/evaluation"},
+    "card": {
+        "model/metrics",
+        "photos/jpeg",
+        "photos/tiff",
+        "scoring/baselines",
+        "scoring/covariance",
+        "scoring/evaluation",
+    },
+    "export": {"scoring/baselines", "scoring/covariance", "scoring/evaluation"},
 }
 """What the packages that dvc.yaml names for a stage hold beside what it uses. If DVC starts the stage for it, the stage
 finds its result by its record."""
