@@ -21,6 +21,14 @@ from zc.lockfile import LockError, LockFile
 from depixel.challenge.test_sets import write_test_set
 from depixel.curation.synthetic import unseen_photos, write_sample
 from tests import processes
+from tests.tiers import (  # noqa: F401  hooks of pytest
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_fixture_setup,
+    pytest_runtest_call,
+    pytest_runtest_logreport,
+    pytest_sessionfinish,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -70,6 +70,9 @@ LIMITS = {limit.__name__: limit for limit in (small_files, no_privileges, one_co
 
 # The process that others are forked from
 
+spent = 0.0
+"""Seconds of a core that all forks of this process's nurseries, and what they started, have used."""
+
 
 class Nursery:
     """Starts commands by a fork of a process that has imported `PRELOADED`; one command at a time."""
@@ -102,9 +105,12 @@ class Nursery:
             thread.start()
         for thread in threads:
             thread.join()
-        code = self._socket.recv(100)
-        if not code:
+        answer = self._socket.recv(100)
+        if not answer:
             raise RuntimeError("the process that commands are forked from has ended")
+        code, seconds = answer.split()
+        global spent
+        spent += float(seconds)
         return subprocess.CompletedProcess(list(command), int(code), *(told[number] for number in reads))
 
 
@@ -164,8 +170,8 @@ def _serve(place: socket.socket) -> list[str]:
             return request["command"]
         for descriptor in descriptors:
             os.close(descriptor)
-        _, status = os.waitpid(process, 0)
-        place.send(str(os.waitstatus_to_exitcode(status)).encode())
+        _, status, used = os.wait4(process, 0)
+        place.send(f"{os.waitstatus_to_exitcode(status)} {used.ru_utime + used.ru_stime}".encode())
 
 
 def _begin(command: list[str]) -> None:

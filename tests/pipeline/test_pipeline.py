@@ -71,9 +71,8 @@ def test_dvc_yaml_names_the_sources_a_stage_uses(stage):
     files = {file for dep in named for file in ([dep] if dep.is_file() else dep.rglob("*.py"))}
     used = all_imports(REPOSITORY / f"stages/{stage}.py")
     assert files >= used
-    assert {file.relative_to(REPOSITORY / "depixel").with_suffix("").as_posix() for file in files - used} == BESIDE[
-        stage
-    ]
+    beside = {file.relative_to(REPOSITORY / "depixel").with_suffix("").as_posix() for file in files - used}
+    assert beside - {"base/layout"} == BESIDE[stage]  # where files are decides no result
     assert stages[stage]["cmd"] == f"python -m stages.{stage}"
 
 
