@@ -32,16 +32,20 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 
-from depixel import detection
+from depixel.areas.area import Area, ResolvedArea
+from depixel.areas.grid import MOST_BLOCK
 from depixel.base.errors import DepixelError
 from depixel.curation import synthetic
+from depixel.detection import search
 from depixel.detection.jpeg import BLOCK
 from depixel.experiments import records
-from depixel.model.pixelation import LEAST_BLOCK, MOST_BLOCK
+from depixel.model.pixelation import LEAST_BLOCK
 from depixel.photos.decoding import decode
 from depixel.pictures import formats
-from depixel.pictures import restorer as fullsize
-from depixel.pictures.restorer import Restorer
+from depixel.pictures.pixels import pixelate as pixelate_areas
+from depixel.pictures.resolve import resolve
+from depixel.pictures.restorer import Model, Restorer, disagreement
+from depixel.pictures.tiles import Trust
 from depixel.scoring import scores
 from depixel.versioning import reason, run_dvc
 
@@ -129,24 +133,24 @@ class StoppedError(Exception):
 
 
 def restore(
-    restorer: Restorer, data: bytes, areas: list[tuple], views: Literal[1, 2, 8], trust: fullsize.Trust
-) -> tuple[bytes, str, list[fullsize.Area]]:
+    restorer: Restorer, data: bytes, areas: list[Area], views: Literal[1, 2, 8], trust: Trust
+) -> tuple[bytes, str, list[ResolvedArea]]:
     """A picture file restored: its bytes, its format, its areas with the block sizes that were found."""
     picture = formats.decoded(data)
-    resolved = fullsize.resolve(picture.pixels, areas)
+    resolved = resolve(picture.pixels, areas)
     restored = restorer.restore(picture.pixels, resolved, views, trust)
     return formats.encoded(picture.showing(restored)), picture.format, resolved
 
 
-def pixelate(data: bytes, areas: list[tuple]) -> tuple[bytes, str, list[fullsize.Area]]:
+def pixelate(data: bytes, areas: list[Area]) -> tuple[bytes, str, list[Area]]:
     """A picture file pixelated, as `restore` returns it, without thumbnails of what was there."""
     picture = formats.decoded(data)
-    pixelated = fullsize.pixelate(picture.pixels, areas)
-    return formats.encoded(picture.hiding(pixelated)), picture.format, [fullsize.Area(*area) for area in areas]
+    pixelated = pixelate_areas(picture.pixels, areas)
+    return formats.encoded(picture.hiding(pixelated)), picture.format, areas
 
 
-def find(data: bytes, near: tuple | None, stop: threading.Event) -> FoundAreas:
-    """The pixelated areas of a picture file; with `near` (x, y, width, height) those in it and half as much around.
+def find(data: bytes, near: Area | None, stop: threading.Event) -> FoundAreas:
+    """The pixelated areas of a picture file; with `near` those in it and half as much around.
 
     Raises:
         StoppedError: `stop` was set.
@@ -160,7 +164,7 @@ def find(data: bytes, near: tuple | None, stop: threading.Event) -> FoundAreas:
     height, width = pixels.shape[:2]
     left = top = 0
     if near:
-        x, y, wide, high = near[:4]
+        x, y, wide, high = near.x, near.y, near.width, near.height
         left, top = (  # where a JPEG's blocks begin
             max(start - extent // 2 - MOST_BLOCK // 10, 0) // BLOCK * BLOCK for start, extent in ((x, wide), (y, high))
         )
@@ -173,15 +177,22 @@ def find(data: bytes, near: tuple | None, stop: threading.Event) -> FoundAreas:
             "there is found more exactly"
         )
     with _SEARCHING:
-        found = detection.find(np.ascontiguousarray(pixels), check)
-    areas = [FoundArea(**one._replace(x=left + one.x, y=top + one.y)._asdict()) for one in found]
+        found = search.find(np.ascontiguousarray(pixels), check)
+    areas = [_found_area(one.area.moved(left, top), one.certain) for one in found]
     return FoundAreas(width=width, height=height, areas=areas)
 
 
-def doubt(restorer: Restorer, data: bytes, areas: list[tuple]) -> bytes:
-    """`fullsize.disagreement` in a picture file as a gray PNG: sixteenths of a gray level."""
-    disagreement = fullsize.disagreement(restorer, formats.decoded(data).pixels, areas)
-    return _png((16 * disagreement).clip(0, 255).round().astype(np.uint8))
+def _found_area(area: ResolvedArea, certain: bool) -> FoundArea:
+    x, y, width, height, size, offset_x, offset_y = area.columns()
+    return FoundArea(
+        x=x, y=y, width=width, height=height, block_size=size, offset_x=offset_x, offset_y=offset_y, certain=certain
+    )
+
+
+def doubt(restorer: Restorer, data: bytes, areas: list[Area]) -> bytes:
+    """`disagreement` in a picture file as a gray PNG: sixteenths of a gray level."""
+    found = disagreement(restorer, formats.decoded(data).pixels, areas)
+    return _png((16 * found).clip(0, 255).round().astype(np.uint8))
 
 
 def show(data: bytes) -> bytes:
@@ -253,9 +264,9 @@ def _experiments() -> pd.DataFrame:
 # -- requests --------------------------------------------------------------------------------------------------------
 
 
-def _areas(given: Iterable[str], block: int | None = None) -> list[tuple[int | None, ...]]:
-    numbers = (tuple(map(int, area.split(","))) for area in given)
-    return [area if len(area) > 4 else (*area, block) for area in numbers]
+def _areas(given: Iterable[str], block: int | None = None) -> list[Area]:
+    areas = [Area.of([int(number) for number in area.split(",")]) for area in given]
+    return [area.with_block_size(block) if block and area.block_size is None else area for area in areas]
 
 
 _PICTURE = {
@@ -365,7 +376,7 @@ async def _upload(request: Request, keep: bool = True) -> bytes:
 class _Watched(NamedTuple):
     """A model that looks at `stop` before each batch of windows."""
 
-    model: fullsize.Model
+    model: Model
     stop: threading.Event
 
     def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int]) -> np.ndarray:
@@ -479,7 +490,7 @@ def create_app(restorer: Restorer, host: str = "127.0.0.1") -> _Guard:
     async def _gone(request: Request, error: ClientDisconnect):
         return Response(status_code=499)  # which nobody reads
 
-    def picture_back(made: tuple[bytes, str, list[fullsize.Area]], stem: str) -> Response:
+    def picture_back(made: tuple[bytes, str, Sequence[Area]], stem: str) -> Response:
         content, kind, areas = made
         headers = {
             "Content-Disposition": f'attachment; filename="{stem}.{_ENDINGS[kind]}"',
@@ -502,7 +513,7 @@ def create_app(restorer: Restorer, host: str = "127.0.0.1") -> _Guard:
         area: AreaQuery,
         block: BlockQuery = None,
         views: Annotated[Literal["1", "2", "8"], Query(description="Turned views to average; 8 is best.")] = "1",
-        trust: Annotated[fullsize.Trust, Query(description="What the value of a block is.")] = "rounded",
+        trust: Annotated[Trust, Query(description="What the value of a block is.")] = "rounded",
     ) -> Response:
         """Restore the pixelated areas of a picture. Block sizes that are not given are found."""
         async with house.picture(request) as data:

@@ -25,7 +25,8 @@ from PIL import Image
 
 from depixel.base.errors import DepixelError
 from depixel.pictures import formats
-from depixel.pictures import restorer as fullsize
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import Restorer, disagreement
 from tests.conftest import REPOSITORY, run, tiny_model
 from tests.model import test_predictor as test_restoration
 from tests.pictures.test_restorer import photo
@@ -51,7 +52,7 @@ def running(restorer, host="127.0.0.1"):
 
 @pytest.fixture(scope="module")
 def restorer(one_thread):
-    return fullsize.Restorer(test_restoration.restorer())
+    return Restorer(test_restoration.restorer())
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def file_of(pixels: np.ndarray, kind="PNG", **options) -> bytes:
 
 
 def pixelated(kind="PNG", area=AREA, **options) -> bytes:
-    return file_of(fullsize.pixelate(photo(120, 140), [area]), kind, **options)
+    return file_of(pixelate(photo(120, 140), [area]), kind, **options)
 
 
 def exif(orientation: int) -> Image.Exif:
@@ -82,11 +83,11 @@ def exif(orientation: int) -> Image.Exif:
 
 PICTURES = {
     "PNG": lambda: pixelated(),
-    "gray": lambda: file_of(fullsize.pixelate(photo(120, 140, None), [AREA])),
-    "alpha": lambda: file_of(fullsize.pixelate(photo(120, 140, 4), [AREA])),
-    "16 bits": lambda: file_of(fullsize.pixelate(photo(120, 140, None, np.uint16), [AREA])),
+    "gray": lambda: file_of(pixelate(photo(120, 140, None), [AREA])),
+    "alpha": lambda: file_of(pixelate(photo(120, 140, 4), [AREA])),
+    "16 bits": lambda: file_of(pixelate(photo(120, 140, None, np.uint16), [AREA])),
     "deep color TIFF": lambda: formats.encoded(
-        formats.Picture(fullsize.pixelate(photo(120, 140, 3, np.uint16), [AREA]), "TIFF")
+        formats.Picture(pixelate(photo(120, 140, 3, np.uint16), [AREA]), "TIFF")
     ),
     "JPEG": lambda: pixelated("JPEG", quality=95, subsampling=0, exif=exif(1)),
     "WebP": lambda: pixelated("WEBP", lossless=True),
@@ -120,7 +121,7 @@ def test_a_photo_is_pixelated_and_found_again(url):
     answer = requests.post(
         f"{url}api/pixelate?area=20,30,40,50&block=10&area={told((80, 8, 32, 24, 4))}", clean, timeout=60
     )
-    expected = fullsize.pixelate(photo(120, 140), [(20, 30, 40, 50, 10), (80, 8, 32, 24, 4)])
+    expected = pixelate(photo(120, 140), [(20, 30, 40, 50, 10), (80, 8, 32, 24, 4)])
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
     found = requests.post(f"{url}api/find", answer.content, timeout=60).json()
     assert (found["width"], found["height"]) == (140, 120)
@@ -131,7 +132,7 @@ def test_a_photo_is_pixelated_and_found_again(url):
 
 
 def test_areas_whose_first_blocks_are_cut_off_are_found_and_restored(url, restorer):
-    image = fullsize.pixelate(photo(200, 200), [(20, 30, 80, 80, 16)])
+    image = pixelate(photo(200, 200), [(20, 30, 80, 80, 16)])
     image = image[35:, 27:]  # the first blocks keep 9 columns and 11 rows
     (found, *_) = requests.post(f"{url}api/find", file_of(image), timeout=60).json()["areas"]
     assert found.pop("certain")
@@ -147,7 +148,7 @@ def test_areas_whose_first_blocks_are_cut_off_are_found_and_restored(url, restor
 
 @pytest.mark.usefixtures("detector")
 def test_what_is_drawn_roughly_is_found_in_a_jpeg(url):
-    image = fullsize.pixelate(photo(200, 220), [(60, 50, 90, 80, 9)])
+    image = pixelate(photo(200, 220), [(60, 50, 90, 80, 9)])
     data = file_of(image, "JPEG", quality=90)
     for near in ("63,55,80,70", "50,41,110,100", "57,52,91,75"):
         (found, *_) = requests.post(f"{url}api/find?near={near}", data, timeout=60).json()["areas"]
@@ -157,7 +158,7 @@ def test_what_is_drawn_roughly_is_found_in_a_jpeg(url):
 
 def test_where_the_views_disagree_is_told_in_sixteenths_of_a_gray_level(url, restorer):
     answer = requests.post(f"{url}api/doubt?area={told()}", pixelated(), timeout=60)
-    expected = fullsize.disagreement(restorer, fullsize.pixelate(photo(120, 140), [AREA]), [AREA])
+    expected = disagreement(restorer, pixelate(photo(120, 140), [AREA]), [AREA])
     levels = np.asarray(Image.open(io.BytesIO(answer.content))).astype(float)
     np.testing.assert_allclose(levels, (16 * expected).clip(0, 255), atol=0.5001)
     assert levels.max() > 8
@@ -270,7 +271,7 @@ class Slow:
 
 
 def slow(restorer):
-    return fullsize.Restorer(Slow(restorer.model))
+    return Restorer(Slow(restorer.model))
 
 
 def test_too_many_at_once_are_told_to_come_again(restorer, monkeypatch):
@@ -294,7 +295,7 @@ def test_too_many_at_once_are_told_to_come_again(restorer, monkeypatch):
 def test_work_that_takes_too_long_is_given_up(restorer, monkeypatch):
     monkeypatch.setattr(server, "WORK_SECONDS", 0)
     one, other = slow(restorer), (100, 72, 32, 32, 200)
-    data = file_of(fullsize.pixelate(photo(120, 140), [AREA, other]))
+    data = file_of(pixelate(photo(120, 140), [AREA, other]))
     threading.Timer(2, one.model.go.set).start()
     with running(one) as url:
         answer = requests.post(f"{url}api/restore?area={told()}&area={told(other)}&views=8", data, timeout=60)
@@ -505,7 +506,7 @@ def test_memory_does_not_grow_under_fifty_clients_at_once(tmp_path, model, asked
 
     def client(number: int) -> int:
         area, operation = (number, number // 2, 40, 32, 8), asked[number % len(asked)]
-        data, sent_away = file_of(fullsize.pixelate(photo(side, side, seed=number), [area])), 0
+        data, sent_away = file_of(pixelate(photo(side, side, seed=number), [area])), 0
         to = f"{url}api/{operation.format(told(area))}"
         for _ in range(times):
             while (answer := requests.post(to, data, timeout=60)).status_code == 503:
