@@ -17,10 +17,12 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, 
 from fastapi import Path as PathParameter
 from pydantic import Field
 
+from depixel.areas.grid import MOST_BLOCK
 from depixel.base import layout
 from depixel.base.errors import DepixelError
-from depixel.model.pixelation import LEAST_BLOCK, MOST_BLOCK
-from depixel.pictures.restorer import Restorer, Trust
+from depixel.model.pixelation import LEAST_BLOCK
+from depixel.pictures.restorer import Restorer
+from depixel.pictures.tiles import Trust
 from depixel.web import guard, problems, runs, work
 from depixel.web.problems import PROBLEMS, Problem, Responses
 from depixel.web.queue import Queue

@@ -8,31 +8,30 @@ import io
 import threading
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from depixel import detection
+from depixel.areas.area import Area, ResolvedArea
+from depixel.areas.grid import MOST_BLOCK
 from depixel.base.errors import DepixelError
 from depixel.curation import synthetic
+from depixel.detection import search
 from depixel.detection.jpeg import BLOCK
-from depixel.model.pixelation import MOST_BLOCK
 from depixel.model.windows import VIEWS
 from depixel.photos.decoding import decode
-from depixel.pictures import formats
-from depixel.pictures import restorer as fullsize
-from depixel.pictures.restorer import Area, Model, Restorer, Trust
+from depixel.pictures import formats, pixels
+from depixel.pictures import restorer as restoring
+from depixel.pictures.resolve import resolve
+from depixel.pictures.restorer import Model, Restorer
+from depixel.pictures.tiles import Trust
 
 MOST_SEARCHED = 13_000_000
 """Pixels of a picture, or of the part of a larger one, in which areas are looked for."""
 SAMPLES = ((11, 1), (9, 3), (16, 1), (13, 3))
 """Contributor and number of the generated photos that people may try."""
-
-Named = tuple[int | None, ...]
-"""An area as a request names it, in pixels: x, y, width, height; the side of its blocks, None if it is to be found; and
-if the first blocks are cut off, how many columns and rows they lack."""
 
 _SEARCHING = threading.Lock()  # a search needs some hundred bytes a pixel of a tile: one at a time
 
@@ -90,39 +89,38 @@ def watched(restorer: Restorer, stop: threading.Event) -> Restorer:
     return Restorer(_Watched(restorer.model, stop))
 
 
-def named(texts: Iterable[str], block: int | None = None) -> list[Named]:
+def named(texts: Iterable[str], block: int | None = None) -> list[Area]:
     """The areas that a request names.
 
     Args:
         texts: x,y,width,height and, if it says so, the side of a block and two offsets; whole numbers.
         block: the side of a block, in pixels, of areas that do not say it.
     """
-    numbers = (tuple(map(int, text.split(","))) for text in texts)
-    return [area if len(area) > 4 else (*area, block) for area in numbers]
+    numbers = ([int(number) for number in text.split(",")] for text in texts)
+    return [Area.of(area if len(area) > 4 else [*area, block]) for area in numbers]
 
 
-def restore(restorer: Restorer, data: bytes, areas: list[Named], views: Literal[1, 2, 8], trust: Trust) -> Made:
+def restore(restorer: Restorer, data: bytes, areas: list[Area], views: Literal[1, 2, 8], trust: Trust) -> Made:
     """A picture file with its areas restored, and these areas with the block sizes that were found.
 
     Raises:
         DepixelError: no picture, or `areas` do not fit it (`Restorer.restore`).
     """
     picture = formats.decoded(data)
-    resolved = fullsize.resolve(picture.pixels, areas)
+    resolved = resolve(picture.pixels, areas)
     restored = restorer.restore(picture.pixels, resolved, views, trust)
     return Made(formats.encoded(picture.showing(restored)), picture.format, _text(resolved))
 
 
-def pixelate(data: bytes, areas: list[Named]) -> Made:
+def pixelate(data: bytes, areas: list[Area]) -> Made:
     """A picture file with its areas pixelated, and without thumbnails of what was there.
 
     Raises:
-        DepixelError: no picture, or `areas` do not fit it (`restorer.pixelate`).
+        DepixelError: no picture, or `areas` do not fit it (`pixels.pixelate`).
     """
     picture = formats.decoded(data)
-    sized = cast(list[tuple[int, ...]], areas)  # those that are not, `pixelate` refuses
-    pixelated = fullsize.pixelate(picture.pixels, sized)
-    return Made(formats.encoded(picture.hiding(pixelated)), picture.format, _text(Area(*area) for area in sized))
+    pixelated = pixels.pixelate(picture.pixels, areas)
+    return Made(formats.encoded(picture.hiding(pixelated)), picture.format, _text(areas))
 
 
 def _text(areas: Iterable[Area]) -> str:
@@ -145,19 +143,26 @@ def find(data: bytes, near: str | None, stop: threading.Event) -> FoundAreas:
         if stop.is_set():
             raise StoppedError
 
-    pixels = formats.decoded(data).seen()
-    height, width = pixels.shape[:2]
+    seen = formats.decoded(data).seen()
+    height, width = seen.shape[:2]
     rows, columns = _around(near, width, height) if near else (slice(0, height), slice(0, width))
-    pixels = pixels[rows, columns]
-    if pixels.shape[0] * pixels.shape[1] > MOST_SEARCHED:
+    seen = seen[rows, columns]
+    if seen.shape[0] * seen.shape[1] > MOST_SEARCHED:
         raise DepixelError(
             f"areas are looked for in at most {MOST_SEARCHED // 10**6} megapixels; draw them roughly, and what is "
             "there is found more exactly"
         )
     with _SEARCHING:
-        found = detection.find(np.ascontiguousarray(pixels), check)
-    moved = (one._replace(x=columns.start + one.x, y=rows.start + one.y) for one in found)
-    return FoundAreas(width=width, height=height, areas=[FoundArea(**one._asdict()) for one in moved])
+        found = search.find(np.ascontiguousarray(seen), check)
+    areas = [_found_area(one.area.moved(columns.start, rows.start), one.certain) for one in found]
+    return FoundAreas(width=width, height=height, areas=areas)
+
+
+def _found_area(area: ResolvedArea, certain: bool) -> FoundArea:
+    x, y, width, height, size, offset_x, offset_y = area.columns()
+    return FoundArea(
+        x=x, y=y, width=width, height=height, block_size=size, offset_x=offset_x, offset_y=offset_y, certain=certain
+    )
 
 
 def _around(near: str, width: int, height: int) -> tuple[slice, slice]:
@@ -177,13 +182,13 @@ def _around(near: str, width: int, height: int) -> tuple[slice, slice]:
     return rows, columns
 
 
-def doubt(restorer: Restorer, data: bytes, areas: list[Named]) -> bytes:
+def doubt(restorer: Restorer, data: bytes, areas: list[Area]) -> bytes:
     """Where the restorations of turned views disagree (`restorer.disagreement`): a gray PNG in sixteenths of a level.
 
     Raises:
         DepixelError: no picture, or `areas` do not fit it (`Restorer.restore`).
     """
-    disagreement = fullsize.disagreement(restorer, formats.decoded(data).pixels, areas)
+    disagreement = restoring.disagreement(restorer, formats.decoded(data).pixels, areas)
     return _png((16 * disagreement).clip(0, 255).round().astype(np.uint8))
 
 

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from depixel.pictures import formats
-from depixel.pictures import restorer as fullsize
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import Restorer
 from tests.model import test_predictor as test_restoration
 from tests.pictures.test_restorer import photo
 
@@ -34,7 +35,7 @@ def running(restorer, host="127.0.0.1"):
 @pytest.fixture(scope="package")
 def restorer():
     """A small network of random weights."""
-    return fullsize.Restorer(test_restoration.restorer())
+    return Restorer(test_restoration.restorer())
 
 
 @pytest.fixture(scope="package")
@@ -55,7 +56,7 @@ def file_of(pixels: np.ndarray, kind="PNG", **options) -> bytes:
 
 
 def pixelated(kind="PNG", area=AREA, **options) -> bytes:
-    return file_of(fullsize.pixelate(photo(120, 140), [area]), kind, **options)
+    return file_of(pixelate(photo(120, 140), [area]), kind, **options)
 
 
 def exif(orientation: int) -> Image.Exif:
@@ -66,11 +67,11 @@ def exif(orientation: int) -> Image.Exif:
 
 PICTURES = {
     "PNG": lambda: pixelated(),
-    "gray": lambda: file_of(fullsize.pixelate(photo(120, 140, None), [AREA])),
-    "alpha": lambda: file_of(fullsize.pixelate(photo(120, 140, 4), [AREA])),
-    "16 bits": lambda: file_of(fullsize.pixelate(photo(120, 140, None, np.uint16), [AREA])),
+    "gray": lambda: file_of(pixelate(photo(120, 140, None), [AREA])),
+    "alpha": lambda: file_of(pixelate(photo(120, 140, 4), [AREA])),
+    "16 bits": lambda: file_of(pixelate(photo(120, 140, None, np.uint16), [AREA])),
     "deep color TIFF": lambda: formats.encoded(
-        formats.Picture(fullsize.pixelate(photo(120, 140, 3, np.uint16), [AREA]), "TIFF")
+        formats.Picture(pixelate(photo(120, 140, 3, np.uint16), [AREA]), "TIFF")
     ),
     "JPEG": lambda: pixelated("JPEG", quality=95, subsampling=0, exif=exif(1)),
     "WebP": lambda: pixelated("WEBP", lossless=True),

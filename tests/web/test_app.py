@@ -25,7 +25,7 @@ from PIL import Image
 from depixel.base.errors import DepixelError
 from depixel.cli import main
 from depixel.pictures import formats
-from depixel.pictures import restorer as fullsize
+from depixel.pictures.pixels import pixelate
 from tests.conftest import REPOSITORY, run, tiny_model
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import AREA, PICTURES, file_of, told
@@ -127,7 +127,7 @@ def test_memory_does_not_grow_under_fifty_clients_at_once(tmp_path, model, asked
 
     def client(number: int) -> int:
         area, operation = (number, number // 2, 40, 32, 8), asked[number % len(asked)]
-        data, sent_away = file_of(fullsize.pixelate(photo(side, side, seed=number), [area])), 0
+        data, sent_away = file_of(pixelate(photo(side, side, seed=number), [area])), 0
         to = f"{url}api/{operation.format(told(area))}"
         for _ in range(times):
             while (answer := requests.post(to, data, timeout=60)).status_code == 503:

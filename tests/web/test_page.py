@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from depixel.base.errors import DepixelError
-from depixel.pictures import restorer as fullsize
+from depixel.pictures.pixels import LUMINANCE, pixelate
+from depixel.pictures.restorer import Restorer
 from tests.conftest import REPOSITORY
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import exif, file_of, running
@@ -62,7 +63,7 @@ def opened(browser, url):
 
 
 def shown(area=AREA) -> np.ndarray:
-    return fullsize.pixelate(photo(120, 160), [area])
+    return pixelate(photo(120, 160), [area])
 
 
 def choose(page, data: bytes, name="photo.png"):
@@ -178,10 +179,10 @@ def test_a_clean_photo_is_pixelated_restored_and_compared_with_what_was_there(op
     page.select_option("#views", "1")
     page.click("#restore")
     page.wait_for_selector("#compare-bar:visible")
-    truth, pixelated = photo(120, 160).astype(float), fullsize.pixelate(photo(120, 160), [area])
+    truth, pixelated = photo(120, 160).astype(float), pixelate(photo(120, 160), [area])
     x, y, width, height, _ = area
     off = [
-        np.sqrt((((made - truth) @ fullsize.LUMINANCE)[y : y + height, x : x + width] ** 2).mean())
+        np.sqrt((((made - truth) @ LUMINANCE)[y : y + height, x : x + width] ** 2).mean())
         for made in (restorer.restore(pixelated, [area]), pixelated)
     ]
     told = re.findall(r"\d+\.\d", page.locator("#told").inner_text())
@@ -265,7 +266,7 @@ def test_the_block_size_of_an_area_is_typed(opened, restorer):
 def test_the_shipped_model_brings_a_real_photo_nearer_to_what_it_was(browser):
     """Pixelated, found, restored and downloaded in the page."""
     try:
-        model = fullsize.Restorer.load("laptop")
+        model = Restorer.load("laptop")
     except DepixelError:
         pytest.skip("models/pretrained is not there: dvc pull models/pretrained.dvc")
     truth = np.asarray(Image.open(REPOSITORY / "docs/photo.png").convert("RGB"))
@@ -273,7 +274,7 @@ def test_the_shipped_model_brings_a_real_photo_nearer_to_what_it_was(browser):
     with running(model) as url:
         page = browser.new_page(viewport=DESKTOP)
         page.goto(url)
-        choose(page, file_of(fullsize.pixelate(truth, [area])))
+        choose(page, file_of(pixelate(truth, [area])))
         page.click("#find")
         page.wait_for_selector("#areas .area")
         assert numbers(page) == [list(map(str, area))]
@@ -281,10 +282,7 @@ def test_the_shipped_model_brings_a_real_photo_nearer_to_what_it_was(browser):
         page.wait_for_selector("#compare-bar:visible")
         restored = download(page)[1]
         page.close()
-    off = [
-        np.sqrt(np.mean((picture.astype(float) - truth) ** 2))
-        for picture in (restored, fullsize.pixelate(truth, [area]))
-    ]
+    off = [np.sqrt(np.mean((picture.astype(float) - truth) ** 2)) for picture in (restored, pixelate(truth, [area]))]
     assert off[0] < 0.8 * off[1]
 
 
@@ -323,7 +321,7 @@ def test_a_picture_without_blocks_is_not_restored(opened):
 
 
 def test_blocks_that_are_cut_off_at_the_left_and_at_the_top_are_restored_as_such(opened, restorer):
-    image = fullsize.pixelate(photo(200, 200, None), [(20, 30, 80, 80, 16)])[35:, 27:]
+    image = pixelate(photo(200, 200, None), [(20, 30, 80, 80, 16)])[35:, 27:]
     page = opened()
     choose(page, file_of(image))
     page.wait_for_selector("#work:visible")

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from depixel.pictures import restorer as fullsize
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import Restorer
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import AREA, file_of, pixelated, running, told
 
@@ -31,7 +32,7 @@ class Slow:
 
 
 def slow(restorer):
-    return fullsize.Restorer(Slow(restorer.model))
+    return Restorer(Slow(restorer.model))
 
 
 def test_too_many_at_once_are_told_to_come_again(restorer, monkeypatch):
@@ -55,7 +56,7 @@ def test_too_many_at_once_are_told_to_come_again(restorer, monkeypatch):
 def test_work_that_takes_too_long_is_given_up(restorer, monkeypatch):
     monkeypatch.setattr(queue, "WORK_SECONDS", 0)
     one, other = slow(restorer), (100, 72, 32, 32, 200)
-    data = file_of(fullsize.pixelate(photo(120, 140), [AREA, other]))
+    data = file_of(pixelate(photo(120, 140), [AREA, other]))
     threading.Timer(2, one.model.go.set).start()
     with running(one) as url:
         answer = requests.post(f"{url}api/restore?area={told()}&area={told(other)}&views=8", data, timeout=60)

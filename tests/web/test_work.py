@@ -8,7 +8,8 @@ import requests
 from PIL import Image
 
 from depixel.pictures import formats
-from depixel.pictures import restorer as fullsize
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import disagreement
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import AREA, PICTURES, exif, file_of, pixelated, told
 
@@ -29,7 +30,7 @@ def test_a_photo_is_pixelated_and_found_again(url):
     answer = requests.post(
         f"{url}api/pixelate?area=20,30,40,50&block=10&area={told((80, 8, 32, 24, 4))}", clean, timeout=60
     )
-    expected = fullsize.pixelate(photo(120, 140), [(20, 30, 40, 50, 10), (80, 8, 32, 24, 4)])
+    expected = pixelate(photo(120, 140), [(20, 30, 40, 50, 10), (80, 8, 32, 24, 4)])
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
     found = requests.post(f"{url}api/find", answer.content, timeout=60).json()
     assert (found["width"], found["height"]) == (140, 120)
@@ -40,7 +41,7 @@ def test_a_photo_is_pixelated_and_found_again(url):
 
 
 def test_areas_whose_first_blocks_are_cut_off_are_found_and_restored(url, restorer):
-    image = fullsize.pixelate(photo(200, 200), [(20, 30, 80, 80, 16)])
+    image = pixelate(photo(200, 200), [(20, 30, 80, 80, 16)])
     image = image[35:, 27:]  # the first blocks keep 9 columns and 11 rows
     (found, *_) = requests.post(f"{url}api/find", file_of(image), timeout=60).json()["areas"]
     assert found.pop("certain")
@@ -56,7 +57,7 @@ def test_areas_whose_first_blocks_are_cut_off_are_found_and_restored(url, restor
 
 @pytest.mark.usefixtures("detector")
 def test_what_is_drawn_roughly_is_found_in_a_jpeg(url):
-    image = fullsize.pixelate(photo(200, 220), [(60, 50, 90, 80, 9)])
+    image = pixelate(photo(200, 220), [(60, 50, 90, 80, 9)])
     data = file_of(image, "JPEG", quality=90)
     for near in ("63,55,80,70", "50,41,110,100", "57,52,91,75"):
         (found, *_) = requests.post(f"{url}api/find?near={near}", data, timeout=60).json()["areas"]
@@ -66,7 +67,7 @@ def test_what_is_drawn_roughly_is_found_in_a_jpeg(url):
 
 def test_where_the_views_disagree_is_told_in_sixteenths_of_a_gray_level(url, restorer):
     answer = requests.post(f"{url}api/doubt?area={told()}", pixelated(), timeout=60)
-    expected = fullsize.disagreement(restorer, fullsize.pixelate(photo(120, 140), [AREA]), [AREA])
+    expected = disagreement(restorer, pixelate(photo(120, 140), [AREA]), [AREA])
     levels = np.asarray(Image.open(io.BytesIO(answer.content))).astype(float)
     np.testing.assert_allclose(levels, (16 * expected).clip(0, 255), atol=0.5001)
     assert levels.max() > 8
