@@ -20,7 +20,8 @@ import numpy as np
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of
-from depixel.model.locations import PRETRAINED, exported_path, model_path
+from depixel.base.layout import PRETRAINED
+from depixel.model.locations import exported_path, model_path
 from depixel.model.windows import MIRROR_X, MIRROR_Y, TRANSPOSE, VIEWS
 
 if TYPE_CHECKING:
