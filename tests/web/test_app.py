@@ -125,14 +125,16 @@ def test_memory_does_not_grow_under_fifty_clients_at_once(tmp_path, model, asked
     elif not (REPOSITORY / "models/pretrained/laptop.onnx").is_file():
         pytest.skip("models/pretrained is not there: dvc pull models/pretrained.dvc")
 
+    areas = [(number, number // 2, 40, 32, 8) for number in range(50)]
+    files = [file_of(pixelate(photo(side, side, seed=i), [area])) for i, area in enumerate(areas)]
+
     def client(number: int) -> int:
-        area, operation = (number, number // 2, 40, 32, 8), asked[number % len(asked)]
-        data, sent_away = file_of(pixelate(photo(side, side, seed=number), [area])), 0
+        area, data, operation, sent_away = areas[number], files[number], asked[number % len(asked)], 0
         to = f"{url}api/{operation.format(told(area))}"
         for _ in range(times):
             while (answer := requests.post(to, data, timeout=60)).status_code == 503:
                 sent_away += 1
-                time.sleep(0.05 * int(answer.headers["Retry-After"]))
+                time.sleep(0.25 * int(answer.headers["Retry-After"]))
             assert answer.status_code == 200, answer.text
             if operation == "find":
                 assert list(answer.json()["areas"][0].values())[:5] == list(area)

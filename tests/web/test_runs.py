@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import requests
+from dvc.cli import main as dvc
 
 from tests.conftest import REPOSITORY, run
 
@@ -34,12 +35,15 @@ def test_experiments_are_listed_best_first(url, tmp_path, monkeypatch):
     stage["metrics"] = [{"m.json": {"cache": False}}]
     (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"one": stage}}), encoding="utf-8")
     (tmp_path / "params.json").write_text('{"a": 0.9}', encoding="utf-8")
-    for command in ("git init --quiet", "dvc init --quiet", "dvc repro", "git add --all", "git commit --quiet -m x"):
-        run(*command.split(), cwd=tmp_path)
-    for name, value in (("worse", 0.8), ("better", 0.58432)):
-        run("dvc", "exp", "run", "--name", name, "-S", f"params.json:a={value}", cwd=tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    run("git", "init", "--quiet", cwd=tmp_path)
+    for command in ("init --quiet", "repro --quiet"):
+        assert dvc(command.split()) == 0
+    for command in ("git add --all", "git commit --quiet -m x"):
+        run(*command.split(), cwd=tmp_path)
+    for name, value in (("worse", 0.8), ("better", 0.58432)):
+        assert dvc(["exp", "run", "--quiet", "--name", name, "-S", f"params.json:a={value}"]) == 0
     (table,) = requests.get(f"{url}api/runs", timeout=60).json()["tables"]
     assert table["title"] == "Experiments of DVC"
     assert [row[0] for row in table["rows"]] == ["better", "worse"]
