@@ -54,8 +54,6 @@ BESIDE = {
         *(f"analysis/{name}" for name in ("clusters", "contributors", "findings", "outputs", "overview", "sides")),
         "base/stage",
         "learning/logs",
-        "photos/near_duplicates",
-        "photos/preparation",
         "photos/tiff",
         "scoring/baselines",
     },
@@ -65,7 +63,7 @@ BESIDE = {
     "analyze": {"dataset/samples", "photos/tiff"},
     "train": set(),  # nothing: a training takes hours
     "evaluate": {"model/metrics"},
-    "card": {"learning/logs", "scoring/baselines"},
+    "card": {"learning/logs", "photos/tiff", "scoring/baselines"},
     "export": {"scoring/baselines"},
 }
 """What the packages that dvc.yaml names for a stage hold beside what it uses. If DVC starts the stage for it, the stage
