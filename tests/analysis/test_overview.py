@@ -2,15 +2,18 @@
 
 import io
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner, Result
 from PIL import Image
 
 from depixel.analysis import overview
 from depixel.base.errors import DepixelError
+from depixel.cli import main
 from depixel.curation import synthetic
 from depixel.dataset import prepared
 from depixel.photos import near_duplicates
@@ -98,17 +101,24 @@ def test_the_command_writes_the_same_of_any_folder(analyzed, tmp_path):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
+def analyze(folder: Path, code: int = 0) -> Result:
+    """`depixel analyze` of the photos in a folder, in this process."""
+    done = CliRunner().invoke(main, ["analyze", str(folder / "photos"), "-o", str(folder / "out")])
+    assert done.exit_code == code, done.output
+    return done
+
+
 def test_a_folder_with_one_photo(tmp_path, jpeg):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.jpg").write_bytes(jpeg(1))
-    run("depixel", "analyze", "photos", "-o", "out", cwd=tmp_path)
+    analyze(tmp_path)
     assert json.loads((tmp_path / "out/analysis.json").read_text(encoding="utf-8"))["photos"]["photos"] == 1
 
 
 def test_a_folder_without_photos_is_told(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.jpg").write_bytes(b"no photo")
-    assert "none of its 1 files" in run("depixel", "analyze", "photos", "-o", "out", cwd=tmp_path, code=1).stderr
+    assert "none of its 1 files" in analyze(tmp_path, code=1).stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -125,7 +135,7 @@ def test_planted_photos_are_named(tmp_path, jpeg, write_zip):
     files = ordinary | {name: _encoded(image, 92) for name, image in planted.items()}
     files["compressed.jpg"] = _encoded(decode(ordinary["5.jpg"]), 8)
     write_zip(tmp_path / "photos/k1.zip", files)
-    run("depixel", "analyze", "photos", "-o", "out", cwd=tmp_path)
+    analyze(tmp_path)
     table = pd.read_csv(tmp_path / "out/analysis.csv", keep_default_na=False).set_index("name")
     for kind in ("dark", "blank", "blurred", "compressed"):
         assert kind in table.kinds[f"{kind}.jpg"].split(), kind
