@@ -90,7 +90,9 @@ def dvc(*arguments: str, cwd: Path | None = None) -> str:
     Raises:
         CommandError: its exit code is not 0.
     """
-    done = _dvc(arguments, cwd)
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "dvc", *arguments], stdin=subprocess.DEVNULL, capture_output=True, cwd=cwd
+    )
     if done.returncode:
         raise _failed("dvc", arguments, done)
     return _text(done.stdout)
@@ -190,12 +192,6 @@ def _ask(arguments: tuple[str, ...], cwd: Path | None) -> "subprocess.CompletedP
     return done
 
 
-def _dvc(arguments: tuple[str, ...], cwd: Path | None) -> "subprocess.CompletedProcess[bytes]":
-    return subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "dvc", *arguments], stdin=subprocess.DEVNULL, capture_output=True, cwd=cwd
-    )
-
-
 def _text(output: bytes) -> str:
     return output.decode("utf-8", errors="replace").replace("\r\n", "\n").rstrip("\n")
 
@@ -224,22 +220,3 @@ def _next(command: str, said: str) -> str:
     if command.startswith("git"):
         return "`git status` says what state the project is in"
     return "`depixel doctor` says what is wrong and what mends it"
-
-
-# -- until all callers use the above ---------------------------------------------------------------------------------
-
-
-def run_dvc(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
-    """Run a command of DVC; its exit code is the caller's to check. Use `dvc`."""
-    done = _dvc(arguments, cwd)
-    return subprocess.CompletedProcess(done.args, done.returncode, _text(done.stdout), _text(done.stderr))
-
-
-def run_git(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[bytes]":
-    """Run a command of git; its exit code is the caller's to check. Use `git`."""
-    return _git(arguments, cwd)
-
-
-def reason(done: "subprocess.CompletedProcess[str]") -> str:
-    """Why a command of DVC failed, on one line. Use `CommandError.reason`."""
-    return _reason(done.stderr, done.returncode)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -15,6 +15,7 @@ from depixel.commands import options
 if TYPE_CHECKING:
     from PIL import Image
 
+    from depixel.model.networks import Network
     from depixel.reports.inspection import Sample
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -161,5 +162,5 @@ def filters(output: Path, model: str, force: bool) -> None:
     from depixel.model.predictor import Predictor
     from depixel.reports import inspection
 
-    network = Predictor.load(model).network
+    network = cast("Network", Predictor.load(model).network)  # one network, as a file holds no average of several
     _save(inspection.filters_picture(inspection.first_filters(network), network.PLANES), output)

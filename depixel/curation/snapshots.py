@@ -23,7 +23,7 @@ from depixel.base.layout import DVC_TEMPORARY, RAW, RAW_POINTER, SNAPSHOTS
 from depixel.base.tables import read_table, write_table
 from depixel.curation.dvc_objects import FOLDER, check_room, inode, objects
 from depixel.photos.rules import Verdict
-from depixel.versioning import reason, run_dvc, run_git
+from depixel.versioning import CommandError, dvc, file_at, git_or_none
 
 WORKSPACE = "workspace"
 """Stands for the photos in data/raw as they are now."""
@@ -95,7 +95,7 @@ def resolve(name: str) -> str:
     named = {snapshot.name: snapshot.md5 for snapshot in read_snapshots()}
     if name in named:
         return named[name]
-    pointer = _pointer_in(name)
+    pointer = file_at(name, RAW_POINTER)
     if pointer is None:
         known = ", ".join(named) or "none so far; `depixel snapshot publish NAME` makes one"
         raise DepixelError(
@@ -103,14 +103,6 @@ def resolve(name: str) -> str:
             "ones of others come with `git pull`"
         )
     return _hash_in(pointer, f"{RAW_POINTER.as_posix()} of {name}")
-
-
-def _pointer_in(revision: str) -> bytes | None:
-    """The content of data/raw.dvc in a git revision; None if it is not one, or has no such file."""
-    if revision.startswith("-"):  # git would take it for an option
-        return None
-    shown = run_git("show", f"{revision}:./{RAW_POINTER.as_posix()}")
-    return None if shown.returncode else shown.stdout
 
 
 def _hash_in(content: bytes, name: str) -> str:
@@ -179,11 +171,12 @@ def use(name: str, force: bool = False) -> None:
 
 def _check_out(name: str, force: bool) -> None:
     """Make data/raw what data/raw.dvc says, which is the snapshot `name`."""
-    done = run_dvc("checkout", RAW_POINTER.as_posix(), *(["--force"] if force else []))
-    if done.returncode:
-        if "unsaved" in done.stderr:
-            raise DepixelError(_unpublished(f"{RAW.as_posix()} has files that no snapshot holds", name))
-        raise DepixelError(f"{RAW.as_posix()} cannot be changed to {name}: {reason(done)}")
+    try:
+        dvc("checkout", RAW_POINTER.as_posix(), *(["--force"] if force else []))
+    except CommandError as error:
+        if "unsaved" in error.said:
+            raise DepixelError(_unpublished(f"{RAW.as_posix()} has files that no snapshot holds", name)) from error
+        raise DepixelError(f"{RAW.as_posix()} cannot be changed to {name}: {error.reason}") from error
 
 
 def _is_named(md5: str) -> bool:
@@ -195,9 +188,9 @@ def _is_named(md5: str) -> bool:
 
 def is_unchanged() -> bool:
     """Whether data/raw is what data/raw.dvc says."""
-    done = run_dvc("status", "--json", RAW_POINTER.as_posix())
-    with suppress(ValueError, AttributeError):
-        return not re.search('"(modified|new|deleted)"', json.dumps(json.loads(done.stdout)))
+    with suppress(CommandError, ValueError):
+        status = json.loads(dvc("status", "--json", RAW_POINTER.as_posix()))
+        return not re.search('"(modified|new|deleted)"', json.dumps(status))
     return False
 
 
@@ -231,8 +224,7 @@ def check_name(name: str) -> list[Snapshot]:
 
 def _commit_of(revision: str) -> str:
     """The first digits of the commit that a git revision means; "" if it means none."""
-    found = run_git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
-    return "" if found.returncode else found.stdout.decode()[:10]
+    return (git_or_none("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}") or "")[:10]
 
 
 def publish(name: str, note: str, verdicts: Iterable[Verdict]) -> Snapshot:
@@ -257,7 +249,7 @@ def publish(name: str, note: str, verdicts: Iterable[Verdict]) -> Snapshot:
     before = RAW_POINTER.read_bytes() if RAW_POINTER.is_file() else None
     if before and b"<<<<<<<" in before:
         _hash_in(before, str(RAW_POINTER))
-    _add()
+    dvc("add", RAW.as_posix())
     md5 = current()
     try:
         check_room(objects(md5))
@@ -281,17 +273,11 @@ def publish(name: str, note: str, verdicts: Iterable[Verdict]) -> Snapshot:
     return snapshot
 
 
-def _add() -> None:
-    """Bring the photos into DVC's cache, and name them in data/raw.dvc."""
-    done = run_dvc("add", RAW.as_posix())
-    if done.returncode:
-        raise DepixelError(f"`dvc add {RAW.as_posix()}`: {reason(done)}")
-
-
 def _push() -> None:
     """Bring the photos that data/raw.dvc names to the default remote."""
-    done = run_dvc("push", RAW_POINTER.as_posix())
-    if done.returncode:
+    try:
+        dvc("push", RAW_POINTER.as_posix())
+    except CommandError as error:
         raise DepixelError(
-            f"the photos are added here, but not pushed: {reason(done)}. Once that is mended, the same command goes on"
-        )
+            f"the photos are added here, but not pushed: {error.reason}. Once that is mended, the same command goes on"
+        ) from error

@@ -168,7 +168,8 @@ def _results() -> tuple[str, str]:
         status = json.loads(dvc("status", "--json"))
     except CommandError as error:
         return f"cannot be looked at: {error.reason}", "what `dvc status` says"
-    changed = [stage for stage in status if not stage.endswith(".dvc")]
+    pointers = layout.RAW_POINTER.suffix  # of data, which `photos` looks at
+    changed = [stage for stage in status if not stage.endswith(pointers)]
     if changed:
         return f"not up to date: {', '.join(changed)}", "dvc repro"
     return "of this code, these settings and photos", ""

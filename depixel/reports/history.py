@@ -21,7 +21,7 @@ from depixel.experiments.comparison import compare, read_samples
 from depixel.reports import parts, plots
 from depixel.reports.parts import Section
 from depixel.scoring import scores
-from depixel.versioning import DATA, inputs_changed, run_git
+from depixel.versioning import DATA, file_at, git_or_none, inputs_changed
 
 RUNS = 12
 """The largest number of runs that are shown, this one included."""
@@ -30,18 +30,14 @@ RUNS = 12
 # -- what git says ---------------------------------------------------------------------------------------------------
 
 
-def _git(*arguments: str) -> bytes:
-    """What a command of git prints; nothing where it fails, as it does without a commit or a repository."""
-    return run_git(*arguments).stdout
-
-
 def _lines(*arguments: str) -> list[str]:
-    return _git(*arguments).decode(errors="replace").splitlines()
+    """The lines that a command of git prints; none where it fails, as it does without a commit or a repository."""
+    return (git_or_none(*arguments) or "").splitlines()
 
 
 def _at(revision: str, path: Path) -> bytes:
     """A file of the current folder as it is in a commit; b"" if it is not in it."""
-    return _git("show", f"{revision}:./{path.as_posix()}")
+    return file_at(revision, path) or b""
 
 
 def _changed() -> list[str]:
@@ -137,9 +133,9 @@ def changes(samples: pd.DataFrame) -> Section | None:
 
 def _base() -> tuple[str, str]:
     """The revision to compare this run with, and what it is, for people; "" and "" if there is none."""
-    changed, here = _changed(), _git("rev-parse", "HEAD")
+    changed, here = _changed(), _lines("rev-parse", "HEAD")
     for tag in _lines("tag", "--merged", "HEAD", "--sort=-creatordate"):
-        is_this_run = not changed and _git("rev-parse", f"{tag}^{{commit}}") == here
+        is_this_run = not changed and _lines("rev-parse", f"{tag}^{{commit}}") == here
         if _at(tag, layout.EVALUATION) and not is_this_run:
             return tag, "the last tagged run"
     now = json.dumps(read_json(layout.EVALUATION))
@@ -187,7 +183,7 @@ def _paired(base: str, samples: pd.DataFrame) -> tuple[str, dict[str, str]]:
 
 def again() -> Section:
     """The commands, versions and settings that make this run again."""
-    commit = _git("rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
+    commit = "".join(_lines("rev-parse", "--verify", "--quiet", "HEAD"))
     content = layout.PARAMS.read_bytes()
     before, now = parts.flat_settings(_at("HEAD", layout.PARAMS)), parts.flat_settings(content)
     return {

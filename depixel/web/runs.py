@@ -9,7 +9,7 @@ from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.experiments import records
 from depixel.scoring import scores
-from depixel.versioning import reason, run_dvc
+from depixel.versioning import dvc
 
 _EXPERIMENTS = ("exp", "show", "--csv", "--only-changed", "--hide-workspace", "--num", "10", "--drop")
 _NO_COLUMNS = r"rev|typ|parent|State|Executor|rmse_.*|.*\.(csv|json|yaml|npy|py|lock|safetensors)|data/.*|models/.*"
@@ -62,12 +62,10 @@ def _recorded() -> pd.DataFrame:
 
 def _experiments() -> pd.DataFrame:
     """Those that started from the last ten commits, lowest ratio first."""
-    done = run_dvc(*_EXPERIMENTS, _NO_COLUMNS)
-    if done.returncode:
-        raise DepixelError(reason(done))
-    if not done.stdout.strip():
+    shown = dvc(*_EXPERIMENTS, _NO_COLUMNS)
+    if not shown.strip():
         return pd.DataFrame()
-    table = pd.read_csv(io.StringIO(done.stdout))
+    table = pd.read_csv(io.StringIO(shown))
     if "Experiment" not in table:  # all of it is the same, and so dropped: there are only commits
         return pd.DataFrame()
     table = table[table["Experiment"].notna()]
