@@ -85,10 +85,10 @@ PYTEST = OMP_WAIT_POLICY=PASSIVE python -m pytest -n 2 --dist loadfile
 
 # The two environments: for the pipeline, and with what checks and tests need. They are made by the Python outside .venv.
 .venv/run: requirements.lock pyproject.toml
-	@PATH="$(OUTSIDE)" $(PYTHON) -m tools.install run
+	@PATH="$(OUTSIDE)" exec $(PYTHON) -m tools.install run
 
 .venv/dev: .venv/run requirements-dev.lock
-	@PATH="$(OUTSIDE)" $(PYTHON) -m tools.install dev
+	@PATH="$(OUTSIDE)" exec $(PYTHON) -m tools.install dev
 
 models/pretrained:
 	dvc pull --quiet models/pretrained.dvc

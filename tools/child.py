@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, NoReturn
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """A person stopped the command.
 
     Attributes:
@@ -36,7 +37,7 @@ def run(command: list[str], read: Callable[[IO[bytes]], None] | None = None, env
         env: the command's environment variables; None takes those of this process.
 
     Raises:
-        Stopped: by Ctrl-C, SIGTERM or a closed terminal, when all processes of the command have ended.
+        StoppedError: by Ctrl-C, SIGTERM or a closed terminal, when all processes of the command have ended.
     """
     process: subprocess.Popen[bytes] | None = None
     received: list[int] = []
@@ -62,16 +63,18 @@ def run(command: list[str], read: Callable[[IO[bytes]], None] | None = None, env
         if read and process.stdout:
             read(process.stdout)
         code = process.wait()
+        if received:
+            _wait_for_all(process)
     if received:
-        raise Stopped(code, received[0])
+        raise StoppedError(code, received[0])
     return code
 
 
 def leave(number: int = signal.SIGINT) -> NoReturn:
     """End this process, which has received signal `number` and has said how to go on.
 
-    After Ctrl-C under `make` in a terminal the exit code is 0: make got the same Ctrl-C and ends itself by it; after any
-    other code it would add a line of its own.
+    After Ctrl-C under `make` in a terminal the exit code is 0: make got the same Ctrl-C and ends itself by it. It would
+    add a line of its own for any other code.
     """
     quiet = number == signal.SIGINT and os.environ.get("MAKELEVEL") and _in_terminal()
     sys.exit(0 if quiet else 128 + number)
@@ -91,6 +94,15 @@ def typed(default: str) -> str:
 def _send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+def _wait_for_all(process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    """Wait until no process of the session is left: one may still be saving its state."""
+    end = time.monotonic() + seconds  # a process that nobody waits for stays in the list for ever
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        while time.monotonic() < end:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
 
 
 def _in_terminal() -> bool:

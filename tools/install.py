@@ -3,8 +3,8 @@
     python3 -m tools.install run     what the pipeline needs: requirements.lock
     python3 -m tools.install dev     also what the checks and tests need: requirements-dev.lock
 
-It uses `uv` where that is installed, else pip. On Linux without an NVIDIA GPU it takes the CPU build of PyTorch, which is
-a tenth of the build with CUDA, from PyTorch's own index if that answers.
+It uses `uv` where that is installed, else pip. On Linux without an NVIDIA GPU it takes the CPU build of PyTorch from
+PyTorch's own index, if that answers: a tenth of the build with CUDA.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 
 PATIENCE = 4.0
 """Seconds to wait for an answer of that index."""
+
+DEVICES = Path("/dev")
+"""Where the files of GPUs are."""
 
 
 class Size(NamedTuple):
@@ -67,7 +70,7 @@ def main(arguments: list[str]) -> None:
         (VENV / arguments[0]).touch()
     except InstallError as error:
         sys.exit(f"Error: {error}")
-    except child.Stopped as stopped:
+    except child.StoppedError as stopped:
         child.say(f"Stopped. {again()}")
         child.leave(stopped.number)
     except KeyboardInterrupt:
@@ -135,7 +138,7 @@ def locked(name: str, lock: Path) -> str:
     found = re.search(rf"(?m)^{name}==([^\s;]+)", lock.read_text(encoding="utf-8"))
     if not found:
         raise InstallError(
-            f"{lock} does not say which version of {name} to install. `git checkout {lock}` brings it back"
+            f"{lock} does not name a version of {name}. `git checkout {lock}` brings the committed one back"
         )
     return found[1]
 
@@ -151,7 +154,7 @@ def count(lock: Path) -> int:
 
 def has_gpu() -> bool:
     """Whether this machine has an NVIDIA GPU that PyTorch could use."""
-    if any(Path("/dev").glob("nvidia*")):
+    if any(DEVICES.glob("nvidia*")):
         return True
     program = shutil.which("nvidia-smi")
     if not program:

@@ -32,14 +32,12 @@ SECONDS = {
     "card": 4.0,
     "export": 7.0,
 }
-"""Seconds that each stage takes, for the photos and the training of `MEASURED`, on two cores with AVX2."""
+"""Seconds that each stage takes, of `MEASURED_PHOTOS` and `MEASURED_TRAIN`, on two cores with AVX2."""
 
-MEASURED = {
-    "photos": "7d1faf9e59c1c45f8762f4896bcf81c4.dir",
-    "train": {"network": "unet", "width": 32, "epochs": 120, "batch_size": 64, "teacher": "", "precision": "auto"},
-}
-"""For what `SECONDS` were measured. Where something is different, the time left is not estimated before the training,
-whose progress bar shows its own."""
+MEASURED_PHOTOS = "7d1faf9e59c1c45f8762f4896bcf81c4.dir"
+MEASURED_TRAIN = {"network": "unet", "width": 32, "epochs": 120, "batch_size": 64, "teacher": "", "precision": "auto"}
+"""The photos (their hash in data/raw.dvc) and the training that `SECONDS` hold for. With others the time left is not
+estimated before the training, whose progress bar shows its own."""
 
 MULTIPLICATIONS = 0.012
 """Seconds that `multiplications` takes on the machine of `SECONDS`."""
@@ -48,36 +46,35 @@ MULTIPLICATIONS = 0.012
 class Stages(logging.Filter):
     """Rewrites DVC's lines about stages, and hides its error where a person stopped the run.
 
-    Args:
-        pipeline: the content of dvc.yaml.
-        seconds: see `SECONDS`; None where it is not known how long this pipeline takes.
-
     Attributes:
-        times: seconds of each stage that ran, in their order. running: the stage that runs. stopped: whether a person
-            stopped it.
+        described: what dvc.yaml says of each stage. seconds: see `SECONDS`; None where they are not known.
+        done: the stages that have begun, in their order. running: the one that runs. times: seconds of those that ran.
+        stopped: whether a person stopped the run. said: whether the stage has said how to go on.
     """
 
-    def __init__(self, pipeline: Mapping[str, Any], seconds: Mapping[str, float] | None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.described = {name: stage.get("desc", "") for name, stage in pipeline["stages"].items()}
-        self.seconds = seconds
+        self.described: dict[str, str] = {}
+        self.seconds: Mapping[str, float] | None = None
         self.done: list[str] = []
-        self.times: dict[str, float] = {}
         self.running = ""
-        self.stopped = False
-        self.said = False
+        self.times: dict[str, float] = {}
+        self.stopped = self.said = False
         self.start = self.since = time.monotonic()
 
-    def watch(self) -> None:
-        """Take part in DVC's logging."""
+    def watch(self, pipeline: Mapping[str, Any], seconds: Mapping[str, float] | None) -> None:
+        """Take part in DVC's logging. `pipeline`: the content of dvc.yaml."""
+        stages = pipeline.get("stages")
+        self.described = {name: stage.get("desc", "") for name, stage in (stages or {}).items()}
+        self.seconds = seconds
         for name in ("dvc.stage", "dvc.stage.cache", "dvc.stage.run", "dvc.cli"):
             logging.getLogger(name).addFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether DVC is to write this line; called by `logging`."""
-        if record.exc_info:
+        if record.exc_info and self.stopped:
             self._failed(record.exc_info[1])
-            return not self.stopped
+            return False
         name = record.args[0] if isinstance(record.args, tuple) and record.args else None
         if not isinstance(name, str) or name not in self.described:
             return "didn't change" not in record.msg  # of data/raw.dvc and the like
@@ -103,12 +100,9 @@ class Stages(logging.Filter):
             self.done.append(name)
 
     def _failed(self, error: BaseException | None) -> None:
-        """Note whether it was a person who stopped the stage or DVC."""
+        """Note whether the stage has said how to go on: the training does when it has written a checkpoint."""
         while error is not None:
-            code = getattr(error, "returncode", None)
-            self.said |= code == 128 + signal.SIGTERM  # the training, which has written a checkpoint and said so
-            if isinstance(error, KeyboardInterrupt) or code in (-signal.SIGTERM, 128 + signal.SIGTERM):
-                self.stopped = True
+            self.said |= str(error).endswith(f"exited with {128 + signal.SIGTERM}")
             error = error.__cause__
 
     def _clock(self) -> str:
@@ -121,18 +115,28 @@ class Stages(logging.Filter):
 
 
 def main() -> None:
-    # a signal to all processes of the run; DVC ignores SIGINT while a stage runs, and waits for its end
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    stages = Stages()
+
+    def stop(number: int, frame: object) -> None:
+        stages.stopped = True
+        signal.raise_signal(signal.SIGINT)  # DVC ignores it while a stage runs, and waits for the end of the stage
+
+    signal.signal(signal.SIGTERM, stop)  # all processes of the run get it
+    code = 0
     try:
-        code = reproduce()
+        code = reproduce(stages)
     except KeyboardInterrupt:
-        code = stopped()
+        stages.stopped = True
+    if stages.stopped:
+        code = 128 + signal.SIGINT
+        if not stages.said:
+            where = f" in stage {len(stages.done)} of {len(stages.described)}" if stages.done else ""
+            child.say(f"Stopped{where}. `{child.typed('python -m tools.repro')}` goes on from there.")
     sys.exit(code)
 
 
-def reproduce() -> int:
+def reproduce(stages: Stages) -> int:
     """Fetch, run, print; the exit code."""
-    import yaml
     from dvc.cli import main as dvc
 
     from depixel.base.errors import DepixelError
@@ -143,17 +147,13 @@ def reproduce() -> int:
             print(sentence, flush=True)
     except DepixelError as error:
         sys.exit(f"Error: {error}")
-    pipeline = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
-    stages = Stages(pipeline, expected())
-    stages.watch()
+    stages.watch(content("dvc.yaml"), expected())
     missing = [name for name in FETCHED if Path(name).is_file() and not Path(name).with_suffix("").exists()]
-    code = dvc(["pull", *missing]) if missing else 0
-    code = code or dvc(["repro"])
+    for command in [["pull", *missing]] * bool(missing) + [["repro"]]:
+        code = int(dvc(command))
+        if code or stages.stopped:
+            return code
     stages.next()
-    if stages.stopped:
-        return stopped(stages)
-    if code:
-        return int(code)
     print()
     dvc(["metrics", "show"])
     print(flush=True)
@@ -162,14 +162,6 @@ def reproduce() -> int:
         took = ", ".join(f"{name} {duration(seconds)}" for name, seconds in stages.times.items())
         print(f"\n{duration(sum(stages.times.values()))} for {took}.")
     return 0
-
-
-def stopped(stages: Stages | None = None) -> int:
-    """Say how to go on, unless the stage has; the exit code."""
-    if not (stages and stages.said):
-        where = f" in stage {len(stages.done)} of {len(stages.described)}" if stages and stages.done else ""
-        child.say(f"Stopped{where}. `{child.typed('python -m tools.repro')}` goes on from there.")
-    return 128 + signal.SIGINT
 
 
 def print_comparison() -> None:
@@ -188,18 +180,27 @@ def print_comparison() -> None:
 
 def expected() -> dict[str, float] | None:
     """Seconds of each stage on this machine; None where they are not known."""
-    import yaml
-
     from tools.install import has_gpu
 
-    photos = yaml.safe_load(Path("data/raw.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"]
-    train = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["train"]
-    same = {key: train.get(key) for key in MEASURED["train"]} == MEASURED["train"]
+    photos = [out["md5"] for out in content("data/raw.dvc").get("outs", [])]
+    train = content("params.yaml").get("train")
+    same = isinstance(train, dict) and {key: train.get(key) for key in MEASURED_TRAIN} == MEASURED_TRAIN
     begun = any(Path("checkpoints").glob("*/*"))
-    if photos != MEASURED["photos"] or not same or begun or has_gpu():
+    if photos != [MEASURED_PHOTOS] or not same or begun or has_gpu():
         return None
     slower = multiplications() / MULTIPLICATIONS
     return {name: seconds * slower for name, seconds in SECONDS.items()}
+
+
+def content(path: str) -> dict[str, Any]:
+    """What a YAML file says; nothing where it cannot be read: DVC or the first stage will say what is wrong with it."""
+    import yaml
+
+    try:
+        read = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return read if isinstance(read, dict) else {}
 
 
 def multiplications() -> float:

@@ -8,18 +8,22 @@ It runs `tools.pipeline` and sees to it that Ctrl-C ends that in one line, which
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 
 from tools import child
 
 
 def main() -> None:
-    env = {**os.environ, "DEPIXEL_TYPED": child.typed("python -m tools.repro"), "SHELL": "/bin/sh"}
+    env = {**os.environ, "DEPIXEL_TYPED": child.typed("python -m tools.repro")}
+    # DVC starts stages by the shell that this names. bash becomes the stage. Others die of the signal that the stage gets,
+    # too, and DVC takes that for the end of the stage.
+    env["SHELL"] = shutil.which("bash") or "/bin/sh"
     # Stages are short processes: without the bytecode of their packages each would take seconds more to start.
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         sys.exit(child.run([sys.executable, "-m", "tools.pipeline"], env=env))
-    except child.Stopped as stopped:
+    except child.StoppedError as stopped:
         if stopped.code < 0:  # ended before it could say anything
             child.say(f"Stopped. `{child.typed('python -m tools.repro')}` starts again.")
         child.leave(stopped.number)
