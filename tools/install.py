@@ -47,9 +47,9 @@ class Size(NamedTuple):
 
 
 NOTHING = Size(0, 0)
-CPU = Size(390, 1350)
+CPU = Size(360, 1350)
 CUDA = Size(2900, 5200)
-DEV = Size(260, 650)
+DEV = Size(180, 600)
 """Packages of requirements.lock with PyTorch's CPU build; with its CUDA build; what requirements-dev.lock adds."""
 
 

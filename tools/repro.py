@@ -16,7 +16,7 @@ from tools import child
 
 def main() -> None:
     env = {**os.environ, "DEPIXEL_TYPED": child.typed("python -m tools.repro")}
-    # DVC starts stages by the shell that this names. bash becomes the stage. Others die of the signal that the stage gets,
+    # DVC starts stages by the shell that this names. bash becomes the stage. Another dies of the signal to the stage,
     # too, and DVC takes that for the end of the stage.
     env["SHELL"] = shutil.which("bash") or "/bin/sh"
     # Stages are short processes: without the bytecode of their packages each would take seconds more to start.

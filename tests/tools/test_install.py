@@ -82,7 +82,7 @@ def test_without_a_gpu_the_cpu_build_comes_first_and_alone(folder, index, capfd)
     assert f"--no-deps --index-url {install.TORCH_INDEX} {torch()}" in first
     assert "-r requirements.lock" in packages and "index" not in packages and "dev" not in packages
     assert "--no-deps --no-build-isolation --editable ." in itself
-    assert "about 390 MB to download" in capfd.readouterr().err
+    assert "about 360 MB to download" in capfd.readouterr().err
     assert (folder / ".venv/run").exists()
 
 
@@ -133,7 +133,7 @@ def test_other_systems_have_no_build_with_cuda(folder, capfd, monkeypatch):
     install.main(["run"])
     assert len(calls(folder)) == 2
     told = capfd.readouterr().err
-    assert "about 390 MB" in told and "answer" not in told
+    assert "about 360 MB" in told and "answer" not in told
 
 
 def test_a_torch_that_is_there_is_kept_and_the_index_not_asked(folder, capfd):
