@@ -1,6 +1,6 @@
 """What `make repro` and `dvc repro` cost when there is nothing to do, against `dvc status`, in turn.
 
-    python benchmarks/repro.py      in an up-to-date project
+python benchmarks/repro.py      in an up-to-date project
 """
 
 import subprocess

@@ -297,9 +297,12 @@ class Progress:
             child.say(line)
 
     def _tick(self) -> None:
+        shown = ""
         while not self.ended.wait(0.2):
-            sys.stderr.write(f"\r\033[K{self.text()[: shutil.get_terminal_size().columns - 1]}")
-            sys.stderr.flush()
+            if shown != self.text():
+                shown = self.text()
+                sys.stderr.write(f"\r\033[K{shown[: shutil.get_terminal_size().columns - 1]}")
+                sys.stderr.flush()
 
     def text(self) -> str:
         """The line."""
