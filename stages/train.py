@@ -1,7 +1,9 @@
 """Stage 4: train a network to restore pixelated areas."""
 
+import math
 import os
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -95,15 +97,20 @@ def main(
         f"{len(run.task.training)} photos, {run.task.device}, {run.task.precision}{taught}"
     )
     resume(run)
+    first = run.step
     with (
         closing(Log(logs / os.environ.get("DVC_EXP_NAME", "workspace"), run)) as log,
-        progress(total=run.task.steps, initial=run.step, unit="step") as bar,
+        progress(total=run.task.steps, initial=run.step, unit="step", smoothing=0) as bar,
         stopping(run.end) as signals,
     ):
 
         def on_step(step: int) -> None:
-            best = run.table and f"{run.best_epoch.validation_rmse_mean:.2f}"
-            bar.set_postfix(RMSE=f"{run.rmse:.2f}", validation=best, refresh=False)
+            if step == first + 1:  # it takes seconds longer than the others: left out of the time left
+                bar.initial, bar.start_t = step, time.time()
+            shown = {} if math.isnan(run.rmse) else {"RMSE": f"{run.rmse:.2f}"}
+            if run.table:
+                shown["validation"] = f"{run.best_epoch.validation_rmse_mean:.2f}"
+            bar.set_postfix(shown, refresh=False)
             bar.update()
 
         for row in run.epochs(on_step, on_checkpoint=inputs.check):
@@ -114,8 +121,8 @@ def main(
             log.epoch(row)
     if signals:
         click.echo(
-            f"Stopped after {run.position}. {run.checkpoints.folder.as_posix()} holds all of it; `dvc repro` (or the "
-            "same command) goes on from there.",
+            f"Stopped after {run.position}. {run.checkpoints.folder.as_posix()} holds all of it; "
+            f"`{os.environ.get('DEPIXEL_TYPED', 'dvc repro')}` goes on from there.",
             err=True,
         )
         sys.exit(128 + signals[0])
