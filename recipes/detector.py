@@ -36,10 +36,10 @@ sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is in
 
 from depixel.base.console import told_plainly  # noqa: E402
 from depixel.base.files import hash_of, replacing  # noqa: E402
+from depixel.base.layout import PRETRAINED  # noqa: E402
 from depixel.detection.learned import INPUTS  # noqa: E402
 from depixel.learning.checkpoints import Checkpoints  # noqa: E402
 from depixel.learning.muon import MuonAdam  # noqa: E402
-from depixel.model.locations import PRETRAINED  # noqa: E402
 from depixel.model.networks import parameter_count  # noqa: E402
 from depixel.model.predictor import best_device, best_precision  # noqa: E402
 from depixel.onnx.writing import store, translate  # noqa: E402
