@@ -35,7 +35,7 @@ from depixel.base.console import PlainGroup  # noqa: E402
 from depixel.base.environment import hardware  # noqa: E402
 from depixel.base.files import replacing  # noqa: E402
 from depixel.challenge.test_sets import areas, read_targets, read_test_set, write_submission  # noqa: E402
-from depixel.learning.training import TrainSettings  # noqa: E402
+from depixel.learning.task import TrainSettings  # noqa: E402
 from depixel.model.networks import parameter_count  # noqa: E402
 from depixel.model.pixelation import prepare_image  # noqa: E402
 from depixel.model.predictor import Predictor  # noqa: E402

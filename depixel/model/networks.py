@@ -7,7 +7,7 @@ block means is not theirs but the restoration's. A new network is a `Network` wi
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import torch
 from pydantic import AfterValidator
@@ -16,13 +16,15 @@ from torch.nn import functional as F
 
 from depixel.model.blocks import Blocks
 
-_REGISTRY: dict[str, type["Network"]] = {}
+_REGISTRY: dict[str, Callable[[int, float], "Network"]] = {}
+Made = TypeVar("Made", bound=Callable[[int, float], "Network"])
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
-def register(name: str) -> Callable[[type["Network"]], type["Network"]]:
+def register(name: str) -> Callable[[Made], Made]:
     """Class decorator: make a network known as `train.network: name`. Its `__init__` takes `width` and `dropout`."""
 
-    def add(network: type[Network]) -> type[Network]:
+    def add(network: Made) -> Made:
         _REGISTRY[name] = network
         return network
 
@@ -62,6 +64,11 @@ def parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def on_device(network: AnyNetwork, device: str) -> AnyNetwork:
+    """Move a network to a device, in the memory format in which convolutions are fastest; returns it."""
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+
+
 def grow(network: nn.Module, weights: dict[str, Tensor]) -> None:
     """Give a network what one of the same kind and of at most its width has learnt (Chen et al. 2016, "Net2Net").
 
@@ -81,6 +88,11 @@ def grow(network: nn.Module, weights: dict[str, Tensor]) -> None:
         here[tuple(map(slice, known.shape))] = known
 
 
+def _set_to_zero(layer: nn.Module) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
 class Network(nn.Module):
     """What all networks are.
 
@@ -92,7 +104,7 @@ class Network(nn.Module):
     PLANES: tuple[str, ...]
     out: nn.Conv2d
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.spread: Spread | None = None
 
@@ -109,7 +121,7 @@ class Network(nn.Module):
 class Spread(nn.Module):
     """How far off each pixel may be: beside the last layer, it learns from what that sees and teaches it nothing.
 
-    So a network that has it predicts, to the last bit, the same pixels as one that has it not.
+    Adding it does not change the predicted pixels, to the last bit.
     """
 
     START = 0.3  # of the unit; about right for all networks, so that less is to be learnt
@@ -119,7 +131,7 @@ class Spread(nn.Module):
         self.hidden = nn.Conv2d(width, width, 3, padding=1)
         self.out = nn.Conv2d(width, 1, 3, padding=1)
         nn.init.zeros_(self.out.weight)
-        nn.init.constant_(self.out.bias, math.log(self.START))
+        self.out.bias = nn.Parameter(torch.full((1,), math.log(self.START)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(F.relu(self.hidden(x.detach()))).float().exp()
@@ -157,8 +169,7 @@ class ResidualBlock(nn.Module):
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.drop = nn.Dropout2d(dropout)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        _set_to_zero(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.drop(F.relu_(self.first(x)))).add_(x)  # in place: quicker, in less memory
@@ -220,8 +231,7 @@ class UNet(UNetBody, Network):
 
         super().__init__(len(self.PLANES), width, stack)
         self.out = nn.Conv2d(width, 1, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        _set_to_zero(self.out)
 
     def inputs(self, pixelated: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor, Tensor]:
         """What it sees, (B, 9, H, W); what it corrects, (B, 1, H, W); and the unit of the correction, (B, 1, 1, 1)."""

@@ -11,9 +11,11 @@ from PIL import Image
 from depixel.base.errors import DepixelError
 from depixel.base.settings import read_section
 from depixel.dataset.samples import Photos
-from depixel.learning import training
+from depixel.learning import loss, training
 from depixel.learning.checkpoints import RUNS_KEPT
-from depixel.learning.training import Epoch, Run, TrainSettings
+from depixel.learning.state import Epoch
+from depixel.learning.task import Task, TrainSettings
+from depixel.learning.training import Run
 from depixel.model import networks
 from depixel.model.metrics import rmse_mean, rmse_pooled
 from depixel.model.pixelation import PixelationSettings, photo_ids
@@ -45,10 +47,10 @@ def photos(count, side="train"):
 def run(tmp_path):
     """Make a run: `run(settings...)`; 10 photos to train on, 5 to validate; a checkpoint after each step."""
 
-    def make(train=None, validation=None, pixelation=PIXELATION, every=0, check=lambda: None, teacher=None, **settings):
+    def make(train=None, validation=None, pixelation=PIXELATION, every=0, teacher=None, init=None, **settings):
         train, validation = train or photos(10), validation or photos(5, side="validation")
-        folder, settings = tmp_path / "runs", TrainSettings(**TINY | settings)
-        return Run(settings, pixelation, train, validation, folder, every, check, teacher=teacher)
+        settings = TrainSettings(**TINY | settings)
+        return Run(Task(settings, pixelation, train, validation, init, teacher), tmp_path / "runs", every)
 
     return make
 
@@ -92,7 +94,7 @@ def test_the_table(run):
         of_epoch = [rmse for _, rmse in errors[3 * k : 3 * k + 3]]  # each of all steps of the epoch so far
         assert row.train_rmse == of_epoch[-1] != of_epoch[0]
         assert row.learning_rate == trained.learning_rate(3 * k + 2)
-    predictions = trained.restorer().predict(trained.samples.pixelated, trained.samples.areas)
+    predictions = trained.predictor().predict(trained.samples.pixelated, trained.samples.areas)
     best = trained.best_epoch
     assert best == min(table, key=lambda row: row.validation_rmse_mean)
     assert rmse_mean(predictions, trained.samples.targets) == pytest.approx(best.validation_rmse_mean, abs=0.02)
@@ -115,7 +117,7 @@ def test_the_best_epoch_is_kept(run, monkeypatch):
     assert trained.best_epoch.epoch == 2
     assert differing(trained.best, weights[1]) == []
     assert differing(trained.best, weights[3]) != []
-    assert differing(dict(trained.restorer().network.state_dict()), weights[1]) == []
+    assert differing(dict(trained.predictor().network.state_dict()), weights[1]) == []
 
 
 def test_every_weight_goes_on_moving_after_a_validation(run):
@@ -130,9 +132,9 @@ def test_every_weight_goes_on_moving_after_a_validation(run):
 def test_it_starts_from_the_model_it_is_given(run, tmp_path):
     first = run(epochs=3)
     list(first.epochs())
-    first.restorer().save(tmp_path / "first.safetensors")
+    first.predictor().save(tmp_path / "first.safetensors")
     given = Predictor.load(tmp_path / "first.safetensors", "cpu")
-    started = Run(first.settings, PIXELATION, photos(10), photos(5, side="validation"), tmp_path / "runs", init=given)
+    started = run(epochs=3, init=given)
     assert differing(dict(started.network.state_dict()), dict(given.network.state_dict())) == []
     assert started.configuration.init == given.digest()
     assert started.fingerprint != first.fingerprint
@@ -158,7 +160,7 @@ def test_statistics_of_a_normalisation_are_kept(run, monkeypatch):
     monkeypatch.setattr(networks, "build", build)
     trained = run(network="basic_cnn", epochs=1)
     list(trained.epochs())
-    kept = trained.restorer().network.out[0]
+    kept = trained.predictor().network.out[0]
     assert torch.equal(kept.running_mean, trained.network.out[0].running_mean) and kept.running_mean.any()
 
 
@@ -213,7 +215,7 @@ def test_networks_and_precisions(run, network, precision):
     assert set(differing(state(trained), before)) >= {
         f"network {name}" for name, _ in trained.network.named_parameters()
     }
-    assert trained.restorer().configuration.precision == precision
+    assert trained.predictor().configuration.precision == precision
 
 
 def test_the_configuration_says_what_was_trained(run):
@@ -226,7 +228,7 @@ def test_the_configuration_says_what_was_trained(run):
 def test_results_can_be_saved_and_loaded(run, tmp_path):
     trained = run()
     list(trained.epochs())
-    trained.restorer().save(tmp_path / "model.safetensors")
+    trained.predictor().save(tmp_path / "model.safetensors")
     loaded = Predictor.load(tmp_path / "model.safetensors", "cpu")
     samples = trained.samples
     assert rmse_mean(loaded.predict(samples.pixelated, samples.areas), samples.targets) == pytest.approx(
@@ -280,7 +282,7 @@ def test_gradients_are_clipped(run):
         before = torch.cat([p.detach().flatten() for p in trained.network.parameters()])
         list(trained.epochs())
         after = torch.cat([p.detach().flatten() for p in trained.network.parameters()])
-        return (after - before).norm().item() / trained.settings.learning_rate
+        return (after - before).norm().item() / trained.task.settings.learning_rate
 
     assert length(1e-2) == pytest.approx(1e-2, rel=0.05)
     assert length(0) > 1
@@ -324,7 +326,7 @@ def teacher(run):
     """A model that knows something, and of another kind than the run's."""
     known = run(epochs=30, network="basic_cnn", width=8)
     list(known.epochs())
-    return known.restorer()
+    return known.predictor()
 
 
 def test_a_taught_model_comes_closer_to_its_teacher_than_to_the_truth(run, teacher):
@@ -343,17 +345,17 @@ def test_a_taught_model_comes_closer_to_its_teacher_than_to_the_truth(run, teach
 def test_what_a_taught_model_learns_from(run, teacher, monkeypatch, right):
     """From a teacher that knows the truth, the same as from the truth; else something else."""
     truths = []
-    draw = training.cut_windows
+    draw = loss.cut_windows
 
     def watched(*arguments):
         windows, within = draw(*arguments)
         truths.append(windows)
         return windows, within
 
-    monkeypatch.setattr(training, "cut_windows", watched)
+    monkeypatch.setattr(loss, "cut_windows", watched)
     alone, taught = run(epochs=1, every=1000), run(epochs=1, every=1000, teacher=teacher)
     if right:
-        monkeypatch.setattr(taught, "_taught", lambda *_: truths[-1])
+        monkeypatch.setattr(taught.loss, "_taught", lambda *_: truths[-1])
     list(alone.epochs())
     list(taught.epochs())
     assert (differing(state(alone), state(taught)) == []) == right
@@ -388,8 +390,8 @@ def test_what_is_shown_to_learn_at_all_is_not_taught(run, teacher):
 def test_how_far_off_it_is_is_learnt_from_the_truth(run, unsure):
     known = run(epochs=30, network="basic_cnn", width=8, uncertainty=unsure == "teacher")
     list(known.epochs())
-    taught = run(epochs=1, every=1000, teacher=known.restorer(), uncertainty=unsure == "taught")
-    plain = run(epochs=1, every=1000, teacher=known.restorer())
+    taught = run(epochs=1, every=1000, teacher=known.predictor(), uncertainty=unsure == "taught")
+    plain = run(epochs=1, every=1000, teacher=known.predictor())
     list(taught.epochs())
     list(plain.epochs())
     weights = taught.network.state_dict()
@@ -428,16 +430,15 @@ def test_a_taught_run_goes_on_as_if_it_had_not_stopped(run, teacher, stop):
 
 def test_the_least_surprising_expectation_is_the_mean_square():
     errors = torch.tensor([0.0, 0.0, 0.0, 8.0])  # far from normal
-    expected = [float(training.surprise(errors, torch.full((4,), size))) for size in (3.0, 3.9, 4.0, 4.1, 5.0)]
+    expected = [float(loss.surprise(errors, torch.full((4,), size))) for size in (3.0, 3.9, 4.0, 4.1, 5.0)]
     assert min(expected) == expected[2]
 
 
-def test_a_model_without_uncertainty_can_start_one_with_it_and_the_other_way_round(run, tmp_path):
+def test_a_model_without_uncertainty_can_start_one_with_it_and_the_other_way_round(run):
     for before in (False, True):
         first = run(uncertainty=before)
         list(first.epochs())
-        settings, sides = TrainSettings(**TINY | {"uncertainty": not before}), (photos(10), photos(5))
-        second = Run(settings, PIXELATION, *sides, tmp_path / "more", init=first.restorer())
+        second = run(uncertainty=not before, init=first.predictor())
         shared = [name for name in second.network.state_dict() if "spread." not in name]
         assert all(torch.equal(second.network.state_dict()[name], first.best[name]) for name in shared)
 
@@ -468,7 +469,7 @@ def test_a_run_that_has_diverged_is_not_saved(run, number):
 # Checkpoints
 
 
-def train(run, until=None):
+def train(run, until=None, on_checkpoint=lambda: None):
     """Train to the end, or end abruptly in this step, before its checkpoint."""
 
     def on_step(step):
@@ -476,7 +477,7 @@ def train(run, until=None):
             raise KeyboardInterrupt
 
     try:
-        return list(run.epochs(on_step))
+        return list(run.epochs(on_step, on_checkpoint))
     except KeyboardInterrupt:
         return None
 
@@ -514,8 +515,8 @@ def test_checkpoints_are_written_when_the_time_has_come(run, monkeypatch):
     clock = iter(range(0, 1000, 10))  # seconds: every look at the clock is 10 s later
     monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))
     saved = []
-    watched = run(every=30, epochs=3, check=lambda: saved.append(watched.step))
-    train(watched)
+    watched = run(every=30, epochs=3)
+    train(watched, on_checkpoint=lambda: saved.append(watched.step))
     assert saved == [3, 6, 9]
 
 
@@ -555,7 +556,7 @@ def test_no_checkpoint_of_a_run_whose_inputs_have_changed(run):
             raise DepixelError("photos: changed")
 
     with pytest.raises(DepixelError, match="photos: changed"):
-        train(run(check=check))
+        train(run(), on_checkpoint=check)
     resumed = run()
     resumed.resume()
     assert resumed.step == 2

@@ -14,13 +14,14 @@ from PIL import Image
 
 from depixel.base.errors import DepixelError
 from depixel.cli import main
-from depixel.detection import find
+from depixel.detection.search import find
 from depixel.model import locations, networks, predictor
 from depixel.model.blocks import Blocks
 from depixel.model.windows import VIEWS
 from depixel.photos.archives import Entries, read
 from depixel.photos.decoding import decode, grayscale, square
-from depixel.pictures.restorer import Restorer, pixelate
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import Restorer
 from tests.conftest import REPOSITORY
 
 pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
@@ -178,7 +179,7 @@ def test_threads_may_find_and_restore_at_once(file, detector):
             shown.append(np.asarray(Image.open(data)))
 
     def work(image: np.ndarray) -> np.ndarray:
-        return one.restore(image, [found[:7] for found in find(image) if found.certain])
+        return one.restore(image, [found.area for found in find(image) if found.certain])
 
     expected = list(map(work, shown))
     assert all((made != image).any() for made, image in zip(expected, shown, strict=True))

@@ -159,8 +159,8 @@ def test_a_change_gives_byte_for_byte_what_a_run_from_nothing_gives(project):
 def test_only_what_is_new_is_decoded(project, monkeypatch):
     stages(project)
     decoded = []
-    for module in (rules.photos, preparation):
-        name = "opened" if module is rules.photos else "decode"
+    for module in (rules.decoding, preparation):
+        name = "opened" if module is rules.decoding else "decode"
         true = getattr(module, name)
         monkeypatch.setattr(module, name, lambda data, true=true: decoded.append(data) or true(data))
     monkeypatch.setattr(rules, "each", lambda work, items, *_: map(work, items))
@@ -300,14 +300,14 @@ def test_what_a_killed_run_left_is_not_in_the_outputs(project):
 CRASHING = """
 import os, signal, sys
 sys.path.insert(0, sys.argv.pop(1))
-from depixel import photos
+from depixel.photos import decoding
 from stages.validate import main
-scan = photos.scan
+scan = decoding.scan
 def crashing_scan(image):
     if image.size == (111, 222):
         os.kill(os.getpid(), signal.SIGSEGV)
     scan(image)
-photos.scan = crashing_scan
+decoding.scan = crashing_scan
 main()
 """
 

@@ -10,7 +10,7 @@ from PIL import Image
 from depixel.detection.jpeg import standard_table
 from depixel.detection.learned import INPUTS
 from depixel.onnx.reading import opened
-from tests.detection.test_detection import photo
+from tests.detection.test_search import photo
 
 pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
 

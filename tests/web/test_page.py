@@ -12,10 +12,10 @@ from PIL import Image
 from depixel.base.errors import DepixelError
 from depixel.pictures import restorer as fullsize
 from tests.conftest import REPOSITORY
-from tests.model import test_predictor as test_restoration
 from tests.pictures.test_restorer import photo
-from tests.web.test_app import exif, file_of, running
+from tests.web.conftest import exif, file_of, running
 
+pytest.importorskip("depixel.web.app", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]")
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,17 +35,6 @@ def browser():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="module")
-def restorer(one_thread):
-    return fullsize.Restorer(test_restoration.restorer())
-
-
-@pytest.fixture(scope="module")
-def url(restorer):
-    with running(restorer) as address:
-        yield address
 
 
 @pytest.fixture
