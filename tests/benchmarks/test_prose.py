@@ -110,6 +110,7 @@ def test_what_a_clone_may_show(tmp_path):
     ]
 
 
+@pytest.mark.soak
 def test_prose_is_free(reproduced):
     said = run(*PROSE, cwd=reproduced).stdout
     assert "Prose is free" in said
@@ -117,6 +118,7 @@ def test_prose_is_free(reproduced):
         assert f"\n  {stage:10} " in said
 
 
+@pytest.mark.soak
 def test_a_lock_of_other_code_proves_nothing(reproduced, tmp_path):
     folder = clone(reproduced, tmp_path / "clone")
     with (folder / "stages/card.py").open("a", encoding="utf-8") as file:
