@@ -216,7 +216,7 @@ def test_set(bench: Path, folder: Path) -> Place:
 
 
 def show() -> None:
-    """Print the table, a part for each place."""
+    """Print the table, one part for each place."""
     for place, rows in read_table().groupby("scored_on", sort=False):
         shown = scores.readable(rows)[["name", *scores.RATIOS[::-1], *LEARNED, "bytes", "images_per_core_second"]]
         for ratio in scores.RATIOS[::-1]:
@@ -237,7 +237,7 @@ def read_table() -> pd.DataFrame:
 
 
 def write_rows(rows: list[dict]) -> None:
-    """Add rows to the table, or put them in the place of those of the same name and place; the best first."""
+    """Add rows to the table, the best first; they replace those of the same name and place."""
     table = pd.concat([read_table(), pd.DataFrame(rows)])[COLUMNS].drop_duplicates(["name", "scored_on"], keep="last")
     with replacing(TABLE) as beside:
         table.sort_values(["scored_on", "ratio_mean"]).to_csv(beside, index=False, lineterminator="\n")
@@ -253,7 +253,7 @@ main = quality.table_group(show, __doc__)
 @click.option("--samples", default=SAMPLES, show_default=True, help="What the regressions learn from.")
 @folder_option
 def measure(names: tuple[str, ...], photos: Path, bench: Path | None, samples: int, folder: Path) -> None:
-    """Train and score all baselines, or those of these names, and write their rows."""
+    """Train and score all baselines, or the named ones, and write their rows."""
     known = [*NETWORKS, *BASELINES, *REGRESSIONS]
     if wrong := sorted(set(names) - set(known)):
         raise click.BadParameter(f"{', '.join(wrong)}: the baselines are {', '.join(known)}", param_hint="NAME")
@@ -299,7 +299,7 @@ def measure(names: tuple[str, ...], photos: Path, bench: Path | None, samples: i
 def models(
     names: Sequence[str], train: Photos, settings: dict, samples: int, folder: Path
 ) -> Iterator[tuple[str, Predictor, dict]]:
-    """The reference and others of these names, with what the table says of how each was made and its size."""
+    """Name, model, and the columns on training and size of the reference and of the named others."""
     drawn = None
     configuration = Predictor.load(model_file(REFERENCE, folder), "cpu").configuration
     configuration = configuration.model_copy(update={"precision": "float32"})
@@ -328,7 +328,7 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def in_quality(name: str) -> dict:
-    """What benchmarks/quality.csv says of how a network was made, in this table's columns."""
+    """How a network was trained, by benchmarks/quality.csv, in this table's columns."""
     table = quality.read_table().query("views == 1 and projection == 'interval'").set_index("name")
     if name not in table.index:
         return {}

@@ -75,7 +75,7 @@ def table_group(show: Callable[[], None], text: str) -> click.Group:
 
 
 def show() -> None:
-    """Print the table, a part for each group."""
+    """Print the table, one part for each group."""
     for group, rows in pd.concat([read_table(), read_table(REMOVED)]).groupby("group", sort=False):
         rows["minutes"] = (rows["samples"] / rows["samples_per_second"] / 60).round().astype("Int64")
         ratios = ["ratio_mean", "ratio_pooled"]
@@ -99,7 +99,7 @@ def read_table(path: Path = TABLE) -> pd.DataFrame:
 
 
 def write_row(row: dict) -> None:
-    """Add a row to the table, or put it in the place of the one with its name, views and projection."""
+    """Add a row to the table; it replaces the one with its name, views and projection."""
     key = ["name", "views", "projection"]
     others = read_table()
     others = others[(others[key] != [row[column] for column in key]).any(axis=1)]
@@ -118,13 +118,13 @@ main = table_group(show, __doc__)
 @bench_option
 @folder_option
 def score(names: tuple[str, ...], bench: Path, folder: Path) -> None:
-    """Score the models of rows, those that were trained here or else the pretrained ones."""
+    """Score the models of rows: those trained in `--folder`, or else the pretrained ones."""
     for row in chosen(names):
         write_rows(row, bench, folder)
 
 
 def write_rows(row: Row, bench: Path, folder: Path) -> None:
-    """Score the model of a row in each way that its group asks for, and write that into the table."""
+    """Score the model of a row with all views and projections of its group, and write the rows of the table."""
     learned = trained(row, folder)
     for views, projection in row.views:
         found, samples = scored(row, bench, folder, views, projection)
@@ -137,7 +137,7 @@ def write_rows(row: Row, bench: Path, folder: Path) -> None:
 
 
 def trained(row: Row, folder: Path) -> dict:
-    """The columns `LEARNED`: as the training here left them, or as the table knows them; of averaged models, none."""
+    """The columns `LEARNED`, from the training in `folder` or else from the table; none for averaged models."""
     run, known = folder / row.name, read_table().query("name == @row.name")
     if not (run / "models/depixel.safetensors").is_file():
         return known[LEARNED].iloc[0].to_dict() if len(known) and not row.models else {}
@@ -154,7 +154,7 @@ def trained(row: Row, folder: Path) -> dict:
 
 
 def scored(row: Row, bench: Path, folder: Path, views: int, projection: str) -> tuple[dict, pd.DataFrame]:
-    """What the table says of a row's model, and its `sample_table`."""
+    """The columns of the table for a row's model that scoring fills, and its `scores.sample_table`."""
     restorer = Predictor.averaging([Predictor.load(model_file(name, folder)) for name in row.models or [row.name]])
     samples = read_test_set(bench / "test_set.pkl")
     shown, where = _contrasted(samples.pixelated, row.contrast), areas(samples.known)
@@ -187,7 +187,10 @@ def _contrasted(pixels: np.ndarray, contrast: float) -> np.ndarray:
 def officially_scored(
     predictions: list[np.ndarray], bench: Path, folder: Path
 ) -> tuple[list[pd.DataFrame], dict[str, float]]:
-    """The `sample_tables` of predictions for a test set, and the columns `ENDS`, which its score.py has confirmed."""
+    """The `sample_tables` of predictions for a test set, and the columns `ENDS`.
+
+    The program ends if the test set's score.py fails, or finds other ratios.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     submission = folder / "submission.bin"
     write_submission(submission, predictions)
@@ -204,7 +207,7 @@ def officially_scored(
 
 
 def sample_tables(predictions: list[np.ndarray], photos: np.ndarray, areas: np.ndarray) -> list[pd.DataFrame]:
-    """`evaluation.sample_table` of the predictions and of the identity."""
+    """`scores.sample_table` of the predictions and of the identity."""
     pairs = [prepare_image(photos[None, i % len(photos)], *area) for i, area in enumerate(areas.tolist())]
     targets, identities = [target for *_, target in pairs], [shown[~known] for shown, known, _ in pairs]
     errors = [scores.squared_errors(p, targets) for p in (predictions, identities)]

@@ -24,22 +24,24 @@ import json
 import sys
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 
 import click
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is installed
 
 from depixel.base.console import told_plainly  # noqa: E402
 from depixel.base.files import hash_of, replacing  # noqa: E402
+from depixel.base.layout import PRETRAINED  # noqa: E402
 from depixel.detection.learned import INPUTS  # noqa: E402
 from depixel.learning.checkpoints import Checkpoints  # noqa: E402
+from depixel.learning.loop import fit  # noqa: E402
 from depixel.learning.muon import MuonAdam  # noqa: E402
-from depixel.model.locations import PRETRAINED  # noqa: E402
 from depixel.model.networks import parameter_count  # noqa: E402
 from depixel.model.predictor import best_device, best_precision  # noqa: E402
 from depixel.onnx.writing import store, translate  # noqa: E402
@@ -52,10 +54,7 @@ KEPT_EVERY = 200  # steps
 
 
 def train(name: str, folder: Path, steps: int, threads: int) -> nn.Module:
-    """Train a network, from its last checkpoint on if there is one.
-
-    The loop is its own: that of `depixel.learning` goes through epochs of photos, restores areas and keeps the best
-    epoch by its RMSE. This one draws examples without end, classifies, and keeps a running average of the weights.
+    """Train a network by the library's loop, from its last checkpoint on if there is one.
 
     Args:
         name: of `NETWORKS`. folder: has the photos, and gets the checkpoints. threads: of the CPU.
@@ -89,27 +88,26 @@ def train(name: str, folder: Path, steps: int, threads: int) -> nn.Module:
         average, first = [mean.to(device) for mean in saved["average"]], saved["step"]
     click.echo(f"{parameter_count(network) / 1e6:.2f} M parameters")
 
-    batches = iter(Examples(folder, device, first + 1, BATCH))
-    begun, losses = time.perf_counter(), []
-    for step in range(first, steps):
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1, step / WARM_UP) * (1 - step / steps)
-        gray, noise, classes = next(batches)  # (B, 1, H, W), (B,), (B, 2, H, W)
+    def loss(batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        gray, noise, classes = batch  # (B, 1, H, W), (B,), (B, 2, H, W)
         with torch.autocast(device, torch.bfloat16, enabled=low):
             logits = network(gray, noise)
-        loss = network.loss(logits, classes)
-        losses.append(loss.detach())  # to read it here would wait for a GPU
-        network.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(weights, CLIP)
-        optimizer.step()
-        keep = min(AVERAGE, step / (step + 10))
+        return network.loss(logits, classes)
+
+    def rate(step: int) -> float:
+        return RATE * min(1, step / WARM_UP) * (1 - step / steps)
+
+    batches = islice(Examples(folder, device, first + 1, BATCH), steps - first)
+    begun, losses = time.perf_counter(), []
+    for step in fit(network, optimizer, batches, loss, rate, first, CLIP):
+        losses.append(step.loss)  # to read it here would wait for a GPU
+        keep = min(AVERAGE, (step.done - 1) / (step.done + 9))
         torch._foreach_lerp_(average, [weight.detach() for weight in weights], 1 - keep)
-        if (done := step + 1) % KEPT_EVERY == 0 or done == steps:
+        if step.done % KEPT_EVERY == 0 or step.done == steps:
             state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
-            checkpoints.save(state | {"step": done, "of": steps})
-            speed = (done - first) * BATCH / (time.perf_counter() - begun)
-            click.echo(f"{done} of {steps} steps, loss {torch.stack(losses).mean():.4f}, {speed:.0f} samples/s")
+            checkpoints.save(state | {"step": step.done, "of": steps})
+            speed = (step.done - first) * BATCH / (time.perf_counter() - begun)
+            click.echo(f"{step.done} of {steps} steps, loss {torch.stack(losses).mean():.4f}, {speed:.0f} samples/s")
             losses.clear()
     for weight, mean in zip(weights, average, strict=True):
         weight.data.copy_(mean)

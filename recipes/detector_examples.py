@@ -28,7 +28,7 @@ NAMES = ("small", "own", "large")
 
 
 class Areas(NamedTuple):
-    """Areas of a batch, (B,) each: as in `depixel.detection.Found`, and whether the example has it."""
+    """Areas of a batch, (B,) each: as `depixel.areas.area.ResolvedArea`, and whether the example has it."""
 
     x: Tensor
     y: Tensor
@@ -184,13 +184,13 @@ def pixelated(gray: Tensor, areas: list[Areas], value: Tensor) -> tuple[Tensor, 
     return gray, classes
 
 
-def _lines(start: Tensor, length: Tensor, size: Tensor, lacks: Tensor, most: int) -> tuple[Tensor, Tensor]:
+def _lines(start: Tensor, length: Tensor, size: Tensor, offset: Tensor, most: int) -> tuple[Tensor, Tensor]:
     """Along one axis, (B, most): whether a block begins or the area ends at a pixel, and the middle pixel of each
     pixel's block."""
-    start, size, lacks = (of[:, None] for of in (start, size, lacks))
+    start, size, offset = (of[:, None] for of in (start, size, offset))
     end = start + length[:, None]
     pixels = torch.arange(most, device=start.device)
-    begins = torch.maximum(start, (pixels - start + lacks) // size * size - lacks + start)
+    begins = torch.maximum(start, (pixels - start + offset) // size * size - offset + start)
     lines = (begins == pixels) & (pixels < end) | (pixels == end)
     return lines, torch.minimum(begins + size // 2, end - 1)
 

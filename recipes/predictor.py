@@ -45,7 +45,7 @@ from depixel.base.console import PlainGroup  # noqa: E402
 from depixel.base.errors import DepixelError  # noqa: E402
 from depixel.base.files import replacing  # noqa: E402
 from depixel.dataset.samples import Photos  # noqa: E402
-from depixel.learning.training import TrainSettings  # noqa: E402
+from depixel.learning.task import TrainSettings  # noqa: E402
 from depixel.model.predictor import Predictor, model_path  # noqa: E402
 from depixel.reports.card import LIMITS, introduction  # noqa: E402
 from depixel.scoring import scores  # noqa: E402
