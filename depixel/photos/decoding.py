@@ -54,7 +54,7 @@ class UnreadableError(DepixelError):
 
 
 @contextmanager
-def opened(data: bytes) -> Iterator[Image.Image]:
+def opened(data: bytes) -> Iterator[ImageFile.ImageFile]:
     """Open a photo from its bytes and yield the image. Only the header is read; `load()` reads the pixels.
 
     Raises:

@@ -232,7 +232,7 @@ def load_manifest(path: str | Path) -> Iterator[Verdict]:
             raise DepixelError(f"{path}: not a manifest ({error}). Make it anew with `{MADE_BY}`") from error
 
 
-def _number(cell: str) -> int | None:
+def _number(cell: str | int | None) -> int | None:  # a table is read as text
     return int(cell) if cell else None
 
 

@@ -13,6 +13,7 @@ from depixel.base.settings import read_section
 from depixel.base.tables import path_of
 from depixel.dataset.prepared import load_images, load_index
 from depixel.model.blocks import Blocks
+from depixel.model.networks import Network
 from depixel.model.predictor import Predictor, PredictSettings
 from depixel.reports import inspection, parts
 from depixel.reports.parts import Section
@@ -146,6 +147,7 @@ def inside(chosen: Chosen) -> Section:
         except DepixelError:
             break
         panels.append({"kind": kind, "picture": parts.png(inspection.attribution_panel(sample, values))})
-    filters = inspection.first_filters(predictor.network)[:FILTERS]
-    picture = inspection.filters_picture(filters, predictor.network.PLANES)
+    network = cast(Network, predictor.network)  # one network, as a file holds no average of several
+    filters = inspection.first_filters(network)[:FILTERS]
+    picture = inspection.filters_picture(filters, network.PLANES)
     return {"panels": panels, "filters": parts.png(np.asarray(picture))}
