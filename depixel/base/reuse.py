@@ -9,15 +9,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from depixel.base.code import code_digest, sources_of
 from depixel.base.environment import versions
 from depixel.base.files import hash_of, write_json
 from depixel.base.settings import Settings
-
-if TYPE_CHECKING:
-    import numpy as np
 
 RECORD = "made_by.json"
 
@@ -76,7 +73,7 @@ class Hashing:
     def __init__(self, file: BinaryIO):
         self._file, self._digest = file, hashlib.sha256()
 
-    def write(self, data: "bytes | memoryview | np.ndarray") -> int:
+    def write(self, data: bytes | memoryview) -> int:
         self._digest.update(data)
         return self._file.write(data)
 

@@ -143,7 +143,7 @@ class _Writer:
 
     def _write(self, contents: Sequence[np.ndarray]) -> None:
         for file, content in zip(self._files, contents, strict=bool(contents)):
-            file.write(content)
+            file.write(content.data)
 
     def __enter__(self) -> "_Writer":
         return self

@@ -1,7 +1,7 @@
 """The sections of the report that show pictures: restorations of test samples, and a look inside the network."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
