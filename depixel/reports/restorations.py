@@ -1,7 +1,7 @@
 """The sections of the report that show pictures: restorations of test samples, and a look inside the network."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from depixel.base.settings import read_section
 from depixel.base.tables import path_of
 from depixel.dataset.prepared import load_images, load_index
 from depixel.model.blocks import Blocks
+from depixel.model.networks import Network
 from depixel.model.predictor import Predictor, PredictSettings
 from depixel.reports import inspection, parts
 from depixel.reports.parts import Section
@@ -146,6 +147,6 @@ def inside(chosen: Chosen) -> Section:
         except DepixelError:
             break
         panels.append({"kind": kind, "picture": parts.png(inspection.attribution_panel(sample, values))})
-    filters = inspection.first_filters(predictor.network)[:FILTERS]
-    picture = inspection.filters_picture(filters, predictor.network.PLANES)
+    network = cast(Network, predictor.network)  # as every model that is loaded
+    picture = inspection.filters_picture(inspection.first_filters(network)[:FILTERS], network.PLANES)
     return {"panels": panels, "filters": parts.png(np.asarray(picture))}
