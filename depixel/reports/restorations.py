@@ -147,7 +147,6 @@ def inside(chosen: Chosen) -> Section:
         except DepixelError:
             break
         panels.append({"kind": kind, "picture": parts.png(inspection.attribution_panel(sample, values))})
-    network = cast(Network, predictor.network)  # one network, as a file holds no average of several
-    filters = inspection.first_filters(network)[:FILTERS]
-    picture = inspection.filters_picture(filters, network.PLANES)
+    network = cast(Network, predictor.network)  # as every model that is loaded
+    picture = inspection.filters_picture(inspection.first_filters(network)[:FILTERS], network.PLANES)
     return {"panels": panels, "filters": parts.png(np.asarray(picture))}
