@@ -1,5 +1,6 @@
 """Which run is which: a hash of all that determines its result."""
 
+import functools
 import hashlib
 import inspect
 from pathlib import Path
@@ -14,10 +15,11 @@ TRAINING = Path(__file__).with_name("training.py")
 """The module that imports all that a training computes with."""
 
 
-def code_of(network: nn.Module) -> str:
+@functools.cache  # what was imported is what runs, whatever is edited meanwhile
+def code_of(network: type[nn.Module]) -> str:
     """A hash of what the code of a training of this network does, not of its prose: 64 hexadecimal digits."""
     # the network may be another's, registered from elsewhere
-    return code_digest(dict.fromkeys([*sources_of(TRAINING), Path(inspect.getfile(type(network)))]))
+    return code_digest(dict.fromkeys([*sources_of(TRAINING), Path(inspect.getfile(network))]))
 
 
 def fingerprint(task: Task, code: str, init: str, teacher: str) -> str:

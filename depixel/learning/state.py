@@ -52,7 +52,7 @@ class State:
         self.task = task
         _prepare_torch(task)
         self.network = networks.on_device(_built(task), task.device)
-        self.code = code_of(self.network)
+        self.code = code_of(type(self.network))
         self.configuration = ModelConfiguration(
             network=task.settings.network,
             width=task.settings.width,

@@ -17,7 +17,7 @@ from depixel.learning.logs import LOGGERS, Log
 from depixel.learning.state import Epoch
 from depixel.learning.task import Task, TrainSettings
 from depixel.learning.training import Run
-from tests.learning.test_training import PIXELATION, TINY, differing, photos, state
+from tests.learning.conftest import PIXELATION, TINY, differing, photos, state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 EPOCHS = 3
