@@ -28,7 +28,7 @@ _BATCH = 4 * TILE * TILE  # pixels of the windows that go through the network to
 
 
 class Model(Protocol):
-    """What predicts: `depixel.restoration.Restorer` by PyTorch, `depixel.exported.Exported` by ONNX Runtime."""
+    """What predicts: `depixel.model.predictor.Predictor` by PyTorch, `depixel.onnx.reading.Exported` by ONNX Runtime."""
 
     def predict_windows(
         self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]
@@ -45,7 +45,7 @@ class Restorer:
     def load(cls, model: str | Path, device: str | None = None) -> "Restorer":
         """Load a model: the .safetensors or .onnx file of this path, or a pretrained one by its bare name.
 
-        If a pretrained model has been exported (`depixel.exported.Exported.of`) that is taken, which starts several
+        If a pretrained model has been exported (`Exported.of`) that is taken, which starts several
         times as fast; unless a torch `device` is named.
 
         Raises:

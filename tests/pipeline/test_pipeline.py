@@ -64,7 +64,7 @@ BESIDE = {
     "analyze": {"dataset/samples", "photos/tiff"},
     "train": set(),  # nothing: a training takes hours
     "evaluate": {"model/metrics"},
-    "card": {"learning/logs", "scoring/baselines", "scoring/covariance"},
+    "card": {"learning/logs", "photos/jpeg", "photos/tiff", "scoring/baselines", "scoring/covariance"},
     "export": {"scoring/baselines", "scoring/covariance"},
 }
 """What the packages that dvc.yaml names for a stage hold beside what it uses. If DVC starts the stage for it, the stage
