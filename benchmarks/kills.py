@@ -10,6 +10,7 @@ uninterrupted run in another clone, and nothing beside them.
 """
 
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -20,6 +21,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import psutil
@@ -145,54 +147,93 @@ def repro(project: Path) -> tuple[str, bool]:
         mended = True
 
 
-@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--kills", default=63, show_default=True, type=click.IntRange(min=1))
-@click.option("--seed", default=0, show_default=True, help="Of the moments.")
-def main(kills: int, seed: int) -> None:
-    moments = random.Random(seed)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        first = folder / "uninterrupted"
+class Outcome(NamedTuple):
+    """What became of one kill and the run after it."""
+
+    stage: str
+    mode: str
+    after: float  # seconds from the beginning of the stage
+    running: bool  # whether the stage still ran then
+    mended: bool  # whether DVC's own files had to be mended
+    differing: list[str]  # what did not come out as in the uninterrupted run
+    said: str  # what `dvc repro` printed after the kill
+
+
+class Starts:
+    """Projects to kill in, in a folder: one for each stage, and what an uninterrupted run makes of them.
+
+    They are made once; a folder that has them all is used again.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        if not self._about.is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            self._make()
+        about = json.loads(self._about.read_text(encoding="utf-8"))
+        self.wanted: dict[str, str] = about["wanted"]  # path -> hash
+        self.seconds: dict[str, float] = about["seconds"]  # how long each stage's process lives
+
+    @property
+    def _about(self) -> Path:
+        return self._folder / "starts.json"
+
+    def _make(self) -> None:
+        first = self._folder / "uninterrupted"
         make_project(first)
-        seconds = durations(first)
-        wanted = result(first)
-        click.echo("uninterrupted: " + ", ".join(f"{stage} {duration:.1f} s" for stage, duration in seconds.items()))
+        about = {"seconds": durations(first), "wanted": result(first)}
 
         # for each stage, a project where the ones before it are up to date and the rest is of other photos and settings
-        start = folder / "other"
+        start = self._folder / "other"
         shutil.copytree(first, start)
         shutil.rmtree(start / "checkpoints")
-        aside = shutil.move(sorted((start / "data/raw").glob("*.zip"))[0], folder)
+        aside = shutil.move(sorted((start / "data/raw").glob("*.zip"))[0], self._folder)
         set_params(start, OTHER)
         run("dvc", "repro", cwd=start)
         shutil.rmtree(start / "checkpoints")
         shutil.copy(first / "params.yaml", start)
         shutil.move(aside, start / "data/raw")
-        starts = {}
         for stage in STAGES:
-            starts[stage] = folder / f"before_{stage}"
-            shutil.copytree(start, starts[stage])
+            shutil.copytree(start, self._folder / f"before_{stage}")
             run("dvc", "repro", stage, cwd=start)
+        self._about.write_text(json.dumps(about), encoding="utf-8")
 
-        lost = during = resumed = waited = mended = 0
-        for i in range(kills):
-            stage, mode = STAGES[i % len(STAGES)], MODES[i // len(STAGES) % len(MODES)]
-            project = folder / "killed"
-            shutil.copytree(starts[stage], project)
-            after = moments.uniform(0, 1.1 * seconds[stage] + 0.2)  # the last part: while DVC stores the outputs
-            running = kill(project, stage, mode, after)
-            said, was_mended = repro(project)
-            found = result(project)
-            differing = sorted(path for path in wanted | found if wanted.get(path) != found.get(path))
-            during += running
-            resumed += "goes on after step" in said or "finished already" in said
-            waited += "Waiting for" in said
-            mended += was_mended
-            lost += bool(differing)
-            ended = "identical" if not differing else f"DIFFERS in {', '.join(differing)}\n{said}"
-            click.echo(f"{i + 1:3}  {stage:8} {after:5.1f} s  {mode:20}  {ended}")
-            shutil.rmtree(project)
-    click.echo(f"{kills} kills, {during} while the stage ran: {lost} lost.")
+    def kill(self, number: int, seed: int) -> Outcome:
+        """Kill once and run again: stage and mode follow from the number, the moment from it and the seed."""
+        stage, mode = STAGES[number % len(STAGES)], MODES[number // len(STAGES) % len(MODES)]
+        # the last part: while DVC stores the outputs
+        after = random.Random(f"{seed} {number}").uniform(0, 1.1 * self.seconds[stage] + 0.2)
+        project = self._folder / "killed"
+        shutil.rmtree(project, ignore_errors=True)
+        shutil.copytree(self._folder / f"before_{stage}", project)
+        running = kill(project, stage, mode, after)
+        said, mended = repro(project)
+        found = result(project)
+        differing = sorted(path for path in self.wanted | found if self.wanted.get(path) != found.get(path))
+        shutil.rmtree(project)
+        return Outcome(stage, mode, after, running, mended, differing, said)
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--kills", default=63, show_default=True, type=click.IntRange(min=1))
+@click.option("--seed", default=0, show_default=True, help="Of the moments.")
+def main(kills: int, seed: int) -> None:
+    outcomes = []
+    with tempfile.TemporaryDirectory() as temporary:
+        starts = Starts(Path(temporary) / "starts")
+        listed = ", ".join(f"{stage} {duration:.1f} s" for stage, duration in starts.seconds.items())
+        click.echo(f"uninterrupted: {listed}")
+        for number in range(kills):
+            one = starts.kill(number, seed)
+            outcomes.append(one)
+            ended = f"DIFFERS in {', '.join(one.differing)}\n{one.said}" if one.differing else "identical"
+            click.echo(f"{number + 1:3}  {one.stage:8} {one.after:5.1f} s  {one.mode:20}  {ended}")
+    lost = sum(bool(one.differing) for one in outcomes)
+    resumed = sum("goes on after step" in one.said or "finished already" in one.said for one in outcomes)
+    waited = sum("Waiting for" in one.said for one in outcomes)
+    mended = sum(one.mended for one in outcomes)
+    click.echo(f"{kills} kills, {sum(one.running for one in outcomes)} while the stage ran: {lost} lost.")
     click.echo(f"Training went on from a checkpoint {resumed} times; {waited} times a stage that had outlived its DVC")
     click.echo(f"was waited for; {mended} times files of DVC itself had been cut off and were mended.")
     sys.exit(lost > 0)

@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -14,9 +16,19 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from zc.lockfile import LockError, LockFile
 
 from depixel.challenge.test_sets import write_test_set
 from depixel.curation.synthetic import unseen_photos, write_sample
+from tests import processes
+from tests.tiers import (  # noqa: F401  hooks of pytest
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_fixture_setup,
+    pytest_runtest_call,
+    pytest_runtest_logreport,
+    pytest_sessionfinish,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -104,9 +116,13 @@ SMALL = {"epochs": 2, "width": 4, "batch_size": 16, "threads": 1}
 
 
 def run(
-    *command: str, cwd: Path, code: int | None = 0, before: Callable[[], None] | None = None
+    *command: str, cwd: Path, code: int | None = 0, before: Callable[[], None] | None = None, fresh: bool = False
 ) -> subprocess.CompletedProcess:
-    """Run a command of this environment, `before` in its process first; its exit code must be `code` (None: any)."""
+    """Run a command of this environment, `before` in its process first; its exit code must be `code` (None: any).
+
+    DVC, `depixel` and scripts of Python are forked from a process that has imported what takes long (see
+    tests/processes.py), unless `fresh`.
+    """
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -117,9 +133,12 @@ def run(
         "GIT_COMMITTER_EMAIL": "a@localhost",
         "COLUMNS": "250",
     }
-    done = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8", preexec_fn=before
-    )
+    if not fresh and processes.can_be_forked(command, environment, before):
+        done = processes.forked(command, cwd, environment, before)
+    else:
+        done = subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8", preexec_fn=before
+        )
     assert code is None or done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
     return done
@@ -149,10 +168,49 @@ def tracked() -> list[str]:
     return run("git", "ls-files", "-co", "--exclude-standard", cwd=REPOSITORY).stdout.splitlines()
 
 
+def once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills, once for all processes of this run of the tests; returns a copy for this process."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    made, finished = shared / f"made_{name}", shared / f"made_{name}.finished"
+    with _locked(shared / f"made_{name}.lock"):
+        if not finished.exists():
+            shutil.rmtree(made, ignore_errors=True)
+            make(made)
+            finished.touch()
+    return copy(made, tmp_path_factory.mktemp(name) / "depixel")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    while True:
+        try:
+            lock = LockFile(str(path))
+            break
+        except LockError:
+            time.sleep(0.2)
+    try:
+        yield
+    finally:
+        lock.close()
+
+
+def copy(project: Path, folder: Path) -> Path:
+    """Copy a project, with DVC's cache and what git has not. Files that are hard links of each other stay so."""
+    if shutil.which("cp") and os.name == "posix":
+        subprocess.run(["cp", "-a", str(project), str(folder)], check=True)
+    else:
+        shutil.copytree(project, folder, symlinks=True)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def project(tmp_path_factory) -> Path:
     """A copy of the project with a tiny sample and a tiny training, committed, not yet run."""
-    folder = tmp_path_factory.mktemp("project") / "depixel"
+    return once(tmp_path_factory, "project", make_project)
+
+
+def make_project(folder: Path) -> None:
     for name in tracked():
         if not name.startswith(("data/store/", "data/snapshots.csv")) and (REPOSITORY / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -169,12 +227,15 @@ def project(tmp_path_factory) -> Path:
     run("dvc", "add", "--quiet", "data/raw", "data/test_set", "models/pretrained", cwd=folder)
     run("git", "add", "--all", cwd=folder)
     run("git", "commit", "--quiet", "--message=start", cwd=folder)
-    return folder
 
 
 @pytest.fixture(scope="session")
-def reproduced(project) -> Path:
+def reproduced(project, tmp_path_factory) -> Path:
     """The same after `dvc repro`, pushed to its embedded remote and committed; with the snapshots v1, it, and v2."""
+    return once(tmp_path_factory, "reproduced", lambda folder: reproduce(copy(project, folder)))
+
+
+def reproduce(project: Path) -> None:
     run("dvc", "repro", cwd=project)
     run("dvc", "push", "--quiet", cwd=project)
     run("depixel", "snapshot", "publish", "v1", cwd=project)
@@ -183,7 +244,6 @@ def reproduced(project) -> Path:
     run("depixel", "snapshot", "use", "v1", cwd=project)
     run("git", "add", "--all", cwd=project)
     run("git", "commit", "--quiet", "--message=results", cwd=project)
-    return project
 
 
 def change_photos(raw: Path) -> None:
@@ -205,6 +265,12 @@ def change_photos(raw: Path) -> None:
 def clone(project: Path, folder: Path) -> Path:
     run("git", "clone", "--quiet", str(project), str(folder), cwd=project)
     return folder
+
+
+@pytest.fixture
+def place(reproduced, tmp_path) -> Path:
+    """A copy of the reproduced project, in which a test may do what it likes."""
+    return copy(reproduced, tmp_path / "depixel")
 
 
 @pytest.fixture

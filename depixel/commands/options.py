@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from depixel.base import layout
 from depixel.base.errors import DepixelError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def areas(blocks: bool = False, **options: Any) -> _Decorator:
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead.")
 force = click.option("--force", is_flag=True, help="Overwrite what is there.")
 
-PIPELINE_MODEL = "models/depixel.safetensors"
+PIPELINE_MODEL = layout.MODEL.as_posix()
 
 
 def model(default: str | list[str] = "laptop", *names: str, **options: Any) -> _Decorator:

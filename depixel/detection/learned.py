@@ -1,7 +1,7 @@
 """Areas that are not seen otherwise, as those that JPEG has blurred: a network says what each step is.
 
 JPEG leaves nothing exactly constant. Large blocks are found in the picture of half the size, and of half of that: in
-their middle there is nothing to see. The detector is a small U-Net, made by `benchmarks/detector.py`, that tells of
+their middle there is nothing to see. The detector is a small U-Net, made by `recipes/detector.py`, that tells of
 each step between neighbouring pixels whether it is one of a photo, within a block or between two; where JPEG's
 quantization is known, the area that follows from that is weighed by its `likelihood`. In large pictures it only looks
 around what a far smaller network, the screen, takes for steps between blocks. Their ONNX files have

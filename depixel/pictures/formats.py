@@ -7,7 +7,7 @@ are (`depixel.photos.decoding`).
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,8 +21,8 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
-from depixel.photos import tiff
-from depixel.photos.decoding import MOST_PIXELS, UPRIGHT, UnreadableError, opened, orientation
+from depixel.photos.decoding import MOST_PIXELS, UnreadableError, opened, orientation, pixels_as_stored, upright_pixels
+from depixel.photos.tiff import BrokenTiffError, Tiff
 
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 """How the names of picture files end, in small letters, and Pillow's names of their formats."""
@@ -30,16 +30,6 @@ SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".t
 _MOST_BYTES = 8 * MOST_PIXELS + 10_000_000  # four channels of 16 bits, not compressed
 _LARGE = 6_000_000  # bytes of pixels, from which a PNG is compressed less: a tenth larger, in a third of the time
 _QUICK = 3
-_TURNS: dict[Image.Transpose, Callable[[np.ndarray], np.ndarray]] = {  # what Pillow does, as views of arrays
-    Image.Transpose.FLIP_LEFT_RIGHT: lambda a: a[:, ::-1],
-    Image.Transpose.ROTATE_180: lambda a: a[::-1, ::-1],
-    Image.Transpose.FLIP_TOP_BOTTOM: lambda a: a[::-1],
-    Image.Transpose.TRANSPOSE: lambda a: a.swapaxes(0, 1),
-    Image.Transpose.ROTATE_270: lambda a: np.rot90(a, -1),
-    Image.Transpose.TRANSVERSE: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    Image.Transpose.ROTATE_90: lambda a: np.rot90(a),
-}
-_BACK = {6: 8, 8: 6}  # EXIF orientations; the other turns undo themselves
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}  # of the bytes, in Pillow's raw modes
 _TIFF_LAYOUT = {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 347}
 _TIFF_PREVIEWS = {330, 513, 514}  # smaller pictures in the file
@@ -166,13 +156,8 @@ def _picture(image: ImageFile.ImageFile, data: bytes) -> Picture:
     else:
         pixels = _pixels(image)
     if form != "TIFF":  # these Pillow has turned upright while it loaded them
-        pixels = _upright(pixels, turned)
+        pixels = upright_pixels(pixels, turned)
     return Picture(pixels, form, turned, _options(image, data, turned))
-
-
-def _upright(pixels: np.ndarray, turned: int) -> np.ndarray:
-    """Pixels (H, W, ...) with this EXIF orientation turned upright: a view."""
-    return _TURNS[UPRIGHT[turned]](pixels) if turned in UPRIGHT else pixels
 
 
 def _goes_on(image: Image.Image) -> bool:
@@ -297,31 +282,27 @@ def _without_previews(exif: bytes) -> bytes:
     start = 6 if exif.startswith(b"Exif\0\0") else 0
     found, block = bytearray(exif), exif[start:]
     try:
-        order, directory = tiff.header(block)
-
-        def number(place: int) -> int:
-            (value,) = struct.unpack_from(f"{order}I", block, place)
-            return int(value)
+        tiff = Tiff(io.BytesIO(block))
 
         def values(directory: int) -> dict[int, tuple[int, int]]:
             """Count and value of each tag."""
-            return {one.tag: (one.values, number(one.place)) for one in tiff.entries(block, order, directory)}
+            return {one.tag: (one.count, tiff.number(one.place)) for one in tiff.fields(directory)}
 
         def clear(at: int, size: int) -> None:
             if not at or at + size > len(block):
-                raise struct.error
+                raise BrokenTiffError("values behind the end")
             found[start + at : start + at + size] = bytes(size)
 
-        first, after = values(directory), tiff.end(block, order, directory)
+        first, after = values(tiff.first), tiff.end_of(tiff.first)
         own = values(first[Base.ExifOffset][1]) if Base.ExifOffset in first else {}
         for size, at in (own.get(_MAKER_NOTE, (0, 0)), first.get(_XMP, (0, 0)), first.get(_PHOTOSHOP, (0, 0))):
             if size > 4:  # else it stands in the entry
                 clear(at, size)
-        if second := number(after):
+        if second := tiff.number(after):
             preview = values(second)
             clear(preview.get(513, (0, 0))[1], preview.get(514, (0, 0))[1])  # of a JPEG, as nearly all are
             found[start + after : start + after + 4] = bytes(4)
-    except (struct.error, KeyError, TypeError):
+    except BrokenTiffError:
         return b""  # broken, or of a kind that nobody can say what is in it
     return bytes(found)
 
@@ -369,7 +350,7 @@ def encoded(picture: Picture) -> bytes:
 
 
 def _write(file: BinaryIO, picture: Picture) -> None:
-    stored = np.ascontiguousarray(_upright(picture.pixels, _BACK.get(picture.orientation, picture.orientation)))
+    stored = np.ascontiguousarray(pixels_as_stored(picture.pixels, picture.orientation))
     if picture.format == "PNG" and stored.nbytes > _LARGE:
         picture = replace(picture, options=picture.options | {"compress_level": _QUICK})
     deep_colors = stored.dtype == np.uint16 and stored.ndim == 3
@@ -437,14 +418,13 @@ def _write_deep_tiff(file: BinaryIO, pixels: np.ndarray, options: dict[str, Any]
     if options.get("compression") != "raw":
         options = options | {"compression": "tiff_adobe_deflate"}
     _save(file, Image.fromarray(as_bytes), "TIFF", options)
-    file.seek(0)
-    order, first = tiff.header(file.read(8))
-    file.seek(first)
-    directory = file.read(2 + 12 * 0xFFFF)  # all of the largest
-    for tag, kind, _, place in tiff.entries(directory, order, 0):
-        if tag == 256:  # ImageWidth, a short or a long
-            file.seek(first + place)
-            file.write(struct.pack(f"{order}HH", width, 0) if kind == 3 else struct.pack(f"{order}I", width))
-        elif tag == 258:  # BitsPerSample, three or four shorts elsewhere
-            file.seek(struct.unpack_from(f"{order}I", directory, place)[0])
-            file.write(struct.pack(f"{order}{channels}H", *[16] * channels))
+    tiff = Tiff(file)
+    for entry in list(tiff.fields(tiff.first)):
+        if entry.tag == 256:  # ImageWidth, a short or a long
+            content = struct.pack(f"{tiff.order}{'HH' if entry.type == 3 else 'I'}", width, *[0] * (entry.type == 3))
+        elif entry.tag == 258:  # BitsPerSample, three or four shorts elsewhere
+            content = struct.pack(f"{tiff.order}{channels}H", *[16] * channels)
+        else:
+            continue
+        file.seek(tiff.values_of(entry))
+        file.write(content)

@@ -12,7 +12,7 @@ from PIL import Image
 from depixel.areas.area import ResolvedArea
 from depixel.areas.grid import Offset, block_counts, block_means, spread
 from depixel.model.windows import CONTEXT, window_side
-from depixel.photos.decoding import encoded, in_linear_light
+from depixel.photos.decoding import from_linear, to_linear
 from depixel.pictures.pixels import scale_of, without_alpha
 
 SMALL, LARGE = 4, 12
@@ -81,7 +81,7 @@ class Shown:
         for step in range(_STEPS):
             inside = (values + spread(moved, size, shape, offset)).clip(0, white)
             if self.trust == "linear":
-                shows = white * encoded(block_means(in_linear_light(inside / white), size, offset))
+                shows = white * from_linear(block_means(to_linear(inside / white), size, offset))
             else:
                 shows = block_means(inside, size, offset)
             missing = shows.clip(least, most) - shows

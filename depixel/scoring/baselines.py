@@ -153,7 +153,7 @@ class Kriging(nn.Module):
         return images
 
 
-BASELINES = {
+BASELINES: dict[str, Callable[[], nn.Module]] = {
     "identity": Identity,
     "bilinear": partial(Resampling, triangle),
     "bicubic": partial(Resampling, cubic),

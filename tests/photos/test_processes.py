@@ -67,7 +67,7 @@ def test_an_item_that_crashes_its_process_harms_no_other(workers):
     [
         (1000, r"out of memory.*--workers 1"),
         (1001, r"ended \(exit code 1\).*--workers 1"),
-        (-9, r"ended \(SIGKILL, probably for want of memory\).*--workers 1"),
+        (-9, r"ended \(SIGKILL, probably for lack of memory\).*--workers 1"),
         (-15, r"ended \(SIGTERM\).*--workers 1"),
     ],
 )

@@ -12,7 +12,7 @@ from depixel.areas.grid import block_means, spread
 from depixel.base.errors import DepixelError
 from depixel.model import predictor
 from depixel.model.pixelation import prepare_image
-from depixel.photos.decoding import decode, encoded, in_linear_light
+from depixel.photos.decoding import decode, from_linear, to_linear
 from depixel.pictures import tiles
 from depixel.pictures.pixels import LUMINANCE, pixelate
 from depixel.pictures.restorer import Restorer, disagreement
@@ -267,10 +267,10 @@ def test_linear_light_is_projected_in_linear_light():
     area = (8, 8, 64, 64, 16)
     colors = image[part(area)].astype(float)
     shown = image.copy()
-    light = 255 * encoded(block_means(in_linear_light(colors / 255), 16))
+    light = 255 * from_linear(block_means(to_linear(colors / 255), 16))
     shown[part(area)] = spread(light.round(), 16, (64, 64))
     restored = restorer().restore(shown, [area], trust="linear")
-    again = 255 * encoded(block_means(in_linear_light(restored[part(area)] / 255), 16))
+    again = 255 * from_linear(block_means(to_linear(restored[part(area)] / 255), 16))
     assert np.abs(again - light.round()).max() <= 1
     otherwise = restorer().restore(shown, [area], trust="rounded")
     assert restored[part(area)].mean() < otherwise[part(area)].mean()  # averages of light are brighter than others

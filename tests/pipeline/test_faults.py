@@ -1,7 +1,5 @@
 """Faults of the machine, made with real limits: full disks, read-only folders. Each is told and loses nothing."""
 
-import ctypes
-import resource
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import clone, run, run_stage
+from tests.processes import no_privileges, small_files
 
 STAGES = ("validate", "prepare", "split", "train", "evaluate", "card", "export")
 
@@ -20,18 +19,6 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and path.relative_to(folder).parts[0] not in ("checkpoints", "logs")
     }
-
-
-def small_files() -> None:
-    """No file can grow beyond 60 bytes, as on a full disk."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (60, resource.RLIM_INFINITY))
-
-
-def no_privileges() -> None:
-    """Permissions count for root as well."""
-    libc = ctypes.CDLL(None)
-    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,16 +40,40 @@ NOT_RUN = (
 )
 
 
+TAKES_LONG = (  # a training, or the experiments of one
+    r"dvc repro$",
+    r"dvc exp (run|apply|branch|push)",
+    r"depixel (seeds|record|sweep (?!--help)|compare \S+ \S+)",
+)
+SHORT = [command for command in COMMANDS if not re.match("|".join(TAKES_LONG), command)]
+
+
 @pytest.fixture(scope="module")
 def folder(reproduced, tmp_path_factory):
     return clone(reproduced, tmp_path_factory.mktemp("readme") / "clone")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.fixture(scope="module")
+def whole_folder(reproduced, tmp_path_factory):
+    return clone(reproduced, tmp_path_factory.mktemp("whole_readme") / "clone")
+
+
+@pytest.mark.parametrize("command", SHORT)
 def test_readme_command(folder, command):
+    """Those that train nothing, in their order."""
+    give(command, folder)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_readme_as_it_stands(whole_folder, command):
+    """All, in their order."""
+    give(command, whole_folder, fresh=True)
+
+
+def give(command: str, folder: Path, fresh: bool = False) -> None:
     if command.startswith("git commit") and not run("git", "diff", "--cached", "--name-only", cwd=folder).stdout:
         pytest.skip("nothing to commit: the commands before it changed nothing in the sample")
-    done = run(*shlex.split(command), cwd=folder)
+    done = run(*shlex.split(command), cwd=folder, fresh=fresh)
     assert PRINTS.get(command, "") in done.stdout
 
 

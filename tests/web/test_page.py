@@ -13,10 +13,10 @@ from depixel.base.errors import DepixelError
 from depixel.pictures.pixels import LUMINANCE, pixelate
 from depixel.pictures.restorer import Restorer
 from tests.conftest import REPOSITORY
-from tests.model import test_predictor as test_restoration
 from tests.pictures.test_restorer import photo
-from tests.web.test_app import exif, file_of, running
+from tests.web.conftest import exif, file_of, running
 
+pytest.importorskip("depixel.web.app", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]")
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -36,17 +36,6 @@ def browser():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="module")
-def restorer(one_thread):
-    return Restorer(test_restoration.restorer())
-
-
-@pytest.fixture(scope="module")
-def url(restorer):
-    with running(restorer) as address:
-        yield address
 
 
 @pytest.fixture
@@ -352,7 +341,9 @@ def test_a_jpeg_on_its_side_is_seen_and_restored_upright(opened):
     assert "160 × 120" in page.locator("#told").inner_text()
 
 
-def test_a_finger_draws_on_a_phone_and_nothing_sticks_out(opened):
+def test_a_finger_draws_on_a_phone_and_nothing_sticks_out(opened, tmp_path, monkeypatch):
+    shutil.copytree(REPOSITORY / "metrics", tmp_path / "metrics")  # the widest tables; DVC, which is slow, has none
+    monkeypatch.chdir(tmp_path)
     page = opened(PHONE, has_touch=True, is_mobile=True, device_scale_factor=2)
     choose(page, file_of(shown()))
     page.wait_for_selector("#work:visible")
@@ -371,6 +362,7 @@ def test_a_finger_draws_on_a_phone_and_nothing_sticks_out(opened):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.click("#tab-runs")
     page.wait_for_selector("#runs-page:visible")
+    page.wait_for_selector("table")
     expect(page.locator("#runs-told")).not_to_contain_text("Asking", timeout=20_000)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 

@@ -1,0 +1,375 @@
+"""What takes hours: thousands of kills, millions of hostile files, a page that is asked nonsense all night.
+
+    python benchmarks/endurance.py                          # everything, in turns; Ctrl-C at any time
+    python benchmarks/endurance.py                          # goes on where it was
+    python benchmarks/endurance.py kills api --minutes 30
+    python benchmarks/endurance.py --scale 0.001            # a thousandth of each, to see that it works
+
+The counts are those of a commit: another commit begins anew. Each part, commit and kind of machine has a row in
+docs/endurance.csv (in git): `tried` counts kills, hostile files or cases, `failed` the batches of them in which
+something went wrong. What was reached so far is in .endurance/ (not in git); there, failures/ holds what each failing
+batch printed, with the input that fails. The exit code is 1 if anything has failed on this commit.
+"""
+
+import csv
+import io
+import json
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))  # `from benchmarks import kills`, also when this runs as a script
+
+from benchmarks import kills  # noqa: E402
+from depixel.base.environment import hardware  # noqa: E402
+from depixel.base.errors import DepixelError  # noqa: E402
+from depixel.challenge import test_sets  # noqa: E402
+from depixel.photos import archives, decoding  # noqa: E402
+from depixel.pictures import formats  # noqa: E402
+
+STATE = PROJECT / ".endurance"
+TABLE = PROJECT / "docs/endurance.csv"
+COLUMNS = ("date", "commit", "machine", "part", "tried", "failed", "minutes")
+GOALS = {
+    "kills": 3_000,
+    "pickles": 1_000_000,
+    "submissions": 1_000_000,
+    "targets": 300_000,
+    "archives": 300_000,
+    "photos": 1_000_000,
+    "pictures": 1_000_000,
+    "api": 30_000,
+}
+"""How much of each part is enough. Kills are kills, of the API it is cases, of all others hostile files."""
+BATCH = {"kills": 1, "api": 20}
+"""How much is done between two saves of the state; of `api` it is the number of cases for each operation."""
+FILES = 2_000
+"""Hostile files in a batch."""
+
+
+# Hostile files: good ones with mistakes
+
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from(["overwrite", "insert", "cut out", "repeat", "cut off"]),
+        st.floats(0, 1),
+        st.binary(max_size=8),
+        st.integers(1, 64),
+    ),
+    max_size=6,
+)
+
+
+def edited(data: bytes, edits: list[tuple[str, float, bytes, int]]) -> bytes:
+    """Make these mistakes in it; where is given as a share of its length."""
+    for how, where, new, count in edits:
+        at = int(where * len(data))
+        if how == "overwrite":
+            data = data[:at] + new + data[at + len(new) :]
+        elif how == "insert":
+            data = data[:at] + new + data[at:]
+        elif how == "cut out":
+            data = data[:at] + data[at + count :]
+        elif how == "repeat":
+            data = data[:at] + data[at : at + count] * 3 + data[at + count :]
+        else:
+            data = data[:at]
+    return data
+
+
+def noise(*shape: int, kind: type = np.uint8) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, np.iinfo(kind).max, shape, dtype=kind)
+
+
+def good_pickles() -> Iterator[bytes]:
+    known = np.ones((1, 8, 8), bool)
+    known[:, 2:6, 2:6] = False
+    content = {"pixelated_images": tuple(noise(2, 1, 8, 8)), "known_arrays": (known, known)}
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        yield pickle.dumps(content, protocol)
+    yield pickle._dumps(content, 2)
+
+
+def good_submissions() -> Iterator[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "submission.bin"
+        for lengths in ([5], [300, 1, 70000 % 999], [16] * 20):
+            test_sets.write_submission(path, [noise(length) for length in lengths])
+            yield path.read_bytes()
+
+
+def good_targets() -> Iterator[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        test_sets.write_test_set(folder, noise(3, 16, 16), np.array([[2, 2, 8, 8, 4]] * 3))
+        yield (Path(folder) / "targets.npz").read_bytes()
+
+
+def good_photos() -> Iterator[bytes]:
+    exif = Image.Exif()
+    exif[274] = 6
+    for image in (Image.fromarray(noise(24, 20, 3)), Image.fromarray(noise(24, 20))):
+        for options in ({}, {"progressive": True}, {"exif": exif}):
+            yield saved(image, "JPEG", **options)
+
+
+def good_pictures() -> Iterator[bytes]:
+    yield from good_photos()
+    color, gray = Image.fromarray(noise(12, 10, 3)), Image.fromarray(noise(12, 10))
+    for image in (color, gray, color.convert("RGBA"), color.convert("P"), gray.convert("1")):
+        yield saved(image, "PNG")
+        yield saved(image, "TIFF")
+    yield saved(Image.fromarray(noise(12, 10, kind=np.uint16)), "PNG")
+    yield saved(color, "TIFF", compression="tiff_lzw")
+    yield saved(color, "WEBP", lossless=True)
+    yield saved(color, "WEBP")
+    yield saved(color, "GIF")
+    yield saved(color, "BMP")
+
+
+def saved(image: Image.Image, form: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def good_archives() -> Iterator[bytes]:
+    photos = {f"folder/{i}.jpg": data for i, data in enumerate(good_photos())}
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", method) as archive:
+            for name, data in photos.items():
+                archive.writestr(name, data)
+        yield file.getvalue()
+    for mode in ("w:", "w:gz"):
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode=mode) as archive:
+            for name, data in photos.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        yield file.getvalue()
+
+
+# What reads them: a result, or an error that is told plainly
+
+
+def from_file(read: Callable[[Path], object], name: str = "hostile") -> Callable[[bytes, Path], None]:
+    def target(data: bytes, folder: Path) -> None:
+        (folder / name).write_bytes(data)
+        read(folder / name)
+
+    return target
+
+
+def read_archives(data: bytes, folder: Path) -> None:
+    name = "a.tar.gz" if data[:2] == b"\x1f\x8b" else "a.zip" if data[:2] == b"PK" else "a.tar"
+    (folder / name).write_bytes(data)
+    try:
+        for entry in archives.Entries(folder):
+            try:
+                archives.read(entry, 250_000)
+            except DepixelError:
+                continue
+    finally:
+        archives.close()
+        (folder / name).unlink()
+
+
+TARGETS: dict[str, tuple[Callable[[], Iterator[bytes]], Callable[[bytes, Path], None]]] = {
+    "pickles": (good_pickles, from_file(test_sets.read_test_set)),
+    "submissions": (good_submissions, from_file(test_sets.read_submission)),
+    "targets": (good_targets, from_file(test_sets.read_targets, "targets.npz")),
+    "archives": (good_archives, read_archives),
+    "photos": (good_photos, lambda data, _: decoding.square(decoding.decode(data), 64)),
+    "pictures": (good_pictures, lambda data, _: formats.encoded(formats.decoded(data))),
+}
+
+
+def fuzz(part: str, number: int, count: int) -> None:
+    """Read `count` hostile files, the same ones for the same number; raises what is no `DepixelError`."""
+    good, read = TARGETS[part]
+
+    with tempfile.TemporaryDirectory() as folder:
+
+        @seed(number)
+        @settings(
+            max_examples=count,
+            database=None,
+            deadline=None,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(st.sampled_from(list(good())), EDITS)
+        def one(data: bytes, edits: list[tuple[str, float, bytes, int]]) -> None:
+            try:
+                read(edited(data, edits), Path(folder))
+            except DepixelError as error:
+                assert str(error)
+
+        one()
+
+
+# Batches: each returns how much it tried, and what went wrong ("": nothing)
+
+
+def run_kill(number: int, _: int) -> tuple[int, str]:
+    outcome = kills.Starts(STATE / "starts").kill(number, seed=1)
+    if not outcome.differing:
+        return 1, ""
+    return 1, f"{outcome.stage} after {outcome.after:.2f} s, {outcome.mode}: {outcome.differing}\n{outcome.said}"
+
+
+def run_api(number: int, count: int) -> tuple[int, str]:
+    """Ask a server of its own what its schema allows and what it does not."""
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    environment = os.environ | {"SCHEMATHESIS_HOOKS": "tests.schemathesis_pictures", "PYTHONPATH": str(PROJECT)}
+    with serving() as url, tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            ["schemathesis", "run", f"{url}openapi.json", f"--max-examples={count}", f"--checks={checks}",
+             f"--seed={number}", "--exclude-path=/api/runs"],
+            cwd=folder, env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+    tried = re.search(r"(\d+) generated", done.stdout)
+    return int(tried[1]) if tried else 0, done.stdout + done.stderr if done.returncode else ""
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    command = [sys.executable, "-m", "depixel.cli", "serve", "--no-browser", "--port=0"]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            yield server.stdout.readline().split()[0]
+        finally:
+            server.kill()
+
+
+def run_files(part: str) -> Callable[[int, int], tuple[int, str]]:
+    """In a process of its own: a decoder may take its process with it."""
+
+    def batch(number: int, count: int) -> tuple[int, str]:
+        command = [sys.executable, __file__, "--batch", part, str(number), str(count)]
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+        return count, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}" if done.returncode else ""
+
+    return batch
+
+
+BATCHES = {"kills": run_kill, "api": run_api} | {part: run_files(part) for part in TARGETS}
+
+
+# What was reached
+
+
+def commit() -> str:
+    """Of the working tree, short, with + if it has changes beside the table."""
+
+    def git(*command: str) -> str:
+        return subprocess.run(["git", *command], cwd=PROJECT, capture_output=True, text=True, check=True).stdout.strip()
+
+    changed = git("status", "--short", "--", ".", f":!{TABLE.relative_to(PROJECT).as_posix()}")
+    return git("rev-parse", "--short", "HEAD") + "+" * bool(changed)
+
+
+class Tally:
+    """How much of each part was tried on this commit and machine, how much failed, how long it took."""
+
+    def __init__(self) -> None:
+        self.commit, self.machine = commit(), f"{os.cpu_count()} cores, {hardware('cpu')}"
+        self._path = STATE / "state.json"
+        state = json.loads(self._path.read_text(encoding="utf-8")) if self._path.is_file() else {}
+        if [state.get("commit"), state.get("machine")] != [self.commit, self.machine]:
+            state = {"commit": self.commit, "machine": self.machine, "parts": {}}
+            shutil.rmtree(STATE, ignore_errors=True)
+        self._state = state
+
+    def of(self, part: str) -> dict[str, float]:
+        return self._state["parts"].setdefault(part, {"batches": 0, "tried": 0, "failed": 0, "minutes": 0.0})
+
+    def add(self, part: str, tried: int, failure: str, minutes: float) -> None:
+        """Count a batch; write the state and the table."""
+        one = self.of(part)
+        if failure:
+            (STATE / "failures").mkdir(parents=True, exist_ok=True)
+            (STATE / f"failures/{part}_{one['batches']}.txt").write_text(failure, encoding="utf-8")
+        one["batches"] += 1
+        one["tried"] += tried
+        one["failed"] += bool(failure)
+        one["minutes"] += minutes
+        STATE.mkdir(exist_ok=True)
+        replace(self._path, json.dumps(self._state, indent=1))
+        self._write_row(part, one)
+
+    def _write_row(self, part: str, one: dict[str, float]) -> None:
+        rows = []
+        if TABLE.is_file():
+            with TABLE.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+        row = {"date": date.today().isoformat(), "commit": self.commit, "machine": self.machine, "part": part,
+               "tried": one["tried"], "failed": one["failed"], "minutes": f"{one['minutes']:.1f}"}  # fmt: skip
+        same = [self.commit, self.machine, part]
+        rows = [other for other in rows if [other["commit"], other["machine"], other["part"]] != same] + [row]
+        rows.sort(key=lambda row: (row["date"], row["commit"], row["machine"], list(GOALS).index(row["part"])))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        replace(TABLE, text.getvalue())
+
+
+def replace(path: Path, text: str) -> None:
+    """Write it so that a kill leaves the old or the new one."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("parts", nargs=-1, type=click.Choice(list(GOALS)))
+@click.option("--minutes", default=float("inf"), help="Stop after so many.  [default: when all is done]")
+@click.option("--scale", default=1.0, type=click.FloatRange(0, min_open=True), help="Share of the full counts.")
+@click.option("--batch", nargs=3, type=(str, int, int), hidden=True)
+def main(parts: tuple[str, ...], minutes: float, scale: float, batch: tuple[str, int, int] | None) -> None:
+    if batch:
+        fuzz(*batch)
+        return
+    tally, end = Tally(), time.monotonic() + 60 * minutes
+    goals = {part: max(1, round(goal * scale)) for part, goal in GOALS.items() if part in (parts or GOALS)}
+    try:
+        while time.monotonic() < end:
+            part = min(goals, key=lambda part: tally.of(part)["tried"] / goals[part])  # the one that is furthest behind
+            one, start = tally.of(part), time.monotonic()
+            if one["tried"] >= goals[part]:
+                break
+            tried, failure = BATCHES[part](int(one["batches"]), min(BATCH.get(part, FILES), goals[part]))
+            tally.add(part, tried, failure, (time.monotonic() - start) / 60)
+            click.echo(f"{part}: {one['tried']} of {goals[part]}, {one['failed']} failed")
+    except KeyboardInterrupt:
+        click.echo("Stopped; the same command goes on from here.", err=True)
+    failed = sum(tally.of(part)["failed"] for part in GOALS)
+    if failed:
+        click.echo(f"{failed:.0f} failed: see {STATE.relative_to(PROJECT).as_posix()}/failures", err=True)
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()
