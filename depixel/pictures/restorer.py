@@ -45,7 +45,7 @@ class Restorer:
     def load(cls, model: str | Path, device: str | None = None) -> "Restorer":
         """Load a model: the .safetensors or .onnx file of this path, or a pretrained one by its bare name.
 
-        If a pretrained model has been exported (`depixel.onnx.reading.Exported.of`) that is taken, which starts several
+        If a pretrained model has been exported (`Exported.of`) that is taken, which starts several
         times as fast; unless a torch `device` is named.
 
         Raises:
