@@ -1,59 +1,47 @@
-# The two commands are `make repro` and `make test`; README.md has the plain commands behind them.
+# `make` lists what there is to make; README.md and CONTRIBUTING.md have the plain commands behind it.
 PYTHON ?= python3
+OUTSIDE := $(PATH)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
+# What to type again after Ctrl-C
+export DEPIXEL_TYPED := $(strip make $(MAKEOVERRIDES) $(MAKECMDGOALS))
+# Bytecode of the packages is made when it is first needed, and kept
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro report test verify bench wheel lock clean
+.PHONY: help repro report check test soak endurance verify bench wheel lock clean
 
-repro: .venv/installed
-	depixel mend
-	test -e data/raw || dvc pull data/raw.dvc
-	test -e data/test_set || dvc pull data/test_set.dvc
-	test -e models/pretrained || dvc pull models/pretrained.dvc
-	dvc repro
-	@echo
-	@dvc metrics show
-	@echo
-	@python -c 'import pandas; from depixel.evaluation import readable; \
-		print(readable(pandas.read_csv("metrics/comparison.csv").round(3)).to_string(index=False))'
-	@echo
-	@echo "Submission file: predictions/submission.bin    Model: models/depixel.safetensors"
-	@echo "Pictures: metrics/contact_sheet.png, predictions/*.png    Curves: dvc plots show"
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
 
-# One page for people: what the run reached, beside earlier ones.
-report: .venv/installed
+repro: .venv/run  ## install what is missing, fetch the photos, run all stages, print the scores
+	@python -m tools.repro
+
+report: .venv/run  ## report.html: one page for people, with what the run reached beside earlier runs
 	depixel report
 
-test: .venv/installed
-	test -e models/pretrained || dvc pull --quiet models/pretrained.dvc
+check: .venv/dev models/pretrained  ## before each commit, two minutes: ruff, mypy and the quick tests
 	ruff check .
 	ruff format --check .
-	OMP_WAIT_POLICY=PASSIVE python -m pytest -n 2 --dist loadfile
+	mypy
+	$(PYTEST) -m quick
 
-# The committed pipeline in two fresh clones: does the same come out, byte for byte?
-verify: .venv/installed
+test: .venv/dev models/pretrained  ## all tests except those of `make soak`
+	$(PYTEST) -m "not soak"
+
+soak: .venv/dev models/pretrained  ## the long tests: kills, whole pipelines, every command of the docs
+	$(PYTEST) -m soak
+
+endurance: .venv/dev models/pretrained  ## hours of use, watched for growing memory and lost work
+	python benchmarks/endurance.py
+
+verify: .venv/run  ## the committed pipeline in two fresh clones: does the same come out, byte for byte?
 	python benchmarks/verify.py
-
-# A wheel in dist/ that carries `laptop` and the networks that find areas, and restores without a clone.
-wheel: .venv/installed
-	test -e models/pretrained || dvc pull models/pretrained.dvc
-	rm -rf build depixel/pretrained dist/depixel-*.whl
-	mkdir depixel/pretrained
-	cp -L models/pretrained/laptop.* models/pretrained/detector.* models/pretrained/screen.* depixel/pretrained
-	python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
-	rm -rf build depixel/pretrained
-
-.venv/installed: requirements.lock requirements-dev.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	python -m pip install --quiet --disable-pip-version-check -r requirements.lock -r requirements-dev.lock
-	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
 
 # Every figure of docs/measured.md and docs/pictures.md; PHOTOS says where photos are. The quality is printed as it was
 # measured: a training takes hours, and `python benchmarks/quality.py train NAME` does one again.
 PHOTOS ?= ../shared/photos
 BENCH ?= ../shared/bench
-bench: .venv/installed
+bench: .venv/dev  ## measure the figures of docs/measured.md and docs/pictures.md again
 	python benchmarks/data.py --photos $(PHOTOS)
 	python benchmarks/copies.py --photos $(PHOTOS)
 	python benchmarks/analysis.py --photos $(PHOTOS)
@@ -69,9 +57,16 @@ bench: .venv/installed
 	python benchmarks/baselines.py
 	python benchmarks/law.py
 
-# Exact versions of everything, for every platform; without what only a CUDA build of torch needs.
+wheel: .venv/run models/pretrained  ## dist/depixel-*.whl: with `laptop` and the networks that find areas; restores without a clone
+	rm -rf build depixel/pretrained dist/depixel-*.whl
+	mkdir depixel/pretrained
+	cp -L models/pretrained/laptop.* models/pretrained/detector.* models/pretrained/screen.* depixel/pretrained
+	python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build depixel/pretrained
+
+# Without what only a CUDA build of torch needs
 COMPILE = uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --upgrade pyproject.toml
-lock: .venv/installed
+lock: .venv/run  ## newest versions of all packages, for every platform, into both lock files
 	python -m pip install --quiet uv
 	$(COMPILE) --output-file run.all
 	$(COMPILE) --output-file dev.all --constraint run.all --extra dev
@@ -81,5 +76,19 @@ lock: .venv/installed
 	mv dev.lock requirements-dev.lock
 	rm run.all dev.all
 
-clean:
-	rm -rf .venv .pytest_cache .hypothesis .ruff_cache build dist depixel/pretrained *.egg-info
+clean:  ## remove the environment and what tests and builds leave; keep photos, models and results
+	rm -rf .venv .pytest_cache .hypothesis .mypy_cache .ruff_cache build dist depixel/pretrained *.egg-info
+
+# What the targets need
+
+PYTEST = OMP_WAIT_POLICY=PASSIVE python -m pytest -n 2 --dist loadfile
+
+# The two environments: for the pipeline, and with what checks and tests need. They are made by the Python outside .venv.
+.venv/run: requirements.lock pyproject.toml
+	@PATH="$(OUTSIDE)" exec $(PYTHON) -m tools.install run
+
+.venv/dev: .venv/run requirements-dev.lock
+	@PATH="$(OUTSIDE)" exec $(PYTHON) -m tools.install dev
+
+models/pretrained:
+	dvc pull --quiet models/pretrained.dvc

@@ -22,7 +22,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]  # the library beside this file, whatever is installed
 
 import data  # noqa: E402
-from depixel.analysis import measures, overview  # noqa: E402
+from depixel.analysis import contributors, measures  # noqa: E402
 from depixel.dataset import prepared  # noqa: E402
 
 
@@ -45,7 +45,7 @@ def dull(images: np.ndarray) -> np.ndarray:
 
 def altered(table: pd.DataFrame, images: np.ndarray) -> None:
     """Alter one contributor at a time, and print how often it is named."""
-    before = overview.outstanding(table)
+    before = contributors.outstanding(table)
     names = sorted(table.contributor.unique())[::10]
     click.echo(f"unaltered: {len({row.contributor for row in before})} of {table.contributor.nunique()} stand out")
     hits = Counter()
@@ -56,7 +56,7 @@ def altered(table: pd.DataFrame, images: np.ndarray) -> None:
             changed = table.copy()
             for column, values in measures.of_images(alter(np.asarray(images[rows])))._asdict().items():
                 changed.loc[rows, column] = values
-            found = {row.what for row in overview.outstanding(changed) if row.contributor == name}
+            found = {row.what for row in contributors.outstanding(changed) if row.contributor == name}
             hits[alter.__name__] += bool(found - known)
     for alteration, count in sorted(hits.items()):
         click.echo(f"  {alteration}: {count} of {len(names)} contributors are named")

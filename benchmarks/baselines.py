@@ -5,15 +5,15 @@
     python benchmarks/baselines.py measure ridge --photos ../shared/photos
 
 `measure` scores the baselines of depixel/scoring/baselines.py, three regressions of scikit-learn, which it trains, and
-networks that `quality.py` has trained: `laptop` and, if it was trained in `--folder`, the challenge's `basic_cnn`.
-All restore the same areas of the test side's photos, split as for `laptop`, and with `--bench` those of the
-test set there, scored by the `score.py` that lies beside it; all by one view and the same projection. The regressions
-correct kriging, pixel by pixel, by what they see of the pixel's surroundings, its block, and the blocks and known
-pixels around it. They learn from the photos for training, with the areas and flips that a network gets.
+networks that `recipes/predictor.py` trained: `laptop` and, if it is in `--folder`, the challenge's `basic_cnn`. All
+restore the same areas of the test side's photos, split as for `laptop`. With `--bench` they also restore the test set
+there, and the `score.py` that lies beside it scores them. All use one view and the same projection. The regressions
+correct kriging, pixel by pixel: they see the pixel's surroundings, its block, and the blocks and known pixels around
+it. They learn from the photos for training, with the areas and flips that a network gets.
 
 Intervals are 95 %, over the choice of photos; differences are to `laptop`. Times are CPU seconds of one core with one
-thread: they hardly depend on what else runs. Those of networks' training are twice the time on two cores; of what was
-gone on with, as if that had been at the speed at which it was begun.
+thread: they hardly depend on what else runs. Those of a network's training are twice its time on two cores; a training
+that went on from another counts as if all of it had run at the first one's speed.
 """
 
 import pickle
@@ -40,11 +40,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 PROJECT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]  # the library beside this file, whatever is installed
+sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is installed
 
-import quality  # noqa: E402
-
-from depixel.base.console import PlainGroup, progress  # noqa: E402
+from benchmarks import quality  # noqa: E402
+from depixel.base.console import progress  # noqa: E402
 from depixel.base.environment import hardware  # noqa: E402
 from depixel.base.files import replacing  # noqa: E402
 from depixel.challenge.test_sets import areas, read_test_set  # noqa: E402
@@ -55,6 +54,8 @@ from depixel.model.pixelation import PixelationSettings  # noqa: E402
 from depixel.model.predictor import Predictor, window_side  # noqa: E402
 from depixel.scoring import scores  # noqa: E402
 from depixel.scoring.baselines import BASELINES, Kriging  # noqa: E402
+from recipes.plan import EXISTING, folder_option, model_file, photos_option, plan  # noqa: E402
+from recipes.preparation import prepare, python, write_params  # noqa: E402
 
 TABLE = PROJECT / "benchmarks/baselines.csv"
 REFERENCE = "laptop"
@@ -214,17 +215,8 @@ def test_set(bench: Path, folder: Path) -> Place:
     return Place("bench", samples.pixelated, areas(samples.known), score)
 
 
-@click.group(
-    cls=PlainGroup, help=__doc__, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
-)
-@click.pass_context
-def main(context: click.Context) -> None:
-    if context.invoked_subcommand is None:
-        show()
-
-
 def show() -> None:
-    """Print the table, a part for each place."""
+    """Print the table, one part for each place."""
     for place, rows in read_table().groupby("scored_on", sort=False):
         shown = scores.readable(rows)[["name", *scores.RATIOS[::-1], *LEARNED, "bytes", "images_per_core_second"]]
         for ratio in scores.RATIOS[::-1]:
@@ -245,34 +237,34 @@ def read_table() -> pd.DataFrame:
 
 
 def write_rows(rows: list[dict]) -> None:
-    """Add rows to the table, or put them in the place of those of the same name and place; the best first."""
+    """Add rows to the table, the best first; they replace those of the same name and place."""
     table = pd.concat([read_table(), pd.DataFrame(rows)])[COLUMNS].drop_duplicates(["name", "scored_on"], keep="last")
     with replacing(TABLE) as beside:
         table.sort_values(["scored_on", "ratio_mean"]).to_csv(beside, index=False, lineterminator="\n")
 
 
+main = quality.table_group(show, __doc__)
+
+
 @main.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@quality.photos_option
-@click.option("--bench", type=quality.EXISTING, help="A test set with its targets and its score.py.")
+@photos_option
+@click.option("--bench", type=EXISTING, help="A test set with its targets and its score.py.")
 @click.option("--samples", default=SAMPLES, show_default=True, help="What the regressions learn from.")
-@quality.folder_option
+@folder_option
 def measure(names: tuple[str, ...], photos: Path, bench: Path | None, samples: int, folder: Path) -> None:
-    """Train and score all baselines, or those of these names, and write their rows."""
+    """Train and score all baselines, or the named ones, and write their rows."""
     known = [*NETWORKS, *BASELINES, *REGRESSIONS]
     if wrong := sorted(set(names) - set(known)):
         raise click.BadParameter(f"{', '.join(wrong)}: the baselines are {', '.join(known)}", param_hint="NAME")
     folder = folder.resolve()
     run = folder / "baselines"
     settings = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
-    split = {
-        key.partition(".")[2]: value for key, value in quality.plan()[REFERENCE].settings.items() if "split." in key
-    }
+    split = {key.partition(".")[2]: value for key, value in plan()[REFERENCE].settings.items() if "split." in key}
     settings["split"] |= split
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    prepared = quality.prepare(photos.resolve(), settings, folder)
-    quality.python(PROJECT / "stages/split.py", "--prepared", prepared, cwd=run)
+    write_params(settings, run)
+    prepared = prepare(photos.resolve(), settings, folder)
+    python(PROJECT / "stages/split.py", "--prepared", prepared, cwd=run)
     train, test = (Photos.load(prepared, run / "data/split.csv", side) for side in ("train", "test"))
     places = [test_side(prepared, test, settings)] + ([test_set(bench, run)] if bench else [])
 
@@ -307,16 +299,16 @@ def measure(names: tuple[str, ...], photos: Path, bench: Path | None, samples: i
 def models(
     names: Sequence[str], train: Photos, settings: dict, samples: int, folder: Path
 ) -> Iterator[tuple[str, Predictor, dict]]:
-    """The reference and others of these names, with what the table says of how each was made and its size."""
+    """Name, model, and the columns on training and size of the reference and of the named others."""
     drawn = None
-    configuration = Predictor.load(quality.model_file(REFERENCE, folder), "cpu").configuration
+    configuration = Predictor.load(model_file(REFERENCE, folder), "cpu").configuration
     configuration = configuration.model_copy(update={"precision": "float32"})
     for name in dict.fromkeys([REFERENCE, *names]):
         if name in NETWORKS:
-            if (file := quality.model_file(name, folder)).is_file():
+            if (file := model_file(name, folder)).is_file():
                 yield name, Predictor.load(file, "cpu"), in_quality(name)
             else:
-                click.echo(f"{name} is left out: `python benchmarks/quality.py train {name}` trains it in {folder}.")
+                click.echo(f"{name} is left out: `python recipes/predictor.py train {name}` trains it in {folder}.")
             continue
         if name in BASELINES:
             nothing = dict.fromkeys([*LEARNED, "bytes"], 0)
@@ -336,12 +328,12 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def in_quality(name: str) -> dict:
-    """What benchmarks/quality.csv says of how a network was made, in this table's columns."""
+    """How a network was trained, by benchmarks/quality.csv, in this table's columns."""
     table = quality.read_table().query("views == 1 and projection == 'interval'").set_index("name")
     if name not in table.index:
         return {}
     row = table.loc[name]
-    begun = table.loc[quality.plan()[name].start or name]  # what was gone on with may have been so on a GPU
+    begun = table.loc[plan()[name].start or name]  # what was gone on with may have been so on a GPU
     return {
         "samples": row["samples"],
         "train_core_seconds": round(2 * row["samples"] / begun["samples_per_second"]),  # on two cores

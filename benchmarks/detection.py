@@ -28,15 +28,18 @@ import click
 import numpy as np
 from PIL import Image, ImageOps
 
-from depixel import detection
+from depixel.areas.area import Area, ResolvedArea
+from depixel.areas.grid import block_means, spread
 from depixel.base.console import progress
 from depixel.base.errors import DepixelError
-from depixel.model.pixelation import PixelationSettings, block_means, draw_areas, photo_ids, spread, uniforms
+from depixel.detection.boxes import lines_of
+from depixel.detection.search import find
+from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
 from depixel.photos import archives, processes
 from depixel.photos.archives import Entry
 from depixel.photos.decoding import UnreadableError, decode, grayscale, square
 from depixel.photos.rules import MOST_BYTES
-from depixel.pictures import restorer
+from depixel.pictures.resolve import resolve
 
 NEAR = 1  # pixels that an edge may be off
 LEAST_SIDE = 100  # of a valid photo, pixels
@@ -78,11 +81,8 @@ def pixelated(
     count: int,
     offsets: bool = False,
     settings: PixelationSettings | None = None,
-) -> tuple[np.ndarray, list[list[int]]]:
-    """The picture with `count` areas that do not overlap, and those that show at least two blocks.
-
-    An area is x, y, width, height, block size and how many columns and rows the first blocks lack.
-    """
+) -> tuple[np.ndarray, list[ResolvedArea]]:
+    """The picture with `count` areas that do not overlap, and those that show at least two blocks."""
     picture, taken = image.copy(), np.zeros(image.shape[:2], dtype=bool)
     shown = []
     for number in range(20 * count):
@@ -91,13 +91,13 @@ def pixelated(
         place = slice(y, y + height), slice(x, x + width)
         if taken[max(0, y - 2) : y + height + 2, max(0, x - 2) : x + width + 2].any():
             continue
-        offset_x, offset_y = (uniforms(photo_ids([name]), f"offsets {number}", 2)[0] * size * offsets).astype(int)
-        lacks, part = (int(offset_y), int(offset_x)), picture[place]
-        means = np.floor(block_means(np.atleast_3d(part), size, lacks))  # as the challenge does
-        part[:] = spread(means, size, part.shape[:2], lacks).reshape(part.shape)
+        drawn = (uniforms(photo_ids([name]), f"offsets {number}", 2)[0] * size * offsets).astype(int)
+        offset, part = (int(drawn[0]), int(drawn[1])), picture[place]
+        means = np.floor(block_means(np.atleast_3d(part), size, offset))  # as the challenge does
+        part[:] = spread(means, size, part.shape[:2], offset).reshape(part.shape)
         taken[place] = True
         if (picture[place] != picture[y, x]).any():
-            shown.append([x, y, width, height, size, *lacks[::-1]])
+            shown.append(Area(x, y, width, height).in_blocks_of(size, offset))
         count -= 1
         if not count:
             break
@@ -129,7 +129,7 @@ def examine(
     side: int,
     blocks: tuple[int, int],
 ) -> tuple | None:
-    """Counts: areas, found, right sizes, right phases, exact ones, unsure, certain, untouched reported; seconds."""
+    """Counts: areas, found, right sizes, right lines, exact ones, unsure, certain, untouched reported; seconds."""
     image = loaded(entry, size, color)
     if image is None:
         return None
@@ -137,28 +137,28 @@ def examine(
         image = enlarged(image, side)
     picture, areas = pixelated(image, entry.path, count, offsets, in_large(blocks) if side else None)
     start = time.perf_counter()
-    answers = detection.find(saved(picture, quality))
+    answers = find(saved(picture, quality))
     seconds = time.perf_counter() - start
 
-    def hits(area: list[int], certain: bool) -> Iterator[detection.Found]:
-        x, y, width, height = area[:4]
-        for one in answers:
-            off = (one.x - x, one.y - y, one.x + one.width - x - width, one.y + one.height - y - height)
-            if one.certain == certain and max(map(abs, off)) <= NEAR:
+    def hits(area: ResolvedArea, certain: bool) -> Iterator[ResolvedArea]:
+        for one, _, is_certain in answers:
+            left, top = one.x - area.x, one.y - area.y
+            off = (left, top, left + one.width - area.width, top + one.height - area.height)
+            if is_certain == certain and max(map(abs, off)) <= NEAR:
                 yield one
 
     found = [next(hits(area, True), None) for area in areas]
-    sizes = [one is not None and one.block_size == area[4] for one, area in zip(found, areas, strict=True)]
-    phases = [one is not None and _in_phase(one, area) for one, area in zip(found, areas, strict=True)]
-    exact = [right and list(one[:4]) == area[:4] for one, area, right in zip(found, areas, phases, strict=True)]
+    sizes = [one is not None and one.block_size == area.block_size for one, area in zip(found, areas, strict=True)]
+    lines = [one is not None and _same_lines(one, area) for one, area in zip(found, areas, strict=True)]
+    exact = [right and one.place == area.place for one, area, right in zip(found, areas, lines, strict=True)]
     unsure = [one is None and any(hits(area, False)) for one, area in zip(found, areas, strict=True)]
-    wrong = any(one.certain for one in detection.find(saved(image, quality)))
+    wrong = any(one.certain for one in find(saved(image, quality)))
     certain = sum(one.certain for one in answers)
     return (
         len(areas),
         sum(one is not None for one in found),
         sum(sizes),
-        sum(phases),
+        sum(lines),
         sum(exact),
         sum(unsure),
         certain,
@@ -167,9 +167,9 @@ def examine(
     )
 
 
-def resolved(image: np.ndarray, area: list[int | None]) -> restorer.Area | None:
+def resolved(image: np.ndarray, area: tuple[int, ...]) -> ResolvedArea | None:
     try:
-        return restorer.resolve(image, [area])[0]
+        return resolve(image, [area])[0]
     except DepixelError:
         return None
 
@@ -184,20 +184,26 @@ def examine_named(entry: Entry, size: int, quality: int, color: bool) -> tuple |
         return None
     (area,) = areas
     picture, untouched = saved(picture, quality), saved(image, quality)
-    told = resolved(picture, area[:4])
-    right = told is not None and _in_phase(detection.Found(*told, 0.0, True), area)
-    passed = (resolved(of, area[:length]) is not None for of, length in ((picture, 5), (untouched, 5), (untouched, 4)))
+    numbers = area.columns()
+    told = resolved(picture, numbers[:4])
+    right = told is not None and _same_lines(told, area)
+    passed = (
+        resolved(of, numbers[:length]) is not None for of, length in ((picture, 5), (untouched, 5), (untouched, 4))
+    )
     with_size, *wrong = passed
     return 1, with_size, told is not None, right, *wrong
 
 
-def _in_phase(one: detection.Found, area: list[int]) -> bool:
+def _same_lines(one: ResolvedArea, area: ResolvedArea) -> bool:
     """Whether the lines between blocks are where they are, as far as there are any."""
-    x, y, width, height, size, offset_x, offset_y = area
-    across = set(range(x - offset_x + size, x + width, size)), set(range(y - offset_y + size, y + height, size))
-    starts = one.x - one.offset_x + one.block_size, one.y - one.offset_y + one.block_size
-    ends = one.x + one.width, one.y + one.height
-    return all(set(range(a, b, one.block_size)) == lines for a, b, lines in zip(starts, ends, across, strict=True))
+    return all(map(np.array_equal, _lines(one), _lines(area)))
+
+
+def _lines(area: ResolvedArea) -> tuple[np.ndarray, np.ndarray]:
+    """Where blocks but the first begin, x and y."""
+    size, offset_x, offset_y = area.columns()[4:]
+    x = lines_of(area.x, area.x + area.width, size, offset_x)
+    return x, lines_of(area.y, area.y + area.height, size, offset_y)
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})

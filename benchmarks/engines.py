@@ -26,7 +26,8 @@ from depixel.base.files import hash_of
 from depixel.challenge.test_sets import read_targets
 from depixel.model.locations import model_path
 from depixel.model.pixelation import prepare_image
-from depixel.pictures.restorer import Restorer, pixelate
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import Restorer
 
 ENGINES = {
     "PyTorch, bfloat16": "bfloat16",

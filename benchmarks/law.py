@@ -2,9 +2,9 @@
 
     python benchmarks/law.py
 
-The rows are those of the groups `law of ...` in benchmarks/quality.yaml, scored with one view. Fitted is
+The rows are those of the groups `law of ...` in recipes/plan.yaml, scored with one view. The fit is
 floor + scale x^-exponent, the form of the scaling laws of Kaplan et al. 2020 and Hoffmann et al. 2022. Intervals of the
-floor are 95 %, by the fit's covariance: they tell how well the form is determined, not whether it goes on like that.
+floor are 95 %, by the fit's covariance: they say how well the form is determined, not whether it holds further out.
 """
 
 import sys
@@ -21,12 +21,12 @@ matplotlib.use("agg")
 from matplotlib import pyplot
 
 PROJECT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
+sys.path.insert(0, str(PROJECT))
 
-from quality import PLAN, read_table  # noqa: E402
-
+from benchmarks.quality import read_table  # noqa: E402
 from depixel.base.files import replacing  # noqa: E402
 from depixel.scoring.scores import RATIOS  # noqa: E402
+from recipes.plan import PLAN  # noqa: E402
 
 VARIABLES = ("samples", "parameters", "photos")
 LEAST = 4

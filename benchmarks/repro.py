@@ -1,4 +1,7 @@
-"""What `dvc repro` costs when there is nothing to do, against `dvc status`, in turn, in an up-to-date project."""
+"""What `make repro` and `dvc repro` cost when there is nothing to do, against `dvc status`, in turn.
+
+python benchmarks/repro.py      in an up-to-date project
+"""
 
 import subprocess
 import sys
@@ -9,24 +12,30 @@ from statistics import median
 import click
 
 PROJECT = Path(__file__).resolve().parents[1]
+COMMANDS = {
+    "make repro": ["tools.repro"],
+    "dvc repro": ["dvc", "repro"],
+    "dvc status": ["dvc", "status"],
+}
 
 
-def seconds(command: str) -> float:
-    """How long `dvc command` takes."""
+def seconds(name: str) -> float:
+    """Seconds that a command of `COMMANDS` takes. The program ends if there was something to do."""
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "dvc", command], cwd=PROJECT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", *COMMANDS[name]], cwd=PROJECT, capture_output=True, text=True)
     if done.returncode or "up to date" not in done.stdout:
-        sys.exit(f"dvc {command}: the project is not up to date; `dvc repro` first")
+        sys.exit(f"{name}: the project is not up to date; `make repro` first")
     return time.perf_counter() - start
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--times", default=7, show_default=True)
+@click.option("--times", default=7, show_default=True, help="How often each command runs.")
 def main(times: int) -> None:
-    pairs = [(seconds("repro"), seconds("status")) for _ in range(times)]
-    repro, status = (median(column) for column in zip(*pairs, strict=True))
-    ratio = median(a / b for a, b in pairs)
-    print(f"dvc repro with nothing to do: {repro:.2f} s; dvc status: {status:.2f} s; ratio {ratio:.2f}")
+    rounds = [{name: seconds(name) for name in COMMANDS} for _ in range(times)]
+    for name in COMMANDS:
+        print(f"{name:10} {median(one[name] for one in rounds):5.2f} s")
+    ratio = median(one["dvc repro"] / one["dvc status"] for one in rounds)
+    print(f"dvc repro takes {ratio:.2f} times as long as dvc status")
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ import click
 import numpy as np
 from PIL import Image
 
+from depixel.areas.area import Area, ResolvedArea
+from depixel.areas.grid import block_means, spread
 from depixel.base.errors import DepixelError
-from depixel.model.pixelation import block_means, spread
 from depixel.photos import archives
-from depixel.photos.decoding import decode, grayscale, opened
-from depixel.pictures import formats
-from depixel.pictures import restorer as fullsize
+from depixel.photos.decoding import decode, encoded, grayscale, in_linear_light, opened
+from depixel.pictures import formats, tiles
+from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import Restorer
 
 LEAST_SIDE = 400
@@ -77,7 +78,7 @@ def pixelated(photo: np.ndarray, area: tuple[int, ...], how: str) -> np.ndarray:
     if how == "nearest":
         values = flat[size // 2 :: size, size // 2 :: size]
     elif how == "linear":
-        values = (255 * fullsize._encoded(block_means(fullsize._linear(flat / 255), size))).round()
+        values = (255 * encoded(block_means(in_linear_light(flat / 255), size))).round()
     else:
         values = np.floor(block_means(flat, size) + (0 if how == "exact" else 0.5))
     part[:] = spread(values, size, (height, width)).reshape(part.shape)
@@ -113,17 +114,17 @@ def ratios(restorer: Restorer, photos: list[np.ndarray], block: int, side: int, 
 def cut_off(restorer: Restorer, photos: list[np.ndarray], block: int, side: int) -> list[float]:
     """Ratios, mean over photos, of areas whose first blocks lack 3/8 of their columns and 5/8 of their rows: restored
     as what they are, and as four areas that each begin with what is left of a block."""
-    lacks = 3 * block // 8, 5 * block // 8
+    offset_x, offset_y = 3 * block // 8, 5 * block // 8
     found = []
     for photo, (x, y, *_) in areas(photos, block, side):
-        whole = fullsize.Area(x, y, side, side, block, *lacks)
-        left, top = block - lacks[0], block - lacks[1]
+        whole = Area(x, y, side, side, block, offset_x=offset_x, offset_y=offset_y)
+        left, top = block - offset_x, block - offset_y
         strips = [
             (x + dx, y + dy, width, height, block)
             for dx, width in ((0, left), (left, side - left))
             for dy, height in ((0, top), (top, side - top))
         ]
-        shown, part = fullsize.pixelate(photo, [whole]), np.s_[y : y + side, x : x + side]
+        shown, part = pixelate(photo, [whole]), np.s_[y : y + side, x : x + side]
         error, *errors = (
             np.sqrt(np.mean((a[part].astype(float) - photo[part]) ** 2))
             for a in (shown, restorer.restore(shown, [whole]), restorer.restore(shown, strips))
@@ -138,21 +139,21 @@ def at_cuts(restorer: Restorer, photos: list[np.ndarray]) -> tuple[float, float,
 
     The whole photos are pixelated in blocks of 8, so that everywhere is within 4 pixels of an edge between blocks.
     """
-    squares, block, tile = [], 8, fullsize.TILE
+    squares, block, tile = [], 8, tiles.TILE
     for photo in photos:
         height, width = (n // block * block for n in photo.shape[:2])
-        area = fullsize.Area(0, 0, width, height, block)
-        shown = pixelated(photo, area, "rounded")
+        area = ResolvedArea(0, 0, width, height, block)
+        shown = pixelated(photo, area.columns(), "rounded")
         beside = np.zeros(photo.shape[:2], bool)
-        for part in fullsize._tiles(fullsize._Shown(area, "rounded"), photo.shape):
+        for part in tiles.tiles_of(tiles.Shown(area, "rounded"), photo.shape):
             beside[:, max(part.across.begin - 4, 0) : part.across.begin + 4] |= part.across.begin > 0
             beside[max(part.down.begin - 4, 0) : part.down.begin + 4] |= part.down.begin > 0
         tiled = (restorer.restore(shown, [area]).astype(float) - photo) ** 2
         try:
-            fullsize.TILE = 8 * max(photo.shape)
+            tiles.TILE = 8 * max(photo.shape)
             whole = (restorer.restore(shown, [area]).astype(float) - photo) ** 2
         finally:
-            fullsize.TILE = tile
+            tiles.TILE = tile
         pixels = (shown.astype(float) - photo) ** 2
         elsewhere = ~beside
         elsewhere[height:] = elsewhere[:, width:] = False
@@ -217,14 +218,14 @@ def quality(restorer: Restorer, photos: list[np.ndarray]) -> None:
 
 def speed(restorer: Restorer, photo: np.ndarray, model: str) -> None:
     """Print times and memory."""
-    small = fullsize.pixelate(grayscale(photo)[:64, :64], [(16, 16, 32, 32, 8)])
+    small = pixelate(grayscale(photo)[:64, :64], [(16, 16, 32, 32, 8)])
     took = seconds(lambda: restorer.restore(small, [(16, 16, 32, 32, 8)]), 20)
     click.echo(f"a gray picture of 64 x 64 pixels, area of 32 x 32: {took * 1e3:.1f} ms")
     many = seconds(lambda: restorer.restore_many([small] * 64, [[(16, 16, 32, 32, 8)]] * 64), 5) / 64
     click.echo(f"of 64 such pictures by restore_many: {many * 1e3:.1f} ms each, {took / many:.1f} times as fast")
     for block in (8, 16):
         area = (1500, 1200, 400, 300, block)
-        large = fullsize.pixelate(np.asarray(Image.fromarray(photo).resize((4000, 3000))), [area])
+        large = pixelate(np.asarray(Image.fromarray(photo).resize((4000, 3000))), [area])
         took = seconds(lambda area=area, large=large: restorer.restore(large, [area]), 5)
         click.echo(f"12 megapixels in color, area of 400 x 300, blocks of {block}: {took:.2f} s")
     with tempfile.TemporaryDirectory() as name:
@@ -252,7 +253,7 @@ def speed(restorer: Restorer, photo: np.ndarray, model: str) -> None:
             ("PNG", False, True, small_area),
             ("JPEG", False, True, small_area),
         ):
-            pixels = fullsize.pixelate(np.asarray(Image.fromarray(photo).resize((8164, 6124))), [area])
+            pixels = pixelate(np.asarray(Image.fromarray(photo).resize((8164, 6124))), [area])
             if deep:
                 pixels = pixels * np.uint16(257)
             formats.write(folder / f"huge.{kind.lower()}", formats.Picture(pixels, kind))

@@ -25,7 +25,8 @@ sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is in
 from depixel.curation import suggestion  # noqa: E402
 from depixel.dataset.prepared import load_index  # noqa: E402
 from depixel.dataset.samples import Photos, Samples, fixed_samples  # noqa: E402
-from depixel.learning.training import Run, TrainSettings  # noqa: E402
+from depixel.learning.task import Task, TrainSettings  # noqa: E402
+from depixel.learning.training import Run  # noqa: E402
 from depixel.model.pixelation import PixelationSettings  # noqa: E402
 from depixel.model.predictor import Predictor  # noqa: E402
 from depixel.scoring import scores  # noqa: E402
@@ -59,11 +60,11 @@ class Trial:
             seed=seed,
             threads=1,  # of so small a network
         )
-        run = Run(settings, PIXELATION, some(self.pool, chosen), self.validation, Path("unused"), float("inf"))
-        run._checkpoint = lambda: False  # nothing to go on from
+        run = Run(Task(settings, PIXELATION, some(self.pool, chosen), self.validation), Path("unused"), float("inf"))
+        run._checkpoint = lambda _: False  # nothing to go on from
         for _ in run.epochs():
             pass
-        return Predictor(run.network, run.configuration, run.device)
+        return Predictor(run.network, run.configuration, run.task.device)
 
     def errors(self, restorer: Predictor) -> np.ndarray:
         """(N,) the squared errors of the test samples."""

@@ -21,7 +21,9 @@ import psutil
 import torch
 
 from depixel.dataset.samples import Photos, epoch_batches, fixed_samples, training_batch
-from depixel.learning.training import Run, TrainSettings
+from depixel.learning.loop import fit
+from depixel.learning.task import Task, TrainSettings
+from depixel.learning.training import Batch, Run
 from depixel.model.blocks import Blocks, cut_windows
 from depixel.model.networks import parameter_count
 from depixel.model.pixelation import PixelationSettings, draw_areas, prepare_image, uniforms
@@ -45,12 +47,15 @@ def seconds(work: Callable[[], object], times: int = STEPS) -> float:
 
 def train_step(photos: Photos, validation: Photos, settings: TrainSettings) -> float:
     """Mean seconds of one whole training step, drawing included, of batches as an epoch has them."""
-    run = Run(settings, PixelationSettings(), photos, validation, Path("unused"))
-    batches = epoch_batches(photos, run.pixelation, "train 0 0", "0 0", settings.batch_size)[:BATCHES]
+    pixelation = PixelationSettings()
+    run = Run(Task(settings, pixelation, photos, validation), Path("unused"))
+    batches = epoch_batches(photos, pixelation, "train 0 0", "0 0", settings.batch_size)[:BATCHES]
 
-    def step(batch: np.ndarray) -> None:
-        run._train_step(*run._samples(batch, 0), 0)
-        run.train_rmse()  # waits until a GPU has done it
+    def step(chosen: np.ndarray) -> None:
+        batch = Batch(*training_batch(photos, chosen, pixelation, "train 0 0", settings.flip, run.task.device), 0)
+        clip = settings.gradient_clip
+        for _ in fit(run.network, run.optimizer, [batch], run._measured, run.learning_rate, clip=clip):
+            run.train_rmse()  # waits until a GPU has done it
 
     return mean(seconds(lambda batch=batch: step(batch), 3) for batch in batches)
 
@@ -100,11 +105,11 @@ def measure(folder: Path, width: int, threads: int) -> None:
     print(f"drawing and pixelating a batch: {batch * 1e3:.1f} ms, {batch / best:.1%} of a step")
     print(f"a loop of prepare_image, without flips: {loop * 1e3:.1f} ms, {loop / best:.1%} of a step")
 
-    run = Run(base, pixelation, photos, validation, Path("unused"))
+    run = Run(Task(base, pixelation, photos, validation), Path("unused"))
     print(f"parameters: {parameter_count(run.network) / 1e6:.2f} M")
-    restorer, samples = run.restorer(), fixed_samples(validation, pixelation, [str(i) for i in range(8)])
+    predictor, samples = run.predictor(), fixed_samples(validation, pixelation, [str(i) for i in range(8)])
     for views in (1, 2, 8):
-        took = seconds(lambda views=views: restorer.predict(samples.pixelated, samples.areas, views), 5)
+        took = seconds(lambda views=views: predictor.predict(samples.pixelated, samples.areas, views), 5)
         print(f"prediction, {views} views: {len(samples.areas) / took:.0f} images/s")
     for row in photos.rows:  # as an epoch does: every page of the memory-mapped arrays
         photos.images[row].max()

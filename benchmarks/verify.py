@@ -3,8 +3,8 @@
     make verify
 
 The second clone reads photos with one process instead of one for each core (on Linux). Photos come from DVC's cache of
-this project, else from its remotes. Prints each output that differs between the clones and how much; whether both are
-what dvc.lock of the commit says is told, too: on other hardware, or with other versions, they need not be.
+this project, else from its remotes. It prints each output that differs between the clones, and how much. It also says
+whether both agree with dvc.lock of the commit; on other hardware, or with other versions, they need not.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ ENVIRONMENT = {
 
 
 def run(*command: str, cwd: Path) -> str:
-    """Run a command of this environment; its standard output. The program ends if it fails."""
+    """Run a command of this environment; returns its standard output. The program ends if the command fails."""
     done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)}: failed in {cwd}\n{done.stdout}")
@@ -38,18 +38,10 @@ def run(*command: str, cwd: Path) -> str:
 
 
 def reproduce(folder: Path, one_process: bool) -> float:
-    """Clone the commit, fetch its photos, run the pipeline; the seconds of the run."""
+    """Clone the commit, fetch its photos, run the pipeline; returns the seconds of the run."""
     run("git", "clone", "--quiet", str(PROJECT), str(folder), cwd=PROJECT)
-    run(
-        "dvc",
-        "remote",
-        "add",
-        "--quiet",
-        "--local",
-        "here",
-        run("dvc", "cache", "dir", cwd=PROJECT).strip(),
-        cwd=folder,
-    )
+    cache = run("dvc", "cache", "dir", cwd=PROJECT).strip()
+    run("dvc", "remote", "add", "--quiet", "--local", "here", cache, cwd=folder)
     inputs = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*.dvc"))
     fetch = ["dvc", "pull", "--quiet", *inputs]
     if subprocess.run([*fetch, "--remote", "here"], cwd=folder, env=ENVIRONMENT, capture_output=True).returncode:
@@ -82,11 +74,11 @@ def difference(path: str, folders: list[Path]) -> str:
     """How two files of the same path differ, in words."""
     files = [folder / path for folder in folders]
     if not all(file.exists() for file in files):
-        return "is in one only"
+        return "exists in one only"
     if path.endswith(".safetensors"):
         one, other = map(load_file, files)
         if {k: v.shape for k, v in one.items()} != {k: v.shape for k, v in other.items()}:
-            return "other weights altogether"
+            return "weights of other shapes"
         return f"weights differ by up to {max(np.abs(one[k].astype(float) - other[k]).max() for k in one):.2g}"
     if path.endswith(".npy"):
         one, other = (np.load(file, mmap_mode="r") for file in files)
@@ -104,7 +96,7 @@ def difference(path: str, folders: list[Path]) -> str:
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     if changed := run("git", "status", "--short", "--untracked-files=no", cwd=PROJECT):
-        sys.exit(f"What is verified is a commit, and this is not committed:\n{changed}")
+        sys.exit(f"Only a commit can be verified, and these changes are not committed:\n{changed}")
     with tempfile.TemporaryDirectory() as temporary:
         folders = [Path(temporary) / name for name in ("one", "two")]
         for folder in folders:
@@ -120,9 +112,9 @@ def main() -> None:
         sys.exit(f"{len(differing)} of {len(one | two)} files differ between two clones of the same commit.")
     click.echo(f"Two clones, one result: {len(one)} files are identical, dvc.lock included.")
     if one["dvc.lock"] == committed:
-        click.echo("And dvc.lock is that of the commit.")
+        click.echo("dvc.lock is that of the commit.")
     else:
-        click.echo("But dvc.lock of the commit is another: it was made on other hardware, or not made anew.")
+        click.echo("dvc.lock of the commit is another: it comes from other hardware, or from an earlier state.")
 
 
 if __name__ == "__main__":

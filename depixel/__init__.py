@@ -1,21 +1,38 @@
-"""Image depixelation as a reproducible pipeline."""
+"""Image depixelation as a reproducible pipeline.
 
+The public names, each loaded when it is first asked for: `import depixel` alone loads neither PyTorch nor NumPy.
+"""
+
+import importlib
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from depixel.areas.area import Area
+    from depixel.base.errors import DepixelError
+    from depixel.detection.search import find
+    from depixel.pictures.pixels import pixelate
     from depixel.pictures.restorer import Restorer
 
-__all__ = ["Restorer"]
+__all__ = ["Area", "DepixelError", "Restorer", "find", "pixelate"]
 
 IMPORTED = time.time_ns()
 """When the first module was about to be read: sources that are younger may not be those that run."""
 
+_MODULES = {
+    "Area": "depixel.areas.area",
+    "DepixelError": "depixel.base.errors",
+    "Restorer": "depixel.pictures.restorer",
+    "find": "depixel.detection.search",
+    "pixelate": "depixel.pictures.pixels",
+}
 
-def __getattr__(name: str):
-    """`from depixel import Restorer` loads PyTorch only then: `import depixel` stays quick."""
-    if name == "Restorer":
-        from depixel.pictures.restorer import Restorer
 
-        return Restorer
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

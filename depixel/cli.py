@@ -3,7 +3,7 @@
 import click
 
 from depixel.base.console import PlainGroup
-from depixel.commands import challenge, experiments, inspection, photos, pictures, project
+from depixel.commands import challenge, experiments, inspection, photos, pictures, project, snapshots
 
 
 @click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -51,7 +51,7 @@ for command in (
     *(pictures.restore, pictures.pixelate, pictures.serve, pictures.audit, pictures.export_model),
     *(challenge.predict, challenge.check, challenge.score),
     *(photos.sample, photos.datasets, photos.fetch, photos.analyze, photos.suggest),
-    *(photos.snapshots, photos.snapshot, photos.diff),
+    *(snapshots.snapshots, snapshots.snapshot, snapshots.diff),
     *(experiments.compare, experiments.seeds, experiments.preset, experiments.sweep, experiments.record),
     *(experiments.list_experiments, experiments.report, inspection.inspect, project.doctor, project.mend),
 ):

@@ -1,43 +1,44 @@
 """All sections of params.yaml together: checked, and set to a preset."""
 
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
-from depixel.analysis.overview import AnalyzeSettings
+from depixel.analysis.photo_table import AnalyzeSettings
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
-from depixel.base.settings import parse_section
+from depixel.base.layout import PARAMS, PRESETS
+from depixel.base.settings import SECTIONS, Settings, parse_section
 from depixel.challenge.test_sets import ExportSettings
 from depixel.dataset.splits import SplitSettings
-from depixel.learning.training import TrainSettings
+from depixel.learning.task import TrainSettings
 from depixel.model.pixelation import PixelationSettings
 from depixel.model.predictor import PredictSettings
 from depixel.photos.preparation import PrepareSettings
 from depixel.scoring.scores import EvaluateSettings
 
-PARAMS = Path("params.yaml")
-PRESETS = Path("presets.yaml")
+_IN_ORDER: tuple[type[Settings], ...] = (
+    PrepareSettings,
+    SplitSettings,
+    AnalyzeSettings,
+    PixelationSettings,
+    TrainSettings,
+    PredictSettings,
+    EvaluateSettings,
+    ExportSettings,
+)
+MODELS = dict(zip(SECTIONS, _IN_ORDER, strict=True))
+"""Section of params.yaml -> what it may hold."""
 
-MODELS = {
-    "prepare": PrepareSettings,
-    "split": SplitSettings,
-    "analyze": AnalyzeSettings,
-    "pixelation": PixelationSettings,
-    "train": TrainSettings,
-    "predict": PredictSettings,
-    "evaluate": EvaluateSettings,
-    "export": ExportSettings,
-}
 
-
-def check(content: dict, name: str | Path = PARAMS) -> None:
+def check(content: dict[str, Any], name: str | Path = PARAMS) -> None:
     """Raise `DepixelError` if a key or value in what params.yaml holds is not allowed; `name` is what it is called."""
     for section, model in MODELS.items():
         parse_section(content, name, section, model)
 
 
-def read(path: Path) -> dict:
+def read(path: Path) -> dict[str, Any]:
     """The content of a YAML file of sections; numbers as DVC reads them, `1e-3` too.
 
     Raises:
@@ -54,7 +55,7 @@ def read(path: Path) -> dict:
     return content
 
 
-def with_values(content: dict, values: dict[str, object], name: str) -> dict:
+def with_values(content: dict[str, Any], values: dict[str, object], name: str) -> dict[str, Any]:
     """A checked copy of `content` with other values: `section.key` -> value. Raises `DepixelError` as `check`."""
     changed = {section: dict(keys or {}) for section, keys in content.items()}
     for key, value in values.items():
@@ -66,7 +67,7 @@ def with_values(content: dict, values: dict[str, object], name: str) -> dict:
     return changed
 
 
-def presets() -> dict[str, dict]:
+def presets() -> dict[str, Any]:
     """Name -> sections of presets.yaml."""
     return read(PRESETS)
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 import numpy as np
 
-from depixel.analysis import findings, overview
-from depixel.base.console import params_option, progress
+from depixel.analysis import findings, outputs, overview, photo_table
+from depixel.base import layout
+from depixel.base.console import params_option, path_option, progress
 from depixel.base.reuse import RECORD
 from depixel.base.stage import Inputs, stage
 from depixel.base.tables import read_table
@@ -14,20 +15,16 @@ from depixel.dataset import prepared, splits
 from depixel.photos import archives, near_duplicates, rules
 from depixel.photos.near_duplicates import Copy
 
-PATH = click.Path(path_type=Path)
-
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@click.option("--raw", default="data/raw", show_default=True, type=PATH, help="Where the photos are.")
-@click.option("--manifest", default="data/validated/manifest.csv", show_default=True, type=PATH, help="The valid ones.")
-@click.option("--prepared", "folder", default="data/prepared", show_default=True, type=PATH, help="Prepared photos.")
-@click.option("--split", "split", default="data/split.csv", show_default=True, type=PATH, help="Their sides.")
-@click.option(
-    "--copies", "known", default="data/copies.csv", show_default=True, type=PATH, help="Copies between sides."
-)
-@click.option("--out", default="data/analysis.csv", show_default=True, type=PATH, help="For the table of all photos.")
-@click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For the findings and the sheets.")
+@path_option("--raw", default=layout.RAW, help="Where the photos are.")
+@path_option("--manifest", default=layout.MANIFEST, help="The valid ones.")
+@path_option("--prepared", "folder", default=layout.PREPARED, help="Prepared photos.")
+@path_option("--split", "split", default=layout.SPLIT, help="Their sides.")
+@path_option("--copies", "known", default=layout.COPIES, help="Copies between sides.")
+@path_option("--out", default=layout.ANALYSIS, help="For the table of all photos.")
+@path_option("--metrics", default=layout.METRICS, help="For the findings and the sheets.")
 @click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each core]")
 @stage("raw", "manifest", "folder/hashes.npy", "folder/images.npy", "folder/index.csv", "split", "known")
 def main(
@@ -64,26 +61,26 @@ def main(
     Example
       python stages/analyze.py
     """
-    settings = inputs.section("analyze", overview.AnalyzeSettings)
+    settings = inputs.section("analyze", photo_table.AnalyzeSettings)
     photos = prepared.load_index(folder / "index.csv")
     images = prepared.load_images(folder / "images.npy", len(photos))
     codes = np.asarray(near_duplicates.load_hashes(folder / "hashes.npy", len(photos)))
     sides = splits.load_splits(split, photos)
-    outputs = (out, *(metrics / name for name in findings.FILES))
+    made = (out, *(metrics / name for name in outputs.FILES))
     verdicts = list(rules.load_manifest(manifest))
     exact = sum(verdict.code == 6 for verdict in verdicts)
     entries = list(rules.valid_entries(archives.Entries(raw), verdicts))
     if inputs.reusable(out.with_suffix(f".{RECORD}"), without=[raw]):
         click.echo(f"{out.as_posix()}: is of this very code, these settings and photos; it stays as it is.")
         return
-    files = list(progress(overview.of_files(entries, workers), total=len(photos), desc="analyze", unit=" photos"))
+    files = list(progress(photo_table.of_files(entries, workers), total=len(photos), desc="analyze", unit=" photos"))
     verdicts = [verdict for verdict in verdicts if verdict.code == 0]
-    table = overview.table(photos, sides, verdicts, files, images)
+    table = photo_table.table(photos, sides, verdicts, files, images)
     result = overview.analyze(table, images, codes, read_table(known, Copy, splits.MADE_BY), settings, workers)
     found = findings.findings(result, settings, exact)
-    findings.write(result, found, exact, images, out, metrics)
-    inputs.made(*outputs)
-    click.echo(findings.readable(result, found))
+    outputs.write(result, found, exact, images, out, metrics)
+    inputs.made(*made)
+    click.echo(outputs.readable(result, found))
 
 
 if __name__ == "__main__":

@@ -5,27 +5,26 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from depixel.base.console import params_option
+from depixel.base import layout
+from depixel.base.console import params_option, path_option
 from depixel.base.errors import DepixelError
 from depixel.base.files import read_json, replacing
 from depixel.base.stage import Inputs, stage
 from depixel.dataset.splits import SplitSettings
-from depixel.learning.training import TrainSettings
+from depixel.learning.task import TrainSettings
 from depixel.model.pixelation import PixelationSettings
 from depixel.model.predictor import Predictor, PredictSettings
 from depixel.photos.preparation import PrepareSettings
 from depixel.reports.card import card, snapshot
 from depixel.scoring.scores import EvaluateSettings
 
-PATH = click.Path(path_type=Path)
-
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@click.option("--raw", default="data/raw", show_default=True, type=PATH, help="Where the photos are.")
-@click.option("--manifest", default="data/validated/manifest.csv", show_default=True, type=PATH, help="The valid ones.")
-@click.option("--model", default="models/depixel.safetensors", show_default=True, type=PATH, help="The trained model.")
-@click.option("--metrics", default="metrics", show_default=True, type=PATH, help="What the stages counted and scored.")
+@path_option("--raw", default=layout.RAW, help="Where the photos are.")
+@path_option("--manifest", default=layout.MANIFEST, help="The valid ones.")
+@path_option("--model", default=layout.MODEL, help="The trained model.")
+@path_option("--metrics", default=layout.METRICS, help="What the stages counted and scored.")
 @stage("manifest", "model")
 def main(inputs: Inputs, raw: Path, manifest: Path, model: Path, metrics: Path) -> None:
     """Write the model card, for people.
@@ -59,7 +58,7 @@ def main(inputs: Inputs, raw: Path, manifest: Path, model: Path, metrics: Path) 
         comparison = pd.read_csv(inputs.watch(metrics / "comparison.csv"))
     except (OSError, ValueError) as error:
         raise DepixelError(f"{metrics}/comparison.csv: cannot be read ({error}). Make it with `dvc repro`") from error
-    photos = snapshot(Path("dvc.lock"), manifest, raw.as_posix())
+    photos = snapshot(layout.LOCKED_RESULTS, manifest, raw.as_posix())
     text = card(model, Predictor.load(model), sections, counts, comparison, photos)
     with replacing(model.with_suffix(".md")) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")

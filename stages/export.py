@@ -5,9 +5,11 @@ from pathlib import Path
 
 import click
 import numpy as np
+from PIL import Image
 
 from depixel import sheets
-from depixel.base.console import params_option, progress
+from depixel.base import layout
+from depixel.base.console import params_option, path_option, progress
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.reuse import RECORD
@@ -18,16 +20,15 @@ from depixel.model.pixelation import PixelationSettings
 from depixel.model.predictor import Predictor, PredictSettings
 from depixel.scoring import scores
 
-PATH = click.Path(path_type=Path)
 SHEET = 50
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@click.option("--prepared", default="data/prepared", show_default=True, type=PATH, help="The prepared photos.")
-@click.option("--split", "splits", default="data/split.csv", show_default=True, type=PATH, help="Their sides.")
-@click.option("--model", default="models/depixel.safetensors", show_default=True, type=PATH, help="The trained model.")
-@click.option("--out", default="predictions", show_default=True, type=PATH, help="Folder for the predictions.")
+@path_option("--prepared", default=layout.PREPARED, help="The prepared photos.")
+@path_option("--split", "splits", default=layout.SPLIT, help="Their sides.")
+@path_option("--model", default=layout.MODEL, help="The trained model.")
+@path_option("--out", default=layout.PREDICTIONS, help="Folder for the predictions.")
 @stage("prepared/images.npy", "prepared/index.csv", "splits", "model")
 def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -> None:
     """Write the predictions as submission files and as pictures.
@@ -63,7 +64,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
     if inputs.reusable(out / RECORD):
         click.echo(f"{out.as_posix()}: is of this very code, model and samples; it stays as it is.")
         return
-    restorer = Predictor.load(model)
+    predictor = Predictor.load(model)
     own = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, scores.test_streams(seed)[:1])
     test_set = read_test_set(settings.test_set)
     parts = {
@@ -74,7 +75,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
         folder.mkdir()
         for name, (pixelated, where, truth) in parts.items():
             shown = partial(progress, desc=name, unit="batch")
-            predictions = restorer.predict(pixelated, where, how.views, progress=shown, projection=how.projection)
+            predictions = predictor.predict(pixelated, where, how.views, progress=shown, projection=how.projection)
             write_submission(folder / f"{name}.bin", predictions)
             for start in range(0, min(settings.pictures, len(predictions)), SHEET):
                 some = range(start, min(start + SHEET, settings.pictures, len(predictions)))
@@ -87,7 +88,9 @@ def _own(path: Path) -> bool:
     return path.suffix in (".bin", ".png") or path.name == RECORD
 
 
-def _sheet(pixelated: np.ndarray, where: np.ndarray, predictions: list, truth: list[np.ndarray], some: range):
+def _sheet(
+    pixelated: np.ndarray, where: np.ndarray, predictions: list[np.ndarray], truth: list[np.ndarray], some: range
+) -> Image.Image:
     """The samples numbered `some`; `truth` is one array (N, S, S) or none."""
     panels = [
         [pixelated[i], sheets.fill(pixelated[i], where[i], predictions[i]), *(images[i] for images in truth)]

@@ -4,20 +4,17 @@ from pathlib import Path
 
 import click
 
-from depixel.base.console import params_option, progress
+from depixel.base import layout
+from depixel.base.console import params_option, path_option, progress
 from depixel.base.stage import Inputs, stage
 from depixel.photos import archives, preparation, rules
-
-PATH = click.Path(path_type=Path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@click.option("--raw", default="data/raw", show_default=True, type=PATH, help="Where the photos are.")
-@click.option(
-    "--manifest", default="data/validated/manifest.csv", show_default=True, type=PATH, help="Which of them are valid."
-)
-@click.option("--out", default="data/prepared", show_default=True, type=PATH, help="For the arrays and the index.")
+@path_option("--raw", default=layout.RAW, help="Where the photos are.")
+@path_option("--manifest", default=layout.MANIFEST, help="Which of them are valid.")
+@path_option("--out", default=layout.PREPARED, help="For the arrays and the index.")
 @click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each core]")
 @stage("raw", "manifest")
 def main(inputs: Inputs, raw: Path, manifest: Path, out: Path, workers: int | None) -> None:

@@ -5,25 +5,23 @@ from pathlib import Path
 import click
 import numpy as np
 
-from depixel.base import reuse
-from depixel.base.console import params_option
-from depixel.base.files import hash_of, replacing, write_json
+from depixel.base import layout
+from depixel.base.console import params_option, path_option
+from depixel.base.files import replacing, write_json
+from depixel.base.reuse import RECORD, made_by
 from depixel.base.stage import Inputs, stage
-from depixel.base.tables import path_of, read_table, write_table
-from depixel.dataset import prepared, splits
-from depixel.dataset.splits import Assigned
+from depixel.base.tables import path_of
+from depixel.dataset import prepared
+from depixel.dataset.splits import SplitSettings
 from depixel.photos import near_duplicates
-from depixel.photos.near_duplicates import Copy
 from depixel.sheets import contact_sheet
-
-PATH = click.Path(path_type=Path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@click.option("--prepared", "folder", default="data/prepared", show_default=True, type=PATH, help="Prepared photos.")
-@click.option("--out", default="data/split.csv", show_default=True, type=PATH, help="For the table.")
-@click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For split.json and copies.png.")
+@path_option("--prepared", "folder", default=layout.PREPARED, help="Prepared photos.")
+@path_option("--out", default=layout.SPLIT, help="For the table.")
+@path_option("--metrics", default=layout.METRICS, help="For split.json and copies.png.")
 @stage("folder")
 def main(inputs: Inputs, folder: Path, out: Path, metrics: Path) -> None:
     """Decide which photos are for training, validation, test.
@@ -49,23 +47,12 @@ def main(inputs: Inputs, folder: Path, out: Path, metrics: Path) -> None:
     Example
       python stages/split.py
     """
-    settings = inputs.section("split", splits.SplitSettings)
+    settings = inputs.section("split", SplitSettings)
     photos = prepared.load_index(folder / "index.csv")
     images = prepared.load_images(folder / "images.npy", len(photos))
-    codes = near_duplicates.load_hashes(folder / "hashes.npy", len(photos))
-    rows = list(splits.split(photos, settings))
-
-    table, record = out.with_name("copies.csv"), out.with_suffix(f".{reuse.RECORD}")
-    images_by = reuse.made_by(folder / reuse.RECORD)
-    made_by = reuse.maker(near_duplicates.__file__, settings) + images_by
-    earlier, known = [], []
-    if images_by and reuse.reusable(record, made_by, (out.name, table.name)):
-        earlier, known = (list(read_table(path, row, splits.MADE_BY)) for path, row in ((out, Assigned), (table, Copy)))
-    found = near_duplicates.between_sides(rows, images, np.asarray(codes), earlier, known)
-
-    counts = splits.write_splits(near_duplicates.left_out(rows, found), out)
-    write_table(table, Copy, found)
-    reuse.write_record(record, made_by, {path.name: hash_of(path, "sha256") for path in (out, table)})
+    codes = np.asarray(near_duplicates.load_hashes(folder / "hashes.npy", len(photos)))
+    images_by = made_by(folder / RECORD)
+    counts, found = near_duplicates.split(photos, images, codes, images_by, settings, out)
     write_json(metrics / "split.json", counts)
     numbers = {photo.sha256: number for number, photo in enumerate(photos)}
     shown = sorted(found, key=lambda copy: float(copy.similarity))[: near_duplicates.SHOWN]
@@ -76,7 +63,7 @@ def main(inputs: Inputs, folder: Path, out: Path, metrics: Path) -> None:
     for side, count in counts.items():
         click.echo(f"{side}: {count['photos']} photos of {count['contributors']} contributors")
     if found:
-        places = f"{table.as_posix()}, {(metrics / 'copies.png').as_posix()}"
+        places = f"{out.with_name(layout.COPIES.name).as_posix()}, {(metrics / 'copies.png').as_posix()}"
         click.echo(f"{len(found)} pairs on different sides show the same; no copy is trained on: {places}.")
 
 

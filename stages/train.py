@@ -1,40 +1,38 @@
 """Stage 4: train a network to restore pixelated areas."""
 
+import math
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import click
 
-from depixel.base.console import params_option, progress
+from depixel.base import layout
+from depixel.base.console import params_option, path_option, progress, stopping
 from depixel.base.files import write_json
 from depixel.base.reuse import RECORD
 from depixel.base.stage import Inputs, stage
 from depixel.base.tables import write_table
-from depixel.dataset.samples import Photos
-from depixel.learning import training as training_run
+from depixel.learning import training
 from depixel.learning.logs import Log
-from depixel.learning.training import Epoch, Run, TrainSettings, computed_by
+from depixel.learning.state import Epoch
+from depixel.learning.task import Task, TrainSettings, computed_by
+from depixel.learning.training import Run
 from depixel.model.networks import parameter_count
 from depixel.model.pixelation import PixelationSettings
-from depixel.model.predictor import PRETRAINED, Predictor
-
-PATH = click.Path(path_type=Path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@click.option("--prepared", default="data/prepared", show_default=True, type=PATH, help="The prepared photos.")
-@click.option("--split", "splits", default="data/split.csv", show_default=True, type=PATH, help="Their sides.")
-@click.option("--model", default="models/depixel.safetensors", show_default=True, type=PATH, help="For the weights.")
-@click.option("--metrics", default="metrics", show_default=True, type=PATH, help="For training.json and training.csv.")
-@click.option("--logs", default="logs", show_default=True, type=PATH, help="For its progress, speed and memory.")
-@click.option("--checkpoints", default="checkpoints", show_default=True, type=PATH, help="A folder; to go on from.")
-@click.option("--pretrained", default=PRETRAINED, show_default=True, type=PATH, help="Models for train.init, .teacher.")
+@path_option("--prepared", default=layout.PREPARED, help="The prepared photos.")
+@path_option("--split", "splits", default=layout.SPLIT, help="Their sides.")
+@path_option("--model", default=layout.MODEL, help="For the weights.")
+@path_option("--metrics", default=layout.METRICS, help="For training.json and training.csv.")
+@path_option("--logs", default=layout.LOGS, help="For its progress, speed and memory.")
+@path_option("--checkpoints", default=layout.CHECKPOINTS, help="A folder; to go on from.")
+@path_option("--pretrained", default=layout.PRETRAINED, help="Models for train.init, .teacher.")
 @click.option(
     "--checkpoint-every",
     default=120.0,
@@ -85,40 +83,37 @@ def main(
     """
     settings = inputs.section("train", TrainSettings)
     pixelation = inputs.section("pixelation", PixelationSettings)
-    training = Photos.load(prepared, splits, "train")
-    validation = Photos.load(prepared, splits, "validation")
-    init = teacher = None
     if settings.init == "pretrained" or settings.teacher:
         inputs.watch(pretrained)
-    by = computed_by(settings)
     outputs = [model, model.with_suffix(".json"), *(metrics / f"training.{kind}" for kind in ("csv", "json"))]
-    if inputs.reusable(model.with_suffix(f".{RECORD}"), module=training_run.__file__, also=" ".join(by)):
+    by = " ".join(computed_by(settings))
+    if inputs.reusable(model.with_suffix(f".{RECORD}"), module=training.__file__, also=by):
         click.echo(f"{model.as_posix()}: is of this very code, these settings and photos; it stays as it is.")
         return
-    if settings.init == "pretrained":
-        init = Predictor.pretrained(settings.network, settings.width, pretrained)
-    if settings.teacher:
-        teacher = Predictor.of_name(settings.teacher, pretrained)
-    run = Run(settings, pixelation, training, validation, checkpoints, checkpoint_every, inputs.check, init, teacher)
-    taught = f", taught by {settings.teacher}" if run.teacher else ""
+    run = Run(Task.load(settings, pixelation, prepared, splits, pretrained), checkpoints, checkpoint_every)
+    taught = f", taught by {settings.teacher}" if run.task.teacher else ""
     click.echo(
         f"{settings.network} of width {settings.width}, {parameter_count(run.network) / 1e6:.2f} M parameters, "
-        f"{len(run.training)} photos, {run.device}, {run.precision}{taught}"
+        f"{len(run.task.training)} photos, {run.task.device}, {run.task.precision}{taught}"
     )
     resume(run)
-    first, start = run.step, time.perf_counter()
+    first = run.step
     with (
         closing(Log(logs / os.environ.get("DVC_EXP_NAME", "workspace"), run)) as log,
-        progress(total=run.steps, initial=first, unit="step") as bar,
-        stopping(run) as signals,
+        progress(total=run.task.steps, initial=run.step, unit="step", smoothing=0) as bar,
+        stopping(run.end) as signals,
     ):
 
         def on_step(step: int) -> None:
-            best = run.table and f"{run.best_epoch.validation_rmse_mean:.2f}"
-            bar.set_postfix(RMSE=f"{run.rmse:.2f}", validation=best, refresh=False)
+            if step == first + 1:  # it takes seconds longer than the others: left out of the time left
+                bar.initial, bar.start_t = step, time.time()
+            shown = {} if math.isnan(run.rmse) else {"RMSE": f"{run.rmse:.2f}"}
+            if run.table:
+                shown["validation"] = f"{run.best_epoch.validation_rmse_mean:.2f}"
+            bar.set_postfix(shown, refresh=False)
             bar.update()
 
-        for row in run.epochs(on_step):
+        for row in run.epochs(on_step, on_checkpoint=inputs.check):
             bar.write(
                 f"epoch {row.epoch:3}: RMSE {row.train_rmse:6.3f} in training, "
                 f"{row.validation_rmse_mean:6.3f} in validation"
@@ -126,74 +121,34 @@ def main(
             log.epoch(row)
     if signals:
         click.echo(
-            f"Stopped after {position(run)}. {run.checkpoints.folder.as_posix()} holds all of it; `dvc repro` (or the "
-            "same command) goes on from there.",
+            f"Stopped after {run.position}. {run.checkpoints.folder.as_posix()} holds all of it; "
+            f"`{os.environ.get('DEPIXEL_TYPED', 'dvc repro')}` goes on from there.",
             err=True,
         )
         sys.exit(128 + signals[0])
-    seconds = time.perf_counter() - start
-    run.restorer().save(model)
+    run.predictor().save(model)
     write_table(metrics / "training.csv", Epoch, run.table)
     best = run.best_epoch
     write_json(metrics / "training.json", {"best_epoch": best.epoch, "validation_rmse": best.validation_rmse_mean})
     inputs.made(*outputs)
-    if samples := (run.step - first) * settings.batch_size:
-        memory = max(row.memory_bytes or 0 for row in log.rows)
-        write_json(
-            logs / "training.json",
-            {
-                "seconds": seconds,
-                "samples_per_second": samples / seconds,
-                "memory_bytes": memory,
-                "validation_rmse": best.validation_rmse_mean,  # says which run it is of
-            },
-        )
+    log.write_cost(logs / "training.json")
     click.echo(f"{model.as_posix()}: epoch {best.epoch}, RMSE {best.validation_rmse_mean:.3f} in validation")
 
 
 def resume(run: Run) -> None:
     """Go on from the run's last usable checkpoint if there is one, and say so."""
     unusable = run.resume()
+    folder = run.checkpoints.folder.as_posix()
     for path in unusable:
         click.echo(f"{path.as_posix()}: cut off, damaged or of another run; removed.", err=True)
     if run.finished:
         click.echo(
-            f"{run.checkpoints.folder.as_posix()}: this very run is finished already; its result is taken. Delete the "
-            "folder to train anew."
+            f"{folder}: this very run is finished already; its result is taken. Delete the folder to train anew."
         )
     elif run.step:
-        click.echo(f"{run.checkpoints.folder.as_posix()}: goes on after {position(run)}.")
+        click.echo(f"{folder}: goes on after {run.position}.")
     elif unusable:
-        click.echo(
-            f"{run.checkpoints.folder.as_posix()}: no other checkpoint is there; starts from the beginning.", err=True
-        )
-
-
-def position(run: Run) -> str:
-    """Which step was the last."""
-    epoch = -(-run.step // run.steps_per_epoch)
-    return f"step {run.step} of {run.steps} (epoch {epoch} of {run.settings.epochs:g})"
-
-
-@contextmanager
-def stopping(run: Run) -> Iterator[list[int]]:
-    """Let Ctrl-C and SIGTERM end the run with a checkpoint; again, they end the process. Yields what was received."""
-    received: list[int] = []
-
-    def stop(number: int, frame: object) -> None:
-        run.stop = True
-        received.append(number)
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        restore()
+        click.echo(f"{folder}: no other checkpoint is there; starts from the beginning.", err=True)
 
 
 if __name__ == "__main__":

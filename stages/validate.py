@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from depixel.base.console import progress
+from depixel.base import layout
+from depixel.base.console import path_option, progress
 from depixel.base.files import write_json
 from depixel.base.stage import Inputs, stage
 from depixel.photos import archives, rules
@@ -13,9 +14,9 @@ PATH = click.Path(path_type=Path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--raw", default="data/raw", show_default=True, type=PATH, help="Where the photos are.")
-@click.option("--out", default="data/validated", show_default=True, type=PATH, help="For manifest and log; replaced.")
-@click.option("--metrics", default="metrics/validation.json", show_default=True, type=PATH, help="For the counts.")
+@path_option("--raw", default=layout.RAW, help="Where the photos are.")
+@path_option("--out", default=layout.VALIDATED, help="For manifest and log; replaced.")
+@path_option("--metrics", default=layout.VALIDATION, help="For the counts.")
 @click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each core]")
 @click.option("--copy-to", metavar="DIR", type=PATH, help="Copy the valid photos there too, numbered.")
 @click.option("--name-format", default="07d", show_default=True, help="07d: 0000000.jpg; d: 0.jpg.")

@@ -6,7 +6,7 @@ import numpy as np
 import schemathesis
 from PIL import Image
 
-from depixel.pictures.restorer import pixelate
+from depixel.pictures.pixels import pixelate
 
 AREA = (8, 4, 40, 32, 8)
 

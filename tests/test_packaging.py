@@ -18,7 +18,7 @@ from PIL import Image
 from depixel.cli import main
 from depixel.model.pixelation import prepare_image
 from tests.conftest import REPOSITORY, tiny_model
-from tests.detection.test_detection import photo
+from tests.detection.test_search import photo
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -1,40 +1,48 @@
-"""What the analysis of photos means for the RMSE, in words, numbers and pictures."""
+"""What the analysis of photos means for the RMSE, in sentences: what is there, why it matters, what to do."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from depixel.analysis import overview
-from depixel.analysis.measures import small
-from depixel.analysis.overview import ALL, QUANTILES, SIGNIFICANT, Analysis, AnalyzeSettings
-from depixel.base.files import replacing, write_json
-from depixel.dataset.splits import SIDES
-from depixel.photos.near_duplicates import COPY, Pair
-from depixel.sheets import contact_sheet
+from depixel.analysis.contributors import Outstanding
+from depixel.analysis.overview import Analysis, first_copies
+from depixel.analysis.photo_table import (
+    ALL,
+    BLOCKY,
+    LONG,
+    MEASURES,
+    SIGNIFICANT,
+    AnalyzeSettings,
+    words,
+)
+from depixel.dataset.splits import COPY, SIDES
+from depixel.photos.near_duplicates import Pair
 
-TOLD_APART = 3  # times as often as by chance
+TOLD_APART = 3
+"""How many times as often as by chance a classifier must be right for a finding."""
+
 EXAMPLES = 12
-"""How many photos or contributors a finding names, and a row of a sheet shows."""
-
-NAMED = 5
-"""How many of these are named where a person reads."""
+"""Number of photos or contributors that a finding names at most, and that a row of a sheet shows."""
 
 _LARGE_SHARE = 0.2  # of the training photos
 _MISSING = 0.05  # of the test photos: what is no rarer there is worth a word if training has half of that or less
 
 
-class Finding(NamedTuple):
-    """Something to know of the photos.
+@dataclass(frozen=True)
+class Finding:
+    """Something worth knowing about the photos.
 
     Attributes:
-        what, why, do: what is there, why it matters for the RMSE, what to do; sentences.
-        count: of how many photos, or contributors where `contributors` names some.
-        photos: paths of some, the clearest first. contributors: names of some with what is special about them.
+        what: what is there; sentences, as `why` and `do` are.
+        why: why it matters for the RMSE.
+        do: what to do.
+        count: number of photos that it is about, or of contributors if `contributors` names some.
+        photos: paths of some of them, the clearest first.
+        contributors: names of some (key `contributor`), with what is special about them (key `is`).
     """
 
     what: str
@@ -42,7 +50,7 @@ class Finding(NamedTuple):
     do: str
     count: int
     photos: Sequence[str] = ()
-    contributors: Sequence[dict] = ()
+    contributors: Sequence[Mapping[str, str | int]] = ()
 
 
 class _Kind(NamedTuple):
@@ -54,7 +62,7 @@ class _Kind(NamedTuple):
 
 
 def _kinds(settings: AnalyzeSettings) -> dict[str, _Kind]:
-    """The kinds that are a finding where there are such photos."""
+    """The kinds of photos that are a finding wherever there are some."""
     return {
         "blank": _Kind(
             f"nearly blank (contrast below {settings.blank:g})",
@@ -89,7 +97,7 @@ def _kinds(settings: AnalyzeSettings) -> dict[str, _Kind]:
             False,
         ),
         "compressed": _Kind(
-            f"compressed too much (JPEG quality below {settings.quality}, or blockiness above {overview.BLOCKY:g})",
+            f"compressed too much (JPEG quality below {settings.quality}, or blockiness above {BLOCKY:g})",
             "The blocks and ringing of JPEG become part of the truth that is to be restored; a network learns to draw "
             "them, and none can predict where they are. The smaller the photo, the more of them is left when prepared.",
             "Ask for the originals, or leave out the small ones. Stripes that repeat every 8 pixels look the same.",
@@ -97,7 +105,7 @@ def _kinds(settings: AnalyzeSettings) -> dict[str, _Kind]:
             False,
         ),
         "long": _Kind(
-            f"at least {overview.LONG:g} times as long as wide",
+            f"at least {LONG:g} times as long as wide",
             "Photos are cut to a square: half of each or more is never seen, and what is left may miss the subject.",
             "Nothing, if few; cut panoramas into several photos to use all of them.",
             "aspect",
@@ -107,10 +115,12 @@ def _kinds(settings: AnalyzeSettings) -> dict[str, _Kind]:
 
 
 def findings(result: Analysis, settings: AnalyzeSettings, exact: int) -> list[Finding]:
-    """All findings, in a fixed order; none of what there is nothing of.
+    """All findings on the photos, in a fixed order; an empty list if there is nothing to tell.
 
     Args:
-        exact: how many files are copies of others, byte for byte.
+        result: the analysis.
+        settings: the thresholds it was made with, to name in sentences.
+        exact: number of files that are copies of others, byte for byte.
     """
     return [
         *_copies(result, exact),
@@ -141,7 +151,7 @@ def _copies(result: Analysis, exact: int) -> Iterator[Finding]:
             _shown(photos, _pairs(result, across=True)),
         )
     same = _pairs(result, across=False)
-    again = int((overview.first_copies(len(photos), same) != np.arange(len(photos))).sum())
+    again = int((first_copies(len(photos), same) != np.arange(len(photos))).sum())
     if again:
         yield Finding(
             f"{_number(again, 'photo', 'shows', 'show')} the same picture as another one on the same side, "
@@ -172,7 +182,7 @@ def _odd(result: Analysis, settings: AnalyzeSettings) -> Iterator[Finding]:
         if chosen.empty:
             continue
         sides = ", ".join(
-            f"{percent(result.are[name][photos.side == side].mean())} of {side}" for side in _sides(photos)
+            f"{percent(result.are[name][photos.side == side].mean())} of {side}" for side in sides_of(photos)
         )
         error = percent(hidden[chosen.index].sum() / max(hidden.sum(), 1e-9))
         clearest = chosen.sort_values([kind.clearest, "path"], ascending=[kind.ascending, True], kind="stable")
@@ -241,7 +251,7 @@ def _outstanding(result: Analysis) -> Iterator[Finding]:
             "Keep each contributor on one side (split.by: contributor), and collect from more of them.",
             len(result.photos),
         )
-    grouped: dict[str, list] = {}
+    grouped: dict[str, list[Outstanding]] = {}
     for row in result.outstanding:
         grouped.setdefault(row.contributor, []).append(row)
     if grouped:
@@ -262,7 +272,7 @@ def _outstanding(result: Analysis) -> Iterator[Finding]:
                     "photos": grouped[name][0].photos,
                     "side": grouped[name][0].side,
                     "is": "; ".join(
-                        f"{overview.MEASURES[row.what].name} {row.mean:g}, others {row.others:g} (z = {row.z:g})"
+                        f"{MEASURES[row.what].name} {row.mean:g}, others {row.others:g} (z = {row.z:g})"
                         for row in grouped[name]
                     ),
                 }
@@ -279,10 +289,10 @@ def _missing(result: Analysis) -> Iterator[Finding]:
     photos = result.photos
     for row in result.differences:
         sure = row.p <= SIGNIFICANT
-        if row.what in overview.MEASURES:
+        if row.what in MEASURES:
             if sure:
                 yield Finding(
-                    f"The test side differs from training in {overview.MEASURES[row.what].name}: its median is "
+                    f"The test side differs from training in {MEASURES[row.what].name}: its median is "
                     f"{row.test:g}, that of training {row.train:g} (KS {row.ks:.2f}, p = {row.p:g}).",
                     "A network is best at what it saw most, and the score is of photos that are different.",
                     "Collect photos like those of the test side.",
@@ -294,7 +304,7 @@ def _missing(result: Analysis) -> Iterator[Finding]:
         chosen, name = result.are.get(row.what), f"{row.what} photos"
         if chosen is None:
             chosen = photos.cluster == int(row.what.removeprefix("cluster "))
-            name = f"{row.what} ({overview.words(photos, chosen)})"
+            name = f"{row.what} ({words(photos, chosen)})"
         less = row.train < row.test
         shown = photos[chosen & (photos.side == ("test" if less else "train"))]
         yield Finding(
@@ -310,7 +320,8 @@ def _missing(result: Analysis) -> Iterator[Finding]:
         )
 
 
-def _sides(photos: pd.DataFrame) -> list[str]:
+def sides_of(photos: pd.DataFrame) -> list[str]:
+    """The sides that some of the photos are on, in order; a copy that was left out is on none."""
     return [side for side in (*SIDES, ALL) if (photos.side == side).any()]
 
 
@@ -320,141 +331,5 @@ def _number(count: int, noun: str, one: str, many: str) -> str:
 
 
 def percent(share: float) -> str:
-    """`1.5 %`, `15 %`."""
+    """A share, 0..1, as a person reads it: `1.5 %`, `15 %`."""
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
-
-
-# All as numbers
-
-
-def report(result: Analysis, found: list[Finding], exact: int) -> dict:
-    """The analysis for tools: what metrics/analysis.json holds.
-
-    Keys:
-        findings: a list of `Finding`s, as dictionaries; empty `photos` and `contributors` are left out.
-        photos: counts: photos, contributors, exact_copies (files left out by validation), copies (photos that show the
-            same as an earlier one), gray, with_camera; cameras: photos of each of the most frequent ones.
-        sides: for each side: photos, contributors, kinds (share of each), measures (a list of the quantiles
-            `quantiles` of each), clusters (share of each).
-        quantiles: which.
-        clusters: a list: cluster, photos, is (in words).
-        differences: between training and test, see `analysis.Difference`.
-        contributors: outstanding, see `analysis.Outstanding`; told_apart, see `analysis.told_apart`.
-    """
-    photos = result.photos
-    numbers = sorted(photos.cluster.unique().tolist())
-    cameras = Counter(camera for camera in photos.camera if camera)
-    return {
-        "findings": [{key: value for key, value in finding._asdict().items() if value != ()} for finding in found],
-        "photos": {
-            "photos": len(photos),
-            "contributors": photos.contributor.nunique(),
-            "exact_copies": exact,
-            "copies": int((photos.same_as != "").sum()),
-            "gray": int(result.are["gray"].sum()),
-            "with_camera": cameras.total(),
-            "cameras": dict(sorted(cameras.items(), key=lambda item: (-item[1], item[0]))[:EXAMPLES]),
-        },
-        "quantiles": list(QUANTILES),
-        "sides": {side: _side(result, photos.side == side, numbers) for side in _sides(photos)},
-        "clusters": [
-            {
-                "cluster": number,
-                "photos": int((photos.cluster == number).sum()),
-                "is": overview.words(photos, photos.cluster == number),
-            }
-            for number in numbers
-        ],
-        "differences": [row._asdict() for row in result.differences],
-        "contributors": {
-            "outstanding": [row._asdict() for row in result.outstanding],
-            "told_apart": result.told_apart,
-        },
-    }
-
-
-def _side(result: Analysis, here: pd.Series, numbers: list[int]) -> dict:
-    photos = result.photos[here]
-    return {
-        "photos": len(photos),
-        "contributors": photos.contributor.nunique(),
-        "kinds": {kind: round(float(share), 4) for kind, share in result.are[here].mean().items()},
-        "measures": {
-            name: photos[name].quantile(list(QUANTILES)).astype(float).round(4).tolist() for name in overview.MEASURES
-        },
-        "clusters": [round(float((photos.cluster == number).mean()), 4) for number in numbers],
-    }
-
-
-def readable(result: Analysis, found: list[Finding]) -> str:
-    """The sides as a table and the findings as a list, for a terminal."""
-    photos, lines = result.photos, []
-    shown = _sides(photos)
-    table = {"photos": photos.groupby("side").size(), "contributors": photos.groupby("side").contributor.nunique()}
-    table = {name: [f"{counts[side]}" for side in shown] for name, counts in table.items()}
-    middle = photos.groupby("side")[list(overview.MEASURES)].median()
-    table |= {
-        f"median {m.name}": [f"{middle[name][side]:.4g}" for side in shown] for name, m in overview.MEASURES.items()
-    }
-    share = result.are.groupby(photos.side).mean()
-    table |= {f"{kind} photos": [percent(share[kind][side]) for side in shown] for kind in result.are}
-    lines.append(pd.DataFrame(table, index=shown).T.to_string())
-    if result.differences and result.differences[0].p > SIGNIFICANT:
-        lines.append(
-            f"\nTraining and test side differ no more than chance makes them (p = {result.differences[0].p:g})."
-        )
-    for number, finding in enumerate(found, 1):
-        lines.append(f"\n{number}. {finding.what}")
-        lines += [f"   - {row['contributor'] or '.'}: {row['is']}" for row in finding.contributors[:NAMED]]
-        if finding.photos:
-            lines.append(f"   Such as: {', '.join(finding.photos[:NAMED])}")
-        lines += [f"   Why it matters: {finding.why}", f"   What to do: {finding.do}"]
-    return "\n".join(lines)
-
-
-FILES = ("analysis.json", "clusters.png", "findings.png")
-"""What `write` writes beside the table."""
-
-
-def write(result: Analysis, found: list[Finding], exact: int, images: np.ndarray, table: Path, folder: Path) -> None:
-    """Write the table of all photos, and analysis.json, clusters.png and findings.png to `folder`.
-
-    Args:
-        images: (N, S, S) uint8, those of the photos.
-    """
-    with replacing(table) as beside:
-        result.photos.drop(columns=["path", "sha256", "short_side"]).to_csv(beside, index=False, lineterminator="\n")
-    write_json(folder / "analysis.json", report(result, found, exact))
-    sheets = {"clusters.png": clusters_sheet(result, images), "findings.png": findings_sheet(result, found, images)}
-    for name, sheet in sheets.items():
-        with replacing(folder / name) as beside:
-            sheet.save(beside, format="PNG")
-
-
-# All as pictures
-
-
-def clusters_sheet(result: Analysis, images: np.ndarray) -> Image.Image:
-    """A row for each cluster: some of its photos, the most typical one first, how many they are, and what they are."""
-    photos, rows, captions = result.photos, [], []
-    total = {side: (photos.side == side).sum() for side in _sides(photos) if side not in ("validation", ALL)}
-    for number in sorted(photos.cluster.unique()):
-        chosen = (photos.cluster == number).to_numpy()
-        shown = overview.typical(photos.distance.to_numpy(), np.flatnonzero(chosen), EXAMPLES)
-        rows.append([small(images[row]) for row in shown])
-        shares = ", ".join(
-            f"{percent((chosen & (photos.side == side)).sum() / total[side])} of {side}" for side in total
-        )
-        shares = shares and f", {shares}"
-        captions.append(f"{number}: {chosen.sum()} photos{shares}; {overview.words(photos, chosen)}")
-    return contact_sheet(rows, [""] * EXAMPLES, captions, across=1, scale=1)
-
-
-def findings_sheet(result: Analysis, found: list[Finding], images: np.ndarray) -> Image.Image:
-    """A row for each finding that names photos."""
-    numbers = {path: row for row, path in enumerate(result.photos.path)}
-    shown = [finding for finding in found if finding.photos]
-    rows = [[small(images[numbers[path]]) for path in finding.photos] for finding in shown]
-    return contact_sheet(
-        rows, [""] * EXAMPLES, [finding.what.split(":")[0][:130] for finding in shown], across=1, scale=1
-    )

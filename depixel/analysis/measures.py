@@ -1,10 +1,9 @@
-"""What can be measured on one photo: of its file (encoding, camera), and of its prepared image (light, detail, shapes).
+"""What can be measured on one photo: on its file (encoding, camera) and on its prepared image (light, detail, shapes).
 
-Packages for this (cleanvision, fastdup) decode every photo again and bring a data framework each; here the images are
-prepared already, and what their files say Pillow reads. So the measures are a few lines each, after their sources.
+Packages for this (cleanvision, fastdup) decode every photo again, and each brings a data framework. Here the images are
+prepared already, and Pillow reads the files' headers. So each measure is a few lines, after its source.
 """
 
-import io
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -15,11 +14,14 @@ from PIL import Image
 from scipy.ndimage import uniform_filter1d
 
 from depixel.photos.decoding import opened
+from depixel.photos.jpeg import standard_table
 
 SIDE = 64
-"""Side of the images that light and detail are measured on, pixels: thresholds are for this one."""
+"""Side of the images that light and detail are measured on, pixels. The thresholds hold for this side."""
 
 BATCH = 512
+"""Number of images that are measured at a time."""
+
 _MIDDLE = 2048  # pixels; of larger photos only the middle is searched for the grid of JPEG
 _MAKE, _MODEL = 271, 272  # EXIF
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa1-\u02ff\u0370-\uffef]+")
@@ -32,13 +34,14 @@ _CELLS = 4
 
 
 class OfFile(NamedTuple):
-    """What only the file tells.
+    """The measures of a photo's file.
 
     Attributes:
-        quality: 1..100, that of the JPEG tables of libjpeg that are nearest to its own; of the last encoding only.
-        blockiness: how much larger steps are at the borders of JPEG's 8 x 8 blocks than beside them; 1 = no larger.
-        color: root mean square of the chroma (Cb, Cr) in gray levels; below 2 the photo looks gray.
-        camera: make and model from EXIF, "" where there is none.
+        quality: of the JPEG, 1..100: that of libjpeg's tables that are nearest to its own. It is that of the last
+            encoding only.
+        blockiness: how much larger the steps are at the borders of JPEG's 8 x 8 blocks than beside them; 1 = no larger.
+        color: root mean square of the chroma (Cb, Cr), gray levels; below 2 the photo looks gray.
+        camera: make and model from EXIF; "" if there are none.
     """
 
     quality: int
@@ -48,7 +51,7 @@ class OfFile(NamedTuple):
 
 
 def of_file(data: bytes) -> OfFile:
-    """Measure an encoded JPEG. Raises `UnreadableError` if it is none that can be decoded."""
+    """Measure an encoded JPEG, whose bytes are `data`. Raises `UnreadableError` if it cannot be decoded."""
     with opened(data) as image:
         tables = getattr(image, "quantization", None)
         camera = _camera(image)
@@ -79,12 +82,7 @@ def _quality(table: list[int]) -> int:
 @lru_cache(maxsize=1)
 def _tables() -> np.ndarray:
     """(100, 64): the luminance tables of libjpeg for the qualities 1..100."""
-    found = []
-    for quality in range(1, 101):
-        file = io.BytesIO()
-        Image.new("L", (8, 8)).save(file, "JPEG", quality=quality)
-        found.append(Image.open(file).quantization[0])
-    return np.array(found)
+    return np.stack([standard_table(quality).ravel() for quality in range(1, 101)])
 
 
 def _blockiness(luminance: np.ndarray) -> float:
@@ -101,17 +99,17 @@ def _blockiness(luminance: np.ndarray) -> float:
 
 
 class OfImages(NamedTuple):
-    """What the prepared images tell: (N,) float64 each, in gray levels where nothing else is said.
+    """The measures of N prepared images: (N,) float64 each, in gray levels unless something else is said.
 
     Attributes:
         brightness: mean.
         contrast: standard deviation.
-        detail: root mean square of what blocks of 8 x 8 pixels hide, the RMSE of leaving them as they are.
+        detail: root mean square of what blocks of 8 x 8 pixels hide, which is the identity's RMSE with these blocks.
         sharpness: standard deviation of the Laplacian (its variance is the measure of Pech-Pacheco et al., 2000).
-        blur: 0..1, what share of the steps between neighbours is left when it is blurred once more (Crete et al.,
-            2007), across or down, whichever is less, as stripes are sharp in one direction; whatever the contrast.
-            Of sharp photos about 0.4; 0.63 after a Gaussian blur of 1 pixel.
-        clipped: share of the pixels at 0 or 255.
+        blur: 0..1, the share of the steps between neighbours that is left after one more blur (Crete et al., 2007). It
+            is the smaller one of those across and down, as stripes are sharp in one direction, and does not depend on
+            the contrast. About 0.4 for sharp photos; 0.63 after a Gaussian blur of 1 pixel.
+        clipped: share of the pixels that are 0 or 255.
     """
 
     brightness: np.ndarray
@@ -123,7 +121,7 @@ class OfImages(NamedTuple):
 
 
 def of_images(images: np.ndarray) -> OfImages:
-    """Measure prepared images, (N, S, S) uint8; those of another size are resized to `SIDE` first."""
+    """Measure prepared images, (N, S, S) uint8. Images of another side are resized to `SIDE` first."""
     parts = [_measured(batch) for batch in _batches(images)]
     return OfImages(*(np.concatenate(values).round(4) for values in zip(*parts, strict=True)))
 
@@ -152,14 +150,15 @@ def _blur(pixels: np.ndarray) -> np.ndarray:
 
 
 def descriptors(images: np.ndarray) -> list[np.ndarray]:
-    """What each image shows, coarsely, after GIST (Oliva and Torralba, 2001).
+    """Describe what each image shows, coarsely, after GIST (Oliva and Torralba, 2001).
 
     Args:
-        images: (N, S, S) uint8.
+        images: (N, S, S) uint8, prepared.
 
     Returns:
-        (N, 16) float32: how light each of 4 x 4 cells is. (N, 18): the logarithm of how much detail of each of three
-        scales runs in each of six directions. (N, 288): how that is spread over the cells, as square roots of shares.
+        Three arrays of float32. (N, 16): the lightness of each of 4 x 4 cells, gray levels. (N, 18): the logarithm of
+        the detail of each of three scales in each of six directions. (N, 288): how this detail is spread over the
+        cells, as square roots of shares.
     """
     parts = [_described(batch) for batch in _batches(images)]
     return [np.concatenate(values) for values in zip(*parts, strict=True)]
@@ -167,8 +166,8 @@ def descriptors(images: np.ndarray) -> list[np.ndarray]:
 
 def _described(images: np.ndarray) -> tuple[np.ndarray, ...]:
     pixels = images.astype(np.float32)
-    count, cells, energies = len(images), (len(images), _CELLS, SIDE // _CELLS, _CELLS, SIDE // _CELLS), []
-    light = pixels.reshape(cells).mean(axis=(2, 4)).reshape(count, -1)
+    count, energies = len(images), []
+    light = pixels.reshape(count, _CELLS, SIDE // _CELLS, _CELLS, SIDE // _CELLS).mean(axis=(2, 4)).reshape(count, -1)
     for _ in range(_SCALES):
         side = pixels.shape[1] // _CELLS
         across, down = pixels[:, :-1, 1:] - pixels[:, :-1, :-1], pixels[:, 1:, :-1] - pixels[:, :-1, :-1]
@@ -191,7 +190,7 @@ def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def small(image: np.ndarray) -> np.ndarray:
-    """(H, W) uint8 as (SIDE, SIDE) uint8: as it is, or resized."""
+    """An image, (H, W) uint8, with `SIDE` pixels on each side: as it is, or resized."""
     if image.shape == (SIDE, SIDE):
         return image
     return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX))

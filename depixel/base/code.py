@@ -89,14 +89,14 @@ def _is_prose(node: object) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _joined(parts: list) -> list:
+def _joined(parts: list[ast.expr]) -> list[ast.expr]:
     """The parts of an f-string, with neighbouring pieces of text as one and without empty ones."""
-    joined: list = []
+    joined: list[ast.expr] = []
     for part in parts:
         if not isinstance(part, ast.Constant):
             joined.append(part)
-        elif joined and isinstance(joined[-1], ast.Constant):
-            joined[-1] = ast.Constant(joined[-1].value + part.value)
+        elif joined and isinstance(last := joined[-1], ast.Constant):
+            joined[-1] = ast.Constant(str(last.value) + str(part.value))
         elif part.value:
             joined.append(part)
     return joined

@@ -1,31 +1,46 @@
-"""What every command of the project shares: the way errors are told, progress bars, the --params option."""
+"""What every command of the project shares: how it reports errors, stops and shows progress; options of all stages."""
 
 import functools
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import click
 from tqdm import tqdm
 
+from depixel.base import layout
 from depixel.base.errors import DepixelError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 params_option = click.option(
     "--params",
     type=click.Path(dir_okay=False),
-    default="params.yaml",
+    default=layout.PARAMS.as_posix(),
     show_default=True,
     help="The settings, a YAML file.",
 )
 
 
-def told_plainly(function: Callable) -> Callable:
-    """Turn a `DepixelError`, a file that cannot be looked at or want of memory into one message and exit code 1, Ctrl-C
+def path_option(*names: str, default: Path, help: str) -> Callable[[F], F]:
+    """An option of a stage that names a file or a folder, as a `Path`; its default is shown with `/` everywhere."""
+    return click.option(
+        *names, default=default.as_posix(), show_default=True, type=click.Path(path_type=Path), help=help
+    )
+
+
+def told_plainly(function: Callable[P, T]) -> Callable[P, T]:
+    """Turn a `DepixelError`, a file that cannot be looked at or lack of memory into one message and exit code 1, Ctrl-C
     into exit code 130."""
 
     @functools.wraps(function)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
         except DepixelError as error:
@@ -46,23 +61,27 @@ def told_plainly(function: Callable) -> Callable:
 
 
 class PlainGroup(click.Group):
-    """A group of commands which all tell their errors plainly."""
+    """A group of commands that all report their errors plainly."""
 
-    invoke = told_plainly(click.Group.invoke)
+    def invoke(self, ctx: click.Context) -> Any:
+        return told_plainly(super().invoke)(ctx)
 
 
-def run_stage(command: list[str], **options) -> int:
+def run_stage(command: list[str], **options: Any) -> int:
     """Run a stage in a process of its own, to its end; returns its exit code.
 
-    Told to end itself, it passes that on and waits: the stage is to save its state first. `options` are those of
-    `subprocess.Popen`.
+    If it is asked to end itself, it passes that on and waits, so that the stage saves its state first. `options` are
+    those of `subprocess.Popen`.
 
     Raises:
         KeyboardInterrupt: the stage was told to stop.
     """
     with subprocess.Popen(command, **options) as process:  # noqa: S603
         # Ctrl-C in a terminal reaches it by itself
-        handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: process.terminate()}
+        handlers: dict[signal.Signals, Callable[..., None]] = {
+            signal.SIGINT: lambda *_: None,
+            signal.SIGTERM: lambda *_: process.terminate(),
+        }
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             code = process.wait()
@@ -74,6 +93,31 @@ def run_stage(command: list[str], **options) -> int:
     return code
 
 
-def progress(items: Iterable | None = None, **options) -> tqdm:
+@contextmanager
+def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """Let Ctrl-C and SIGTERM call `stop`, which makes the work within end by itself; again, they end the process.
+
+    Yields:
+        The numbers of the signals received, filled as they come.
+    """
+    received: list[int] = []
+
+    def on_signal(number: int, frame: object) -> None:
+        stop()
+        received.append(number)
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        restore()
+
+
+def progress(items: Iterable[Any] | None = None, **options: Any) -> "tqdm[Any]":
     """A progress bar on the standard error, quiet when that is not a terminal. `options` are tqdm's."""
     return tqdm(items, disable=None, dynamic_ncols=True, **options)

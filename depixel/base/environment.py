@@ -28,10 +28,11 @@ def hardware(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
     try:
-        described = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        name = re.search(r"^model name\s*: (.+)$", described, re.MULTILINE)[1]
-    except (OSError, TypeError):  # not Linux, or a processor that is described otherwise
-        name = platform.processor() or platform.machine()
+        described = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:  # not Linux
+        described = None
+    # else a processor that is described otherwise
+    name = described[1] if described else platform.processor() or platform.machine()
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}" if device == "cpu" else f"{name}, {device}"
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from depixel.base.errors import DepixelError
 
@@ -81,13 +82,13 @@ def _within_or_above(path: Path, other: Path) -> bool:
     return path == other or path in other.parents or other in path.parents
 
 
-def write_json(path: str | Path, content: dict) -> None:
+def write_json(path: str | Path, content: dict[str, Any]) -> None:
     """Write `content` as indented JSON; numbers as they are, keys in their order."""
     with replacing(path) as beside:
         beside.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
 
 
-def read_json(path: str | Path) -> dict:
+def read_json(path: str | Path) -> dict[str, Any]:
     """Read a file that `write_json` wrote. Raises `DepixelError` if it is not there, or not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """Where the project's files are: every path, once. `dvc.yaml` names the same ones; a test compares them.
 
-Paths are relative to the project's folder, in which every command runs. Where a file is decides no result, so this module
-is in no fingerprint (`depixel.base.code`).
+Paths are relative to the project's folder, in which every command runs. Where a file is decides no result, so this
+module is in no fingerprint (`depixel.base.code`).
 """
 
 from pathlib import Path
@@ -39,6 +39,7 @@ MODEL = Path("models/depixel.safetensors")
 # Results
 METRICS = Path("metrics")
 VALIDATION = METRICS / "validation.json"
+TRAINING = METRICS / "training.json"
 EVALUATION = METRICS / "evaluation.json"
 COMPARISON = METRICS / "comparison.csv"
 SAMPLES = METRICS / "samples.csv"

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from depixel.base.code import code_digest, sources_of
 from depixel.base.environment import versions
@@ -73,7 +73,7 @@ class Hashing:
     def __init__(self, file: BinaryIO):
         self._file, self._digest = file, hashlib.sha256()
 
-    def write(self, data) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         self._digest.update(data)
         return self._file.write(data)
 
@@ -82,12 +82,12 @@ class Hashing:
 
 
 def matched(
-    new: Iterable[New], old: Iterable[Old], key: Callable[[New | Old], tuple | str]
+    new: Iterable[New], old: Iterable[Old], key: Callable[[New | Old], Any]
 ) -> Iterator[tuple[New, Old | None]]:
     """Pair each of `new` with the one of `old` that has the same key; None where there is none.
 
-    Both ascend by their keys, and are read once, in step, so neither has to fit in memory. Of several with the same
-    key the first are paired, then the second.
+    Both ascend by their keys, which can be compared, and are read once, in step, so neither has to fit in memory. Of
+    several with the same key the first are paired, then the second.
     """
     old = iter(old)
     candidate = next(old, None)

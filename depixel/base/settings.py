@@ -4,14 +4,16 @@ Each section is described where it is used, by a pydantic model derived from `Se
 """
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from depixel.base.errors import DepixelError
 
 SECTIONS = ("prepare", "split", "analyze", "pixelation", "train", "predict", "evaluate", "export")
+"""The sections of params.yaml, in its order; `depixel.params` has the model of each."""
 
 
 class Settings(BaseModel):
@@ -50,7 +52,7 @@ def read_section(path: str | Path, name: str, model: type[S]) -> S:
     return parse_section(content, path, name, model)
 
 
-def parse_section(content: dict, path: str | Path, name: str, model: type[S]) -> S:
+def parse_section(content: dict[str, Any], path: str | Path, name: str, model: type[S]) -> S:
     """The same from what is in the file; `path` is what messages call it."""
     if not isinstance(content, dict):
         raise DepixelError(f"{path}: must hold the sections {', '.join(SECTIONS)}, but holds {content!r}")
@@ -63,7 +65,7 @@ def parse_section(content: dict, path: str | Path, name: str, model: type[S]) ->
         raise DepixelError("\n".join(_explain(path, name, model, problem) for problem in error.errors())) from error
 
 
-def _explain(path: str | Path, section: str, model: type[Settings], problem: dict) -> str:
+def _explain(path: str | Path, section: str, model: type[Settings], problem: ErrorDetails) -> str:
     key = ".".join(str(part) for part in (section, *problem["loc"]))
     if problem["type"] == "extra_forbidden":
         return f"{path}: unknown key {key}; {section} has {', '.join(model.model_fields)}"

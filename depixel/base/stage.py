@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import click
 import psutil
@@ -26,10 +27,8 @@ from depixel.base.console import told_plainly
 from depixel.base.environment import check_locked
 from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of
+from depixel.base.layout import ENVIRONMENT, STAGE_LOCK
 from depixel.base.settings import S, read_section
-
-ENVIRONMENT = Path("requirements.lock")
-LOCK = Path(".dvc/tmp/stage.lock")
 
 
 class Inputs:
@@ -43,12 +42,12 @@ class Inputs:
     def __init__(self, script: str, params: str | None = None):
         self._script = script
         modules = (module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "depixel")
-        self._sources = {Path(path): _content(Path(path)) for path in {script, *modules}}
+        self._sources = {Path(path): _content(Path(path)) for path in {script, *modules} if path}
         now = time.time_ns()
         if edited := [path for path in self._sources if depixel.IMPORTED < _modified(path) <= now]:
             raise DepixelError(f"{_shown(edited[0])}: was edited just when this began to read it. Run the same again")
-        self._params = params
-        self._sections: dict = {}
+        self._params = params or ""
+        self._sections: dict[str, tuple[type[Any], Any]] = {}
         self._files: dict[Path, tuple[bytes, int]] = {}
         self._record: tuple[Path, str] | None = None
         self._made: tuple[Path, ...] = ()
@@ -98,7 +97,7 @@ class Inputs:
 
     def check(self) -> None:
         """Raise `DepixelError` if something is not as it was when the stage began to read it."""
-        edited = [path for path, content in self._sources.items() if _content(path) != content]
+        edited: list[Path | str] = [path for path, content in self._sources.items() if _content(path) != content]
         edited += [
             f"{self._params}, section {name}" for name, read in self._sections.items() if self._differs(name, *read)
         ]
@@ -116,7 +115,7 @@ class Inputs:
             return True
 
 
-def stage(*reads: str) -> Callable:
+def stage(*reads: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make `function(inputs, **options)` the body of a stage's click command.
 
     It refuses another environment than the locked one, waits until no other stage runs in this project, watches its
@@ -127,10 +126,10 @@ def stage(*reads: str) -> Callable:
             `params` is taken from the function's.
     """
 
-    def decorate(function: Callable) -> Callable:
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         @told_plainly
-        def wrapped(params: str | None = None, **options):
+        def wrapped(params: str | None = None, **options: Any) -> None:
             inputs = Inputs(function.__code__.co_filename, params)
             named = (Path(options[name], *within) for name, *within in (one.split("/") for one in reads))
             for path in (ENVIRONMENT, *named):
@@ -149,14 +148,14 @@ def stage(*reads: str) -> Callable:
 @contextmanager
 def _alone() -> Iterator[None]:
     """Wait for a stage that runs in this project already: one whose `dvc repro` was killed goes on without it."""
-    if not LOCK.parents[1].is_dir():  # not in a DVC project
+    if not STAGE_LOCK.parents[1].is_dir():  # not in a DVC project
         yield
         return
     try:
-        LOCK.parent.mkdir(parents=True, exist_ok=True)
+        STAGE_LOCK.parent.mkdir(parents=True, exist_ok=True)
         lock = _lock()
     except OSError as error:
-        raise DepixelError(f"{LOCK}: cannot be written ({error.strerror})") from error
+        raise DepixelError(f"{STAGE_LOCK}: cannot be written ({error.strerror})") from error
     try:
         yield
     finally:
@@ -169,10 +168,12 @@ def _lock() -> LockFile | None:
     told = False
     while True:
         try:
-            return LockFile(str(LOCK))
+            return LockFile(str(STAGE_LOCK))
         except LockError as error:
             if getattr(error.__context__, "errno", None) in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                click.echo(f"{LOCK}: cannot be locked on this file system; see that no other stage runs.", err=True)
+                click.echo(
+                    f"{STAGE_LOCK}: cannot be locked on this file system; see that no other stage runs.", err=True
+                )
                 return None
             if not told:
                 click.echo(f"Waiting for {_holder()}, which runs in this project already.", err=True)
@@ -182,7 +183,7 @@ def _lock() -> LockFile | None:
 
 def _holder() -> str:
     try:
-        process = psutil.Process(int(LOCK.read_text(encoding="ascii")))
+        process = psutil.Process(int(STAGE_LOCK.read_text(encoding="ascii")))
         return f"`{' '.join(process.cmdline())}` (process {process.pid})"
     except (OSError, ValueError, psutil.Error):
         return "another stage"
@@ -235,7 +236,7 @@ def _changed_in(path: Path, since: int) -> Path:
     changed = {}
     with suppress(OSError):  # a folder within is gone
         changed = {file: file.stat().st_ctime_ns for file in path.rglob("*") if file.is_file()}
-    youngest = max(changed, key=changed.get, default=path)
+    youngest = max(changed, key=lambda file: changed[file], default=path)
     return youngest if changed.get(youngest, 0) >= since else path
 
 

@@ -4,14 +4,24 @@ import csv
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 
+Row = TypeVar("Row", bound=NamedTuple)
+
+
+class Writer(Protocol):
+    """What writes the rows of a table: a `csv.writer`."""
+
+    def writerow(self, row: Iterable[Any], /) -> Any: ...
+
+    def writerows(self, rows: Iterable[Iterable[Any]], /) -> Any: ...
+
 
 @contextmanager
-def new_table(path: str | Path, row: type[NamedTuple]) -> Iterator:
+def new_table(path: str | Path, row: type[NamedTuple]) -> Iterator[Writer]:
     """Write a table to `path`, row by row: yields a `csv.writer` that has written the names of `row`'s fields."""
     with Path(path).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -19,13 +29,13 @@ def new_table(path: str | Path, row: type[NamedTuple]) -> Iterator:
         yield writer
 
 
-def write_table(path: str | Path, row: type[NamedTuple], rows: Iterable[NamedTuple]) -> None:
+def write_table(path: str | Path, row: type[Row], rows: Iterable[Row]) -> None:
     """Write `rows` under the names of `row`'s fields, all or nothing; None is an empty cell."""
     with replacing(path) as beside, new_table(beside, row) as writer:
         writer.writerows(rows)
 
 
-def read_table(path: str | Path, row: type[NamedTuple], made_by: str) -> Iterator:
+def read_table(path: str | Path, row: type[Row], made_by: str) -> Iterator[Row]:
     """Yield the rows of a table as `row`s of text, as they are read.
 
     Args:

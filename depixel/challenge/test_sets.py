@@ -1,12 +1,11 @@
 """The challenge's files, byte for byte: test sets and targets in, submissions in and out.
 
-All of them come from outside. A test set is a pickle, and a pickle is a program: here its few harmless operations are
-carried out one by one, nothing is imported, and what they describe becomes an array only after it was checked.
+All of them come from outside. A test set is a pickle, which is read without running any code of it (`safe_pickle`);
+what it describes becomes an array only after it was checked.
 """
 
 import io
 import pickle
-import pickletools
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pydantic import Field
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.settings import Settings
+from depixel.challenge.safe_pickle import ClaimedArray, evaluate
 from depixel.model.metrics import rmse_mean, rmse_pooled
 from depixel.model.pixelation import LEAST_AREA, LEAST_BLOCK, prepare_image
 
@@ -60,7 +60,7 @@ def read_test_set(path: str | Path) -> TestSet:
     """
     data = _read(path)
     try:
-        content = _evaluate(data)
+        content = evaluate(data, MOST_OPERATIONS)
         if not isinstance(content, dict):
             raise DepixelError(f"the pickle holds a {type(content).__name__}, not a dict")
         pixelated = _stack(content, "pixelated_images", "u1", len(data))
@@ -89,7 +89,7 @@ def areas(known: np.ndarray) -> np.ndarray:
         DepixelError: the unknown pixels of a sample are not one rectangle, or there are none; names the sample.
     """
     unknown = ~known
-    columns, rows = unknown.any(axis=1), unknown.any(axis=2)  # (N, W), (N, H)
+    columns, rows = (np.asarray(unknown.any(axis=axis)) for axis in (1, 2))  # (N, W), (N, H)
     x, y = columns.argmax(axis=1), rows.argmax(axis=1)
     width = columns.shape[1] - columns[:, ::-1].argmax(axis=1) - x
     height = rows.shape[1] - rows[:, ::-1].argmax(axis=1) - y
@@ -159,7 +159,8 @@ def read_submission(path: str | Path) -> list[np.ndarray]:
             f"{path}: not a submission: the first byte says how many bytes a length takes, 1 to 4, but it is {width}. "
             "A submission is written by: depixel predict TEST_SET -o SUBMISSION"
         )
-    predictions, at = [], 1
+    predictions: list[np.ndarray] = []
+    at = 1
     while at < len(data):
         start = at + width
         end = start + int.from_bytes(data[at:start], "big") + 1
@@ -287,142 +288,7 @@ def _read(path: str | Path) -> bytes:
     return data
 
 
-class _Array:
-    """What a pickle says of an array: claims, from which nothing is computed before `_stack` has checked them.
-
-    `dtype` is a code such as "u1"; `data` is bytes, or text with one character per byte (pickle protocols 0 to 2).
-    """
-
-    shape = dtype = fortran = data = None
-
-    def build(self, _version, shape, dtype, fortran, data) -> None:
-        self.shape, self.dtype, self.fortran, self.data = shape, dtype, fortran, data
-
-
-def _reconstruct(_class, _shape, _code) -> _Array:
-    return _Array()  # its state follows
-
-
-def _frombuffer(data, dtype, shape, order) -> _Array:
-    array = _Array()
-    array.build(1, shape, dtype, order == "F", data)
-    return array
-
-
-def _encode(text, encoding):
-    if encoding != "latin1":
-        raise ValueError("bytes are written as latin1")
-    return text  # encoded late: a pickle can ask for this again and again
-
-
-# All that a test set's pickle may ask for, and what it gets; the names changed with NumPy 2
-_STAND_INS = {
-    "numpy.ndarray": None,
-    "numpy.dtype": lambda code, _align, _copy: code,
-    "numpy.core.multiarray._reconstruct": _reconstruct,
-    "numpy._core.multiarray._reconstruct": _reconstruct,
-    "numpy.core.numeric._frombuffer": _frombuffer,
-    "numpy._core.numeric._frombuffer": _frombuffer,
-    "_codecs.encode": _encode,
-}
-
-
-def _evaluate(data: bytes) -> object:
-    """Carry out a pickle's operations, on nothing but Python's plain containers and values, and `_Array`.
-
-    Linear in the size of the pickle in time and memory: values are neither copied, compared nor hashed, but for the
-    text that is a key of a dict.
-    """
-    stack, marks, memo = [], [], {}
-
-    def pop_marked() -> list:
-        mark = marks.pop()
-        items = stack[mark:]
-        del stack[mark:]
-        return items
-
-    def fill(items: list) -> None:
-        if not all(type(key) is str for key in items[::2]):  # the hash of a nested tuple can take forever
-            raise TypeError("keys are text")
-        stack[-1].update(zip(items[::2], items[1::2], strict=True))
-
-    def stand_in(path: str) -> object:
-        if path not in _STAND_INS:
-            raise DepixelError(f"it would import {path[:100]!a}, which no test set needs")
-        return _STAND_INS[path]
-
-    try:
-        for count, (operation, value, _) in enumerate(pickletools.genops(data)):
-            if count == MOST_OPERATIONS:
-                raise DepixelError(f"more than {MOST_OPERATIONS} operations; {MOST_SAMPLES} samples need fewer")
-            match operation.name:
-                case "PROTO" | "FRAME":
-                    pass
-                case "MEMOIZE":
-                    memo[len(memo)] = stack[-1]
-                case "PUT" | "BINPUT" | "LONG_BINPUT":
-                    memo[value] = stack[-1]
-                case "GET" | "BINGET" | "LONG_BINGET":
-                    stack.append(memo[value])
-                case "NONE":
-                    stack.append(None)
-                case "NEWTRUE" | "NEWFALSE":
-                    stack.append(operation.name == "NEWTRUE")
-                case "INT" | "BININT" | "BININT1" | "BININT2":
-                    stack.append(value)
-                case "UNICODE" | "BINUNICODE" | "SHORT_BINUNICODE" | "BINUNICODE8":
-                    stack.append(value)
-                case "BINBYTES" | "SHORT_BINBYTES" | "BINBYTES8" | "BYTEARRAY8":
-                    stack.append(value)
-                case "MARK":
-                    marks.append(len(stack))
-                case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                    size = int(operation.name[-1])
-                    stack[-size:] = [tuple(stack[-size:])]
-                case "EMPTY_TUPLE":
-                    stack.append(())
-                case "TUPLE":
-                    stack.append(tuple(pop_marked()))
-                case "EMPTY_LIST":
-                    stack.append([])
-                case "LIST":
-                    stack.append(pop_marked())
-                case "APPEND":
-                    stack[-2].append(stack.pop())
-                case "APPENDS":
-                    items = pop_marked()
-                    stack[-1].extend(items)
-                case "EMPTY_DICT":
-                    stack.append({})
-                case "DICT":
-                    items = pop_marked()
-                    stack.append({})
-                    fill(items)
-                case "SETITEM":
-                    fill([stack.pop(-2), stack.pop()])
-                case "SETITEMS":
-                    fill(pop_marked())
-                case "GLOBAL":
-                    stack.append(stand_in(value.replace(" ", ".")))
-                case "STACK_GLOBAL":
-                    name, module = stack.pop(), stack.pop()
-                    stack.append(stand_in(module + "." + name))
-                case "REDUCE":
-                    arguments, function = stack.pop(), stack.pop()
-                    stack.append(function(*arguments))  # only a stand-in can be called
-                case "BUILD":
-                    state = stack.pop()
-                    if isinstance(stack[-1], _Array):  # else a dtype's: its byte order, of no meaning for one byte
-                        stack[-1].build(*state)
-                case "STOP":
-                    return stack.pop()
-                case name:
-                    raise DepixelError(f"it uses the pickle operation {name}, which no test set needs")
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise DepixelError("it is not a pickle, or a damaged one") from error
-
-
-def _stack(content: dict, key: str, dtype: str, most: int) -> np.ndarray:
+def _stack(content: dict[str, object], key: str, dtype: str, most: int) -> np.ndarray:
     """Turn one of a test set's two tuples into one array, (N, H, W): uint8 for dtype "u1", bool for "b1".
 
     `most` is how many pixels there can be: a pickle that says one array a million times has fewer bytes than pixels.
@@ -431,7 +297,7 @@ def _stack(content: dict, key: str, dtype: str, most: int) -> np.ndarray:
     if not isinstance(arrays, tuple | list) or not arrays:
         raise DepixelError(f"{key} is missing, empty or no tuple")
     for i, array in enumerate(arrays):
-        if not isinstance(array, _Array) or array.dtype != dtype:
+        if not isinstance(array, ClaimedArray) or array.dtype != dtype:
             raise DepixelError(f"{key}[{i}] is no array of {np.dtype(dtype)}")
         shape = array.shape
         if not (isinstance(shape, tuple) and len(shape) == 3 and all(type(n) is int and 0 < n <= most for n in shape)):

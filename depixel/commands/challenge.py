@@ -3,12 +3,16 @@
 import json
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from depixel.base.console import progress
 from depixel.base.errors import DepixelError
 from depixel.commands import options
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @click.command()
@@ -37,7 +41,12 @@ from depixel.commands import options
 )
 @options.force
 def predict(
-    test_set: Path, submission: Path, models: tuple[str, ...], views: int, projection: str, force: bool
+    test_set: Path,
+    submission: Path,
+    models: tuple[str, ...],
+    views: Literal[1, 2, 8],
+    projection: Literal["interval", "center"],
+    force: bool,
 ) -> None:
     """Restore a test set and write the submission for it.
 
@@ -112,5 +121,5 @@ def score(submission: Path, targets: Path, as_json: bool) -> None:
     click.echo(f"{'ratio to identity':20}{scores['ratio_pooled']:20.4f}{scores['ratio_mean']:20.4f}")
 
 
-def _amount(predictions: list) -> str:
+def _amount(predictions: "list[np.ndarray]") -> str:
     return f"{len(predictions)} predictions, {sum(map(len, predictions))} pixels"

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from depixel.base import layout
 from depixel.base.console import progress
 from depixel.commands import options
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from depixel.experiments.sweep import Outcome
 
 
 @click.command()
@@ -40,28 +43,27 @@ def compare(a: str, b: tuple[str, ...], as_json: bool) -> None:
     from depixel.experiments import comparison
     from depixel.scoring import scores
 
-    b = b or (comparison.WORKSPACE,)
-    tables = [comparison.read_samples(source) for source in (a, *b)]
-    if len(b) > 1:
-        models = comparison.common(dict(zip((a, *b), tables, strict=True)))
+    first, *others = sources = (a, *(b or (comparison.WORKSPACE,)))
+    tables = [comparison.read_samples(source) for source in sources]
+    if len(others) > 1:
+        models = comparison.common(dict(zip(sources, tables, strict=True)))
         table = comparison.compare_many(models)
         if as_json:
             click.echo(json.dumps(table.set_index("model").round(6).replace({math.nan: None}).to_dict("index")))
             return
         click.echo(_differences(table).to_string(index=False))
         click.echo(
-            f"\nOn {len(models[a])} samples, which all have. Beside: the difference to {a}, with simultaneous 95 % "
-            "confidence intervals over the choice of test photos; * where they exclude 0."
+            f"\nOn {len(models[first])} samples, which all have. Beside: the difference to {first}, with simultaneous "
+            "95 % confidence intervals over the choice of test photos; * where they exclude 0."
         )
         return
-    (b,) = b
     result = comparison.compare(*tables)
     if as_json:
         rows = result.ratios.set_index("model").to_dict("index")
         counts = {"samples": result.samples, "photos": result.photos}
         click.echo(json.dumps({**rows, **counts, "verdict": result.verdict()}))
         return
-    click.echo(f"A: {a}\nB: {b}\n")
+    click.echo(f"A: {first}\nB: {others[0]}\n")
     click.echo(scores.readable(result.ratios)[["model", "ratio_mean", "ratio_pooled"]].to_string(index=False))
     of = "" if result.samples == max(map(len, tables)) else f", of {len(tables[0])} of A and {len(tables[1])} of B"
     click.echo(f"\n{result.verdict()}\nOn {result.samples} samples of {result.photos} photos, which both have{of}.")
@@ -69,7 +71,7 @@ def compare(a: str, b: tuple[str, ...], as_json: bool) -> None:
 
 
 def _differences(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Text: 0.712   -0.006 [-0.010, -0.002] *"""
+    """A row of text a model, such as 0.712   -0.006 [-0.010, -0.002] *"""
     told = table[["model"]].copy()
     for ratio in ("ratio_mean", "ratio_pooled"):
         told[ratio] = table[ratio].map("{:.3f}".format)
@@ -123,7 +125,7 @@ def preset(name: str | None) -> None:
     from depixel import params
 
     if name is None:
-        click.echo(params.PRESETS.read_text(encoding="utf-8"), nl=False)
+        click.echo(layout.PRESETS.read_text(encoding="utf-8"), nl=False)
         return
     for key, value in params.use_preset(name).items():
         click.echo(f"{key}: {value}")
@@ -135,9 +137,15 @@ def preset(name: str | None) -> None:
     "-S", "--set-param", "settings", multiple=True, metavar="KEY=VALUES", help="As of `dvc exp run`; see above."
 )
 @click.option("--list", "variants", type=click.File(encoding="utf-8"), help="A file of experiments, a line each.")
-@click.option("--trials", type=click.IntRange(min=1), help="Search with so many experiments, instead of running all.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="So many at a time.")
-@click.option("--no-prune", is_flag=True, help="Train all to their end, also those that fall behind.")
+@click.option("--trials", type=click.IntRange(min=1), help="Search with N experiments instead of running all.")
+@click.option(
+    "--jobs",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Number of experiments that run at the same time.",
+)
+@click.option("--no-prune", is_flag=True, help="Train all to their end, those that fall behind, too.")
 @options.as_json
 def sweep(
     name: str, settings: tuple[str, ...], variants: TextIO, trials: int, jobs: int, no_prune: bool, as_json: bool
@@ -173,29 +181,37 @@ def sweep(
       depixel sweep rate -S "train.learning_rate=interval(1e-4,1e-2)" --trials 20
       depixel sweep week --list variants.txt
     """
-    from depixel.experiments import records, sweep
+    from depixel.experiments import sweep
+    from depixel.experiments.plan import Plan
 
     lines = [line.split("#")[0].strip() for line in variants or ()]
-    plan = sweep.Plan(name, settings, [line for line in lines if line], trials)
+    plan = Plan(name, settings, [line for line in lines if line], trials)
     outcome = sweep.run(plan, jobs, not no_prune, tell=partial(click.echo, err=True))
     if as_json:
         told = {"finished": outcome.finished.to_dict("records"), "others": outcome.others, "mattered": outcome.mattered}
         click.echo(json.dumps(told))
     else:
-        if len(outcome.finished):
-            click.echo(records.readable(outcome.finished, by="validation_rmse").to_string(index=False))
-        if len(outcome.finished) > 1 and not plan.alike:
-            click.echo("They are validated on different samples: neither RMSEs nor ratios say which is better.")
-        elif len(outcome.finished) > 1:
-            best = outcome.finished.sort_values("validation_rmse")["name"][:3]
-            click.echo(f"Is the first better than the next, or is it luck?  depixel compare {' '.join(best)}")
-        if outcome.mattered:
-            shares = ", ".join(f"{key} {share:.0%}" for key, share in outcome.mattered.items())
-            click.echo(f"Of the differences in validation RMSE, so much is due to each setting: {shares}")
-        for experiment, why in outcome.others.items():
-            click.echo(f"{experiment}: {why}")
+        _show(outcome, plan.alike)
     if outcome.failed:
         raise SystemExit(1)
+
+
+def _show(outcome: "Outcome", alike: bool) -> None:
+    """Print what came of a sweep; `alike` as of its plan."""
+    from depixel.experiments import records
+
+    if len(outcome.finished):
+        click.echo(records.readable(outcome.finished, by="validation_rmse").to_string(index=False))
+    if len(outcome.finished) > 1 and not alike:
+        click.echo("They are validated on different samples: neither RMSEs nor ratios say which is better.")
+    elif len(outcome.finished) > 1:
+        best = outcome.finished.sort_values("validation_rmse")["name"][:3]
+        click.echo(f"Is the first better than the next, or is it luck?  depixel compare {' '.join(best)}")
+    if outcome.mattered:
+        shares = ", ".join(f"{key} {share:.0%}" for key, share in outcome.mattered.items())
+        click.echo(f"Share of each setting in the differences in validation RMSE: {shares}")
+    for experiment, why in outcome.others.items():
+        click.echo(f"{experiment}: {why}")
 
 
 @click.command("experiments")
@@ -257,12 +273,12 @@ def record(names: tuple[str, ...], note: str, as_json: bool) -> None:
     elif len(table):
         click.echo(records.readable(table, by="ratio_mean").to_string(index=False))
     else:
-        click.echo(f"{records.TABLE.as_posix()}: no experiment so far. `depixel record NAME` adds one")
+        click.echo(f"{layout.EXPERIMENTS.as_posix()}: no experiment so far. `depixel record NAME` adds one")
 
 
 @click.command()
 @click.option(
-    "-o", "--out", default="report.html", show_default=True, type=options.path(dir_okay=False), help="The page."
+    "-o", "--out", default=layout.REPORT, show_default=True, type=options.path(dir_okay=False), help="The page."
 )
 def report(out: Path) -> None:
     """Write what the last run reached as one HTML page.

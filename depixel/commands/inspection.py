@@ -4,11 +4,21 @@ import re
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.commands import options
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from depixel.model.networks import Network
+    from depixel.reports.inspection import Sample
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 @click.group()
@@ -43,28 +53,28 @@ _DRAWN = (
 )
 
 
-def _with(*options: Callable) -> Callable:
-    """Decorate a command with options that others have, too."""
+def _with(*options: Decorator) -> Decorator:
+    """Decorate a command with options that other commands have, too."""
     return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
-def _looked_at(photo: str | None, test_set: Path | None, number: int, block_size: tuple[int, int]):
+def _looked_at(photo: str | None, test_set: Path | None, number: int, block_size: tuple[int, int]) -> "Sample":
     """The sample that a command is to look at."""
     from depixel.base.settings import read_section
     from depixel.model.pixelation import PixelationSettings
     from depixel.reports import inspection
     from depixel.scoring import scores
 
-    if (photo is None) == (test_set is None):
-        raise DepixelError("name a test photo, CONTRIBUTOR/NAME as in data/split.csv, or a test set: --test-set FILE")
-    if test_set:
+    if photo is None and test_set is not None:
         return inspection.of_test_set(test_set, number, block_size)
-    evaluate = read_section("params.yaml", "evaluate", scores.EvaluateSettings)
-    pixelation = read_section("params.yaml", "pixelation", PixelationSettings)
-    return inspection.of_test_photo(photo, number, "data/prepared", "data/split.csv", evaluate, pixelation)
+    if photo is None or test_set is not None:
+        raise DepixelError("name a test photo, CONTRIBUTOR/NAME as in data/split.csv, or a test set: --test-set FILE")
+    evaluate = read_section(layout.PARAMS, "evaluate", scores.EvaluateSettings)
+    pixelation = read_section(layout.PARAMS, "pixelation", PixelationSettings)
+    return inspection.of_test_photo(photo, number, layout.PREPARED, layout.SPLIT, evaluate, pixelation)
 
 
-def _save(picture, output: Path) -> None:
+def _save(picture: "Image.Image", output: Path) -> None:
     from depixel.base.files import replacing
 
     with replacing(output) as beside:
@@ -101,11 +111,12 @@ def attribution(
     from depixel.model.predictor import Predictor
     from depixel.reports import inspection
 
-    if block is not None and not re.fullmatch(r"\d+,\d+", block):
+    numbers = re.fullmatch(r"(\d+),(\d+)", block) if block is not None else None
+    if block is not None and not numbers:
         raise DepixelError(f"--block {block}: must be column and row, such as 0,1")
     restorer = Predictor.load(model)
     sample = _looked_at(photo, test_set, number, restorer.configuration.block_size)
-    chosen = tuple(map(int, block.split(","))) if block else None
+    chosen = (int(numbers[1]), int(numbers[2])) if numbers else None
     values = inspection.attribution(restorer, sample, chosen)
     _save(inspection.attribution_picture(restorer, sample, values), output)
 
@@ -151,5 +162,5 @@ def filters(output: Path, model: str, force: bool) -> None:
     from depixel.model.predictor import Predictor
     from depixel.reports import inspection
 
-    network = Predictor.load(model).network
+    network = cast("Network", Predictor.load(model).network)  # one network, as a file holds no average of several
     _save(inspection.filters_picture(inspection.first_filters(network), network.PLANES), output)

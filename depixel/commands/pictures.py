@@ -2,9 +2,11 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 from tqdm import tqdm
@@ -12,6 +14,14 @@ from tqdm import tqdm
 from depixel.base.console import progress
 from depixel.base.errors import DepixelError
 from depixel.commands import options
+
+if TYPE_CHECKING:  # the command starts without NumPy
+    import numpy as np
+
+    from depixel.areas.area import Area, ResolvedArea
+    from depixel.pictures.jobs import Job, Outcome
+    from depixel.pictures.restorer import Restorer
+    from depixel.pictures.tiles import Trust
 
 _inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(readable=False))
 _out = click.option("-o", "--output", "out", type=options.path(), required=True, help="The folder to write to.")
@@ -53,12 +63,12 @@ _out = click.option("-o", "--output", "out", type=options.path(), required=True,
 def restore(
     inputs: tuple[str, ...],
     out: Path,
-    areas: tuple[tuple[int, ...], ...],
+    areas: "tuple[Area, ...]",
     auto: bool,
     block: int | None,
     model: str,
-    views: int,
-    trust: str,
+    views: Literal[1, 2, 8],
+    trust: "Trust",
     sheet: Path | None,
     force: bool,
     as_json: bool,
@@ -81,9 +91,7 @@ def restore(
       depixel restore photo.png -o restored --area 40,60,120,80
       depixel restore photos "scans/*.jpg" -o restored --area 0,0,64,64 --block 16 --compare before_after.png
     """
-    from depixel import sheets
-    from depixel.base.files import replacing
-    from depixel.pictures import formats, jobs
+    from depixel.pictures import jobs
 
     if auto and (areas or block):
         raise DepixelError("--auto finds areas and blocks by itself: leave out --area and --block, or --auto")
@@ -92,44 +100,89 @@ def restore(
     found = jobs.jobs(inputs, out, force)
     if sheet and sheet.resolve() in {path.resolve() for job in found for path in (job.source, job.target)}:
         raise DepixelError(f"--compare {sheet}: is one of the pictures. Name another file for the sheet")
-    from depixel.pictures import restorer as fullsize
+    from depixel.pictures.restorer import Restorer
 
-    restorer, panels, captions, left_out = fullsize.Restorer.load(model), [], [], []
+    comparison = _Comparison(sheet)
+    work = _Restoring(Restorer.load(model), areas, block, auto, views, trust, comparison)
+    _tell(jobs.each(work, progress(found, unit=" pictures")), as_json, comparison.write)
 
-    def work(job: jobs.Job) -> list[fullsize.Area]:
-        if auto:
+
+@dataclass
+class _Restoring:
+    """What `depixel restore` does with a picture; the attributes are its options."""
+
+    restorer: "Restorer"
+    areas: "Sequence[Area]"
+    block: int | None
+    auto: bool
+    views: Literal[1, 2, 8]
+    trust: "Trust"
+    comparison: "_Comparison"
+
+    def __call__(self, job: "Job") -> "list[ResolvedArea]":
+        from depixel.pictures import formats, jobs
+        from depixel.pictures.resolve import resolve
+
+        if self.auto:
             picture = formats.read(job.source)
-            named = jobs.find_areas(job.source, picture)
+            found = jobs.find_areas(job.source, picture)
         else:
-            given = areas or jobs.read_areas(job.source)
-            named = [(*area[:4], block or (area[4:] or (None,))[0], *area[5:]) for area in given]
+            named = self.areas or jobs.read_areas(job.source)
             picture = formats.read(job.source)
-        found = fullsize.resolve(picture.pixels, named)
-        shown = found[: max(0, _MOST_PANELS - len(panels))] if sheet else []
-        before = [sheets.surroundings(picture.pixels, area) for area in shown]
-        picture = picture.showing(restorer.restore(picture.pixels, found, views, trust))  # lets go of the old pixels
+            if self.block:
+                named = [area.with_block_size(self.block) for area in named]
+            found = resolve(picture.pixels, named)
+        before = self.comparison.panels_of(picture.pixels, found)
+        restored = self.restorer.restore(picture.pixels, found, self.views, self.trust)
+        picture = picture.showing(restored)  # lets go of the old pixels
         formats.write(job.target, picture)
-        for area, panel in zip(shown, before, strict=True):
-            panels.append([panel, sheets.surroundings(picture.pixels, area)])
-            captions.append(f"{job.source.name} {area.described()}")
-        left_out.append(len(found) - len(shown) if sheet else 0)
+        self.comparison.add(job.source.name, before, picture.pixels, found)
         return found
-
-    def end() -> None:
-        if sheet:
-            with replacing(sheet) as beside:
-                titles = ["pixelated", "restored"]
-                sheets.contact_sheet(panels, titles, captions, across=1, scale=1).save(beside, format="PNG")
-            if sum(left_out):
-                click.echo(f"{sheet}: shows the first {_MOST_PANELS} areas, and not {sum(left_out)} more", err=True)
-
-    _tell(jobs.each(work, progress(found, unit=" pictures")), as_json, end)
 
 
 _MOST_PANELS = 100
 
 
-def _tell(outcomes, as_json: bool, end: Callable[[], None] = lambda: None) -> None:
+class _Comparison:
+    """Areas before and after, as `--compare` draws them on a sheet."""
+
+    def __init__(self, path: Path | None):
+        self.path = path
+        self.panels: list[list[np.ndarray]] = []
+        self.captions: list[str] = []
+        self.left_out = 0
+
+    def panels_of(self, pixels: "np.ndarray", areas: "Sequence[ResolvedArea]") -> "list[np.ndarray]":
+        """Pictures of the first areas, as many as there is room for; none without a sheet."""
+        from depixel import sheets
+
+        room = max(0, _MOST_PANELS - len(self.panels)) if self.path else 0
+        return [sheets.surroundings(pixels, tuple(area.numbers())) for area in areas[:room]]
+
+    def add(self, name: str, before: "list[np.ndarray]", pixels: "np.ndarray", areas: "Sequence[ResolvedArea]") -> None:
+        """Put areas of the picture `name` on the sheet: their panels `before`, and the `pixels` that are restored."""
+        after = self.panels_of(pixels, areas)
+        self.panels += [list(pair) for pair in zip(before, after, strict=True)]
+        self.captions += [f"{name} {area.described()}" for area in areas[: len(before)]]
+        self.left_out += len(areas) - len(before) if self.path else 0
+
+    def write(self) -> None:
+        """Write the sheet, if there is to be one."""
+        from depixel import sheets
+        from depixel.base.files import replacing
+
+        if not self.path:
+            return
+        titles = ["pixelated", "restored"]
+        with replacing(self.path) as beside:
+            sheets.contact_sheet(self.panels, titles, self.captions, across=1, scale=1).save(beside, format="PNG")
+        if self.left_out:
+            click.echo(f"{self.path}: shows the first {_MOST_PANELS} areas, and not {self.left_out} more", err=True)
+
+
+def _tell(
+    outcomes: "Iterable[Outcome[list[ResolvedArea]]]", as_json: bool, end: Callable[[], None] = lambda: None
+) -> None:
     """Print what became of pictures, `end` it, and exit with 1 if one failed."""
     done, told = [], tqdm.write  # which leaves a progress bar in its line
     for outcome in outcomes:
@@ -137,11 +190,15 @@ def _tell(outcomes, as_json: bool, end: Callable[[], None] = lambda: None) -> No
         if outcome.problem:
             told(f"Error: {_plain(outcome.problem)}", file=sys.stderr)
         elif not as_json:
-            told(f"{_plain(str(outcome.job.target))}: {'; '.join(area.described() for area in outcome.made)}")
+            told(f"{_plain(str(outcome.job.target))}: {'; '.join(area.described() for area in outcome.made or [])}")
     end()
     if as_json:
         made = [
-            {"picture": str(o.job.source), "output": str(o.job.target), "areas": [area.numbers() for area in o.made]}
+            {
+                "picture": str(o.job.source),
+                "output": str(o.job.target),
+                "areas": [area.numbers() for area in o.made or []],
+            }
             for o in done
             if not o.problem
         ]
@@ -168,7 +225,7 @@ def _plain(text: str) -> str:
 @options.force
 @options.as_json
 def pixelate(
-    inputs: tuple[str, ...], out: Path, areas: tuple[tuple[int, ...], ...], block: int, force: bool, as_json: bool
+    inputs: tuple[str, ...], out: Path, areas: "tuple[Area, ...]", block: int, force: bool, as_json: bool
 ) -> None:
     """Pixelate areas of pictures, to try out what comes back.
 
@@ -184,16 +241,16 @@ def pixelate(
     """
     from depixel.base.files import replacing
     from depixel.pictures import formats, jobs
-    from depixel.pictures.restorer import Area, pixelate
+    from depixel.pictures.pixels import pixelate
 
-    named = [Area(*area, block) for area in areas]
+    named = [area.in_blocks_of(block) for area in areas]
 
-    def work(job: jobs.Job) -> list[Area]:
+    def work(job: jobs.Job) -> list[ResolvedArea]:
         if (beside := jobs.areas_beside(job.target)).exists() and not force:
             raise DepixelError(f"{beside} exists already. Choose another folder, or overwrite it: --force")
         picture = formats.read(job.source)
         data = formats.encoded(picture.hiding(pixelate(picture.pixels, named)))
-        jobs.write_areas(job.target, (area.numbers() for area in named))  # first: its name is the longer one
+        jobs.write_areas(job.target, named)  # first: its name is the longer one
         with replacing(job.target) as place:
             place.write_bytes(data)
         return named
@@ -249,11 +306,11 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
 
 @click.command()
 @click.argument("photo", type=options.path(dir_okay=False))
-@click.option("--area", type=options.Area(), required=True, metavar="X,Y,W,H", help="What is to be hidden, pixels.")
+@click.option("--area", type=options.AreaType(), required=True, metavar="X,Y,W,H", help="What is to be hidden, pixels.")
 @click.option("--block", type=click.IntRange(2, 200), required=True, help="Side of a block, pixels.")
 @options.model()
 @options.as_json
-def audit(photo: Path, area: tuple[int, ...], block: int, model: str, as_json: bool) -> None:
+def audit(photo: Path, area: "Area", block: int, model: str, as_json: bool) -> None:
     """How much would a pixelation hide?
 
     For who pixelates to protect. Pixelates an area of PHOTO, which must be the original, in blocks of this size and of
@@ -270,10 +327,10 @@ def audit(photo: Path, area: tuple[int, ...], block: int, model: str, as_json: b
     """
     from depixel.pictures import audit as audits
     from depixel.pictures import formats
-    from depixel.pictures import restorer as fullsize
+    from depixel.pictures.restorer import Restorer
 
     pixels = formats.read(photo).seen()
-    found = audits.audit(fullsize.Restorer.load(model), pixels, area, block)
+    found = audits.audit(Restorer.load(model), pixels, area, block)
     enough = audits.enough(found)
     if as_json:
         click.echo(json.dumps({"sizes": [size._asdict() for size in found], "enough": enough}))

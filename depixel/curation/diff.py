@@ -1,4 +1,4 @@
-"""What differs between two states of the photos: added, removed, replaced."""
+"""What differs between two states of the photos: files that were added, removed or replaced."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,14 +18,17 @@ from depixel.photos.rules import MOST_BYTES, Verdict
 from depixel.sheets import contact_sheet
 
 KINDS = ("added", "removed", "replaced")
+"""The kinds of changes."""
 
 
 class Change(NamedTuple):
     """A file that is not the same before and after.
 
     Attributes:
-        kind: of `KINDS`. valid_before, valid_after: whether it is a valid photo; False where it is not there.
-        side: where the split has it: train, validation, test; "" if it is not valid.
+        kind: one of `KINDS`.
+        contributor, name: of the file, as in the manifest.
+        valid_before, valid_after: whether it is a valid photo; False if it is not there.
+        side: the side that the split assigns it to: train, validation or test; "" if it is valid in neither state.
     """
 
     kind: str
@@ -41,15 +44,15 @@ def changes(before: Sequence[Verdict], after: Sequence[Verdict], settings: Split
 
     Args:
         before, after: verdicts on both states, in order.
+        settings: how the photos are split.
     """
-    there = list(matched(after, before, _path))
-    gone = [verdict for verdict, other in matched(before, after, _path) if other is None]
-    found = [_change("removed", verdict, None, settings) for verdict in gone]
-    for new, old in there:
+    gone = (verdict for verdict, other in matched(before, after, _path) if other is None)
+    found = [_change("removed", verdict, settings, before=verdict) for verdict in gone]
+    for new, old in matched(after, before, _path):
         if old is None:
-            found.append(_change("added", None, new, settings))
+            found.append(_change("added", new, settings, after=new))
         elif (old.sha256, old.bytes, old.code) != (new.sha256, new.bytes, new.code):
-            found.append(_change("replaced", old, new, settings))
+            found.append(_change("replaced", new, settings, before=old, after=new))
     return sorted(found, key=lambda change: path_of(change.contributor, change.name))
 
 
@@ -57,27 +60,29 @@ def _path(verdict: Verdict) -> str:
     return path_of(verdict.contributor, verdict.name)
 
 
-def _change(kind: str, old: Verdict | None, new: Verdict | None, settings: SplitSettings) -> Change:
-    verdict = new or old
-    where = side(verdict.contributor if settings.by == "contributor" else _path(verdict), settings)
-    valid = bool(old and not old.code), bool(new and not new.code)
-    return Change(kind, verdict.contributor, verdict.name, *valid, where if any(valid) else "")
+def _change(
+    kind: str, file: Verdict, settings: SplitSettings, before: Verdict | None = None, after: Verdict | None = None
+) -> Change:
+    where = side(file.contributor if settings.by == "contributor" else _path(file), settings)
+    valid = bool(before and not before.code), bool(after and not after.code)
+    return Change(kind, file.contributor, file.name, *valid, where if any(valid) else "")
 
 
 def by_contributor(found: Sequence[Change], before: Sequence[Verdict], after: Sequence[Verdict]) -> pd.DataFrame:
-    """A row for each contributor with changes.
+    """A table with a row for each contributor with changes.
 
-    Columns: contributor; side; is: added, removed (all files), replaced (no file is the same) or changed; how many
-    files are of each kind; how many of these files are valid before and after.
+    Columns: contributor; is: added, removed (all files), replaced (no file is the same) or changed; side; number of
+    files of each of `KINDS`; valid_before and valid_after, the number of the changed files that are valid.
 
     Args:
+        found: the changes.
         before, after: as those of `changes`.
     """
     known = [Counter(verdict.contributor for verdict in verdicts) for verdicts in (before, after)]
     table = pd.DataFrame(found, columns=Change._fields)
     rows = []
     for contributor, changed in table.groupby("contributor", sort=False):
-        there = tuple(contributor in files for files in known)
+        there = contributor in known[0], contributor in known[1]
         kept = known[0][contributor] - int((changed["kind"] != "added").sum())
         rows.append(
             {
@@ -92,14 +97,15 @@ def by_contributor(found: Sequence[Change], before: Sequence[Verdict], after: Se
 
 
 SHOWN = 60
-"""Photos on a `sheet`."""
+"""Number of photos on a `sheet` at most."""
 
 
 def sheet(found: Sequence[Change], before: Iterable[Entry], after: Iterable[Entry]) -> Image.Image:
-    """A picture of the changed photos, before and after, side by side; of many, `SHOWN` evenly chosen ones.
+    """Draw the changed photos, before and after, side by side; of more than `SHOWN`, evenly chosen ones.
 
     Args:
-        before, after: the files of the two states.
+        found: the changes.
+        before, after: the files of the two states, in order.
     """
     seen = [change for change in found if change.valid_before or change.valid_after]
     chosen = [seen[int(i)] for i in np.unique(np.linspace(0, len(seen) - 1, SHOWN).round()) if seen]

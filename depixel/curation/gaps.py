@@ -1,21 +1,21 @@
-"""How far photos cover what a test set shows: what it has more or less of, and which of its pictures are unlike all.
+"""How far photos cover what a test set shows: what they have less or more of, and which of its pictures are unlike all.
 
-The blocks of a test set hide a part of each picture. So that both are measured alike, each photo is given the area of
-a test picture, one after the other, and all areas are filled with their mean.
+The blocks of a test set hide a part of each picture. So that both are measured alike, each photo gets the area of a
+test picture, one after the other, and all areas are filled with their mean.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from depixel.analysis import measures, overview
+from depixel.analysis import clusters, measures
 from depixel.analysis.findings import Finding, percent
 from depixel.analysis.measures import SIDE, small
-from depixel.analysis.overview import KINDS, MEASURES, SEED, SIGNIFICANT, AnalyzeSettings
+from depixel.analysis.photo_table import KINDS, MEASURES, SEED, SIGNIFICANT, AnalyzeSettings, words
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing, write_json
 from depixel.challenge import test_sets
@@ -23,13 +23,18 @@ from depixel.challenge.test_sets import TestSet
 from depixel.sheets import contact_sheet
 
 UNLIKE = 0.05
-"""Share of photos that count as unlike those of all others; their distance is that of a test picture unlike all."""
+"""Share of the photos that count as unlike those of all other contributors. A test picture that is as far from all
+photos as these are is unlike all of them."""
 
 LEAST = 20
-"""So many photos and test pictures there must be."""
+"""Number of photos, and of test pictures, that a comparison needs at least."""
 
-SHOWN = 24  # pictures that are unlike all photos
-EXAMPLES = 12  # of a kind or group
+SHOWN = 24
+"""Number of pictures that are unlike all photos, which unlike.png shows at most."""
+
+EXAMPLES = 12
+"""Number of examples of a kind or group, which gaps.png shows at most."""
+
 _SEEN = ("brightness", "contrast", "detail", "blur", "clipped")  # measures that need no file
 _KINDS = ("blank", "dark", "bright", "blurred", "smooth", "textured")
 _LEAST_SHARE = 0.02  # by which shares differ, to be worth a word
@@ -44,11 +49,11 @@ class Gap(NamedTuple):
 
     Attributes:
         what: a measure, a kind, or a group of pictures that look alike ("group A").
-        is_like: of a group, in words.
+        is_like: what a group is like, in words; "" for a measure or a kind.
         photos, test_set: the mean of a measure; the share of a kind or group.
-        p: how likely such a difference is where there is none, times the number of comparisons (Bonferroni).
-        examples: rows of pictures of the kind or group, the most typical first: of the test set where that has more of
-            it, else of the photos.
+        p: the p-value times the number of comparisons (Bonferroni).
+        examples: rows of pictures of the kind or group, the most typical first. They are rows of the test set if it has
+            more of them, otherwise of the photos.
     """
 
     what: str
@@ -63,9 +68,10 @@ class Coverage(NamedTuple):
     """How far N photos cover M test pictures.
 
     Attributes:
-        gaps: those that are sure and large enough to matter, the largest first.
-        distance: (M,) float64: how far each test picture is from the photo nearest to it, in units of the distance that
-            a share `UNLIKE` of the photos has from those of other contributors: above 1 it is unlike all photos.
+        gaps: the differences that are significant and large enough to matter, the largest first.
+        distance: (M,) float64: the distance of each test picture from the photo nearest to it. Its unit is the distance
+            that a share `UNLIKE` of the photos exceeds to the photos of other contributors. A picture beyond 1 is
+            unlike all photos.
         nearest: (M,) int64: the row of that photo.
     """
 
@@ -75,24 +81,27 @@ class Coverage(NamedTuple):
 
     @property
     def unlike(self) -> float:
-        """Share of the test pictures that are unlike all photos; `UNLIKE` where they are like photos of others."""
+        """Share of the test pictures that are unlike all photos. About `UNLIKE` if they are like photos of others."""
         return float((self.distance > 1).mean())
 
 
 def check_count(count: int, what: str) -> None:
-    """Raise DepixelError if there are too few pictures to say what they are like."""
+    """Raise `DepixelError` if there are fewer than `LEAST` pictures; `what` says which, for the message."""
     if count < LEAST:
         raise DepixelError(f"{what}: {count}, and fewer than {LEAST} are too few to compare with others")
 
 
 def coverage(images: np.ndarray, contributors: pd.Series, samples: TestSet, settings: AnalyzeSettings) -> Coverage:
-    """Compare photos with the pictures of a test set, which are taken as independent of each other.
+    """Compare photos with the pictures of a test set, which count as independent of each other.
 
     Args:
-        images: (N, SIDE, SIDE) uint8, no two of them the same picture. contributors: (N,) text, whose they are.
+        images: (N, SIDE, SIDE) uint8, no two of which show the same picture.
+        contributors: (N,) text, whose they are.
+        samples: the test set.
+        settings: the thresholds of the kinds, and the number of groups.
 
     Raises:
-        DepixelError: fewer than `LEAST` photos or test pictures.
+        DepixelError: there are fewer than `LEAST` photos or test pictures.
     """
     check_count(len(samples.pixelated), "pictures of the test set")
     check_count(len(images), "different photos")
@@ -106,7 +115,7 @@ def coverage(images: np.ndarray, contributors: pd.Series, samples: TestSet, sett
     whose = pd.factorize(contributors)[0]
     if whose.max() + 1 < _LEAST_CONTRIBUTORS:
         whose = np.arange(len(images))
-    points = overview.described(everything)
+    points = clusters.described(everything)
     return Coverage(_gaps(everything, points, whose, settings), *_distances(points, whose))
 
 
@@ -120,7 +129,7 @@ def _filled(image: np.ndarray, area: np.ndarray) -> np.ndarray:
 def _gaps(everything: np.ndarray, points: np.ndarray, whose: np.ndarray, settings: AnalyzeSettings) -> list[Gap]:
     count = len(whose)
     table = pd.DataFrame(measures.of_images(everything)._asdict())
-    group, distance = overview.clusters(points, settings.clusters)
+    group, distance = clusters.clusters(points, settings.clusters)
     columns = {name: MEASURES[name].scale(table[name]).to_numpy() for name in _SEEN}
     columns |= {kind: KINDS[kind](table, settings).to_numpy(float) for kind in _KINDS}
     columns |= {f"group {_letter(k)}": (group == k).astype(float) for k in np.unique(group)}
@@ -133,14 +142,14 @@ def _gaps(everything: np.ndarray, points: np.ndarray, whose: np.ndarray, setting
         if size < 1 or p > SIGNIFICANT:
             continue
         told = table[name].to_numpy() if name in MEASURES else values
-        means = [round(float(side.mean()), 4) for side in (told[:count], told[count:])]
+        of_photos, of_test = (round(float(side.mean()), 4) for side in (told[:count], told[count:]))
         is_like, examples = "", []
         if name not in MEASURES:
             begin, end = (count, len(values)) if difference > 0 else (0, count)
             rows = begin + np.flatnonzero(values[begin:end])
-            examples = (overview.typical(distance, rows, EXAMPLES) - begin).tolist()
-            is_like = overview.words(table, values > 0) if name.startswith("group ") else ""
-        found.append((size, Gap(name, is_like, *means, round(p, 4), examples)))
+            examples = (clusters.typical(distance, rows, EXAMPLES) - begin).tolist()
+            is_like = words(table, values > 0) if name.startswith("group ") else ""
+        found.append((size, Gap(name, is_like, of_photos, of_test, round(p, 4), examples)))
     return [gap for _, gap in sorted(found, key=lambda pair: -pair[0])]
 
 
@@ -149,11 +158,11 @@ def _letter(number: int) -> str:
 
 
 def _chance(photos: np.ndarray, test: np.ndarray, whose: np.ndarray, share: bool) -> float:
-    """How likely means that differ so much are where there is no difference: Welch's t-test.
+    """The p-value of the difference of two means, by Welch's t-test.
 
     Photos of a contributor are alike: their error is cluster-robust (Liang & Zeger 1986), with as many degrees of
-    freedom as there are contributors less one. To shares one of each kind is added (Agresti & Caffo 2000), or few
-    pictures that are all of one kind would seem sure.
+    freedom as there are contributors less one. A share gets one more picture that is of the kind and one that is not
+    (Agresti & Caffo 2000); otherwise few pictures that are all of one kind would seem certain.
     """
     if share:
         photos, test = (np.append(side, [0.0, 1.0]) for side in (photos, test))
@@ -166,7 +175,7 @@ def _chance(photos: np.ndarray, test: np.ndarray, whose: np.ndarray, share: bool
 
 
 def _squared_error(values: np.ndarray, units: np.ndarray) -> float:
-    """Of the mean, where the values of a unit may be alike."""
+    """The squared standard error of the mean of values, of which those of a unit may be alike."""
     sums = np.bincount(units, values - values.mean())
     return float(np.square(sums).sum() / len(values) ** 2 * len(sums) / max(len(sums) - 1, 1))
 
@@ -192,7 +201,7 @@ def _distances(points: np.ndarray, whose: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def findings(found: Coverage) -> Iterator[Finding]:
-    """What the photos lack for this test set, and what they have too much of."""
+    """Yield findings: what the photos lack for this test set, and what they have too much of."""
     count = len(found.distance)
     unlike = int((found.distance > 1).sum())
     if stats.binomtest(unlike, count, UNLIKE, alternative="greater").pvalue <= SIGNIFICANT:
@@ -230,24 +239,24 @@ def _name(gap: Gap) -> str:
 
 
 def readable(found: Coverage) -> str:
-    """The findings as a list, for a terminal."""
+    """The findings as a list, as text for a terminal."""
     lines = [
         f"Beside the test set: {percent(found.unlike)} of its {len(found.distance)} pictures are unlike all of these "
         f"photos, where {percent(UNLIKE)} would be if they were photos of others."
     ]
     if not found.gaps:
-        lines.append("In nothing that was measured does it differ by more than chance would.")
+        lines.append("No measured property differs by more than chance.")
     for finding in findings(found):
         lines += [f"\n- {finding.what}", f"  Why it matters: {finding.why}", f"  What to do: {finding.do}"]
     return "\n".join(lines)
 
 
-def report(found: Coverage) -> dict:
-    """For tools: what test_set.json holds.
+def report(found: Coverage) -> dict[str, Any]:
+    """The comparison for tools, as test_set.json holds it.
 
-    Keys:
-        pictures: of the test set. unlike: see `Coverage`. gaps: a list of `Gap`s, as dictionaries.
-        most_unlike: numbers of the test pictures that are unlike all photos, from 0, the most unlike first.
+    Returns:
+        pictures: number of test pictures. unlike: see `Coverage`. gaps: a list of `Gap`s, as dictionaries. most_unlike:
+        numbers, from 0, of the test pictures that are unlike all photos, the most unlike first, `SHOWN` at most.
     """
     order = np.argsort(-found.distance, kind="stable")
     return {
@@ -259,11 +268,20 @@ def report(found: Coverage) -> dict:
 
 
 def write(found: Coverage, samples: TestSet, images: np.ndarray, paths: list[str], folder: Path) -> None:
-    """Write test_set.json; unlike.png: the test pictures most unlike all photos, each beside the photo nearest to it;
-    and gaps.png: a row of examples for each gap that has some.
+    """Write the report and two sheets.
+
+    test_set.json holds the `report`. unlike.png shows the test pictures most unlike all photos, each beside the photo
+    nearest to it. gaps.png shows a row of examples for each gap that has some.
 
     Args:
-        images: (N, S, S) uint8, those of the photos. paths: (N,) what they are called.
+        found: the comparison.
+        samples: the test set.
+        images: (N, S, S) uint8, the photos.
+        paths: (N,) the names of the photos.
+        folder: where the files are written.
+
+    Raises:
+        DepixelError: a file cannot be written.
     """
     told = report(found)
     write_json(folder / "test_set.json", told)

@@ -5,34 +5,41 @@ its own in a TIFF structure (CIPA DC-008, 4.6.6), or in the XMP segment, as text
 """
 
 import io
-import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.photos import archives
 from depixel.photos.archives import Entries, Entry
 from depixel.photos.decoding import UnreadableError
+from depixel.photos.tiff import BrokenTiffError, Tiff
 
 MOST_BYTES = 1 << 28
-"""Of a file that is looked at: far more than a photo has."""
+"""Bytes of the largest file that is looked at: far more than a photo has."""
 
 _APP1, _SCAN = 0xE1, 0xDA
 _NEXT_PHOTO = b"\xff\xd8\xff"  # the first of these markers is never within the pixels of a photo
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/"
-_GPS_DIRECTORY = 0x8825
-_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}  # by TIFF type
+_GPS_DIRECTORY = 0x8825  # tag: the offset of the directory
 
 
 def without_position(data: bytes) -> bytes:
-    """The same photo without its GPS position; `data` itself if there is none, or if it is no JPEG.
+    """Take the GPS position out of a photo.
 
-    In the Exif segment the entries of the GPS directory and their values become zeros, so that everything else stays
+    In the Exif segment, the fields of the GPS directory and their values become zeros, so that everything else stays
     where it is. An XMP segment that names GPS is left out, and so is an Exif segment whose GPS directory is broken.
+    Photos that are appended to this one lose theirs, too.
+
+    Args:
+        data: the bytes of any file.
+
+    Returns:
+        The bytes of the same photo; `data` itself if there is no position in it, or if it is no JPEG.
     """
     kept, end, changed = [data[:2]], 2, False
     for start, end, marker in _segments(data):
@@ -69,39 +76,29 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         position = end
 
 
-def _without_directory(tiff: bytes) -> bytes:
-    """A TIFF structure with its GPS directory emptied; nothing where that is broken."""
-    found, position = bytearray(tiff), False
+def _without_directory(data: bytes) -> bytes:
+    """A TIFF structure with its GPS directory emptied; nothing if that directory is broken."""
+    found, position = bytearray(data), False
     try:
-        order = {b"II": "<", b"MM": ">"}[tiff[:2]]
-        (first,) = struct.unpack_from(f"{order}I", tiff, 4)
-        for tag, _, _, place in _entries(tiff, order, first):
-            if tag == _GPS_DIRECTORY:
+        tiff = Tiff(io.BytesIO(data))
+        for field in tiff.fields(tiff.first):
+            if field.tag == _GPS_DIRECTORY:
                 position = True
-                (directory,) = struct.unpack_from(f"{order}I", tiff, place)
-                for _, type_, count, value in _entries(tiff, order, directory):
-                    size = _BYTES[type_] * count
-                    if size > 4:
-                        (value,) = struct.unpack_from(f"{order}I", tiff, value)
-                    if value + size > len(tiff):
-                        raise struct.error
-                    found[value : value + size] = bytes(size)
-                (count,) = struct.unpack_from(f"{order}H", tiff, directory)
-                found[directory : directory + 2 + 12 * count] = bytes(2 + 12 * count)
-    except (struct.error, KeyError):
-        return b"" if position else tiff
+                directory = tiff.number(field.place)
+                for part in tiff.fields(directory):
+                    values, size = tiff.values_of(part), part.size
+                    if values + size > len(data):
+                        raise BrokenTiffError("values behind the end")
+                    found[values : values + size] = bytes(size)
+                end = tiff.end_of(directory)
+                found[directory:end] = bytes(end - directory)
+    except BrokenTiffError:
+        return b"" if position else data
     return bytes(found)
 
 
-def _entries(tiff: bytes, order: str, directory: int) -> Iterator[tuple[int, int, int, int]]:
-    """Tag, type, number of values, and where the value or its offset stands, of each entry of a directory."""
-    (count,) = struct.unpack_from(f"{order}H", tiff, directory)
-    for place in range(directory + 2, directory + 2 + 12 * count, 12):
-        yield *struct.unpack_from(f"{order}HHI", tiff, place), place + 8
-
-
 def located(entries: Entries) -> Iterator[Entry]:
-    """The entries that carry a GPS position."""
+    """Yield the entries that carry a GPS position, in order. Entries that cannot be read are skipped."""
     for entry in entries:
         try:
             data = archives.read(entry, MOST_BYTES)
@@ -112,26 +109,19 @@ def located(entries: Entries) -> Iterator[Entry]:
 
 
 def strip(path: Path) -> None:
-    """Take the positions out of a photo, or of all photos in an archive, whose members keep names, times and order.
+    """Take the positions out of a photo, or of all photos in an archive. Its members keep names, times and order.
 
     Raises:
-        DepixelError: a member cannot be read, or the file cannot be written; then it is as it was.
+        DepixelError: a member cannot be read, or the file cannot be written; then the file is as it was.
     """
     archives.close()
     name = path.name.lower()
     try:
         with replacing(path) as beside:
             if name.endswith(".zip"):
-                with zipfile.ZipFile(path) as old, zipfile.ZipFile(beside, "w") as new:
-                    new.comment = old.comment
-                    for member in old.infolist():
-                        new.writestr(member, without_position(old.read(_small(member))), member.compress_type)
+                _strip_zip(path, beside)
             elif name.endswith(archives.ARCHIVES):
-                with tarfile.open(path) as old, tarfile.open(beside, "w" if name.endswith(".tar") else "w:gz") as new:
-                    for member in old:
-                        data = without_position(old.extractfile(_small(member)).read()) if member.isreg() else b""
-                        member.size = len(data)
-                        new.addfile(member, io.BytesIO(data))
+                _strip_tar(path, beside, "w" if name.endswith(".tar") else "w:gz")
             else:
                 beside.write_bytes(without_position(path.read_bytes()))
     except (zipfile.BadZipFile, tarfile.TarError, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
@@ -141,8 +131,26 @@ def strip(path: Path) -> None:
         ) from error
 
 
-def _small(member: zipfile.ZipInfo | tarfile.TarInfo) -> zipfile.ZipInfo | tarfile.TarInfo:
-    size = member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
+def _strip_zip(path: Path, beside: Path) -> None:
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(beside, "w") as new:
+        new.comment = old.comment
+        for member in old.infolist():
+            _check_size(member.file_size)
+            new.writestr(member, without_position(old.read(member)), member.compress_type)
+
+
+def _strip_tar(path: Path, beside: Path, mode: Literal["w", "w:gz"]) -> None:
+    with tarfile.open(path) as old, tarfile.open(beside, mode) as new:
+        for member in old:
+            content = old.extractfile(member) if member.isreg() else None
+            if content is not None:
+                _check_size(member.size)
+            data = without_position(content.read()) if content is not None else b""
+            member.size = len(data)
+            new.addfile(member, io.BytesIO(data))
+
+
+def _check_size(size: int) -> None:
+    """Raise `RuntimeError` for a member that is too large to be read, as zipfile does for one that is encrypted."""
     if size > MOST_BYTES:
         raise RuntimeError(f"a member has {size} bytes, at most {MOST_BYTES} are read")
-    return member

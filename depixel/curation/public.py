@@ -1,4 +1,4 @@
-"""Public photo collections: what there is, and how one gets into data/raw: whole, checked, its origin noted."""
+"""Public photo collections: which are known, and how one is fetched into data/raw, checked, with its origin noted."""
 
 import gzip
 import re
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -19,24 +19,34 @@ from urllib3.util import Retry
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of, read_json, replacing, told_of, write_json
+from depixel.base.layout import DOWNLOADS, DVC, ORIGINS
 from depixel.base.tables import read_table, write_table
+from depixel.photos.archives import ARCHIVES
 
-ORIGINS = Path("data/origins.csv")
-PARTIAL = Path(".dvc/tmp/fetch")
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 ATTEMPTS = 5
-"""How often a download goes on by itself after the connection broke."""
+"""Number of times that a download is tried, if the connection breaks."""
 
 _WAIT = (10, 60)  # seconds: to connect, and between two pieces
 _PIECE = 1 << 16
 
 
+Progress: TypeAlias = Callable[..., Any]
+"""What makes a progress bar: takes tqdm's options, and returns a context manager that has tqdm's `update`."""
+
+
 class Dataset(NamedTuple):
-    """A known collection.
+    """A collection that can be fetched.
 
     Attributes:
-        size: of the archive, bytes. checksum: `md5:` or `sha256:` and the hash, as its publishers or users state it.
-        licence: the terms as stated by the publisher. source: the page that describes it.
+        name: what it is called here.
+        url: the address of the archive.
+        size: bytes of the archive; 0 if unknown.
+        checksum: `md5:` or `sha256:` and the hash, as its publishers or users state it; or `commit:` and the git commit
+            that the archive is of, as GitHub's archives say themselves.
+        photos: number of photos; 0 if unknown.
+        licence: the terms as stated by the publisher.
+        source: the page that describes it.
+        content: what the photos show.
     """
 
     name: str
@@ -84,7 +94,13 @@ DATASETS = (
 
 
 class Origin(NamedTuple):
-    """A row of the table of origins: what was fetched into data/raw, from where, when (UTC)."""
+    """A row of the table of origins, text: where a file in data/raw was fetched from.
+
+    Attributes:
+        file: its name.
+        url, bytes, sha256, licence: the address, the size, the hash and the terms.
+        date: when it was fetched, UTC, YYYY-MM-DD.
+    """
 
     file: str
     url: str
@@ -95,7 +111,7 @@ class Origin(NamedTuple):
 
 
 def known(name: str) -> Dataset:
-    """The collection of this name. Raises `DepixelError` if there is none; says which there are."""
+    """The known collection of this name. Raises `DepixelError` if there is none, with the names that there are."""
     found = {dataset.name: dataset for dataset in DATASETS}
     if name not in found:
         raise DepixelError(
@@ -106,15 +122,19 @@ def known(name: str) -> Dataset:
 
 
 def other(url: str, sha256: str) -> Dataset:
-    """An archive at any address.
+    """The collection in an archive at any address.
+
+    Args:
+        url: the address, http or https, which ends in the name of the archive.
+        sha256: the hash of the archive, 64 hexadecimal digits.
 
     Raises:
-        DepixelError: the address is not http(s), its last part does not name an archive, or the hash is none.
+        DepixelError: the address is not http(s), its last part does not name an archive, or the hash is not one.
     """
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise DepixelError(
-            f"--sha256 {sha256}: must be the 64 hexadecimal digits that the publisher names, so that what arrives is "
-            "what was meant. `sha256sum FILE` prints those of a file that you trust"
+            f"--sha256 {sha256}: must be the 64 hexadecimal digits that the publisher names, so that the file can be "
+            "checked. `sha256sum FILE` prints those of a file that you trust"
         )
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise DepixelError(
@@ -125,19 +145,24 @@ def other(url: str, sha256: str) -> Dataset:
 
 def _file_name(url: str) -> str:
     name = unquote(urlsplit(url).path).rsplit("/", 1)[-1]
-    if not re.fullmatch(r"[\w][\w .+-]*", name) or not name.lower().endswith(SUFFIXES):
-        raise DepixelError(f"{url}: its last part must be the name of an archive, which ends in {', '.join(SUFFIXES)}")
+    if not re.fullmatch(r"[\w][\w .+-]*", name) or not name.lower().endswith(ARCHIVES):
+        raise DepixelError(f"{url}: its last part must be the name of an archive, which ends in {', '.join(ARCHIVES)}")
     return name
 
 
-def fetch(dataset: Dataset, raw: Path, progress: Callable) -> Path:
-    """Download a collection into `raw`, unless it is there, and note its origin in data/origins.csv.
+def fetch(dataset: Dataset, raw: Path, progress: Progress) -> Path:
+    """Download a collection into a folder, unless it is there, and note its origin in data/origins.csv.
 
-    What arrived before a break is kept, and the same call goes on from there. Nothing is in `raw` before it is whole
-    and its checksum is right.
+    If a download breaks off, the bytes that have arrived are kept, and the next call continues from there. The file
+    appears in the folder when it is whole and its checksum is right.
 
     Args:
-        progress: makes a progress bar of the bytes, as `depixel.command.progress` does.
+        dataset: the collection.
+        raw: the folder.
+        progress: makes a progress bar of the bytes, as `console.progress` does.
+
+    Returns:
+        The path of the archive.
 
     Raises:
         DepixelError: the server cannot be reached or has no such file, the checksum is wrong, the disk is full, or
@@ -146,13 +171,13 @@ def fetch(dataset: Dataset, raw: Path, progress: Callable) -> Path:
     name = _file_name(dataset.url)
     if dataset.checksum.startswith("commit:"):  # GitHub names its archives after commits
         name = f"{dataset.name}.tar.gz"
-    path, part = raw / name, PARTIAL / f"{name}.part"
+    path, part = raw / name, DOWNLOADS / f"{name}.part"
     if path.exists():
         if wrong := _wrong(path, dataset):
             raise DepixelError(f"{path.as_posix()}: another file of this name is there ({wrong}). Move it away first")
         _note(dataset, path)
         return path
-    if not PARTIAL.parents[1].is_dir():
+    if not DVC.is_dir():
         raise DepixelError(f"{Path.cwd()}: no DVC project. Run from the project's folder")
     with told_of(part):
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -163,14 +188,15 @@ def fetch(dataset: Dataset, raw: Path, progress: Callable) -> Path:
         except (requests.RequestException, HTTPError) as error:
             if attempt + 1 == ATTEMPTS or not isinstance(error, _BROKEN):
                 there = part.stat().st_size if part.exists() else 0
-                kept = f". {there / 1e6:.1f} MB are here; the same command goes on there" if there else ""
+                kept = f". {there / 1e6:.1f} MB are here; the same command continues from there" if there else ""
                 raise DepixelError(f"{dataset.url}: {_reason(error)}{kept}") from error
     part.with_suffix(".json").unlink(missing_ok=True)
     if wrong := _wrong(part, dataset):
         part.unlink()
         raise DepixelError(
-            f"{dataset.url}: what arrived is not what was meant ({wrong}), and was thrown away. Is the hash that you "
-            f"named right? If so, try once more; wrong again, its publisher has changed the file: see {dataset.source}"
+            f"{dataset.url}: the file that arrived is not the expected one ({wrong}); it was deleted. Is the hash that "
+            f"you named right? If so, try once more. If it is wrong again, its publisher has changed the file: see "
+            f"{dataset.source}"
         )
     with replacing(path) as beside:  # it may be on another file system
         shutil.move(part, beside)
@@ -181,7 +207,7 @@ def fetch(dataset: Dataset, raw: Path, progress: Callable) -> Path:
 _BROKEN = (requests.ConnectionError, requests.Timeout, HTTPError)
 
 
-def _download(dataset: Dataset, part: Path, progress: Callable) -> None:
+def _download(dataset: Dataset, part: Path, progress: Progress) -> None:
     """Bring `part` to its whole length, going on from what is there if the server still has the same file."""
     tag_file = part.with_suffix(".json")
     there = part.stat().st_size if part.exists() else 0
@@ -220,7 +246,7 @@ def _download(dataset: Dataset, part: Path, progress: Callable) -> None:
 
 
 def _reason(error: requests.RequestException | HTTPError) -> str:
-    if getattr(error, "response", None) is not None:
+    if isinstance(error, requests.RequestException) and error.response is not None:
         return f"the server says {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):
         return "the server does not answer"
@@ -258,7 +284,7 @@ def _commit(path: Path) -> str:
 
 
 def _origins() -> list[Origin]:
-    return list(read_table(ORIGINS, Origin, "git checkout data/origins.csv")) if ORIGINS.is_file() else []
+    return list(read_table(ORIGINS, Origin, f"git checkout {ORIGINS.as_posix()}")) if ORIGINS.is_file() else []
 
 
 def _note(dataset: Dataset, path: Path) -> None:

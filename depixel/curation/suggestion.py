@@ -1,36 +1,53 @@
-"""Which of many photos a model would learn most from: what to photograph, or to add, next."""
+"""Which of many new photos a model would learn most from, to choose what to photograph or to add next."""
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from PIL import Image
 from scipy.fft import dctn
 from scipy.spatial.distance import cdist
+from tqdm import tqdm
 
 from depixel.analysis.overview import first_copies
+from depixel.base.errors import DepixelError
+from depixel.base.layout import IMAGES, INDEX
 from depixel.base.tables import path_of, read_table
 from depixel.dataset.prepared import load_images, load_index
 from depixel.dataset.samples import Photos, fixed_batch, fixed_samples
 from depixel.dataset.splits import MADE_BY, Assigned
 from depixel.model.blocks import Blocks, cut_windows, turn, turn_back
 from depixel.model.pixelation import PixelationSettings, photo_ids
-from depixel.model.predictor import VIEWS, Predictor, restore, window_side
-from depixel.photos import near_duplicates
+from depixel.model.predictor import Predictor, restore
+from depixel.model.windows import VIEWS, window_side
+from depixel.photos import archives, near_duplicates, preparation, rules
+from depixel.photos.preparation import PrepareSettings
+from depixel.photos.rules import Verdict
 from depixel.sheets import contact_sheet, error_picture, fill
 
 AREAS = 4
-"""How many areas of each photo are tried."""
+"""Number of areas of each photo that are tried."""
 
 MOST_CANDIDATES = 4000
-"""Of more photos, those that the model is least sure of are looked at: the search grows with their square."""
+"""Number of photos that are compared with each other at most, those that the model is least sure of. The time grows
+with the square of this number."""
 
 COMPONENTS = 16
-REACH = 0.1  # of the median squared distance of two photos: where a photo stands for another by 1 / e
+"""Number of principal components that describe a photo at most."""
+
+REACH = 0.1
+"""Squared distance at which the likeness of two photos is 1 / e, as a share of the median squared distance."""
+
 BATCH = 64
+"""Number of photos that are restored at a time."""
+
+Batch: TypeAlias = tuple[str, np.ndarray]
+"""A stream of random areas, and the numbers of the photos that get one of them each."""
 
 
 class Suggestion(NamedTuple):
@@ -38,11 +55,12 @@ class Suggestion(NamedTuple):
 
     Attributes:
         number: which of the photos, from 0.
-        disagreement: gray levels, root mean square: how far the 8 turned views of a picture are from their mean. By so
-            much is the error of a view, squared, larger than that of the mean (Krogh & Vedelsby 1995): it can be
-            avoided, while grass or gravel that nobody can guess makes all views err alike.
-        rmse: gray levels, of the mean of the views. ratio: of that to the identity's; NaN where that makes no error.
-        gain: what choosing it adds to what is chosen before it, as a share of all that there is to gain.
+        disagreement: root mean square distance of the restorations of the 8 turned views from their mean, gray levels.
+            Its square is how much larger the squared error of a view is than that of the mean (Krogh & Vedelsby 1995).
+            A model can avoid this error, while all views err alike on grass or gravel that nobody can guess.
+        rmse: error of the mean of the views, gray levels.
+        ratio: rmse / the identity's RMSE; NaN if the identity makes no error.
+        gain: what choosing this photo adds to the photos chosen before it, as a share of all that there is to gain.
     """
 
     number: int
@@ -58,20 +76,27 @@ def suggest(
     known: np.ndarray,
     pixelation: PixelationSettings,
     count: int,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Callable[[Iterable[Batch]], Iterable[Batch]] = iter,
 ) -> list[Suggestion]:
-    """Choose the photos that a model would learn most from, the best first.
+    """Choose the photos that a model would learn most from.
 
-    A photo is worth its `Suggestion.disagreement`, and that of the photos that look like it: chosen are, one after the
-    other, those that add most to the sum over all photos of disagreement times likeness to the most alike that is
-    chosen or known (facility location weighted by uncertainty: Wei, Iyer & Bilmes 2015, "Submodularity in data subset
-    selection and active learning"). So neither many photos of one scene are chosen nor what is known. Of photos that
-    `copies.find` takes for the same picture only the one that the model is least sure of can be chosen.
+    A photo is worth its `Suggestion.disagreement`, and that of the photos that look like it. Photos are chosen one by
+    one, each time the one that adds most to this sum over all photos: disagreement times likeness to the most
+    alike photo that is chosen or known. This is facility location weighted by uncertainty (Wei, Iyer & Bilmes 2015,
+    "Submodularity in data subset selection and active learning"). So it chooses neither many photos of one scene nor
+    what is known. Of photos that show the same picture, by `near_duplicates.find`, only the one that the model is least
+    sure of can be chosen.
 
     Args:
-        photos: to choose from, as they would be prepared. known: (K, S, S) uint8, those that are trained on already.
-        pixelation: of the areas that are tried. count: how many to choose.
+        restorer: the model.
+        photos: to choose from, as they would be prepared.
+        known: (K, S, S) uint8, the photos that are trained on already.
+        pixelation: how the areas that are tried are drawn.
+        count: number of photos to choose.
         progress: wraps the iteration over batches, for a progress bar.
+
+    Returns:
+        `count` photos, the best first; fewer if there are not as many different ones.
     """
     disagreed, error, identity = map(np.sqrt, _squares(restorer, photos, pixelation, progress))
     candidates = _different(photos, np.argsort(-disagreed, kind="stable")[:MOST_CANDIDATES])
@@ -85,6 +110,71 @@ def suggest(
     return found
 
 
+class Picks(NamedTuple):
+    """The photos that were chosen from a folder.
+
+    Attributes:
+        found: the chosen ones, the best first; their numbers count `names`.
+        names: of all new photos that are valid.
+        known: number of photos that are for training already.
+        invalid: the verdicts on the files that are no valid photos.
+        picture: the `sheet`, if one was asked for.
+    """
+
+    found: list[Suggestion]
+    names: list[str]
+    known: int
+    invalid: list[Verdict]
+    picture: Image.Image | None
+
+
+def from_folder(
+    restorer: Predictor,
+    folder: Path,
+    count: int,
+    prepared: Path,
+    splits: Path,
+    draw: bool = False,
+    progress: Callable[..., Any] = tqdm,
+) -> Picks:
+    """Choose photos from a folder of new ones. They are validated and prepared on the way.
+
+    Args:
+        restorer: the model.
+        folder: photos, archives, or folders of such.
+        count: number of photos to choose.
+        prepared: the folder of the photos that are prepared already; it may be missing.
+        splits: the table of their sides; it may be missing.
+        draw: whether to draw a `sheet` of the chosen photos.
+        progress: makes a progress bar, as `console.progress` does.
+
+    Raises:
+        DepixelError: no file in the folder is a valid photo, or all of them have a side already.
+    """
+    trained_for = restorer.configuration
+    pixelation = PixelationSettings(
+        width=trained_for.area_width, height=trained_for.area_height, block_size=trained_for.block_size
+    )
+    entries = archives.Entries(folder)
+    verdicts = list(progress(rules.validate(entries), total=len(entries), desc="validate", unit=" files"))
+    invalid = [verdict for verdict in verdicts if verdict.code]
+    if len(invalid) == len(verdicts):
+        raise DepixelError(f"{folder}: none of its {len(verdicts)} files is a valid photo ({invalid[0].reason}, ...)")
+    there = split_already(splits)
+    new = [photo for photo in rules.valid_entries(entries, verdicts) if photo[1] not in there]
+    if not new:
+        raise DepixelError(
+            f"{folder}: all of its {len(verdicts)} files are in {splits.as_posix()} already; name new photos"
+        )
+    known = trained_on(prepared, splits, trained_for.size)
+    with TemporaryDirectory() as place, progress(total=len(new), desc="prepare", unit=" photos") as bar:
+        preparation.prepare(new, len(new), place, PrepareSettings(size=trained_for.size), on_done=bar.update)
+        photos, names = new_photos(place)
+        found = suggest(restorer, photos, known, pixelation, count, partial(progress, unit="batch"))
+        picture = sheet(restorer, photos, pixelation, found, names) if draw else None
+    return Picks(found, names, len(known), invalid, picture)
+
+
 def _different(photos: Photos, candidates: np.ndarray) -> np.ndarray:
     """The candidates, ascending, without those that show the same picture as an earlier one."""
     images = photos.images[photos.rows[candidates]]
@@ -96,7 +186,10 @@ def _different(photos: Photos, candidates: np.ndarray) -> np.ndarray:
 
 
 def _squares(
-    restorer: Predictor, photos: Photos, pixelation: PixelationSettings, progress: Callable[[Iterable], Iterable]
+    restorer: Predictor,
+    photos: Photos,
+    pixelation: PixelationSettings,
+    progress: Callable[[Iterable[Batch]], Iterable[Batch]],
 ) -> list[np.ndarray]:
     """Mean squares over each photo's areas, (N,) each: the views' variance, error of their mean, identity's error."""
     sides = [int(window_side(extent[1])) for extent in (pixelation.width, pixelation.height)]
@@ -116,21 +209,30 @@ def _squares(
 
 
 def new_photos(prepared: str | Path) -> tuple[Photos, list[str]]:
-    """All photos of a folder of prepared ones, and what they are called."""
-    index = load_index(Path(prepared) / "index.csv")
+    """All photos of a folder of prepared ones, and their names. Raises `DepixelError` if it is not such a folder."""
+    index = load_index(Path(prepared) / INDEX.name)
     names = [path_of(photo.contributor, photo.name) for photo in index]
-    images = load_images(Path(prepared) / "images.npy", len(index))
+    images = load_images(Path(prepared) / IMAGES.name, len(index))
     return Photos(images, np.arange(len(index)), photo_ids(names)), names
 
 
 def split_already(splits: str | Path) -> set[str]:
-    """The sha256 of the photos that have a side: to train on those of the test side would spoil the score."""
+    """The sha256 of the photos in a table of splits, none if it is not there.
+
+    They are no new photos, and training on those of the test side would spoil the score.
+    """
     return {row.sha256 for row in read_table(splits, Assigned, MADE_BY)} if Path(splits).is_file() else set()
 
 
 def trained_on(prepared: str | Path, splits: str | Path, size: int) -> np.ndarray:
-    """(K, size, size) uint8: the photos of the training side; K = 0 if none are there in this size."""
-    if not (Path(splits).is_file() and (Path(prepared) / "index.csv").is_file()):
+    """The photos of the training side, (K, size, size) uint8; K = 0 if none are prepared in this size.
+
+    Args:
+        prepared: the folder of the prepared photos; it may be missing.
+        splits: the table of splits; it may be missing.
+        size: side of the images, pixels.
+    """
+    if not (Path(splits).is_file() and (Path(prepared) / INDEX.name).is_file()):
         return np.empty((0, size, size), np.uint8)
     photos = Photos.load(prepared, splits, "train")
     return photos.images[photos.rows] if photos.images.shape[-1] == size else np.empty((0, size, size), np.uint8)
@@ -143,7 +245,15 @@ def sheet(
     found: Sequence[Suggestion],
     names: Sequence[str],
 ) -> Image.Image:
-    """The chosen photos with one of their areas each: pixelated, as the model restores it, the truth, the error."""
+    """Draw the chosen photos with one of their areas each: pixelated, the prediction, the truth, the error.
+
+    Args:
+        restorer: the model.
+        photos: those to choose from.
+        pixelation: how the areas are drawn.
+        found: the chosen ones.
+        names: those of all `photos`.
+    """
     chosen = [suggestion.number for suggestion in found]
     some = Photos(photos.images, photos.rows[chosen], photos.ids[chosen])
     samples = fixed_samples(some, pixelation, ["suggest 0"])
@@ -159,7 +269,16 @@ def sheet(
 
 
 def views_of(restorer: Predictor, pixelated: torch.Tensor, blocks: Blocks) -> torch.Tensor:
-    """(8, B, 1, H, W) float32: the restorations of the 8 turned views, turned back."""
+    """Restore the 8 turned views of pixelated windows and turn them back.
+
+    Args:
+        restorer: the model.
+        pixelated: (B, 1, H, W) float32, 0..255.
+        blocks: those of the windows.
+
+    Returns:
+        (8, B, 1, H, W) float32, 0..255.
+    """
     return torch.stack(
         [
             turn_back(
@@ -171,13 +290,14 @@ def views_of(restorer: Predictor, pixelated: torch.Tensor, blocks: Blocks) -> to
 
 
 def describe(images: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What photos look like, as far as restoring them goes: how strong which frequencies are, and how bright they are.
+    """Describe photos as far as restoring them goes: how strong each frequency is, and how bright they are.
 
-    The logarithms of the mean squares of the coefficients of the discrete cosine transform of all blocks of 8 x 8
-    pixels, standardised over `images`, on the first principal components of these.
+    The description is the logarithm of the mean square of each coefficient of the discrete cosine transform of all
+    blocks of 8 x 8 pixels, standardised over `images`, on its first principal components.
 
     Args:
-        images: (N, S, S) uint8, N > 0. known: (K, S, S) uint8.
+        images: (N, S, S) uint8, N > 0.
+        known: (K, S, S) uint8.
 
     Returns:
         (N, C) and (K, C) float32, C at most `COMPONENTS`.
@@ -202,17 +322,20 @@ def _powers(images: np.ndarray) -> np.ndarray:
 def facility_location(
     worth: np.ndarray, described: np.ndarray, known: np.ndarray, count: int
 ) -> list[tuple[int, float]]:
-    """Choose those that stand for most of the worth of all, greedily and lazily (Minoux 1978).
+    """Choose the points that stand for most of the worth of all points, greedily and lazily (Minoux 1978).
 
-    Maximises sum_i worth_i max_{j chosen or known} likeness_ij, the likeness being exp(-d_ij^2 / (`REACH` m)), with m
-    the median of all d^2. That is within 1 - 1/e of the best choice (Nemhauser, Wolsey & Fisher 1978).
+    It maximises sum_i worth_i max_{j chosen or known} likeness_ij, where the likeness is exp(-d_ij^2 / (`REACH` m)) and
+    m is the median of all d^2. The greedy choice reaches at least 1 - 1/e of the best sum (Nemhauser, Wolsey & Fisher
+    1978).
 
     Args:
-        worth: (N,) at least 0. described: (N, C), their places. known: (K, C), the places of what is chosen already.
-        count: how many; all, if there are fewer.
+        worth: (N,) at least 0.
+        described: (N, C), the points.
+        known: (K, C), points that are chosen already.
+        count: number of points to choose; all of them, if there are fewer.
 
     Returns:
-        The numbers of the chosen, and what each adds as a share of the sum of `worth`.
+        The number of each chosen point, and what it adds as a share of the sum of `worth`.
     """
     squared = cdist(described, described, "sqeuclidean").astype(np.float32)
     reach = REACH * max(float(np.median(squared)), 1e-9)

@@ -38,7 +38,7 @@ class SplitSettings(Settings):
     test: float = Field(0.15, gt=0, lt=1)
 
     @model_validator(mode="after")
-    def _something_is_left(self):
+    def _something_is_left(self) -> "SplitSettings":
         if self.validation + self.test >= 1:
             raise ValueError("validation + test must be below 1, so that something is left to train on")
         return self
@@ -73,7 +73,7 @@ def split(photos: Iterable[Photo], settings: SplitSettings) -> Iterator[Assigned
     """
     whole = settings.by == "contributor"
     sides: dict[str, str] = {}  # of the contributors; there are too many photos to hold theirs
-    keys = Counter()
+    keys: Counter[str] = Counter()
     for photo in photos:
         key = photo.contributor if whole else path_of(photo.contributor, photo.name)
         found = sides.get(key)
@@ -91,11 +91,11 @@ def split(photos: Iterable[Photo], settings: SplitSettings) -> Iterator[Assigned
         )
 
 
-def write_splits(rows: Iterable[Assigned], path: str | Path) -> dict:
+def write_splits(rows: Iterable[Assigned], path: str | Path) -> dict[str, dict[str, int]]:
     """Write the table of splits; returns how many photos and contributors are on each side, and how many copies."""
     names = (*SIDES, COPY)
-    photos = Counter()
-    contributors = {name: set() for name in names}
+    photos: Counter[str] = Counter()
+    contributors: dict[str, set[str]] = {name: set() for name in names}
     with replacing(path) as beside, new_table(beside, Assigned) as table:
         for row in rows:
             table.writerow(row)

@@ -1,23 +1,30 @@
-"""Areas with their blocks, as the search moves them."""
+"""Areas with their blocks, as the search moves them: by their sides."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from depixel.model.pixelation import block_means
+from depixel.areas.area import ResolvedArea
+from depixel.areas.grid import block_means
 
 
 class Box(NamedTuple):
-    """An area [x0, x1) x [y0, y1) with its blocks; px and py are the offsets of `Found`."""
+    """An area [x0, x1) x [y0, y1) with its square blocks; offsets as of `depixel.areas.area.Area`; all in pixels."""
 
     x0: int
     y0: int
     x1: int
     y1: int
     size: int
-    px: int
-    py: int
+    offset_x: int
+    offset_y: int
+
+    @property
+    def area(self) -> ResolvedArea:
+        """The same by its corner, width and height."""
+        width, height = self.x1 - self.x0, self.y1 - self.y0
+        return ResolvedArea(self.x0, self.y0, width, height, self.size, offset_x=self.offset_x, offset_y=self.offset_y)
 
     def overlap(self, other: "Box") -> float:
         """Share of the smaller of the two that both cover."""
@@ -35,8 +42,8 @@ class Box(NamedTuple):
         parts = [
             self._replace(x1=max(other.x0, self.x0)),
             self._replace(y1=max(other.y0, self.y0)),
-            self._replace(x0=self.x0 + left, px=(self.px + left) % self.size),
-            self._replace(y0=self.y0 + top, py=(self.py + top) % self.size),
+            self._replace(x0=self.x0 + left, offset_x=(self.offset_x + left) % self.size),
+            self._replace(y0=self.y0 + top, offset_y=(self.offset_y + top) % self.size),
         ]
         return max(parts, key=lambda part: part.pixels)
 
@@ -46,15 +53,16 @@ class Box(NamedTuple):
     def plain(self) -> "Box":
         """The same area; where no line is seen along an axis, the grid begins with the area."""
         x, y = self.lines()
-        return self._replace(px=self.px if len(x) else 0, py=self.py if len(y) else 0)
+        return self._replace(offset_x=self.offset_x if len(x) else 0, offset_y=self.offset_y if len(y) else 0)
 
     def odd(self) -> list[np.ndarray]:
         """The lines along those axes where the first block is cut off."""
-        return [lines for lines, offset in zip(self.lines(), (self.px, self.py), strict=True) if offset]
+        return [lines for lines, offset in zip(self.lines(), (self.offset_x, self.offset_y), strict=True) if offset]
 
     def lines(self) -> tuple[np.ndarray, np.ndarray]:
         """The first columns and rows of all blocks but the first."""
-        return lines_of(self.x0, self.x1, self.size, self.px), lines_of(self.y0, self.y1, self.size, self.py)
+        x = lines_of(self.x0, self.x1, self.size, self.offset_x)
+        return x, lines_of(self.y0, self.y1, self.size, self.offset_y)
 
 
 def lines_of(start: int, stop: int, size: int, offset: int) -> np.ndarray:
@@ -90,6 +98,6 @@ def differ(gray: np.ndarray, box: Box, least: float, share: float = 1 / 3) -> bo
     In photos a third do, in drawings and in smooth parts few.
     """
     area = gray[box.y0 : box.y1, box.x0 : box.x1, None]
-    means = block_means(area, box.size, (box.py, box.px))[:, :, 0]
+    means = block_means(area, box.size, (box.offset_x, box.offset_y))[:, :, 0]
     jumps = [np.abs(np.diff(means, axis=axis)).ravel() for axis in (0, 1)]
     return all((of >= least).sum() >= max(share * of.size, 1) for of in jumps if of.size)

@@ -6,11 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import uniform_filter
 
+from depixel.areas.grid import MOST_BLOCK
 from depixel.detection import large
 from depixel.detection.boxes import Box, Candidate, differ
 from depixel.detection.jpeg import BLOCKY, dull, is_aligned
 from depixel.detection.steps import Steps, fit, search
-from depixel.model.pixelation import LEAST_BLOCK, MOST_BLOCK
+from depixel.model.pixelation import LEAST_BLOCK
 
 _NOISE = 0.05  # mean step within blocks, gray levels: in effect none
 _LINE = 6.0  # mean step between blocks / mean step around
@@ -82,7 +83,7 @@ def _steps(gray: np.ndarray, silent: np.ndarray | None, window: int) -> Steps:
             if silent is not None:
                 ratio[silent] = 0
         both.append((inside, line))
-    return Steps.of(*both, reach=3 * window, corner=_CORNER)
+    return Steps.of(both[0], both[1], reach=3 * window, corner=_CORNER)
 
 
 class _Traits(NamedTuple):
@@ -109,12 +110,12 @@ def _traits(steps: Steps, box: Box) -> _Traits:
         lines.append((of.line[rows, at] - of.inside[rows, at]).ravel())
         sides += [_side(of, rows, edge) for edge in (x0, x1) if 0 < edge < of.width]
         inside.append(np.delete(of.inside[rows, x0:x1], np.append(at - x0, 0), axis=1).ravel())
-    lines, inside = map(np.concatenate, (lines, inside))
+    at_lines, within = np.concatenate(lines), np.concatenate(inside)
     return _Traits(
-        lines=float(lines.mean()) if lines.size else 0.0,
-        line_pixels=lines.size,
+        lines=float(at_lines.mean()) if at_lines.size else 0.0,
+        line_pixels=at_lines.size,
         sides=float(np.mean(sides)) if sides else 4.0,  # the whole picture
-        inside=float(inside.mean()) if inside.size else 0.0,
+        inside=float(within.mean()) if within.size else 0.0,
     )
 
 
@@ -127,14 +128,14 @@ def _regridded(gray: np.ndarray, steps: Steps, score: float, box: Box) -> tuple[
     """The grid that follows from where pixels of the area differ, and the area that is best under it."""
     area = gray[box.y0 : box.y1, box.x0 : box.x1]
     x, y = (np.flatnonzero((np.diff(area, axis=1 - axis) != 0).any(axis=axis)) + 1 for axis in (0, 1))
-    size, px, py = int(np.gcd.reduce(np.append(x, y))) if x.size + y.size else 0, 0, 0
+    size, offset_x, offset_y = int(np.gcd.reduce(np.append(x, y))) if x.size + y.size else 0, 0, 0
     between = int(np.gcd.reduce(np.append(np.diff(x), np.diff(y)))) if x.size + y.size > 2 else 0
     if between > size and (size < LEAST_BLOCK or all(at.size > 2 for at in (x, y) if at.size and at[0] % between)):
         size = between
-        px, py = (int(-at[0] % size) if at.size else 0 for at in (x, y))
+        offset_x, offset_y = (int(-at[0] % size) if at.size else 0 for at in (x, y))
     if size < LEAST_BLOCK:
         return score, box
-    box = box._replace(size=size, px=px, py=py)
+    box = box._replace(size=size, offset_x=offset_x, offset_y=offset_y)
     for _ in range(2):
         x_lines, near = box.lines()[0], (max(0, box.y0 - size), min(steps.height, box.y1 + size))
         _, down = fit(steps.turned, (box.x0, box.x1), x_lines, *near, (size, size))
@@ -186,8 +187,8 @@ def _trimmed(gray: np.ndarray, box: Box) -> Box:
         box.x0 + right,
         box.y0 + bottom,
         box.size,
-        (box.px + left) % box.size,
-        (box.py + top) % box.size,
+        (box.offset_x + left) % box.size,
+        (box.offset_y + top) % box.size,
     )
 
 
@@ -199,9 +200,9 @@ def _peeled(gray: np.ndarray, steps: Steps, box: Box) -> Box:
             break
         rows, columns = slice(box.y0, box.y1), slice(box.x0, box.x1)
         sides = (
-            (steps, rows, box.x0, gray[rows, box.x0 : x[0]], {"x0": int(x[0]), "px": 0}),
+            (steps, rows, box.x0, gray[rows, box.x0 : x[0]], {"x0": int(x[0]), "offset_x": 0}),
             (steps, rows, box.x1, gray[rows, x[-1] : box.x1], {"x1": int(x[-1])}),
-            (steps.turned, columns, box.y0, gray[box.y0 : y[0], columns], {"y0": int(y[0]), "py": 0}),
+            (steps.turned, columns, box.y0, gray[box.y0 : y[0], columns], {"y0": int(y[0]), "offset_y": 0}),
             (steps.turned, columns, box.y1, gray[y[-1] : box.y1, columns], {"y1": int(y[-1])}),
         )
         for of, along, edge, outer, change in sides:

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.fft import dct
 
 from depixel.detection.boxes import Box
+from depixel.photos.jpeg import standard_table
 
 BLOCK = 8
 """Side of the blocks that JPEG codes, pixels."""
@@ -21,21 +22,6 @@ BLOCKY = 4.0
 def luma(image: np.ndarray) -> np.ndarray:
     """(H, W) float32: the luminance that JPEG codes (ITU-R BT.601), 0..255, not rounded."""
     return (image if image.ndim == 2 else image @ np.array([0.299, 0.587, 0.114])).astype(np.float32)
-
-
-_STANDARD = np.array([
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
-    14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
-    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
-    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
-]).reshape(8, 8)  # fmt: skip
-"""The table of luminance of the JPEG standard (ITU-T T.81, annex K), which nearly all programs scale by a quality."""
-
-
-def standard_table(quality: int) -> np.ndarray:
-    """(8, 8) quantization steps of the luminance at a quality of 1 to 100, as libjpeg has them."""
-    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return np.clip((_STANDARD * percent + 50) // 100, 1, 255)
 
 
 def quantization(gray: np.ndarray) -> np.ndarray | None:
@@ -102,7 +88,7 @@ def dull(gray: np.ndarray) -> np.ndarray:
 
 def is_aligned(box: Box) -> bool:
     """Whether blocks consist of whole ones of JPEG."""
-    return not any(n % BLOCK for n in (box.x0 - box.px, box.y0 - box.py, box.size))
+    return not any(n % BLOCK for n in (box.x0 - box.offset_x, box.y0 - box.offset_y, box.size))
 
 
 def is_later(gray: np.ndarray, table: np.ndarray, box: Box) -> bool:

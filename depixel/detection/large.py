@@ -11,8 +11,8 @@ from scipy.ndimage import find_objects, label
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from depixel.areas.grid import MOST_BLOCK
 from depixel.detection.boxes import Box, Candidate
-from depixel.model.pixelation import MOST_BLOCK
 
 LEAST = 24
 """Pixels a side: of smaller blocks, `exact` finds more."""
@@ -71,7 +71,7 @@ def _touching(rectangles: np.ndarray, shape: tuple[int, int]) -> list[np.ndarray
 
 
 def _grid(area: np.ndarray) -> tuple[int, int, int] | None:
-    """Size and offsets of blocks that are constant all over the area; None if there are none."""
+    """Size, offset_x and offset_y of blocks that are constant all over the area; None if there are none."""
     x, y = (np.flatnonzero((np.diff(area, axis=1 - axis) != 0).any(axis=axis)) + 1 for axis in (0, 1))
     between = int(np.gcd.reduce(np.append(np.diff(x), np.diff(y)), initial=0))
     first = int(np.gcd.reduce(np.append(x[:1], y[:1]), initial=0))
@@ -79,7 +79,7 @@ def _grid(area: np.ndarray) -> tuple[int, int, int] | None:
     size = between or first
     if size < LEAST:
         return None
-    return size, *(int(-at[0] % size) if at.size else 0 for at in (x, y))
+    return size, int(-x[0] % size) if x.size else 0, int(-y[0] % size) if y.size else 0
 
 
 def _extended(gray: np.ndarray, box: Box) -> Box:
@@ -87,9 +87,9 @@ def _extended(gray: np.ndarray, box: Box) -> Box:
     for _ in range(4):  # a row may follow a column
         before = box
         box = _widened(gray, box)
-        turned = Box(box.y0, box.x0, box.y1, box.x1, box.size, box.py, box.px)
+        turned = Box(box.y0, box.x0, box.y1, box.x1, box.size, box.offset_y, box.offset_x)
         turned = _widened(gray.T, turned)
-        box = Box(turned.y0, turned.x0, turned.y1, turned.x1, box.size, turned.py, turned.px)
+        box = Box(turned.y0, turned.x0, turned.y1, turned.x1, box.size, turned.offset_y, turned.offset_x)
         if box == before:
             break
     return box
@@ -100,14 +100,14 @@ def _widened(gray: np.ndarray, box: Box) -> Box:
     rows = slice(box.y0, box.y1)
     within = np.ones(box.y1 - box.y0 - 1, bool)  # steps down a column that must be none
     within[box.lines()[1] - box.y0 - 1] = False
-    x0, x1, px = box.x0, box.x1, box.px
+    x0, x1, offset_x = box.x0, box.x1, box.offset_x
 
     def goes_on(column: int, neighbour: int, is_line: bool) -> bool:
         values = gray[rows, column]
         return not np.diff(values)[within].any() and (is_line or bool((values == gray[rows, neighbour]).all()))
 
-    while x1 < gray.shape[1] and goes_on(x1, x1 - 1, (x1 - x0 + px) % box.size == 0):
+    while x1 < gray.shape[1] and goes_on(x1, x1 - 1, (x1 - x0 + offset_x) % box.size == 0):
         x1 += 1
-    while x0 > 0 and goes_on(x0 - 1, x0, px == 0):
-        x0, px = x0 - 1, (px - 1) % box.size
-    return box._replace(x0=x0, x1=x1, px=px)
+    while x0 > 0 and goes_on(x0 - 1, x0, offset_x == 0):
+        x0, offset_x = x0 - 1, (offset_x - 1) % box.size
+    return box._replace(x0=x0, x1=x1, offset_x=offset_x)

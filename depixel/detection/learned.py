@@ -1,7 +1,7 @@
 """Areas that are not seen otherwise, as those that JPEG has blurred: a network says what each step is.
 
 JPEG leaves nothing exactly constant. Large blocks are found in the picture of half the size, and of half of that: in
-their middle there is nothing to see. The detector is a small U-Net, made by `benchmarks/detector.py`, that tells of
+their middle there is nothing to see. The detector is a small U-Net, made by `recipes/detector.py`, that tells of
 each step between neighbouring pixels whether it is one of a photo, within a block or between two; where JPEG's
 quantization is known, the area that follows from that is weighed by its `likelihood`. In large pictures it only looks
 around what a far smaller network, the screen, takes for steps between blocks. Their ONNX files have
@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from depixel.areas.grid import MOST_BLOCK
 from depixel.detection.boxes import Box, Candidate, apart, differ, lines_of
 from depixel.detection.jpeg import BLOCK, LEAST_BLOCK
 from depixel.detection.likelihood import Likelihood
 from depixel.detection.steps import Steps, search
 from depixel.model.locations import shipped
-from depixel.model.pixelation import MOST_BLOCK
 from depixel.onnx.reading import opened
 
 DETECTOR, SCREEN = "detector.onnx", "screen.onnx"
@@ -57,7 +57,7 @@ def _network(file: str) -> Callable[[np.ndarray, float], np.ndarray]:
     session, _ = opened(shipped(file), INPUTS)
 
     def logits(gray: np.ndarray, noise: float) -> np.ndarray:
-        values = np.ascontiguousarray(gray[None, None]), np.float32([noise])
+        values = np.ascontiguousarray(gray[None, None]), np.array([noise], np.float32)
         return session.run(None, dict(zip(INPUTS, values, strict=True)))[0][0]
 
     return logits
@@ -135,8 +135,8 @@ def _refined(steps: Steps, grown: Box) -> Box:
     spans = [
         _span(of, slice(*rows), start, stop, offset, size)
         for of, rows, start, stop, offset in (
-            (steps, (grown.y0, grown.y1), grown.x0, grown.x1, grown.px),
-            (steps.turned, (grown.x0, grown.x1), grown.y0, grown.y1, grown.py),
+            (steps, (grown.y0, grown.y1), grown.x0, grown.x1, grown.offset_x),
+            (steps.turned, (grown.x0, grown.x1), grown.y0, grown.y1, grown.offset_y),
         )
     ]
     (x0, x1, across), (y0, y1, down) = spans
@@ -181,13 +181,14 @@ def _steps(picture: _Picture, places: list[Box], check: Callable[[], None]) -> S
     ratios = np.full((2, 2, high, wide), _UNSEEN, np.float32)  # across and down; inside and line
     padded = np.pad(gray, [(0, -n % BLOCK) for n in gray.shape], mode="edge")
     suspect = _network(SCREEN)(padded, noise)[0] > _SUSPECT if screened else None
-    for box in places if screened else ():
-        suspect[_cells(slice(box.y0, box.y1)), _cells(slice(box.x0, box.x1))] = True
+    if suspect is not None:
+        for box in places:
+            suspect[_cells(slice(box.y0, box.y1)), _cells(slice(box.x0, box.x1))] = True
     side = _SCREENED_WINDOW if screened else _WINDOW
     for y, rows, inner_rows in _windows(padded.shape[0], side):
         for x, columns, inner_columns in _windows(padded.shape[1], side):
             check()
-            if screened and not suspect[_cells(rows), _cells(columns)].any():
+            if suspect is not None and not suspect[_cells(rows), _cells(columns)].any():
                 continue
             logits = _network(DETECTOR)(padded[rows, columns], noise)[:, inner_rows, inner_columns]
             logits = logits.reshape(2, 3, *logits.shape[1:])
@@ -224,10 +225,10 @@ def _regridded(steps: Steps, score: float, box: Box) -> tuple[float, Box]:
     lines = gains[0][x - box.x0].sum() + gains[1][y - box.y0].sum()
     sizes = range(LEAST_BLOCK, min(MOST_BLOCK, max(map(len, gains)) - 1) + 1)
     worth = [sum(gain[size::size].sum() for gain in gains) for size in sizes]
-    if not worth or max(worth) <= lines - 2 * _CORNER * ((box.px > 0) + (box.py > 0)):
+    if not worth or max(worth) <= lines - 2 * _CORNER * ((box.offset_x > 0) + (box.offset_y > 0)):
         return score, box
     best = int(np.argmax(worth))
-    return float(score + worth[best] - lines), box._replace(size=sizes[best], px=0, py=0)
+    return float(score + worth[best] - lines), box._replace(size=sizes[best], offset_x=0, offset_y=0)
 
 
 def _weighed(likelihood: Likelihood, box: Box, steps: Steps) -> Candidate:
@@ -238,7 +239,7 @@ def _weighed(likelihood: Likelihood, box: Box, steps: Steps) -> Candidate:
     least = _EVIDENCE + _MORE_EVIDENCE * max(np.log(steps.width * steps.height / 4096), 0)
     certain = score + _WEIGHT * mean > least and mean > (_LEAST_OF_ONE if one_block else _LEAST_MEAN)
     if one_block:
-        box = box._replace(size=min(longest, MOST_BLOCK), px=0, py=0)
+        box = box._replace(size=min(longest, MOST_BLOCK), offset_x=0, offset_y=0)
         certain &= longest <= MOST_BLOCK
     return Candidate(score, box, bool(certain))
 

@@ -15,12 +15,12 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from threadpoolctl import threadpool_limits
 
+from depixel.areas.grid import MOST_BLOCK
 from depixel.detection.boxes import Box
 from depixel.detection.jpeg import BASIS, BLOCK, LEAST_BLOCK, blocks_of
 from depixel.detection.steps import Steps
-from depixel.model.pixelation import MOST_BLOCK
+from depixel.scoring.covariance import covariance
 
-_RANGE = 8.0  # pixels over which the covariance falls to 1/e
 _WINDOW = 3.0  # pixels, standard deviation of the window in which contrast is seen
 _AROUND = 8  # pixels around a tile of which contrast is taken, too
 _CONTRAST = 1.0  # the least, gray levels
@@ -44,10 +44,15 @@ _WORSE = 0.3  # share of what the steps say of an area that a change may cost
 _SAY = 0.05  # of the steps, in what is likeliest; the network is surer than it should be
 
 _ROWS, _COLUMNS = (place.ravel() for place in np.indices((_TILE, _TILE)))
-_CORRELATION = np.exp(-np.hypot(_ROWS[:, None] - _ROWS, _COLUMNS[:, None] - _COLUMNS) / _RANGE)
+_CORRELATION = covariance(_ROWS[:, None] - _ROWS, _COLUMNS[:, None] - _COLUMNS)
 _WITHIN = slice(_AROUND, _AROUND + _TILE)
 _BLUR = np.exp(-((np.arange(-_AROUND, _TILE + _AROUND)[:, None] - np.arange(_TILE)) ** 2) / (2 * _WINDOW**2))
 _BASIS = np.kron(BASIS, BASIS)  # (64 coefficients, 64 pixels)
+
+
+def _one_thread() -> threadpool_limits:
+    """The matrices are small: two threads take twice as long as one."""
+    return threadpool_limits(limits=1)
 
 
 class Likelihood:
@@ -67,16 +72,15 @@ class Likelihood:
         coefficients = blocks_of(padded).reshape(*(n // BLOCK for n in padded.shape), BLOCK**2) @ _BASIS.T
         small = np.abs(coefficients) < table.ravel() / 2
         self._errors = np.where(small, _ZERO, _ROUNDED) * table.ravel().astype(np.float64) ** 2 + _ROUNDING  # variances
-        self._known: dict[tuple, float] = {}
-        self._tile = lru_cache(maxsize=2 * _MOST_TILES)(self._tile)  # a megabyte each
+        self._known: dict[tuple[tuple[int, int], Box | None], float] = {}
+        self._tile = lru_cache(maxsize=2 * _MOST_TILES)(self._cut_out)  # a megabyte each
 
-    @threadpool_limits.wrap(limits=1)  # the matrices are small: two threads take twice as long as one
     def evidence(self, box: Box) -> float:
         """Log-likelihood ratio, natural logarithm, of an area being pixelated to nothing being so; of a large area,
         that of `_MOST_TILES` tiles."""
-        return self._sum(box, _some(self._tiles_of([box]), _MOST_TILES))
+        with _one_thread():
+            return self._sum(box, _some(self._tiles_of([box]), _MOST_TILES))
 
-    @threadpool_limits.wrap(limits=1)
     def with_size(self, box: Box) -> Box:
         """The area with blocks of the size under which it is likeliest, all from its corner on; of many sizes, those
         are compared whose lines stand out most, in steps per their standard error."""
@@ -89,17 +93,18 @@ class Likelihood:
             return float((on - usual).sum() / max(len(on), 1) ** 0.5)
 
         sizes = sorted(_sizes(box, *self._gray.shape), key=stand_out, reverse=True)[:_MOST_SIZES]
-        return self._likeliest(sizes, lambda one: 0.0, _FEW_TILES)
+        with _one_thread():
+            return self._likeliest(sizes, lambda one: 0.0, _FEW_TILES)
 
-    @threadpool_limits.wrap(limits=1)
     def refined(self, box: Box, steps: Steps) -> Box:
         """The likeliest area near one that was found by steps; with no change the steps say much less of it."""
 
         def prior(one: Box) -> float:
-            return _SAY * steps.score(one) - _CORNER * ((one.px > 0) + (one.py > 0))
+            return _SAY * steps.score(one) - _CORNER * ((one.offset_x > 0) + (one.offset_y > 0))
 
         orders = (_GRIDS + _SIDES, _SIDES + _GRIDS)
-        return self._likeliest([self._climbed(box, steps, prior, order) for order in orders], prior)
+        with _one_thread():
+            return self._likeliest([self._climbed(box, steps, prior, order) for order in orders], prior)
 
     def _climbed(self, box: Box, steps: Steps, prior: Callable[[Box], float], order: "tuple[_Change, ...]") -> Box:
         for _ in range(_ROUNDS):
@@ -108,7 +113,7 @@ class Likelihood:
                 self._check()
                 here, worth = steps.score(box), {other: steps.score(other) for other in change(box, *self._gray.shape)}
                 least = here - _WORSE * abs(here)
-                likely = sorted((other for other in worth if worth[other] >= least), key=worth.get)
+                likely = sorted((other for other in worth if worth[other] >= least), key=lambda other: worth[other])
                 places = {other[:4]: other for other in likely}
                 likely.sort(key=lambda other: places[other[:4]] == other)  # first of all, the best grid of each place
                 box = self._likeliest([box, *likely[-_OPTIONS:]], prior)
@@ -166,7 +171,7 @@ class Likelihood:
         photo[seen.y0 + _AROUND : seen.y1 + _AROUND, seen.x0 + _AROUND : seen.x1 + _AROUND] = 0
         return np.where(photo[_WITHIN, _WITHIN], _deviation(gray, photo), _deviation(gray, exists))
 
-    def _tile(self, tile: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _cut_out(self, tile: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The pixels of a tile less their mean, as a picture; their correlation in a photo, and JPEG's errors'
         covariance."""
         x, y = tile
@@ -192,7 +197,7 @@ def _deviation(gray: np.ndarray, counts: np.ndarray) -> np.ndarray:
 def _pixelate(covariance: np.ndarray, box: Box, high: int, wide: int) -> None:
     """Make the covariance of a photo's pixels, row by row, that of the pixels after an area was pixelated."""
     rows, columns = np.arange(high), np.arange(wide)
-    down, across = (rows - box.y0 + box.py) // box.size, (columns - box.x0 + box.px) // box.size
+    down, across = (rows - box.y0 + box.offset_y) // box.size, (columns - box.x0 + box.offset_x) // box.size
     within = ((rows >= box.y0) & (rows < box.y1))[:, None] & ((columns >= box.x0) & (columns < box.x1))
     inside = np.flatnonzero(within)
     _, cells = np.unique((down[:, None] * _TILE + across)[within], return_inverse=True)
@@ -215,9 +220,9 @@ def _seen(box: Box, tile: tuple[int, int]) -> Box | None:
     seen = _cut(box.moved(-tile[0], -tile[1]), -_AROUND, _TILE + _AROUND)
     if not seen:
         return None
-    one_block = seen.size - seen.px >= seen.x1 - seen.x0 and seen.size - seen.py >= seen.y1 - seen.y0
+    one_block = seen.size - seen.offset_x >= seen.x1 - seen.x0 and seen.size - seen.offset_y >= seen.y1 - seen.y0
     if one_block or not _cut(seen, 0, _TILE):  # only for the contrast around the tile it does not matter of which size
-        return seen._replace(size=len(_BLUR), px=0, py=0)
+        return seen._replace(size=len(_BLUR), offset_x=0, offset_y=0)
     return seen
 
 
@@ -226,50 +231,54 @@ def _cut(box: Box, low: int, high: int) -> Box | None:
     x0, y0, x1, y1 = max(box.x0, low), max(box.y0, low), min(box.x1, high), min(box.y1, high)
     if x0 >= x1 or y0 >= y1:
         return None
-    return Box(x0, y0, x1, y1, box.size, (box.px + x0 - box.x0) % box.size, (box.py + y0 - box.y0) % box.size)
+    return Box(
+        x0, y0, x1, y1, box.size, (box.offset_x + x0 - box.x0) % box.size, (box.offset_y + y0 - box.y0) % box.size
+    )
 
 
 def _sizes(box: Box, high: int, wide: int) -> list[Box]:
     """Areas with blocks of any size that begin at the corner."""
     most = min(max(box.x1 - box.x0, box.y1 - box.y0, LEAST_BLOCK), MOST_BLOCK)
-    return [box._replace(size=size, px=0, py=0) for size in range(LEAST_BLOCK, most + 1)]
+    return [box._replace(size=size, offset_x=0, offset_y=0) for size in range(LEAST_BLOCK, most + 1)]
 
 
-def _offsets(lacks: str, box: Box, high: int, wide: int) -> list[Box]:
+def _offsets(offset_name: str, box: Box, high: int, wide: int) -> list[Box]:
     """Areas whose first blocks lack more or less."""
-    return [box._replace(**{lacks: offset}) for offset in range(box.size)]
+    return [box._replace(**{offset_name: offset}) for offset in range(box.size)]
 
 
-def _ends(first: str, last: str, lacks: str, box: Box, high: int, wide: int) -> list[Box]:
+def _ends(first: str, last: str, offset_name: str, box: Box, high: int, wide: int) -> list[Box]:
     """Areas that end elsewhere, by little or at a line; the grid stays, or begins as if the area ended with a block."""
-    start, stop, offset, size = (getattr(box, name) for name in (first, last, lacks, "size"))
+    start, stop, offset, size = (getattr(box, name) for name in (first, last, offset_name, "size"))
     line = start - offset + (stop - 1 - start + offset) // size * size  # the last one
     ends = {stop + by for by in range(-_NEAR, _NEAR + 1)} | {line + by * size for by in (-1, 0, 1, 2)}
     options = {box._replace(**{last: end}) for end in ends}
-    options |= {box._replace(**{last: stop + by, lacks: (start - stop) % size}) for by in range(1, _NEAR + 1)}
+    options |= {box._replace(**{last: stop + by, offset_name: (start - stop) % size}) for by in range(1, _NEAR + 1)}
     length = wide if last == "x1" else high
     return [other for other in sorted(options) if start + LEAST_BLOCK <= getattr(other, last) <= length]
 
 
-def _begins(first: str, last: str, lacks: str, box: Box, high: int, wide: int) -> list[Box]:
+def _begins(first: str, last: str, offset_name: str, box: Box, high: int, wide: int) -> list[Box]:
     """Areas that begin elsewhere, by little or at a line; the grid stays, moves with it, or changes its size."""
-    start, stop, offset, size = (getattr(box, name) for name in (first, last, lacks, "size"))
+    start, stop, offset, size = (getattr(box, name) for name in (first, last, offset_name, "size"))
     begins = {start + by for by in range(-_NEAR, _NEAR + 1)} | {start - offset + by * size for by in (-1, 0, 1, 2)}
     options = set()
     for begin in begins:
         moved, by = box._replace(**{first: begin}), begin - start
-        options |= {moved._replace(**{lacks: 0}), moved._replace(**{lacks: (offset + by) % size})}
+        options |= {moved._replace(**{offset_name: 0}), moved._replace(**{offset_name: (offset + by) % size})}
         options |= {moved._replace(size=size + by), moved._replace(size=size - by)}
     return [
         other
         for other in sorted(options)
         if 0 <= getattr(other, first) <= stop - LEAST_BLOCK
-        and max(LEAST_BLOCK, other.px + 1, other.py + 1) <= other.size <= MOST_BLOCK
+        and max(LEAST_BLOCK, other.offset_x + 1, other.offset_y + 1) <= other.size <= MOST_BLOCK
     ]
 
 
 _Change = Callable[[Box, int, int], list[Box]]  # of an area in a picture so high and wide
-_GRIDS: tuple[_Change, ...] = (_sizes, partial(_offsets, "px"), partial(_offsets, "py"))
+_GRIDS: tuple[_Change, ...] = (_sizes, partial(_offsets, "offset_x"), partial(_offsets, "offset_y"))
 _SIDES: tuple[_Change, ...] = tuple(
-    partial(change, *axis) for axis in (("x0", "x1", "px"), ("y0", "y1", "py")) for change in (_ends, _begins)
+    partial(change, *axis)
+    for axis in (("x0", "x1", "offset_x"), ("y0", "y1", "offset_y"))
+    for change in (_ends, _begins)
 )

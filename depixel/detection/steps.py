@@ -34,8 +34,8 @@ class Steps:
         cls, across: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], reach: int, corner: float
     ) -> "Steps":
         """Of inside and line across, and of those of the steps from the upper neighbour, all (H, W)."""
-        steps = cls(*across, reach, corner)
-        turned = cls(*(np.ascontiguousarray(part.T) for part in down), reach, corner)
+        steps = cls(across[0], across[1], reach, corner)
+        turned = cls(np.ascontiguousarray(down[0].T), np.ascontiguousarray(down[1].T), reach, corner)
         steps.turned, turned.turned = turned, steps
         return steps
 
@@ -59,7 +59,7 @@ class Steps:
         ]
 
     def rule_out(self, box: Box) -> None:
-        """Make an area hold nothing more, or what is less near by would always grow into it."""
+        """Erase an accepted area, so that weaker neighbours cannot grow into it."""
         for of, rows, columns in (
             (self, slice(box.y0, box.y1), slice(box.x0, box.x1)),
             (self.turned, slice(box.x0, box.x1), slice(box.y0, box.y1)),
@@ -83,9 +83,9 @@ def _seeds(steps: Steps, least: float) -> tuple[np.ndarray, np.ndarray]:
         alone[:, 1:-1] = calm[:, :-2] & calm[:, 2:]
         total = np.cumsum(np.where(alone, np.maximum(inside, line - 2), inside), axis=1)
         rise = total - np.minimum(np.minimum.accumulate(total, axis=1), 0)
-        begins = rise <= 0
-        begins[:, 0] = True
-        begins = np.flatnonzero(begins)
+        falls = rise <= 0
+        falls[:, 0] = True
+        begins = np.flatnonzero(falls)
         peaks = np.maximum.reduceat(rise.reshape(-1), begins)
         wanted = np.repeat(np.where(peaks >= least, peaks, np.inf), np.diff(begins, append=rise.size))
         ends = np.flatnonzero(rise.reshape(-1) == wanted)
@@ -98,16 +98,12 @@ def _seeds(steps: Steps, least: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Span(NamedTuple):
-    """Along one axis: pixels [start, stop), with lines at phase + k size."""
+    """Along one axis: pixels [start, stop) in blocks of `size`, the first of which lacks `offset` pixels."""
 
     start: int
     stop: int
     size: int
-    phase: int
-
-    @property
-    def offset(self) -> int:
-        return (self.start - self.phase) % self.size
+    offset: int
 
     def lines(self) -> np.ndarray:
         return lines_of(self.start, self.stop, self.size, self.offset)
@@ -115,14 +111,14 @@ class Span(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _grids(least: int, most: int) -> np.ndarray:
-    """(G, 2): every size in the range with every phase."""
-    return np.array([(size, phase) for size in range(least, most + 1) for phase in range(size)])
+    """(G, 2): every size in the range with every first line, counted from the picture's side: 0 to size - 1."""
+    return np.array([(size, first) for size in range(least, most + 1) for first in range(size)])
 
 
 def fit(
     steps: Steps, rows: tuple[int, int], row_lines: np.ndarray | None, low: int, high: int, sizes: tuple[int, int]
 ) -> tuple[float, Span]:
-    """The best columns within [low, high) for given rows, and the grid's size and phase along x, with their score.
+    """The best columns within [low, high) for given rows, and their blocks' size and offset along x, with their score.
 
     For each grid, the stretch with the largest sum. With row_lines None the steps down the columns do not count.
     """
@@ -153,19 +149,27 @@ def fit(
     ends = total[:, 2:] - np.minimum.accumulate(start, axis=1)[:, : length - 1] + np.append(line[2:], after)
     grid, end = divmod(int(ends.argmax()), length - 1)
     begin = int(start[grid, : end + 1].argmin())
-    return float(ends[grid, end]), Span(low + begin, low + end + 2, *map(int, grids[grid]))
+    (size, first), start_at = map(int, grids[grid]), low + begin
+    return float(ends[grid, end]), Span(start_at, low + end + 2, size, (start_at - first) % size)
 
 
 def _grow(steps: Steps, seed: tuple[int, int, int, int], most: int) -> tuple[float, Span, Span]:
     """From a seed to the best area, columns for the rows and rows for the columns in turn: score, along x, along y."""
     y0, y1, x0, x1 = seed
 
-    def refit(of: Steps, across: tuple[int, int], lines: np.ndarray | None, near: tuple[int, int], reach: int, sizes):
+    def refit(
+        of: Steps,
+        across: tuple[int, int],
+        lines: np.ndarray | None,
+        near: tuple[int, int],
+        reach: int,
+        sizes: tuple[int, int],
+    ) -> tuple[float, Span]:
         return fit(of, across, lines, max(0, near[0] - reach), min(of.width, near[1] + reach), sizes)
 
     least = LEAST_BLOCK
     _, x = refit(steps, (y0, y1), None, (x0, x1), max(steps.reach // 3, 2 * (x1 - x0)), (least, most))
-    y, last = Span(y0, y1, most, y0), -np.inf
+    y, last = Span(y0, y1, most, 0), -np.inf
     for _ in range(6):
         sizes = (x.size, x.size) if len(x.lines()) > 1 else (least, most)
         reach = max(steps.reach, 3 * (y.stop - y.start))

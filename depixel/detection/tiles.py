@@ -34,7 +34,7 @@ class _Window(NamedTuple):
 def find_in_tiles(
     image: np.ndarray, find: Callable[[np.ndarray, np.ndarray | None], list[Candidate]]
 ) -> list[Candidate]:
-    """The areas of a picture of `detection.find`, searched tile by tile by `find`, which takes luminance (H, W) float32
+    """The areas of a picture of `search.find`, searched tile by tile by `find`, which takes luminance (H, W) float32
     and its quantization; some may overlap."""
     shape = image.shape[:2]
     middle = [slice(max(n // 2 - 500, 0) // BLOCK * BLOCK, n // 2 + 500) for n in shape]
@@ -54,7 +54,9 @@ def find_in_tiles(
     return found
 
 
-def _whole(one: Candidate, window: _Window, shape: tuple[int, ...], search: Callable) -> Candidate:
+def _whole(
+    one: Candidate, window: _Window, shape: tuple[int, ...], search: Callable[[_Window], list[Candidate]]
+) -> Candidate:
     """The area as it is in a window that shows all of it; not certain if it is too large for one."""
     while any(cut := window.cuts(one.box, shape)):
         box = one.box

@@ -1,4 +1,4 @@
-"""Is one model better than others, or was it luck with the test photos? From the tables that evaluations write."""
+"""Whether one model is better than others, or had luck with the test photos: from the tables that evaluations write."""
 
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -6,40 +6,43 @@ from typing import NamedTuple, TextIO
 import numpy as np
 import pandas as pd
 
+from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.scoring.scores import LEVEL, PHOTO, RATIOS, RESAMPLES, SAMPLE, SAMPLE_COLUMNS, intervals
-from depixel.versioning import resolve, run_git
+from depixel.versioning import git, resolve
 
-TABLE = "metrics/samples.csv"
 WORKSPACE = "workspace"
-RECORDED = Path("metrics/recorded")
-"""Tables that travel with a clone: those of recorded experiments."""
+"""The name of the working tree as a source of samples."""
+_TABLE = layout.SAMPLES.as_posix()
 
 
 def read_samples(source: str) -> pd.DataFrame:
     """Read a model's `sample_table`.
 
     Args:
-        source: the path of a table; or a git revision or the name of a DVC experiment, whose metrics/samples.csv is
-            read where it is, in the workspace, the cache or the remote, or that was recorded (`keep_samples`); or
-            `workspace` for the working tree's.
+        source: the path of a table; or `workspace` for the working tree's; or a git revision or the name of a DVC
+            experiment. Of these, metrics/samples.csv is read from the cache or the remote, or as it was recorded
+            (`keep_samples`).
+
+    Returns:
+        The columns `SAMPLE_COLUMNS`, a row a sample.
 
     Raises:
-        DepixelError: there is no such table, or the file is none.
+        DepixelError: there is no such table, or the file is no such table.
     """
-    path = Path(TABLE if source == WORKSPACE else source)
+    path = layout.SAMPLES if source == WORKSPACE else Path(source)
     if path.suffix == ".csv":
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 return _parse(file, str(path))
         except FileNotFoundError:
-            raise DepixelError(f"{path}: no such file. `dvc repro evaluate` makes {TABLE}") from None
+            raise DepixelError(f"{path}: no such file. `dvc repro evaluate` makes {_TABLE}") from None
         except OSError as error:
             raise DepixelError(f"{path}: cannot be read ({error.strerror})") from error
 
     try:  # DVC refuses a name that is there twice
-        revision = run_git("rev-parse", resolve(source)).stdout.decode().strip()
+        revision = git("rev-parse", resolve(source))
     except DepixelError:
         revision = source
     import dvc.api  # half a second, for revisions only
@@ -47,14 +50,14 @@ def read_samples(source: str) -> pd.DataFrame:
     from dvc.scm import RevError
 
     try:
-        with dvc.api.open(TABLE, repo=".", rev=revision, encoding="utf-8") as file:
-            return _parse(file, f"{TABLE} of {source}")
+        with dvc.api.open(_TABLE, repo=".", rev=revision, encoding="utf-8") as file:
+            return _parse(file, f"{_TABLE} of {source}")
     except (RevError, PathMissingError) as error:
         if (kept := _kept(source)).is_file():
             return _parse(kept, str(kept))
         if isinstance(error, PathMissingError):
             raise DepixelError(
-                f"{source}: its {TABLE} is neither in the cache nor in the remote; older revisions have none. Score "
+                f"{source}: its {_TABLE} is neither in the cache nor in the remote; older revisions have none. Score "
                 f"its model here:\n  dvc get . models --rev {source} --out other\n"
                 "  python stages/evaluate.py --model other/depixel.safetensors --metrics other\n"
                 "and compare other/samples.csv"
@@ -68,7 +71,10 @@ def read_samples(source: str) -> pd.DataFrame:
 
 
 def keep_samples(name: str, source: str) -> None:
-    """Write the `sample_table` of a revision or experiment to `RECORDED` under a name that `read_samples` then knows.
+    """Write the `sample_table` of a revision or experiment to metrics/recorded, which travels with a clone.
+
+    Args:
+        name: under which `read_samples` then finds it. source: as of `read_samples`.
 
     Raises:
         DepixelError: as `read_samples`.
@@ -80,7 +86,7 @@ def keep_samples(name: str, source: str) -> None:
 
 
 def _kept(name: str) -> Path:
-    return RECORDED / f"{name.replace('/', '_')}.csv.gz"
+    return layout.RECORDED / f"{name.replace('/', '_')}.csv.gz"
 
 
 def _parse(file: TextIO | Path, name: str) -> pd.DataFrame:
@@ -90,7 +96,7 @@ def _parse(file: TextIO | Path, name: str) -> pd.DataFrame:
         return table[SAMPLE_COLUMNS].astype(dict.fromkeys(SAMPLE_COLUMNS[len(PHOTO) :], "int64"))
     except (ValueError, KeyError, OSError, EOFError) as error:
         raise DepixelError(
-            f"{name}: not a table of {','.join(SAMPLE_COLUMNS)}. `dvc repro evaluate` makes {TABLE}"
+            f"{name}: not a table of {','.join(SAMPLE_COLUMNS)}. `dvc repro evaluate` makes {_TABLE}"
         ) from error
 
 
@@ -98,7 +104,7 @@ class Comparison(NamedTuple):
     """Two models on the samples both were scored on.
 
     Attributes:
-        ratios: `intervals` of the models A, B and the difference B - A. samples, photos: how many both have.
+        ratios: `intervals` of the models A, B and the difference B - A. samples, photos: number that both have.
     """
 
     ratios: pd.DataFrame

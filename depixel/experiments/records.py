@@ -1,4 +1,7 @@
-"""What an experiment was made with and how it scored; and the tracked table of those that matter."""
+"""The settings and scores of experiments, and the tracked table of those that matter.
+
+DVC's experiments are refs of git, which do not travel with a clone; the table, metrics/experiments.csv, does.
+"""
 
 import io
 import json
@@ -6,55 +9,58 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from ruamel.yaml import YAML
 
+from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.curation import snapshots
 from depixel.experiments import comparison
 from depixel.scoring import scores as evaluation
-from depixel.versioning import experiment_refs, resolve, run_git
+from depixel.versioning import experiment_refs, file_at, git, resolve
 
-TABLE = Path("metrics/experiments.csv")
-"""DVC's experiments are refs of git, which do not travel with a clone; this table does."""
 SCORES = ["validation_rmse", "best_epoch", *(f"{r}{end}" for r in evaluation.RATIOS for end in ("", "_low", "_high"))]
+"""The columns of scores, all numbers."""
 ORIGIN = ["date", "commit", "data", "note"]
-CODE = ("depixel", "stages", "dvc.yaml", "requirements.lock")
+"""The columns that say what the scores were made from, all text."""
+CODE = ("depixel", "stages", layout.PIPELINE.as_posix(), layout.ENVIRONMENT.as_posix())
+"""Folders and files that make an experiment one with other code."""
 
 
-def describe(name: str) -> dict:
-    """What is known of an experiment, or of another git revision with results.
+def describe(name: str) -> dict[str, Any]:
+    """The settings, scores and origin of an experiment, or of another git revision with results.
 
     Args:
         name: of the experiment; or its ref, a branch, tag or commit.
 
     Returns:
         `name`; the `SCORES`, with 95 % confidence intervals over the test photos; `date`; `commit`, that of the code,
-        with a + where the experiment has other code; `data`, the snapshot of the photos, or else their hash; and each
-        setting as `section.key`.
+        with a + if the experiment changed the code; `data`, the name of the snapshot of the photos, or else the
+        beginning of their hash; and each setting as `section.key`.
 
     Raises:
         DepixelError: there is no such experiment, or it has no results.
     """
     ref = resolve(name)
-    commit, *parents = _git("rev-list", "--parents", "--max-count=1", ref).split()
+    commit, *parents = git("rev-list", "--parents", "--max-count=1", ref).split()
     own_code = ""
     if ref.startswith("refs/exps/"):
         commit = parents[0]
-        own_code = _git("diff", "--name-only", commit, ref, "--", *CODE)
+        own_code = git("diff", "--name-only", commit, ref, "--", *CODE)
     try:
-        compared = pd.read_csv(io.StringIO(_git("show", f"{ref}:./metrics/comparison.csv"))).set_index("model")
-        scores = {**json.loads(_git("show", f"{ref}:./metrics/training.json")), **compared.loc["model"]}
+        compared = pd.read_csv(io.BytesIO(_content(name, ref, layout.COMPARISON))).set_index("model")
+        scores = {**json.loads(_content(name, ref, layout.TRAINING)), **compared.loc["model"]}
         scores = {score: scores[score] for score in SCORES}
-        settings = YAML(typ="safe").load(_git("show", f"{ref}:./params.yaml"))
+        settings = YAML(typ="safe").load(_content(name, ref, layout.PARAMS).decode())
     except (KeyError, ValueError) as error:
         raise DepixelError(f"{name}: its metrics cannot be read ({error}). `dvc repro` makes them") from error
     return {
         "name": ref.rpartition("/")[2] if ref.startswith("refs/exps/") else name,
         **scores,
-        "date": datetime.fromtimestamp(int(_git("show", "-s", "--format=%ct", ref)), timezone.utc).date().isoformat(),
+        "date": datetime.fromtimestamp(int(git("show", "-s", "--format=%ct", ref)), timezone.utc).date().isoformat(),
         "commit": commit[:10] + ("+" if own_code else ""),
         "data": _data(ref),
         **{f"{section}.{key}": value for section, keys in settings.items() for key, value in keys.items()},
@@ -62,8 +68,13 @@ def describe(name: str) -> dict:
 
 
 def all_experiments() -> pd.DataFrame:
-    """`describe` of every experiment of DVC in this repository that has results, and of the last commit, HEAD, if it
-    has; without a row if there is none."""
+    """`describe` of the last commit, HEAD, and of every DVC experiment in this repository, a row each.
+
+    Those without results are left out, so the table may have no row.
+
+    Raises:
+        DepixelError: the current folder is in no git repository.
+    """
     rows = []
     with suppress(DepixelError):
         rows.append(describe("HEAD"))
@@ -78,18 +89,21 @@ def _data(ref: str) -> str:
     return next((snapshot.name for snapshot in snapshots.read_snapshots() if snapshot.md5 == md5), md5[:10])
 
 
-def _git(*arguments: str) -> str:
-    done = run_git(*arguments)
-    if done.returncode:
-        raise DepixelError(f"`git {' '.join(arguments)}`: {done.stderr.decode(errors='replace').strip()}")
-    return done.stdout.decode("utf-8")
+def _content(name: str, ref: str, path: Path) -> bytes:
+    content = file_at(ref, path)
+    if content is None:
+        raise DepixelError(f"{name}: has no {path.as_posix()}, so it has no results. `dvc repro` makes them")
+    return content
 
 
 def record(names: Iterable[str], note: str) -> list[str]:
-    """Add experiments to `TABLE`, or change their note; and keep what `comparison` needs, if it is to be had.
+    """Add experiments to the table, or change their note. Keeps the errors of their samples, too, for `comparison`.
+
+    Args:
+        names: as `describe`. note: why they matter; white space becomes single spaces.
 
     Returns:
-        Why it is not to be had, of those of which it is not.
+        For each experiment whose samples are missing: the reason.
 
     Raises:
         DepixelError: there is no such experiment, or the table has another one of this name; then nothing is added.
@@ -100,8 +114,8 @@ def record(names: Iterable[str], note: str) -> list[str]:
         known = table[table["name"] == row["name"][0]]
         if len(known) and (known[SCORES].to_numpy() != row[SCORES].to_numpy()).any():
             raise DepixelError(
-                f"{name}: {TABLE.as_posix()} has another experiment of this name, and nothing in it is overwritten. "
-                f"Choose another name: `dvc exp rename {name} NEW_NAME`"
+                f"{name}: {layout.EXPERIMENTS.as_posix()} has another experiment of this name, and nothing in it is "
+                f"overwritten. Choose another name: `dvc exp rename {name} NEW_NAME`"
             )
         table = pd.concat([table.drop(known.index), row], ignore_index=True)
         try:
@@ -109,20 +123,24 @@ def record(names: Iterable[str], note: str) -> list[str]:
         except DepixelError as error:  # one of an old revision, or that is not in the remote
             lacking.append(str(error))
     settings = [column for column in table if column not in ("name", *SCORES, *ORIGIN)]
-    with replacing(TABLE) as beside:
+    with replacing(layout.EXPERIMENTS) as beside:
         table[["name", *SCORES, *ORIGIN, *settings]].to_csv(beside, index=False, lineterminator="\n")
     return lacking
 
 
 def read_table() -> pd.DataFrame:
-    """The tracked table: scores are numbers, all else is text; without a row if there is none so far."""
+    """The tracked table: scores are numbers, all else is text; it has no row before the first `record`.
+
+    Raises:
+        DepixelError: it cannot be read, or is no table of experiments.
+    """
     try:
-        return _parse(TABLE.read_text(encoding="utf-8"))
+        return _parse(layout.EXPERIMENTS.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return pd.DataFrame(columns=["name", *SCORES, *ORIGIN])
     except (OSError, ValueError, KeyError) as error:
         raise DepixelError(
-            f"{TABLE}: no table of experiments ({error}). Get it back: `git checkout {TABLE}`"
+            f"{layout.EXPERIMENTS}: no table of experiments ({error}). Get it back: `git checkout {layout.EXPERIMENTS}`"
         ) from error
 
 
@@ -134,7 +152,10 @@ def _parse(text: str) -> pd.DataFrame:
 
 
 def readable(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Lowest score `by` first, ratios with their intervals, and of all else only what differs from row to row."""
+    """The table as text for people, lowest score `by` first.
+
+    Ratios have their intervals beside them; of all other columns, those that differ from row to row are left.
+    """
     table = table.sort_values(by, ignore_index=True)
     same = [column for column in table if column not in ("name", *SCORES) and table[column].astype(str).nunique() < 2]
     if len(table) < 2:

@@ -4,22 +4,23 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
 from scipy import stats
 
+from depixel.base import layout
 from depixel.base.console import run_stage
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.settings import read_section
-from depixel.base.stage import ENVIRONMENT, Inputs
-from depixel.learning.training import TrainSettings
+from depixel.base.stage import Inputs
+from depixel.learning.task import TrainSettings
 from depixel.scoring.scores import LEVEL
 
-PARAMS = "params.yaml"
-FOLDER = Path("seeds")
-PREPARED = ("data/prepared/images.npy", "data/prepared/index.csv", "data/split.csv")
+PREPARED = (layout.IMAGES, layout.INDEX, layout.SPLIT)
+"""The files that every seed trains and is scored with."""
 
 
 def run_seeds(count: int, tell: Callable[[str], None]) -> pd.DataFrame:
@@ -29,7 +30,7 @@ def run_seeds(count: int, tell: Callable[[str], None]) -> pd.DataFrame:
     interruption, each seed goes on from its checkpoint.
 
     Args:
-        tell: called with a line before each seed.
+        count: number of seeds, at least 2. tell: called with a line before each seed.
 
     Returns:
         `summary` of the test scores, also written to seeds/seeds.csv.
@@ -42,12 +43,12 @@ def run_seeds(count: int, tell: Callable[[str], None]) -> pd.DataFrame:
     if not Path("stages/train.py").is_file():
         raise DepixelError("stages/train.py: there is no such file. Run from the project's folder")
     for path in PREPARED:
-        if not Path(path).is_file():
-            raise DepixelError(f"{path}: there is no such file. Prepare the photos: `dvc repro split`")
-    first = read_section(PARAMS, "train", TrainSettings).seed
-    settings = yaml.safe_load(Path(PARAMS).read_text(encoding="utf-8")) or {}
+        if not path.is_file():
+            raise DepixelError(f"{path.as_posix()}: there is no such file. Prepare the photos: `dvc repro split`")
+    first = read_section(layout.PARAMS, "train", TrainSettings).seed
+    settings = yaml.safe_load(layout.PARAMS.read_text(encoding="utf-8")) or {}
     inputs = Inputs(__file__)  # all seeds are to see the same photos, code and environment
-    for path in (*PREPARED, ENVIRONMENT, *Path("depixel").rglob("*.py"), *Path("stages").glob("*.py")):
+    for path in (*PREPARED, layout.ENVIRONMENT, *Path("depixel").rglob("*.py"), *Path("stages").glob("*.py")):
         inputs.watch(path)
     scores = {}
     for seed in range(first, first + count):
@@ -55,15 +56,15 @@ def run_seeds(count: int, tell: Callable[[str], None]) -> pd.DataFrame:
         scores[str(seed)] = _score(seed, {**settings, "train": {**(settings.get("train") or {}), "seed": seed}})
         inputs.check()
     table = summary(pd.DataFrame.from_dict(scores, orient="index"))
-    with replacing(FOLDER / "seeds.csv") as beside:
+    with replacing(layout.SEEDS / "seeds.csv") as beside:
         table.to_csv(beside, index_label="seed", lineterminator="\n")
     return table
 
 
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
-    """Add to a table of scores, a row a seed, the rows mean, standard_deviation, and the ends of the mean's interval.
+    """Add the rows mean, standard_deviation, mean_low and mean_high to a table of scores with a row a seed.
 
-    The interval, mean_low to mean_high, is Student's: it holds the mean over all seeds with 95 % confidence.
+    mean_low to mean_high is Student's interval: it holds the mean over all seeds with 95 % confidence.
     """
     mean, deviation = scores.mean(), scores.std()
     half = stats.t.ppf((1 + LEVEL) / 2, len(scores) - 1) * deviation / len(scores) ** 0.5
@@ -71,19 +72,21 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([scores, pd.DataFrame(rows).T])
 
 
-def _score(seed: int, settings: dict) -> dict[str, float]:
-    folder = FOLDER / f"seed_{seed}"
-    with replacing(folder / PARAMS) as beside:
+def _score(seed: int, settings: dict[str, Any]) -> dict[str, float]:
+    """Train and score one seed; returns its metrics/evaluation.json."""
+    folder = layout.SEEDS / f"seed_{seed}"
+    with replacing(folder / layout.PARAMS) as beside:
         beside.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    options = {"params": PARAMS, "model": "model.safetensors", "metrics": "metrics"}
+    options = {"params": layout.PARAMS.name, "model": "model.safetensors", "metrics": "metrics"}
     _run(seed, "train", {**options, "logs": "logs", "checkpoints": "checkpoints"})
     _run(seed, "evaluate", options)
-    return json.loads((folder / "metrics/evaluation.json").read_text(encoding="utf-8"))
+    scores: dict[str, float] = json.loads((folder / layout.EVALUATION).read_text(encoding="utf-8"))
+    return scores
 
 
 def _run(seed: int, stage: str, options: dict[str, str]) -> None:
-    """Run a stage of the project; what it says goes to the standard error. `options` are paths in the seed's folder."""
-    arguments = [f"--{name}={FOLDER / f'seed_{seed}' / path}" for name, path in options.items()]
+    """Run a stage; all that it prints goes to the standard error. `options` are paths in the seed's folder."""
+    arguments = [f"--{name}={layout.SEEDS / f'seed_{seed}' / path}" for name, path in options.items()]
     if code := run_stage([sys.executable, "-m", f"stages.{stage}", *arguments], stdout=2):
         raise DepixelError(
             f"seed {seed}: stages/{stage}.py failed (exit code {code}); what it said stands above. Mend that and run "

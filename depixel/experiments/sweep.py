@@ -1,22 +1,16 @@
 """Many settings, an experiment each: a list, a grid or a Bayesian search, through `dvc exp run`.
 
-Each experiment runs in a clone of its own in sweeps/NAME/, with this project's cache, and becomes one of this project's
-experiments when it has finished. The state of the whole is Optuna's journal in the same folder: written line by line,
-so it survives a kill; a clone that was left goes on from its checkpoint.
+Each experiment runs in its own clone in sweeps/NAME/, with this project's cache, and becomes one of this project's
+experiments when it has finished. The state of a sweep is Optuna's journal in the same folder. It is written line by
+line, so it survives a kill; an experiment that was interrupted goes on from its checkpoint in its clone.
 """
 
-import csv
-import itertools
 import math
-import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,187 +19,33 @@ import pandas as pd
 import psutil
 from zc.lockfile import LockError, LockFile
 
-from depixel import params
+from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
-from depixel.experiments import records
-from depixel.versioning import experiment_ref, inputs_changed, run_dvc, run_git
+from depixel.experiments import clones, records
+from depixel.experiments.plan import Interval, Plan
+from depixel.versioning import experiment_ref, git_or_none, inputs_changed, start_dvc
 
 if TYPE_CHECKING:
     import optuna
 
-FOLDER = Path("sweeps")
-KEPT = ("checkpoints", "logs")
-"""What an interrupted clone hands on."""
 FIRST = 4
-"""Experiments are pruned once so many have finished, and after `WARMUP` of their epochs."""
+"""Number of finished experiments before one is pruned."""
 WARMUP = 0.25
-LONGER = ("train.epochs", "train.overfit")
-"""Settings by which experiments have other numbers of epochs, or epochs of other lengths."""
-ELSEWHERE = ("prepare.", "split.", "pixelation.", "train.overfit")
-"""How settings begin by which experiments are validated on other samples."""
+"""Share of an experiment's epochs before it is pruned."""
 _LEAST_TRIALS = 8  # to say which settings mattered
 _TOLD_EVERY = 10  # epochs
-
-
-class Interval(NamedTuple):
-    """Where a search may look: logarithmically where the ends are a factor of 10 or more apart."""
-
-    low: float
-    high: float
-    whole: bool
-
-    def distribution(self) -> "optuna.distributions.BaseDistribution":
-        from optuna.distributions import FloatDistribution, IntDistribution
-
-        log = 0 < 10 * self.low <= self.high
-        if self.whole:
-            return IntDistribution(int(self.low), int(self.high), log=log)
-        return FloatDistribution(self.low, self.high, log=log)
-
-
-Space = dict[str, "list[str] | Interval"]
-"""`section.key` -> its values, as text; or an interval."""
-
-
-def parse(settings: Sequence[str]) -> Space:
-    """Read `key=value`, `key=a,b`, `key=range(first,end,step)` and `key=interval(low,high)`: Hydra's grammar, as DVC.
-
-    Raises:
-        DepixelError: it is something else.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser  # which DVC reads -S with
-    from hydra.core.override_parser.types import OverrideType
-    from hydra.errors import HydraException
-
-    space: Space = {}
-    for text in settings:
-        try:
-            override = OverridesParser.create().parse_override(text)
-            if override.type != OverrideType.CHANGE:
-                raise DepixelError(f"-S {text}: a setting is given as section.key=value")
-            if not override.is_sweep_override():
-                space[override.key_or_group] = [override.get_value_element_as_str()]
-            elif override.is_interval_sweep():
-                low, high = override.value().start, override.value().end
-                if not low < high:
-                    raise DepixelError(f"-S {text}: the lower end comes first")
-                whole = bool(re.search(r"\(\s*-?\d+\s*,\s*-?\d+\s*\)", text))
-                space[override.key_or_group] = Interval(low, high, whole)
-            else:
-                space[override.key_or_group] = list(override.sweep_string_iterator())
-        except HydraException as error:
-            raise DepixelError(
-                f"-S {text}: cannot be read ({str(error).splitlines()[0]}). Like train.width=32, train.width=16,32, "
-                "train.width=range(16,65,16) or train.learning_rate=interval(1e-4,1e-2)"
-            ) from error
-    return space
-
-
-def _values(settings: Sequence[str]) -> dict[str, object]:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    read = OverridesParser.create().parse_overrides(list(settings))
-    return {override.key_or_group: override.value() for override in read}
-
-
-class Plan:
-    """Which experiments a sweep consists of.
-
-    Args:
-        name: of the sweep; those of its experiments begin with it.
-        settings: for all experiments, see `parse`.
-        variants: lines of further settings, separated by spaces; each line is multiplied out with `settings`.
-        trials: search so many experiments instead of running all; None for all.
-
-    Attributes:
-        grid: the settings of each experiment; None if it is a search. space: that of a search.
-        epochs: of the shortest experiment. varied: the settings that differ between experiments.
-
-    Raises:
-        DepixelError: a setting is wrong, in any of the experiments; or there are intervals and no `trials`.
-    """
-
-    def __init__(self, name: str, settings: Sequence[str], variants: Sequence[str] = (), trials: int | None = None):
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name.endswith((".lock", ".")) or ".." in name:
-            raise DepixelError(f"{name!r}: a name has letters, digits, dots, _ and -")
-        self.name, self.trials = name, trials
-        self.params = params.read(params.PARAMS)
-        spaces = [parse([*settings, *line.split()]) for line in variants or [""]]
-        self.intervals = any(isinstance(values, Interval) for space in spaces for values in space.values())
-        if self.intervals and not trials:
-            raise DepixelError("an interval has no end of values: say how many experiments to search with, --trials N")
-        if trials and variants:
-            raise DepixelError("a list runs whole: take --trials or the list away")
-        self.space = spaces[0]
-        products = [_product(space) for space in spaces]
-        self.grid = None if trials else list(dict.fromkeys(itertools.chain(*products)))
-        flat = [s for product in products for settings in product for s in settings]
-        varied = {_key(s) for s in flat if any(_key(o) == _key(s) and o != s for o in flat)}
-        varied |= {key for space in spaces for key, values in space.items() if isinstance(values, Interval)}
-        if variants:  # what one line sets and another does not differs too
-            varied |= {key for space in spaces for key in space if any(key not in other for other in spaces)}
-        self.varied = varied
-        if not varied:
-            raise DepixelError("nothing varies: give several values, such as -S train.width=16,32")
-        complete = [
-            params.with_values(self.params, _values(settings), f"params.yaml with {' '.join(settings)}")
-            for settings in itertools.chain(*products)
-        ]
-        self.epochs = min(content["train"]["epochs"] for content in complete)
-
-    @property
-    def alike(self) -> bool:
-        """Whether the experiments are validated on the same samples: their RMSEs can be compared."""
-        return not any(key.startswith(ELSEWHERE) for key in self.varied)
-
-    @property
-    def prunable(self) -> bool:
-        """Whether their RMSEs can be compared after each epoch."""
-        return self.alike and not self.varied & set(LONGER)
-
-    def called(self, settings: Sequence[str]) -> str:
-        """The name of an experiment: what varies, and how: week-width=16-dropout=0.1."""
-        short = Counter(key.partition(".")[2] for key in self.varied)
-        parts = [self.name]
-        for key, _, value in (setting.partition("=") for setting in settings if _key(setting) in self.varied):
-            last = key.partition(".")[2]
-            parts.append(f"{last if short[last] == 1 else key}={re.sub(r'[^A-Za-z0-9.+-]+', '_', value).strip('_.')}")
-        return "-".join(parts)
-
-    def settings(self, values: dict[str, object]) -> tuple[str, ...]:
-        """The settings that a search drew, numbers of three digits: such as people can repeat."""
-        return tuple(f"{key}={_short(value)}" for key, value in values.items())
-
-    def described(self) -> dict[str, str]:
-        """What must be the same when the sweep is gone on with."""
-        return {key: str(values) for key, values in self.space.items()} if self.trials else {}
-
-
-def _product(space: Space) -> list[tuple[str, ...]]:
-    """Each combination of values; of an interval, its two ends."""
-    choices = [
-        [f"{key}={v}" for v in (map(_short, values[:2]) if isinstance(values, Interval) else values)]
-        for key, values in space.items()
-    ]
-    return list(itertools.product(*choices))
-
-
-def _key(setting: str) -> str:
-    return setting.partition("=")[0]
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+_POLL = 0.1  # seconds
 
 
 class Outcome(NamedTuple):
     """What came of a sweep.
 
     Attributes:
-        finished: `experiments.describe` of those that finished, a row each. others: why others did not.
-        mattered: of a search, by how much each setting moved the validation RMSE: shares of its variance (functional
-            ANOVA: Hutter, Hoos & Leyton-Brown 2014), the largest first; empty after few experiments.
+        finished: `records.describe` of those that finished, a row each. others: for each other experiment, why it did
+            not finish. failed: whether any failed.
+        mattered: for a search, how much each setting moved the validation RMSE: shares of its variance (functional
+            ANOVA: Hutter, Hoos & Leyton-Brown 2014), the largest first; empty after fewer than eight experiments.
     """
 
     finished: pd.DataFrame
@@ -218,17 +58,18 @@ def run(plan: Plan, jobs: int = 1, prune: bool = True, tell: Callable[[str], Non
     """Run a sweep's experiments from the last commit of the project in the current folder, or go on with them.
 
     Args:
-        jobs: so many at a time. prune: end those whose validation RMSE is above the median of the others at that epoch;
-            not where that says nothing, as `Plan.prunable` knows.
+        jobs: number of experiments that run at the same time.
+        prune: end an experiment whose validation RMSE is above the median of the others after the same epoch. Without
+            effect where these RMSEs cannot be compared (`Plan.prunable`).
         tell: called with a line when an experiment starts or ends, and every few epochs.
 
     Raises:
-        DepixelError: tracked files are not as committed; the sweep was begun with other settings, code or photos; or it
-            runs already.
+        DepixelError: tracked files are not committed; the sweep began with other settings, code or photos; or it runs
+            already.
         KeyboardInterrupt: it was told to stop; trainings have saved their state.
     """
     here = _committed()
-    folder = FOLDER / plan.name
+    folder = layout.SWEEPS / plan.name
     with _alone(folder), _interrupted_by_sigterm():
         study, commit, new = _study(plan, folder, here, prune and plan.prunable)
         sweep = _Sweep(plan, folder, commit, study, new, tell)
@@ -236,28 +77,29 @@ def run(plan: Plan, jobs: int = 1, prune: bool = True, tell: Callable[[str], Non
             sweep.run(jobs)
         except BaseException:
             for attempt in sweep.running:
-                _end([psutil.Process(attempt.process.pid)] if attempt.process.poll() is None else [])
+                clones.end([attempt.process] if attempt.process.poll() is None else [])
             raise
         return sweep.outcome()
 
 
 def _committed() -> str:
     """The commit that experiments start from."""
-    changed = run_git("status", "--porcelain", "--untracked-files=no")
-    head = run_git("rev-parse", "HEAD")
-    if changed.returncode or head.returncode:
+    changed = git_or_none("status", "--porcelain", "--untracked-files=no")
+    head = git_or_none("rev-parse", "--verify", "--quiet", "HEAD")
+    if changed is None or head is None:
         raise DepixelError(f"{Path.cwd()} is no git repository with a commit. Run from the project's folder")
-    if files := [line[3:] for line in changed.stdout.decode().splitlines()]:
+    if files := [line[3:] for line in changed.splitlines()]:
         more = f" and {len(files) - 3} more" if len(files) > 3 else ""
         raise DepixelError(
             f"{', '.join(files[:3])}{more}: changed since the last commit, from which the experiments start. Commit: "
             "`git commit -a`; or go back: `git checkout .` and `dvc checkout`"
         )
-    return head.stdout.decode().strip()
+    return head
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
+    """Hold the sweep's lock. Raises `DepixelError` if another process holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock = LockFile(str(folder / "lock"))
@@ -271,6 +113,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _interrupted_by_sigterm() -> Iterator[None]:
+    """Treat a request to end as Ctrl-C."""
+
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
@@ -282,7 +126,11 @@ def _interrupted_by_sigterm() -> Iterator[None]:
 
 
 def _study(plan: Plan, folder: Path, here: str, prune: bool) -> tuple["optuna.Study", str, bool]:
-    """Begin the study at the commit `here` or go on with it; the commit that it began at, and whether it is new."""
+    """Begin the study at the commit `here`, or go on with it.
+
+    Returns:
+        The study, the commit that it began at, and whether it is new.
+    """
     try:
         import optuna
     except ImportError as error:
@@ -291,12 +139,7 @@ def _study(plan: Plan, folder: Path, here: str, prune: bool) -> tuple["optuna.St
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     journal = folder / "study.log"
-    if journal.is_file():  # what a kill left: half a line, and a lock that nobody holds
-        content = journal.read_bytes()
-        if not content.endswith(b"\n"):
-            with replacing(journal) as beside:
-                beside.write_bytes(content[: content.rfind(b"\n") + 1])
-        journal.with_name("study.log.lock").unlink(missing_ok=True)
+    _mend(journal)
     warmup = math.ceil(WARMUP * plan.epochs)
     pruner = optuna.pruners.MedianPruner(FIRST, warmup) if prune else optuna.pruners.NopPruner()
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
@@ -304,88 +147,120 @@ def _study(plan: Plan, folder: Path, here: str, prune: bool) -> tuple["optuna.St
     # another seed each time it goes on, or it would draw the same again
     study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), constant_liar=True)
     known, space = study.user_attrs, plan.described()
-    instead = f"Choose another name; or delete {folder.as_posix()}, which leaves its experiments"
-    if known.get("space", space) != space:
-        raise DepixelError(
-            f"{plan.name}: this sweep was begun with space {known['space']}, and is now asked for with {space}. "
-            f"{instead}"
-        )
     commit = known.get("commit", here)
-    if commit != here and (changed := _changed(commit, here)):
-        raise DepixelError(
-            f"{plan.name}: this sweep was begun at commit {commit[:7]}, and {', '.join(changed[:5])}"
-            f"{' and more' if len(changed) > 5 else ''} changed since then. {instead}"
-        )
+    _check_same(plan, folder, (known.get("space", space), space), (commit, here))
     study.set_user_attr("commit", commit)
     study.set_user_attr("space", space)
     return study, commit, not known
 
 
+def _mend(journal: Path) -> None:
+    """Remove what a kill left: half a line, and a lock that nobody holds."""
+    if not journal.is_file():
+        return
+    content = journal.read_bytes()
+    if not content.endswith(b"\n"):
+        with replacing(journal) as beside:
+            beside.write_bytes(content[: content.rfind(b"\n") + 1])
+    journal.with_name("study.log.lock").unlink(missing_ok=True)
+
+
+def _check_same(
+    plan: Plan, folder: Path, spaces: tuple[dict[str, str], dict[str, str]], commits: tuple[str, str]
+) -> None:
+    """Raise `DepixelError` if a sweep began with another space, or at a commit with other inputs, than now."""
+    instead = f"Choose another name; or delete {folder.as_posix()}, which leaves its experiments"
+    began, now = spaces
+    if began != now:
+        raise DepixelError(
+            f"{plan.name}: this sweep was begun with space {began}, and is now asked for with {now}. {instead}"
+        )
+    commit, here = commits
+    if commit != here and (changed := _changed(commit, here)):
+        raise DepixelError(
+            f"{plan.name}: this sweep was begun at commit {commit[:7]}, and {', '.join(changed[:5])}"
+            f"{' and more' if len(changed) > 5 else ''} changed since then. {instead}"
+        )
+
+
 def _changed(begun: str, here: str) -> list[str]:
     """What an experiment depends on and differs between two commits."""
-    settings = run_git("diff", "--name-only", begun, here, "--", "params.yaml")
-    if settings.returncode:
+    settings = git_or_none("diff", "--name-only", begun, here, "--", layout.PARAMS.as_posix())
+    if settings is None:
         return ["the commit, which is gone,"]
-    return [*settings.stdout.decode().split(), *inputs_changed(begun, here)]
+    return [*settings.split(), *inputs_changed(begun, here)]
 
 
 @dataclass
 class _Attempt:
+    """An experiment that runs now. epochs: number of epochs that are reported to the study."""
+
     name: str
     trial: "optuna.Trial"
-    process: subprocess.Popen
-    epochs: int = 0  # so many are reported
+    process: psutil.Popen
+    epochs: int = 0
 
 
 class _Sweep:
-    def __init__(self, plan: Plan, folder: Path, commit: str, study: "optuna.Study", new: bool, tell: Callable):
+    """A sweep at work: which experiments run, and what the study knows of the others."""
+
+    def __init__(
+        self, plan: Plan, folder: Path, commit: str, study: "optuna.Study", new: bool, tell: Callable[[str], object]
+    ) -> None:
         from optuna.trial import TrialState
 
         self.plan, self.folder, self.commit, self.study, self.new, self.tell = plan, folder, commit, study, new, tell
         self.states = TrialState
         self.running: list[_Attempt] = []
-        for trial in study.get_trials(states=[TrialState.RUNNING]):  # when it was killed
+        for trial in study.get_trials(states=(TrialState.RUNNING,)):  # when it was killed
             study.tell(trial.number, state=TrialState.FAIL)
             if trial.params:
                 study.enqueue_trial(trial.params)
 
     def run(self, jobs: int) -> None:
+        """Run all experiments to their end, `jobs` at the same time."""
         todo = self._todo()
         more = True
         while more or self.running:
             while more and len(self.running) < jobs:
-                trial_and_settings = next(todo, None)
-                more = trial_and_settings is not None
-                if more:
-                    self._start(*trial_and_settings)
+                following = next(todo, None)
+                if following is None:
+                    more = False
+                else:
+                    self._start(*following)
             self.running = [attempt for attempt in self.running if not self._ended(attempt)]
-            time.sleep(0.1)
+            time.sleep(_POLL)
 
     def _todo(self) -> Iterator[tuple["optuna.Trial", tuple[str, ...]]]:
+        """The trials to start, with their settings; asks the study when the next one is taken."""
         if self.plan.grid is not None:
-            told, begun = self._told(), self._begun()
-            for settings in self.plan.grid:
-                name = self.plan.called(settings)
-                if set(settings) != set(begun.get(name, settings)):
-                    raise DepixelError(
-                        f"{name}: ran with {' '.join(begun[name])}, and is now asked for with {' '.join(settings)}. "
-                        f"Choose another name; or delete {self.folder.as_posix()}, which leaves its experiments"
-                    )
-                if name not in told:
-                    yield self.study.ask(), settings
+            yield from self._todo_of_grid(self.plan.grid)
             return
-        from optuna.distributions import CategoricalDistribution
+        from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-        space = {
+        space: dict[str, BaseDistribution] = {
             key: values.distribution() if isinstance(values, Interval) else CategoricalDistribution(values)
             for key, values in self.plan.space.items()
         }
-        while self._count() + len(self.running) < self.plan.trials:
+        while self._count() + len(self.running) < (self.plan.trials or 0):
             trial = self.study.ask(space)
             yield trial, self.plan.settings(trial.params)
 
+    def _todo_of_grid(self, grid: list[tuple[str, ...]]) -> Iterator[tuple["optuna.Trial", tuple[str, ...]]]:
+        told, begun = self._told(), self._begun()
+        for settings in grid:
+            name = self.plan.called(settings)
+            if set(settings) != set(begun.get(name, settings)):
+                raise DepixelError(
+                    f"{name}: ran with {' '.join(begun[name])}, and is now asked for with {' '.join(settings)}. "
+                    f"Choose another name; or delete {self.folder.as_posix()}, which leaves its experiments"
+                )
+            if name not in told:
+                yield self.study.ask(), settings
+
     def _told(self) -> dict[str, "optuna.trial.FrozenTrial"]:
-        trials = self.study.get_trials(states=[self.states.COMPLETE, self.states.PRUNED])
+        """The trials that finished or were pruned, by name."""
+        trials = self.study.get_trials(states=(self.states.COMPLETE, self.states.PRUNED))
         return {trial.user_attrs["name"]: trial for trial in trials}
 
     def _begun(self) -> dict[str, list[str]]:
@@ -394,17 +269,19 @@ class _Sweep:
         return {of["name"]: of["settings"] for of in begun if "settings" in of and "error" not in of}
 
     def _count(self) -> int:
-        done = self.study.get_trials(states=[self.states.COMPLETE, self.states.PRUNED])
+        """Number of trials that ended: finished, pruned or failed."""
+        done = self.study.get_trials(states=(self.states.COMPLETE, self.states.PRUNED))
         return len(done) + len(self._failures())
 
     def _failures(self) -> list[tuple[str, str]]:
         """Name of the experiment and error of each attempt that failed."""
-        failed = [trial.user_attrs for trial in self.study.get_trials(states=[self.states.FAIL])]
+        failed = [trial.user_attrs for trial in self.study.get_trials(states=(self.states.FAIL,))]
         return [(of["name"], of["error"]) for of in failed if "error" in of]
 
     # -- one experiment ----------------------------------------------------------------------------------------------
 
     def _start(self, trial: "optuna.Trial", settings: tuple[str, ...]) -> None:
+        """Start an experiment in its clone, or take its result if it has one already."""
         name = self.plan.called(settings)
         trial.set_user_attr("name", name)
         trial.set_user_attr("settings", settings)
@@ -415,8 +292,8 @@ class _Sweep:
         if name in (attempt.name for attempt in self.running):
             self.study.tell(trial, state=self.states.PRUNED)
             return
-        ref = experiment_ref(self.commit, name)
-        if _has(ref):
+        ref, clone = experiment_ref(self.commit, name), self.folder / name
+        if clones.has(ref):
             if self.new:
                 raise DepixelError(
                     f"{name}: an experiment has this name already. Choose another name for the sweep, or remove it: "
@@ -424,48 +301,27 @@ class _Sweep:
                 )
             self._finish(trial, name)
             return
-        clone = self.folder / name
-        if clone.is_dir():
-            _end([process for process in psutil.process_iter() if _works_in(process, clone)])
-            if _has(ref, clone):
+        if interrupted := clone.is_dir():
+            clones.end_all_in(clone)
+            if clones.has(ref, clone):
                 self._finish(trial, name)
                 return
-        self.tell(f"{name}: {'goes on' if clone.is_dir() else 'starts'}")
-        _make_clone(clone, self.commit)
+        self.tell(f"{name}: {'goes on' if interrupted else 'starts'}")
+        clones.make_clone(clone, self.commit)
         options = [option for setting in settings for option in ("-S", setting)]
-        with self._output(name).open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "dvc", "exp", "run", "--name", name, *options],
-                cwd=clone,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for this process, which passes it on
-            )
+        process = start_dvc("exp", "run", "--name", name, *options, cwd=clone, output=self._output(name))
         self.running.append(_Attempt(name, trial, process))
 
     def _ended(self, attempt: _Attempt) -> bool:
+        """Whether an experiment has ended; if so, its result is stored."""
         code = attempt.process.poll()
-        clone = self.folder / attempt.name
-        told = attempt.epochs // _TOLD_EVERY
-        for epoch, rmse in _validation(clone / "logs" / attempt.name / "training.csv")[attempt.epochs :]:
-            attempt.trial.report(rmse, epoch)
-            attempt.epochs += 1
-            if code is None and attempt.trial.should_prune():
-                _end([psutil.Process(attempt.process.pid)])
-                attempt.process.wait()
-                self.study.tell(attempt.trial, state=self.states.PRUNED)
-                self.tell(f"{attempt.name}: pruned after epoch {epoch}, validation RMSE {rmse:.3f}")
-                self._remove(attempt.name)
-                return True
-        if attempt.epochs // _TOLD_EVERY > told:
-            where = self._output(attempt.name).as_posix()
-            self.tell(f"{attempt.name}: epoch {epoch}, validation RMSE {rmse:.3f} (all it says: {where})")
+        if self._pruned(attempt, code is None):
+            return True
         if code is None:
             return False
         if code:
             output = self._output(attempt.name)
-            said = _error_in(output.read_text(encoding="utf-8", errors="replace"))
+            said = clones.error_in(output)
             attempt.trial.set_user_attr("error", f"{said} ({output.as_posix()})")
             self.study.tell(attempt.trial, state=self.states.FAIL)
             self.tell(f"{attempt.name}: failed: {said}")
@@ -473,13 +329,28 @@ class _Sweep:
             self._finish(attempt.trial, attempt.name)
         return True
 
+    def _pruned(self, attempt: _Attempt, running: bool) -> bool:
+        """Report the new epochs to the study; end an experiment that falls behind, and say whether it did."""
+        told = attempt.epochs // _TOLD_EVERY
+        for epoch, rmse in clones.validation(self.folder / attempt.name, attempt.name)[attempt.epochs :]:
+            attempt.trial.report(rmse, epoch)
+            attempt.epochs += 1
+            if running and attempt.trial.should_prune():
+                clones.end([attempt.process])
+                attempt.process.wait()
+                self.study.tell(attempt.trial, state=self.states.PRUNED)
+                self.tell(f"{attempt.name}: pruned after epoch {epoch}, validation RMSE {rmse:.3f}")
+                self._remove(attempt.name)
+                return True
+        if attempt.epochs // _TOLD_EVERY > told:
+            where = self._output(attempt.name).as_posix()
+            self.tell(f"{attempt.name}: epoch {epoch}, validation RMSE {rmse:.3f} (full output: {where})")
+        return False
+
     def _finish(self, trial: "optuna.Trial", name: str) -> None:
-        clone, ref = self.folder / name, experiment_ref(self.commit, name)
-        if not _has(ref):
-            _checked(run_git("fetch", "--quiet", "--no-tags", str(clone.resolve()), f"{ref}:{ref}"), "git fetch")
-        if (clone / "logs" / name).is_dir():
-            with replacing(Path("logs") / name) as beside:
-                shutil.copytree(clone / "logs" / name, beside)
+        """Bring an experiment that finished into the project, tell the study, and remove its clone."""
+        ref = experiment_ref(self.commit, name)
+        clones.bring(ref, name, self.folder / name)
         described = records.describe(ref)
         self.study.tell(trial, described["validation_rmse"])
         best = f"validation RMSE {described['validation_rmse']:.3f} in epoch {described['best_epoch']}"
@@ -487,7 +358,7 @@ class _Sweep:
         self._remove(name)
 
     def _output(self, name: str) -> Path:
-        """What DVC and the stages of an experiment say."""
+        """The file with all that DVC and the stages of an experiment print."""
         return self.folder / f"{name}.txt"
 
     def _remove(self, name: str) -> None:
@@ -495,7 +366,9 @@ class _Sweep:
         self._output(name).unlink(missing_ok=True)
 
     def outcome(self) -> Outcome:
-        told, rows, others = self._told(), [], {}
+        """What the study knows, once nothing runs any more."""
+        told, rows = self._told(), []
+        others: dict[str, str] = {}
         for name, trial in told.items():
             if trial.state == self.states.COMPLETE:
                 rows.append(records.describe(experiment_ref(self.commit, name)))
@@ -506,79 +379,14 @@ class _Sweep:
         return Outcome(pd.DataFrame(rows), others | failed, bool(failed), self._mattered())
 
     def _mattered(self) -> dict[str, float]:
-        finished = self.study.get_trials(states=[self.states.COMPLETE])
+        """As `Outcome.mattered`."""
+        finished = self.study.get_trials(states=(self.states.COMPLETE,))
         if not (self.plan.trials and self.plan.alike) or len(self.plan.varied) < 2 or len(finished) < _LEAST_TRIALS:
             return {}
         from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
         try:
             found = get_param_importances(self.study, evaluator=FanovaImportanceEvaluator(seed=0))
-        except (ValueError, RuntimeError):  # all came to the same
+        except (ValueError, RuntimeError):  # all have the same RMSE
             return {}
         return {key: round(float(share), 3) for key, share in found.items() if key in self.plan.varied}
-
-
-def _make_clone(folder: Path, commit: str) -> None:
-    """Clone the project at this commit, sharing its objects, its cache and the photos; what was `KEPT` stays."""
-    from dvc.config import Config
-    from dvc.repo import Repo
-
-    with Repo() as repo:
-        cache = repo.cache.local_cache_dir
-    with replacing(folder) as beside:
-        _checked(run_git("clone", "--quiet", "--shared", "--no-checkout", ".", str(beside)), "git clone")
-        _checked(run_git("checkout", "--quiet", "--detach", commit, cwd=beside), "git checkout")
-        if (local := Path(".dvc/config.local")).is_file():
-            shutil.copy(local, beside / ".dvc")
-        with Config(str(beside / ".dvc")).edit("local") as config:
-            config.setdefault("cache", {})["dir"] = cache
-        for name in KEPT:
-            if (folder / name).is_dir():
-                shutil.move(folder / name, beside / name)
-    _checked(run_dvc("checkout", "--quiet", "--allow-missing", cwd=folder), "dvc checkout")
-
-
-def _has(ref: str, folder: Path | None = None) -> bool:
-    return not run_git("rev-parse", "--verify", "--quiet", ref, cwd=folder).returncode
-
-
-def _checked(done: subprocess.CompletedProcess, command: str) -> subprocess.CompletedProcess:
-    if done.returncode:
-        said = done.stderr if isinstance(done.stderr, str) else done.stderr.decode(errors="replace")
-        raise DepixelError(f"`{command}`: {' '.join(said.split()) or f'exit code {done.returncode}'}")
-    return done
-
-
-def _works_in(process: psutil.Process, folder: Path) -> bool:
-    try:
-        return Path(process.cwd()) == folder.resolve()
-    except (psutil.Error, OSError):
-        return False
-
-
-def _end(processes: list[psutil.Process]) -> None:
-    """End processes with all that they started; a training saves its state first."""
-    family = {}
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            family |= {p.pid: p for p in (process, *process.children(recursive=True))}
-    for process in family.values():
-        with suppress(psutil.NoSuchProcess):
-            process.terminate()
-    psutil.wait_procs(list(family.values()))
-
-
-def _validation(path: Path) -> list[tuple[int, float]]:
-    """Epoch and validation RMSE of each row of a training's log, as far as it is there."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [(int(row["epoch"]), float(row["validation_rmse_mean"])) for row in csv.DictReader(file)]
-    except FileNotFoundError:
-        return []
-
-
-def _error_in(output: str) -> str:
-    """The line that says why a stage failed."""
-    lines = [" ".join(line.split()) for line in output.splitlines() if line.strip()]
-    errors = [line.removeprefix("Error: ") for line in lines if line.startswith(("Error: ", "ERROR: "))]
-    return (errors or lines[-1:] or ["it said nothing"])[0]

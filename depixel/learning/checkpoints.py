@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,7 +14,7 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import replacing, told_of
 
 RUNS_KEPT = 3
-"""Of so many runs the checkpoints are kept: those used last."""
+"""Number of runs whose checkpoints are kept: those used last."""
 
 
 class Checkpoints:
@@ -29,7 +30,7 @@ class Checkpoints:
         self.last, self.previous = self.folder / "last.pt", self.folder / "previous.pt"
         self._fingerprint = fingerprint
 
-    def save(self, state: dict) -> None:
+    def save(self, state: dict[str, Any]) -> None:
         """Write a state of tensors and plain values; the last checkpoint becomes the previous one.
 
         Raises:
@@ -47,7 +48,7 @@ class Checkpoints:
                 with told_of(self.previous):
                     self.last.replace(self.previous)
 
-    def load(self) -> tuple[dict | None, list[Path]]:
+    def load(self) -> tuple[dict[str, Any] | None, list[Path]]:
         """The state of the last whole checkpoint, None if there is none; and the paths of others, which are removed.
 
         Those are cut off, damaged or of another run. The checkpoints of other runs are removed too, but for the
@@ -56,7 +57,8 @@ class Checkpoints:
         Raises:
             DepixelError: a file cannot be read or removed.
         """
-        state, unusable = None, []
+        state: dict[str, Any] | None = None
+        unusable: list[Path] = []
         try:
             for path in (self.last, self.previous):
                 if state is None and path.exists():

@@ -1,4 +1,4 @@
-"""What a training tells while it runs: a folder of its own, and the loggers that mirror it.
+"""The log of a training while it runs: a folder of its own, and the loggers that mirror it.
 
 Nothing here is an output of a stage, and the training does not depend on it. Loggers are imported when asked for.
 """
@@ -7,9 +7,10 @@ import importlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import psutil
@@ -17,22 +18,33 @@ import torch
 from PIL import Image
 
 from depixel.base.errors import DepixelError
-from depixel.base.files import replacing, told_of
+from depixel.base.files import replacing, told_of, write_json
 from depixel.base.tables import read_table, write_table
-from depixel.learning.training import Epoch, Run
+from depixel.learning.state import Epoch
+from depixel.learning.training import Run
 from depixel.sheets import contact_sheet, fill
 
 TABLE = "training.csv"
 PICTURES = 10
-"""So many times a run its restorations are drawn, at least."""
+"""Minimum number of times per run that sample restorations are drawn."""
 SHOWN = 8
-"""Of so many validation photos."""
+"""Number of validation photos whose restorations are drawn."""
 
-Logged = NamedTuple("Logged", [*Epoch.__annotations__.items(), ("samples_per_second", float), ("memory_bytes", int)])
-"""A row of logs/NAME/training.csv: an `Epoch`, speed, and memory: of the process, or of the GPU it computes on.
 
-Speed and memory are not known (empty) of epochs that another process did without this log.
-"""
+class Logged(NamedTuple):
+    """A row of logs/NAME/training.csv: an `Epoch`, speed, and memory: of the process, or of the GPU it computes on.
+
+    Speed and memory are not known (empty) of epochs that another process did without this log.
+    """
+
+    epoch: int
+    learning_rate: float
+    gradient_norm: float
+    train_rmse: float
+    validation_rmse_pooled: float
+    validation_rmse_mean: float
+    samples_per_second: float | None
+    memory_bytes: int | None
 
 
 class Logger(Protocol):
@@ -56,10 +68,10 @@ class Log:
     """
 
     def __init__(self, folder: Path, run: Run):
-        loggers = {name: _imported(name) for name in run.settings.loggers}
+        loggers = {name: _imported(name) for name in run.task.settings.loggers}
         self.folder, self.run = folder, run
         self.rows = list(self._known())
-        self._step, self._since = run.step, time.perf_counter()
+        self._step, self._since = self._begun = run.step, time.perf_counter()
         for name in LOGGERS:
             shutil.rmtree(folder / name, ignore_errors=True)
         for picture in folder.glob("restorations/epoch_*.png"):
@@ -67,7 +79,7 @@ class Log:
                 picture.unlink()
         write_table(folder / TABLE, Logged, self.rows)
         self.loggers: list[Logger] = [
-            LOGGERS[name](module, folder / name, run.settings.model_dump()) for name, module in loggers.items()
+            LOGGERS[name](module, folder / name, run.task.settings.model_dump()) for name, module in loggers.items()
         ]
         for row in self.rows:
             self._mirror(row)
@@ -76,10 +88,12 @@ class Log:
         """Add an epoch that `run` has just finished."""
         steps, seconds = self.run.step - self._step, time.perf_counter() - self._since
         self._step, self._since = self.run.step, time.perf_counter()
-        speed = steps * self.run.settings.batch_size / seconds
-        self.rows.append(Logged(*row, samples_per_second=round(speed, 1), memory_bytes=memory_bytes(self.run.device)))
+        speed = steps * self.run.task.settings.batch_size / seconds
+        self.rows.append(
+            Logged(*row, samples_per_second=round(speed, 1), memory_bytes=memory_bytes(self.run.task.device))
+        )
         write_table(self.folder / TABLE, Logged, self.rows)
-        every = -(-self.run.settings.epochs // PICTURES)
+        every = -(-self.run.task.settings.epochs // PICTURES)
         if row.epoch == 1 or row.epoch % every == 0 or self.run.finished:
             with replacing(self._picture(row.epoch)) as beside:
                 self.restorations(row).save(beside, format="PNG")
@@ -95,6 +109,21 @@ class Log:
             captions.append(f"block {samples.areas[i][4]}, RMSE {np.sqrt(np.square(error).mean()):.1f}")
         return contact_sheet(groups, ("pixelated", f"epoch {row.epoch}", "truth"), captions, across=2)
 
+    def write_cost(self, path: Path) -> None:
+        """Write what differs from run to run: seconds, samples a second, memory; nothing if this log saw no step."""
+        first, since = self._begun
+        seconds = time.perf_counter() - since
+        if samples := (self.run.step - first) * self.run.task.settings.batch_size:
+            write_json(
+                path,
+                {
+                    "seconds": seconds,
+                    "samples_per_second": samples / seconds,
+                    "memory_bytes": max(row.memory_bytes or 0 for row in self.rows),
+                    "validation_rmse": self.run.best_epoch.validation_rmse_mean,  # says which run it is of
+                },
+            )
+
     def close(self) -> None:
         """Have the loggers write what they still hold."""
         for logger in self.loggers:
@@ -102,15 +131,16 @@ class Log:
 
     def _known(self) -> Iterator[Logged]:
         """The rows of the epochs that the run has behind it, with speed and memory where this log knows them."""
-        known = {}
+        known: dict[tuple[str, ...], tuple[str, ...]] = {}
         try:
             for row in read_table(self.folder / TABLE, Logged, made_by="python stages/train.py"):
-                known[row[: len(Epoch._fields)]] = row[len(Epoch._fields) :]
+                cells = tuple(map(str, row))  # text, as all of a table that is read
+                known[cells[: len(Epoch._fields)]] = cells[len(Epoch._fields) :]
         except DepixelError:  # there is none, or one of another version
             pass
-        for row in self.run.table:
-            speed, memory = known.get(tuple(map(str, row)), ("", ""))  # "": of another run, or not known
-            yield Logged(*row, float(speed) if speed else None, int(memory) if memory else None)
+        for epoch in self.run.table:
+            speed, memory = known.get(tuple(map(str, epoch)), ("", ""))  # "": of another run, or not known
+            yield Logged(*epoch, float(speed) if speed else None, int(memory) if memory else None)
 
     def _mirror(self, row: Logged) -> None:
         values = {name: value for name, value in row._asdict().items() if name != "epoch" and value is not None}
@@ -131,7 +161,7 @@ def memory_bytes(device: str) -> int:
     return torch.cuda.max_memory_allocated() if device == "cuda" else psutil.Process().memory_info().rss
 
 
-def _imported(name: str):
+def _imported(name: str) -> ModuleType:
     module = {"tensorboard": "torch.utils.tensorboard"}.get(name, name)
     try:
         return importlib.import_module(module)
@@ -143,7 +173,7 @@ def _imported(name: str):
 
 
 class _DVCLive:
-    def __init__(self, dvclive, folder: Path, settings: dict):
+    def __init__(self, dvclive: ModuleType, folder: Path, settings: dict[str, Any]):
         self.live = dvclive.Live(str(folder), save_dvc_exp=False, dvcyaml=None)
         self.live.log_params({name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()})
 
@@ -161,7 +191,7 @@ class _DVCLive:
 
 
 class _TensorBoard:
-    def __init__(self, tensorboard, folder: Path, settings: dict):
+    def __init__(self, tensorboard: ModuleType, folder: Path, settings: dict[str, Any]):
         self.writer = tensorboard.SummaryWriter(str(folder))
         self.writer.add_text("settings", "\n".join(f"    {name}: {value}" for name, value in settings.items()))
 
@@ -180,7 +210,7 @@ class _TensorBoard:
 class _WandB:
     """Weights & Biases, offline unless WANDB_MODE says otherwise: nothing leaves the machine unasked."""
 
-    def __init__(self, wandb, folder: Path, settings: dict):
+    def __init__(self, wandb: ModuleType, folder: Path, settings: dict[str, Any]):
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         folder.mkdir(parents=True, exist_ok=True)
         self.wandb = wandb
@@ -210,4 +240,9 @@ class _WandB:
         self.wandb.teardown()  # waits until its process has written all
 
 
-LOGGERS = {"dvclive": _DVCLive, "tensorboard": _TensorBoard, "wandb": _WandB}
+LOGGERS: dict[str, Callable[[ModuleType, Path, dict[str, Any]], Logger]] = {
+    "dvclive": _DVCLive,
+    "tensorboard": _TensorBoard,
+    "wandb": _WandB,
+}
+"""Logger by its name in `train.loggers`; called with its module, its folder and the settings of the run."""

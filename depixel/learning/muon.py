@@ -1,6 +1,7 @@
 """The optimizer Muon, and Adam for the parameters that it is not for, as one."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,10 +48,10 @@ class MuonAdam:
         for part in self._parts:
             part.step()
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         return {"parts": [part.state_dict() for part in self._parts]}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         for part, saved in zip(self._parts, state["parts"], strict=True):
             part.load_state_dict(saved)
         self.param_groups = [group for part in self._parts for group in part.param_groups]
@@ -61,20 +62,20 @@ class _Muon(torch.optim.Muon):
     waiting."""
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
-            by_shape: dict[torch.Size, list[nn.Parameter]] = {}
+            by_shape: dict[torch.Size, list[Tensor]] = {}
             for matrix in group["params"]:
                 if matrix.grad is not None:
                     by_shape.setdefault(matrix.shape, []).append(matrix)
             for matrices in by_shape.values():
                 self._update(matrices, group)
 
-    def _update(self, matrices: list[nn.Parameter], group: dict) -> None:
-        gradients = [matrix.grad for matrix in matrices]
-        for matrix in matrices:
+    def _update(self, matrices: list[Tensor], group: dict[str, Any]) -> None:
+        gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
+        for matrix, gradient in zip(matrices, gradients, strict=True):
             if "momentum_buffer" not in self.state[matrix]:
-                self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix.grad)
+                self.state[matrix]["momentum_buffer"] = torch.zeros_like(gradient)
         momenta = [self.state[matrix]["momentum_buffer"] for matrix in matrices]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         x = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"]))

@@ -1,22 +1,31 @@
-"""Is everything in order? Environment, photos, remote, cache, results; and for each that is not, what mends it."""
+"""Checks of the environment, photos, remote, cache and results; each problem comes with the command that mends it."""
 
 import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from depixel.base import layout
 from depixel.base.environment import check_locked
 from depixel.base.errors import DepixelError
-from depixel.versioning import reason, run_dvc
+from depixel.versioning import CommandError, dvc
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
 
 ROOM = 2_000_000_000
-"""Free bytes below which a run may end with a full disk: prepared photos, caches, checkpoints."""
+"""Free bytes below which a run may fill the disk with prepared photos, caches and checkpoints."""
 
 
 class Finding(NamedTuple):
-    """What was looked at, what was found, and what mends it: a command or a sentence, nothing if it is in order."""
+    """One subject of the examination.
+
+    Attributes:
+        subject: one of `SUBJECTS`. found: its state, on one line. mend: the command or sentence that mends it; empty if
+            all is in order.
+    """
 
     subject: str
     found: str
@@ -24,7 +33,7 @@ class Finding(NamedTuple):
 
 
 def examine() -> Iterator[Finding]:
-    """Yield a finding for each subject, in the order in which they are to be mended."""
+    """Yield a finding for each subject of the project in the current folder, in the order to mend them."""
     for subject, look in SUBJECTS.items():
         try:
             found, mend = look()
@@ -37,19 +46,18 @@ def examine() -> Iterator[Finding]:
 
 def _environment() -> tuple[str, str]:
     try:
-        check_locked(Path("requirements.lock"))
+        check_locked(layout.ENVIRONMENT)
     except DepixelError as error:
         return str(error).split(",")[0], "pip install -r requirements.lock"
     return f"Python {sys.version.split()[0]}, packages as in requirements.lock", ""
 
 
 def _project() -> tuple[str, str]:
-    from depixel.curation import snapshots
-
-    for path in (Path("dvc.lock"), snapshots.POINTER, Path("params.yaml"), Path("dvc.yaml"), snapshots.TABLE):
+    written = (layout.LOCKED_RESULTS, layout.RAW_POINTER, layout.PARAMS, layout.PIPELINE, layout.SNAPSHOTS)
+    for path in written:
         if path.is_file() and b"<<<<<<<" in path.read_bytes():
             return f"{path.as_posix()} has both sides of a conflict", "what docs/photos.md says of conflicts"
-    if not Path(".dvc").is_dir():
+    if not layout.DVC.is_dir():
         return f"{Path.cwd()} is no DVC project", "cd to the project's folder"
     from depixel.maintenance.repair import broken
 
@@ -64,9 +72,13 @@ def _photos() -> tuple[str, str]:
     named = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
     md5 = snapshots.current()
     name = f"snapshot {named[md5]}" if md5 in named else f"{md5}, which has no name"
-    pulled = (snapshots.RAW, Path("data/test_set"), Path("models/pretrained"))
-    missing = [path.with_name(f"{path.name}.dvc") for path in pulled if not path.is_dir()]
-    if missing := [path.as_posix() for path in missing if path.is_file()]:
+    pulled = {
+        layout.RAW: layout.RAW_POINTER,
+        layout.TEST_SET: layout.TEST_SET_POINTER,
+        layout.PRETRAINED: layout.PRETRAINED_POINTER,
+    }
+    pointers = [pointer for folder, pointer in pulled.items() if not folder.is_dir()]
+    if missing := [pointer.as_posix() for pointer in pointers if pointer.is_file()]:
         return f"{len(missing)} folders are not here", f"dvc pull {' '.join(missing)}"
     if not snapshots.is_unchanged():
         return f"not those of {name}: changed", "depixel diff HEAD; depixel snapshot publish NAME, or use NAME"
@@ -76,7 +88,7 @@ def _photos() -> tuple[str, str]:
 def _remote() -> tuple[str, str]:
     from dvc.repo import Repo
 
-    from depixel.curation import snapshots
+    from depixel.curation import dvc_objects, snapshots
 
     try:
         with Repo() as repo:
@@ -92,14 +104,14 @@ def _remote() -> tuple[str, str]:
     if not there or lacking:
         return f"{place} does not have {f'{len(lacking)} of ' if lacking else ''}the photos of data/raw.dvc", "dvc push"
     size = ""
-    if embedded := snapshots.embedded_store():
-        if damaged := [path for path in embedded.rglob("*") if path.is_file() and snapshots.is_damaged(path)]:
+    if embedded := dvc_objects.embedded_store():
+        if damaged := [path for path in embedded.rglob("*") if path.is_file() and dvc_objects.is_damaged(path)]:
             return f"{len(damaged)} damaged objects, such as {damaged[0]}", f"git checkout {embedded}"
-        size = f", {_bytes(embedded) / 1e6:.1f} of at most {snapshots.EMBEDDED_LIMIT / 1e6:.0f} MB"
+        size = f", {_bytes(embedded) / 1e6:.1f} of at most {dvc_objects.EMBEDDED_LIMIT / 1e6:.0f} MB"
     return f"{place}{size}", ""
 
 
-def _stands(store, oid: str) -> bool:
+def _stands(store: Any, oid: str) -> bool:  # dvc_data has no types
     """Whether an object is in a store; raises where it cannot be asked."""
     try:
         store.fs.info(store.oid_to_path(oid))
@@ -108,8 +120,8 @@ def _stands(store, oid: str) -> bool:
     return True
 
 
-def _tree(repo, folder: str) -> list:
-    """The hashes of a folder's files, if the cache knows the folder."""
+def _tree(repo: "Repo", folder: str) -> list[Any]:
+    """The hashes (`HashInfo`) of a folder's files; empty if the cache does not have the folder."""
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 
@@ -122,14 +134,14 @@ def _tree(repo, folder: str) -> list:
 def _cache() -> tuple[str, str]:
     from dvc.repo import Repo
 
-    from depixel.curation import snapshots
+    from depixel.curation.dvc_objects import is_damaged
 
     with Repo() as repo:
         kinds = repo.cache.local.cache_types
         place = Path(repo.cache.local.path)
     if not place.is_dir():
         return "empty", ""
-    damaged = [str(path) for path in place.rglob("*") if path.is_file() and snapshots.is_damaged(path)]
+    damaged = [str(path) for path in place.rglob("*") if path.is_file() and is_damaged(path)]
     if damaged:
         mend = f"rm -f {' '.join(damaged)}; dvc fetch; dvc checkout --relink --force"
         return f"{len(damaged)} damaged objects, and what is linked to them", mend
@@ -139,9 +151,7 @@ def _cache() -> tuple[str, str]:
 
 def _link_of_photos() -> str:
     """How the photos in data/raw and those in the cache share their bytes."""
-    from depixel.curation import snapshots
-
-    for path in snapshots.RAW.rglob("*"):
+    for path in layout.RAW.rglob("*"):
         if path.is_symlink():
             return "links to the cache"
         if path.is_file():
@@ -154,8 +164,12 @@ def _link_of_photos() -> str:
 
 
 def _results() -> tuple[str, str]:
-    status = _json("status", "--json")
-    changed = [stage for stage in status if not stage.endswith(".dvc")]
+    try:
+        status = json.loads(dvc("status", "--json"))
+    except CommandError as error:
+        return f"cannot be looked at: {error.reason}", "what `dvc status` says"
+    pointers = layout.RAW_POINTER.suffix  # of data, which `photos` looks at
+    changed = [stage for stage in status if not stage.endswith(pointers)]
     if changed:
         return f"not up to date: {', '.join(changed)}", "dvc repro"
     return "of this code, these settings and photos", ""
@@ -181,11 +195,3 @@ SUBJECTS: dict[str, Callable[[], tuple[str, str]]] = {
 
 def _bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _json(*arguments: str) -> dict:
-    done = run_dvc(*arguments)
-    try:
-        return json.loads(done.stdout)
-    except ValueError:
-        raise DepixelError(f"`dvc {' '.join(arguments)}` fails: {reason(done)}") from None

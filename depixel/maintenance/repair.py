@@ -1,8 +1,7 @@
-"""Mending DVC's own files after a kill or a power cut: DVC 3.67 does not write them beside and rename."""
+"""Repair of DVC's own files after a kill or a power cut: DVC 3.67 writes them in place."""
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import yaml
@@ -10,24 +9,32 @@ from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from voluptuous import Invalid
 from zc.lockfile import LockError, LockFile
 
+from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
+from depixel.versioning import file_at
+
+RWLOCK = layout.DVC_TEMPORARY / "rwlock"
+"""The list of files that DVC's processes are reading and writing."""
 
 
 def mend(project: Path) -> list[str]:
-    """Mend `dvc.lock` and `.dvc/tmp/rwlock` if they were cut off; returns a sentence about each that was.
+    """Mend `dvc.lock` and `.dvc/tmp/rwlock` if they were cut off.
 
-    dvc.lock becomes that of the last commit, or goes where there is none: `dvc repro` then runs the stages whose
+    dvc.lock becomes that of the last commit, or is removed if no commit has one: `dvc repro` then runs the stages whose
     results it no longer knows.
+
+    Returns:
+        A sentence about each file that was mended.
 
     Raises:
         DepixelError: there is no DVC project here, or DVC is at work in it.
     """
-    if not (project / ".dvc").is_dir():
+    if not (project / layout.DVC).is_dir():
         raise DepixelError(f"{project.resolve()}: no DVC project. Run from the project's folder")
-    (project / ".dvc/tmp").mkdir(exist_ok=True)
+    (project / layout.DVC_TEMPORARY).mkdir(exist_ok=True)
     try:
-        dvc = LockFile(str(project / ".dvc/tmp/lock"))
+        dvc = LockFile(str(project / layout.DVC_TEMPORARY / "lock"))
     except LockError as error:
         raise DepixelError("DVC is at work in this project; there is nothing to mend while it is") from error
     try:
@@ -37,16 +44,18 @@ def mend(project: Path) -> list[str]:
 
 
 def broken(project: Path) -> list[str]:
-    """Which of `dvc.lock` and `.dvc/tmp/rwlock` are there and cut off."""
-    whole = {"dvc.lock": _is_lock, ".dvc/tmp/rwlock": _is_json}
-    return [name for name, check in whole.items() if (project / name).is_file() and not check(project / name)]
+    """Those of `dvc.lock` and `.dvc/tmp/rwlock` that are there and cut off, as paths in the project."""
+    whole = {layout.LOCKED_RESULTS: _is_lock, RWLOCK: _is_json}
+    return [
+        path.as_posix() for path, check in whole.items() if (project / path).is_file() and not check(project / path)
+    ]
 
 
 def _mend(project: Path) -> list[str]:
     done, found = [], broken(project)
-    if "dvc.lock" in found:
-        lock = project / "dvc.lock"
-        committed = _committed(lock)
+    if layout.LOCKED_RESULTS.as_posix() in found:
+        lock = project / layout.LOCKED_RESULTS
+        committed = _committed(project)
         if committed is None:
             lock.unlink()
         else:
@@ -54,9 +63,9 @@ def _mend(project: Path) -> list[str]:
                 beside.write_bytes(committed)
         now = "removed" if committed is None else "it is that of the last commit again"
         done.append(f"dvc.lock was cut off: {now}.")
-    if ".dvc/tmp/rwlock" in found:
-        (project / ".dvc/tmp/rwlock").unlink()
-        done.append(".dvc/tmp/rwlock was cut off: removed.")
+    if RWLOCK.as_posix() in found:
+        (project / RWLOCK).unlink()
+        done.append(f"{RWLOCK.as_posix()} was cut off: removed.")
     return done
 
 
@@ -75,9 +84,8 @@ def _is_json(path: Path) -> bool:
         return False
 
 
-def _committed(path: Path) -> bytes | None:
-    git = shutil.which("git")
-    if git is None:
+def _committed(project: Path) -> bytes | None:
+    """dvc.lock of the last commit; None if there is none, or no git to ask: DVC works without it, too."""
+    if not shutil.which("git"):
         return None
-    shown = subprocess.run([git, "show", f"HEAD:./{path.name}"], cwd=path.parent, capture_output=True)  # noqa: S603
-    return shown.stdout if shown.returncode == 0 else None
+    return file_at("HEAD", layout.LOCKED_RESULTS, cwd=project)

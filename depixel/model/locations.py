@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-PRETRAINED = Path("models/pretrained")
-"""The folder, within the project's, of the models that the project ships."""
+from depixel.base.layout import PRETRAINED
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CARRIED = _PACKAGE / "pretrained"

@@ -7,7 +7,7 @@ block means is not theirs but the restoration's. A new network is a `Network` wi
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import torch
 from pydantic import AfterValidator
@@ -16,13 +16,15 @@ from torch.nn import functional as F
 
 from depixel.model.blocks import Blocks
 
-_REGISTRY: dict[str, type["Network"]] = {}
+_REGISTRY: dict[str, Callable[[int, float], "Network"]] = {}
+Made = TypeVar("Made", bound=Callable[[int, float], "Network"])
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
-def register(name: str) -> Callable[[type["Network"]], type["Network"]]:
+def register(name: str) -> Callable[[Made], Made]:
     """Class decorator: make a network known as `train.network: name`. Its `__init__` takes `width` and `dropout`."""
 
-    def add(network: type[Network]) -> type[Network]:
+    def add(network: Made) -> Made:
         _REGISTRY[name] = network
         return network
 
@@ -62,6 +64,11 @@ def parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def on_device(network: AnyNetwork, device: str) -> AnyNetwork:
+    """Move a network to a device, in the memory format in which convolutions are fastest; returns it."""
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+
+
 def grow(network: nn.Module, weights: dict[str, Tensor]) -> None:
     """Give a network what one of the same kind and of at most its width has learnt (Chen et al. 2016, "Net2Net").
 
@@ -81,6 +88,11 @@ def grow(network: nn.Module, weights: dict[str, Tensor]) -> None:
         here[tuple(map(slice, known.shape))] = known
 
 
+def _set_to_zero(layer: nn.Module) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
 class Network(nn.Module):
     """What all networks are.
 
@@ -92,7 +104,7 @@ class Network(nn.Module):
     PLANES: tuple[str, ...]
     out: nn.Conv2d
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.spread: Spread | None = None
 
@@ -109,7 +121,7 @@ class Network(nn.Module):
 class Spread(nn.Module):
     """How far off each pixel may be: beside the last layer, it learns from what that sees and teaches it nothing.
 
-    So a network that has it predicts, to the last bit, the same pixels as one that has it not.
+    Adding it does not change the predicted pixels, to the last bit.
     """
 
     START = 0.3  # of the unit; about right for all networks, so that less is to be learnt
@@ -119,7 +131,7 @@ class Spread(nn.Module):
         self.hidden = nn.Conv2d(width, width, 3, padding=1)
         self.out = nn.Conv2d(width, 1, 3, padding=1)
         nn.init.zeros_(self.out.weight)
-        nn.init.constant_(self.out.bias, math.log(self.START))
+        self.out.bias = nn.Parameter(torch.full((1,), math.log(self.START)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(F.relu(self.hidden(x.detach()))).float().exp()
@@ -157,19 +169,55 @@ class ResidualBlock(nn.Module):
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.drop = nn.Dropout2d(dropout)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        _set_to_zero(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.drop(F.relu_(self.first(x)))).add_(x)  # in place: quicker, in less memory
 
 
-@register("unet")
-class UNet(Network):
-    """A U-Net (Ronneberger et al. 2015) that corrects a smooth interpolation of the block means.
+class UNetBody(nn.Module):
+    """The layers of a U-Net (Ronneberger et al. 2015) but for its last one: four levels down and up again.
 
-    Most of its depth, and of its time, is at full resolution: there it brings most. Three further levels halve it, with
-    1.5, 2 and 4 times the channels. Height and width must be multiples of 8.
+    Each level halves height and width, which must be multiples of 8; the levels have 1, 1.5, 2 and 4 times `width`
+    channels. A network that has this body defines its last convolution after it.
+
+    Args:
+        planes: channels of the input. width: channels of the first level, and of `features`.
+        stack: makes the layers of a level from its channels and its entry of `BLOCKS`.
+        kernel: side of the first convolution, pixels.
+
+    Attributes:
+        BLOCKS: number of blocks of each level, on the way down (the first four) and up.
+    """
+
+    BLOCKS: tuple[int, ...]
+
+    def __init__(self, planes: int, width: int, stack: Callable[[int, int], nn.Module], kernel: int = 3):
+        super().__init__()
+        channels = [width, width * 3 // 2, width * 2, width * 4]
+        levels = [*channels, *channels[-2::-1]]
+        self.stem = nn.Conv2d(planes, width, kernel, padding=kernel // 2)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(channels))
+        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in reversed(list(pairwise(channels))))
+        self.stages = nn.ModuleList(stack(n, depth) for n, depth in zip(levels, self.BLOCKS, strict=True))
+
+    def features(self, planes: Tensor) -> Tensor:
+        """(B, width, H, W) from the input (B, planes, H, W)."""
+        x = self.stages[0](self.stem(planes))  # (B, width, H, W)
+        finer = []
+        for down, stage in zip(self.down, self.stages[1:4], strict=True):
+            finer.append(x)
+            x = stage(down(x))  # (B, 4 width, H/8, W/8) in the end
+        for up, stage in zip(self.up, self.stages[4:], strict=True):
+            x = stage(finer.pop() + F.pixel_shuffle(up(x), 2))
+        return x
+
+
+@register("unet")
+class UNet(UNetBody, Network):
+    """A U-Net that corrects a smooth interpolation of the block means.
+
+    Most of its depth, and of its time, is at full resolution: there it brings most.
     """
 
     SMOOTHING = 16
@@ -178,20 +226,12 @@ class UNet(Network):
     PLANES = ("pixelated", "smooth", "known", "x", "y", "width", "height", "border x", "border y")
 
     def __init__(self, width: int, dropout: float):
-        super().__init__()
-        channels = [width, width * 3 // 2, width * 2, width * 4]
-
         def stack(channels: int, depth: int) -> nn.Sequential:
             return nn.Sequential(*(ResidualBlock(channels, dropout) for _ in range(depth)))
 
-        self.stem = nn.Conv2d(len(self.PLANES), width, 3, padding=1)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(channels))
-        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in reversed(list(pairwise(channels))))
-        levels = [*channels, *channels[-2::-1]]
-        self.stages = nn.ModuleList(stack(n, depth) for n, depth in zip(levels, self.BLOCKS, strict=True))
+        super().__init__(len(self.PLANES), width, stack)
         self.out = nn.Conv2d(width, 1, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        _set_to_zero(self.out)
 
     def inputs(self, pixelated: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor, Tensor]:
         """What it sees, (B, 9, H, W); what it corrects, (B, 1, H, W); and the unit of the correction, (B, 1, 1, 1)."""
@@ -204,14 +244,7 @@ class UNet(Network):
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
         planes, base, contrast = self.inputs(pixelated, blocks)
-        x = self.stages[0](self.stem(planes))  # (B, width, H, W)
-        finer = []
-        for down, stage in zip(self.down, self.stages[1:4], strict=True):
-            finer.append(x)
-            x = stage(down(x))  # (B, 4 width, H/8, W/8) in the end
-        for up, stage in zip(self.up, self.stages[4:], strict=True):
-            x = stage(finer.pop() + F.pixel_shuffle(up(x), 2))
-        return self.output(x, base, contrast)
+        return self.output(self.features(planes), base, contrast)
 
 
 @register("unet_deep")

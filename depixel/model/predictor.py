@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
+from depixel.base.layout import PRETRAINED
 from depixel.base.settings import Range, Settings
 from depixel.model import networks
 from depixel.model.blocks import Blocks, cut_windows, turn, turn_back
-from depixel.model.locations import PRETRAINED, model_path
+from depixel.model.locations import model_path
 from depixel.model.malloc import keep_freed_memory
 from depixel.model.pixelation import infer_block_sizes
 from depixel.model.windows import VIEWS, window_side
@@ -155,7 +156,7 @@ class Predictor:
         self.configuration = configuration
         try:
             native = best_precision(self.device) == "bfloat16"
-            self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+            self.network = networks.on_device(network, self.device).eval()
         except (RuntimeError, AssertionError) as error:  # as PyTorch says that a device is not there
             raise DepixelError(
                 f"device {self.device}: cannot be used here ({str(error).partition(chr(10))[0]})"
@@ -205,10 +206,14 @@ class Predictor:
 
     @classmethod
     def averaging(cls, models: Sequence["Predictor"]) -> "Predictor":
-        """One restorer, not to be saved, that averages the predictions of several; configured as the first."""
+        """A predictor that averages the predictions of several; it is configured as the first, and cannot be saved.
+
+        Raises:
+            DepixelError: some say how far off they may be (`uncertainty`), and some do not.
+        """
         first = models[0]
         if len({model.configuration.uncertainty for model in models}) > 1:
-            raise DepixelError("models that say how far off they may be are averaged with their like only")
+            raise DepixelError("cannot average models with and without `uncertainty`: name models of one kind")
         return (
             first if len(models) == 1 else cls(Averaged(m.network for m in models), first.configuration, first.device)
         )
@@ -266,7 +271,7 @@ class Predictor:
         areas: np.ndarray,
         views: Literal[1, 2, 8] = 1,
         batch_size: int = 64,
-        progress: Callable[[Iterable], Iterable] = iter,
+        progress: Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]] = iter,
         projection: Projection = "interval",
     ) -> list[np.ndarray]:
         """Restore many pictures of one size, one area each.
@@ -290,7 +295,7 @@ class Predictor:
         areas: np.ndarray,
         views: Literal[1, 2, 8] = 1,
         batch_size: int = 64,
-        progress: Callable[[Iterable], Iterable] = iter,
+        progress: Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]] = iter,
         projection: Projection = "interval",
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """As `predict`; and beside it N flat float32 arrays: how far off, in gray levels, each pixel is expected to be
@@ -303,8 +308,8 @@ class Predictor:
         ends = np.flatnonzero(np.diff(shapes[order], axis=0).any(axis=1)) + 1
         batches = [part[i : i + batch_size] for part in np.split(order, ends) for i in range(0, len(part), batch_size)]
 
-        predictions: list[np.ndarray] = [None] * len(pixelated)
-        errors: list[np.ndarray] = [None] * len(pixelated)
+        predictions = [np.empty(0, np.uint8)] * len(pixelated)
+        errors = [np.empty(0, np.float32)] * len(pixelated)
         for batch in progress(batches):
             images = torch.from_numpy(pixelated[batch]).float()[:, None]
             found = self.predict_batch(images, torch.from_numpy(areas[batch].astype(np.int64)), views, projection)
@@ -333,7 +338,8 @@ class Predictor:
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """As `predict_with_errors`, for one batch: pixelated (B, 1, H, W) float32, areas (B, 5) int64."""
         pixelated, areas = pixelated.to(self.device), areas.to(self.device)
-        windows, within = cut_windows(pixelated, areas, *map(window_side, areas[:, 2:4].amax(dim=0).tolist()))
+        width, height = (window_side(extent) for extent in areas[:, 2:4].amax(dim=0).tolist())
+        windows, within = cut_windows(pixelated, areas, width, height)
         blocks = Blocks(within, *windows.shape[2:])
         with torch.inference_mode():
             restored = restore(self.network, windows, blocks, self.precision, views, projection)

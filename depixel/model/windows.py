@@ -1,6 +1,8 @@
 """The windows around areas that networks see, and the 8 views of them. No tensors: it loads at once."""
 
-import numpy as np
+from typing import Any, overload
+
+import numpy.typing as npt
 
 CONTEXT = 16
 """How many pixels a window is wider than its area: at least half of it on each side, unless the image ends."""
@@ -17,6 +19,10 @@ MIRROR_X, MIRROR_Y, TRANSPOSE = 1, 2, 4  # bits of a view
 VIEWS = sorted(range(8), key=lambda view: (bool(view & (MIRROR_X | MIRROR_Y)), view))
 
 
-def window_side(extent: int | np.ndarray, context: int = CONTEXT) -> int | np.ndarray:
-    """Width or height of the window for an area that is `extent` pixels wide or high; of many at once."""
+@overload
+def window_side(extent: int, context: int = CONTEXT) -> int: ...
+@overload
+def window_side(extent: npt.NDArray[Any], context: int = CONTEXT) -> npt.NDArray[Any]: ...
+def window_side(extent: int | npt.NDArray[Any], context: int = CONTEXT) -> int | npt.NDArray[Any]:
+    """Width or height of the window for an area that is `extent` pixels wide or high; of many at once in an array."""
     return -(-(extent + context) // STEP) * STEP

@@ -14,13 +14,14 @@ and in its metadata `configuration`, the JSON that stands beside weights, and `w
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of
-from depixel.model.locations import PRETRAINED, exported_path, model_path
+from depixel.base.layout import PRETRAINED
+from depixel.model.locations import exported_path, model_path
 from depixel.model.windows import MIRROR_X, MIRROR_Y, TRANSPOSE, VIEWS
 
 if TYPE_CHECKING:
@@ -31,10 +32,16 @@ INPUTS = ["pixelated", "blocks", "mirrored"]
 
 
 def opened(path: Path, inputs: list[str]) -> tuple["onnxruntime.InferenceSession", dict[str, str]]:
-    """An ONNX file with these inputs, on the CPU, and its metadata.
+    """Open an ONNX file.
+
+    Args:
+        path: of the file. inputs: the names that the graph's inputs must have, in this order.
+
+    Returns:
+        A session on the CPU, and the file's metadata.
 
     Raises:
-        DepixelError: it is missing or something else.
+        DepixelError: the file is missing or cannot be read, is no ONNX file, or has other inputs.
     """
     import onnxruntime
 
@@ -69,8 +76,8 @@ class Exported:
     """A model that `depixel export-model` wrote. Several threads may use it at once.
 
     Attributes:
-        configuration: what it was trained for, as `depixel.restoration.ModelConfiguration` has it. weights: hash of the
-            weights that it was made of.
+        configuration: what it was trained for: the fields of `depixel.model.predictor.ModelConfiguration`.
+        weights: the first half of the sha256 of the weights that it was made of, in hexadecimal digits.
     """
 
     def __init__(self, path: Path):
@@ -81,7 +88,8 @@ class Exported:
         """
         self._session, about = opened(path, INPUTS)
         try:
-            self.configuration, self.weights = json.loads(about["configuration"]), about["weights"]
+            self.configuration: dict[str, Any] = json.loads(about["configuration"])
+            self.weights: str = about["weights"]
         except (KeyError, ValueError) as error:
             raise _not_a_model(path) from error
 
@@ -89,7 +97,14 @@ class Exported:
     def of(cls, model: str | Path) -> "Exported | None":
         """The ONNX file that `--model` names, or that stands for the pretrained model of that name.
 
-        The latter only if it was made of those weights; None if not.
+        Args:
+            model: a path, or the bare name of a pretrained model.
+
+        Returns:
+            None if `model` is neither, or if the file beside the pretrained weights was not made of them.
+
+        Raises:
+            DepixelError: `model` is the path of an ONNX file that is missing or not such a file.
         """
         if Path(model).suffix.lower() == SUFFIX:
             return cls(Path(model))
@@ -103,17 +118,25 @@ class Exported:
         return None
 
     def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]) -> np.ndarray:
-        """As `depixel.restoration.Restorer.predict_windows`, in float32 or what it was quantized to."""
+        """As `depixel.model.predictor.Predictor.predict_windows`, in float32 or in what it was quantized to.
+
+        Args:
+            windows: (B, H, W) float32, 0..255, H and W multiples of 8. areas: (B, 7) integers, the area in each.
+            views: which turned views of each to average the predictions of.
+
+        Returns:
+            (B, H, W) float32, gray levels, neither projected onto the block means nor clipped.
+        """
         return np.mean([self._view(windows, areas, view) for view in views], axis=0)
 
     def _view(self, windows: np.ndarray, areas: np.ndarray, view: int) -> np.ndarray:
-        """The prediction of one view (`depixel.blocks.turn`), turned back."""
+        """The prediction of one view (`depixel.model.blocks.turn`), turned back."""
         mirrored = np.array([view & MIRROR_X, view & MIRROR_Y], bool)
-        axes = [axis for axis, along in ((2, MIRROR_X), (1, MIRROR_Y)) if view & along]
+        axes = tuple(axis for axis, along in ((2, MIRROR_X), (1, MIRROR_Y)) if view & along)
         turned = np.flip(windows, axes)
         if view & TRANSPOSE:
             turned, areas, mirrored = turned.swapaxes(1, 2), areas[:, [1, 0, 3, 2, 4, 6, 5]], mirrored[::-1]
-        inputs = (turned[:, None], areas.astype(np.int64), mirrored)
-        inputs = {name: np.ascontiguousarray(value) for name, value in zip(INPUTS, inputs, strict=True)}
-        found = self._session.run(None, inputs)[0][:, 0]
+        values = (turned[:, None], areas.astype(np.int64), mirrored)
+        inputs = {name: np.ascontiguousarray(value) for name, value in zip(INPUTS, values, strict=True)}
+        found: np.ndarray = self._session.run(None, inputs)[0][:, 0]
         return np.flip(found.swapaxes(1, 2) if view & TRANSPOSE else found, axes)

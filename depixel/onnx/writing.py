@@ -3,9 +3,10 @@
 import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,18 +26,17 @@ if TYPE_CHECKING:
 
 OPSET = 18
 SEED, PHOTOS = 0, 64
-"""Of the generated photos that each file is checked on, and as many others that a quantization is fitted to."""
-
-
-LARGE = 256  # values of a weight that is worth it
+"""Seed and number of the generated photos that each file is checked on. A quantization is fitted to as many others."""
+LARGE = 256
+"""The number of values of a weight above which it is stored in 16 bits if these are enough."""
 
 
 class Check(NamedTuple):
     """How an ONNX file compares with the network it was made of, on pixels of areas in generated photos.
 
     Attributes:
-        rmse, rmse_torch: of its predictions and of those of the network in float32, gray levels. largest: difference
-            between the two.
+        rmse, rmse_torch: of the file's predictions, and of those of the network in float32; gray levels.
+        largest: the largest difference between the two; gray levels.
     """
 
     rmse: float
@@ -44,11 +44,15 @@ class Check(NamedTuple):
     largest: float
 
 
-def export(model: Predictor, path: Path, int8: bool = False) -> Check:
+def export(predictor: Predictor, path: Path, int8: bool = False) -> Check:
     """Write a model as an ONNX file.
 
     Args:
-        path: of the file. int8: quantize what the convolutions see and their weights to 8 bits.
+        predictor: the model. path: of the file; an earlier one is replaced.
+        int8: quantize what the convolutions see, and their weights, to 8 bits.
+
+    Returns:
+        How the file's predictions differ from those of the model.
 
     Raises:
         DepixelError: onnx or onnxscript is not installed; or, in float32, the file predicts something else than the
@@ -59,8 +63,8 @@ def export(model: Predictor, path: Path, int8: bool = False) -> Check:
         import onnxscript  # noqa: F401  (PyTorch needs it)
     except ModuleNotFoundError as error:
         raise DepixelError("export-model needs onnx and onnxscript: `pip install onnx onnxscript`") from error
-    network = _Whole(model.network.float().cpu()).eval()
-    configuration = model.configuration.model_copy(update={"precision": "float32"})
+    network = _Whole(predictor.network.float().cpu()).eval()
+    configuration = predictor.configuration.model_copy(update={"precision": "float32"})
     with tempfile.TemporaryDirectory() as name, replacing(path) as beside:
         made = Path(name) / "float32.onnx"
         batch, rows, columns = (torch.export.Dim(name, min=1) for name in ("batch", "rows", "columns"))
@@ -68,7 +72,7 @@ def export(model: Predictor, path: Path, int8: bool = False) -> Check:
         translate(network, _inputs(*_samples(0, 2)[1:]), INPUTS, "prediction", shapes, made)
         if int8:
             made = _quantized(made, Path(name) / "int8.onnx")
-        store(made, {"configuration": configuration.model_dump_json(), "weights": model.digest()}, beside)
+        store(made, {"configuration": configuration.model_dump_json(), "weights": predictor.digest()}, beside)
         check = _check(network, Exported(beside))
         if not int8 and check.largest >= 0.5:
             raise DepixelError(
@@ -85,14 +89,25 @@ class _Whole(nn.Module):
         self.network = network
 
     def forward(self, pixelated: Tensor, blocks: Tensor, mirrored: Tensor) -> Tensor:
-        blocks = Blocks(blocks, *pixelated.shape[2:]).mirrored_where(*mirrored)
-        return self.network(pixelated, blocks)[:, :1]
+        cut = Blocks(blocks, *pixelated.shape[2:]).mirrored_where(*mirrored)
+        return self.network(pixelated, cut)[:, :1]
 
 
 def translate(
-    network: nn.Module, example: tuple[Tensor, ...], inputs: list[str], output: str, shapes: tuple, path: Path
+    network: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: list[str],
+    output: str,
+    shapes: tuple[dict[int, Any] | None, ...],
+    path: Path,
 ) -> None:
-    """Write a network as an ONNX file. shapes: torch's `dynamic_shapes` of its inputs."""
+    """Write a network as an ONNX file, as PyTorch translates it.
+
+    Args:
+        network: in evaluation mode, on the CPU. example: inputs that it takes. inputs, output: their names in the file.
+        shapes: the sides of each input that may differ from those of `example` (`dynamic_shapes` of torch.export).
+        path: of the file; overwritten.
+    """
     with _quiet():
         torch.onnx.export(
             network, example, path, input_names=inputs, output_names=[output], dynamic_shapes=shapes,
@@ -102,7 +117,11 @@ def translate(
 
 def store(made: Path, about: dict[str, str], path: Path) -> None:
     """Write an ONNX file again, smaller, with metadata, and without the exporter's notes, which name files and folders
-    of this machine."""
+    of this machine.
+
+    Args:
+        made: the file that was made. about: the metadata. path: of the new file; overwritten.
+    """
     import onnx
 
     model = onnx.load(made)
@@ -142,14 +161,14 @@ def _quantized(path: Path, to: Path) -> Path:
     from onnxruntime import quantization
 
     class Reader(quantization.CalibrationDataReader):
-        def __init__(self):
+        def __init__(self) -> None:
             _, pixelated, areas = _samples(PHOTOS, PHOTOS)
             self.each = (
                 dict(zip(INPUTS, (t.numpy() for t in _inputs(pixelated[i : i + 1], areas[i : i + 1])), strict=True))
                 for i in range(PHOTOS)
             )
 
-        def get_next(self):
+        def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self.each, None)
 
     with _quiet():
@@ -184,7 +203,7 @@ def _check(network: nn.Module, exported: Exported) -> Check:
 
 
 @contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Without advice that is meant for those who wrote the exporter and the quantizer."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -1,11 +1,11 @@
-"""Where photos come from: folders, ZIP and tar archives, in one order, by one interface, never unpacked to disk."""
+"""Where photos come from: folders, ZIP and tar archives, read by one interface in one order, never unpacked to disk."""
 
 import os
 import re
 import tarfile
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from heapq import merge
 from pathlib import Path
@@ -22,7 +22,8 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # co
 _ENCRYPTED = 0x1
 _GZIPPED = (".tar.gz", ".tgz")
 ARCHIVES = (".zip", ".tar", *_GZIPPED)
-"""How the names of archives end, in small letters."""
+"""How the names of archives end, in lower case."""
+
 _PLACES = 256  # from which a .tar.gz can be read; each takes 32 kB of memory
 _HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, b"X")
 _MOST_HEADER = 1_000_000  # bytes of a name or of other fields in a tar
@@ -33,13 +34,13 @@ class Entry(NamedTuple):
     """One file, in a folder or in an archive.
 
     Attributes:
-        contributor: the archive's stem, or the first folder, or "" for a file that is in none.
+        contributor: the name of the archive without its ending, or of the first folder; "" for a file in neither.
         name: the path within the archive, the first folder or the root, with `/`; "" for an archive that cannot be
-            read. Control characters in both are escaped.
-        size: bytes, as declared.
+            read. Control characters in both names are escaped.
+        size: bytes, as the folder or the archive declares them.
         source: the path of the file or of the archive.
-        member: the index in a ZIP, where the content begins in a tar, None for a file.
-        problem: why it cannot be read, "" if nothing is known against it.
+        member: the index in a ZIP; the offset of the content in a tar; None for a file in a folder.
+        problem: why the file cannot be read; "" if no reason is known.
     """
 
     contributor: str
@@ -51,18 +52,23 @@ class Entry(NamedTuple):
 
     @property
     def path(self) -> str:
-        """What the entry is sorted by."""
+        """`contributor/name`, by which entries are sorted."""
         return path_of(self.contributor, self.name)
 
 
 class Entries:
-    """Every file below `root`, those in archives included, in ascending order of `Entry.path`.
+    """Every file below a folder, those in archives included, in ascending order of `Entry.path`.
 
-    Archives are .zip, .tar, .tar.gz and .tgz files. They and folders may be nested in folders, not archives in
-    archives. Links to files are followed, links to folders are not. What cannot be read is there with its problem.
+    Archives are .zip, .tar, .tar.gz and .tgz files. Archives and folders may be nested in folders; archives in archives
+    are not opened. Links to files are followed, links to folders are not. A file that cannot be read is an entry with
+    its problem.
 
-    May be iterated as often as needed. Folders and archives are read anew each time: memory holds only the names of
-    archives, of contributors' folders and of the files that are in neither, and the entries of one contributor.
+    `len` gives the number of entries; they can be iterated as often as needed. Each iteration reads folders and
+    archives anew: memory holds only the names of archives, of contributors' folders and of the files that are in
+    neither, and the entries of one contributor.
+
+    Args:
+        root: the folder.
 
     Raises:
         DepixelError: `root` is not a folder, or nothing is in it.
@@ -73,8 +79,8 @@ class Entries:
         self._count = 0
         self._odd: list[Entry] = []  # what cannot be read, and what has no name
         self._loose: list[str] = []
-        self._contributors: defaultdict[str, list[partial]] = defaultdict(list)
-        folders = set()
+        self._contributors: defaultdict[str, list[Callable[[], Iterable[Entry]]]] = defaultdict(list)
+        folders: set[str] = set()
         for path, size, problem in _files(self._root):
             self._count += 1
             first, *rest = path.relative_to(self._root).parts
@@ -113,12 +119,12 @@ class Entries:
 
 
 def read(entry: Entry, limit: int) -> bytes:
-    """Read an entry: all of it if it has at most `limit` bytes, otherwise its first limit + 1.
+    """Read an entry: all of it if it has at most `limit` bytes, otherwise its first limit + 1 bytes.
 
-    The archive that was read last stays open in this process.
+    The archive that was read last stays open in this process, see `close`.
 
     Raises:
-        UnreadableError: it is damaged, encrypted, gone, or its name leaves the archive.
+        UnreadableError: the entry is damaged, encrypted or gone, or its name leads out of the archive.
     """
     if entry.problem:
         raise UnreadableError(entry.problem)
@@ -171,7 +177,7 @@ def _contributor(archive: Path) -> str:
     return _printable(archive.name[: -len(end)])
 
 
-def _order(entry: Entry) -> tuple:
+def _order(entry: Entry) -> tuple[str, str, int]:
     return entry.path, entry.source, entry.member or 0
 
 
@@ -226,7 +232,7 @@ def _tarred(archive: Path, size: int) -> Iterator[tuple[str, int, int | None, st
             for member in opened:
                 if member.offset_data + member.size > most:
                     raise ValueError(f"inflates to more than {_MOST_INFLATED} times its size")
-                opened.members.clear()  # or it keeps all
+                opened.members.clear()  # type: ignore[attr-defined]  # or it keeps all; no stub names it
                 if member.isdir():
                     continue
                 problem = "" if _is_within(member.name) else _ELSEWHERE
@@ -254,7 +260,7 @@ class _Member(tarfile.TarInfo):
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.size < 0 or (self.type in _HEADERS and self.size > _MOST_HEADER):
             raise ValueError("a damaged header")
-        return super()._proc_member(archive)
+        return super()._proc_member(archive)  # type: ignore[misc]  # no stub names it
 
 
 def _problem(member: zipfile.ZipInfo, name: str) -> str:
@@ -280,7 +286,7 @@ def _archive(path: str) -> zipfile.ZipFile | BinaryIO:
 
 
 def close() -> None:
-    """Close the archive that was read last, before it is replaced."""
+    """Close the archive that was read last. Call it before that file is replaced: Windows replaces no open file."""
     _archive.cache_clear()
 
 

@@ -1,11 +1,12 @@
-"""Photos that are the same picture: encoded again, resized, turned by 90 degrees, mirrored, or cropped a little.
+"""Near-duplicates: photos that show the same picture, encoded again, resized, turned, mirrored, or cropped a little.
 
-Three sieves, each finer and slower than the one before. (1) pHash (Zauner, 2010; of the package imagehash), 64 bits of
-the signs of low frequencies, of all of each photo, for each of the 8 ways to turn and mirror one of the two: a copy
-differs in few bits even if it is cropped. (2) the same hash of nine cuts of one of the two against all of the other:
-the cut that is nearest to what the copy shows differs in very few. (3) the pictures themselves, laid on one another.
+Three sieves find them, each finer and slower than the one before. (1) pHash (Zauner, 2010; of the package imagehash)
+compares all of both photos, in each of the 8 ways to turn and mirror one of them. Its 64 bits are the signs of low
+frequencies; a copy differs in few of them even if it is cropped. (2) The same hash compares nine cuts of one photo with
+all of the other: the cut nearest to what the copy shows differs in very few bits. (3) The pictures themselves are laid
+on one another, and their correlation is measured.
 
-Hashes are those of the prepared images, squares cut from the middle of the photos.
+The hashes are those of the prepared images, which are squares cut from the middle of the photos.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,35 +21,59 @@ import scipy.fftpack  # noqa: F401  imagehash needs it to hash: it is loaded onc
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
+from depixel.base import layout, reuse
 from depixel.base.errors import DepixelError
+from depixel.base.files import hash_of
 from depixel.base.reuse import matched
-from depixel.base.tables import path_of
-from depixel.dataset.prepared import MADE_BY, open_array
-from depixel.dataset.splits import COPY, SIDES, Assigned
+from depixel.base.tables import path_of, read_table, write_table
+from depixel.dataset import splits
+from depixel.dataset.prepared import MADE_BY, Photo, open_array
+from depixel.dataset.splits import COPY, SIDES, Assigned, SplitSettings
 
-SIDE = 8  # of a hash, bits
-PIXELS = 32  # side of the picture it is made of; it looks at frequencies below a quarter of these
-CUT = 0.93  # share of the side that the cuts keep: near enough to all from 0.9 to 1
-CUTS = [(0.0, 0.0, 1.0), *((x, y, CUT) for y in (0, 0.5, 1) for x in (0, 0.5, 1))]  # x, y: share of what is left
-FLIPS = [(False, False), (True, False), (False, True), (True, True)]  # left-right, upside down
+SIDE = 8
+"""Side of the square of bits that a hash is."""
+
+PIXELS = 32
+"""Side of the picture that is hashed, in pixels. The hash looks at frequencies below a quarter of these."""
+
+CUT = 0.93
+"""Share of the side that the cuts keep. It is near enough to all shares from 0.9 to 1."""
+
+CUTS = [(0.0, 0.0, 1.0), *((x, y, CUT) for y in (0, 0.5, 1) for x in (0, 0.5, 1))]
+"""The cuts that are hashed: x, y (share of the room that is left) and side (share). The first is all of the photo."""
+
+FLIPS = [(False, False), (True, False), (False, True), (True, True)]
+"""The ways to flip a photo: left-right, upside down."""
+
 HASHES = len(CUTS) + len(FLIPS) - 1
-"""How many a photo has: those of its cuts, the first of which is all of it, then those of its flips."""
+"""Number of hashes of a photo: those of its cuts, then those of its flips."""
 
-MOST_BITS = 24  # by which the hashes of all of two copies differ
-MOST_BITS_CUT = 10  # and those of the best cut of one and all of the other
-BAND = (1.0, 4.0)  # Gaussian sigmas in pixels of a 64 px image: between noise of compression, and light and shade
+MOST_BITS = 24
+"""Number of bits by which the hashes of all of two copies differ at most."""
+
+MOST_BITS_CUT = 10
+"""Number of bits by which the hashes of the best cut of one copy and of all of the other differ at most."""
+
+BAND = (1.0, 4.0)
+"""Gaussian sigmas in pixels of a 64 px image; what is compared lies between compression's noise and light and shade."""
+
 LEAST = 0.88
 """Correlation from which two pictures are the same."""
 
 SHOWN = 48
-"""Pairs on the sheet, the least similar ones: if those are copies, so are the others."""
+"""Number of pairs on the sheet of stage split, the least similar ones: if those are copies, so are the others."""
 
 _GRID = 32
 _SCALES = (1.0, 0.975, 0.95, 0.925, 0.9)
 
 
 class Copy(NamedTuple):
-    """A row of the table of copies: a photo and another one, on another side, that shows the same picture."""
+    """A row of the table of copies, text: a photo, and a photo on another side that shows the same picture.
+
+    Attributes:
+        contributor, name, sha256, split: of the photo. of_contributor, of_name, of_sha256, of_split: of the other.
+        similarity: their correlation, 1 for the same pixels, with four decimals.
+    """
 
     contributor: str
     name: str
@@ -62,7 +87,12 @@ class Copy(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Rows of two photos that are the same picture, and their correlation, 1 for the same pixels."""
+    """Two photos that show the same picture.
+
+    Attributes:
+        first, second: their rows in the arrays.
+        similarity: their correlation, 1 for the same pixels.
+    """
 
     first: int
     second: int
@@ -70,7 +100,7 @@ class Pair(NamedTuple):
 
 
 def hashes(image: np.ndarray) -> np.ndarray:
-    """(HASHES,) uint64: the hashes of a square gray image, (S, S) uint8."""
+    """The hashes of a prepared image, (S, S) uint8: (HASHES,) uint64."""
     picture = Image.fromarray(image)
     codes = []
     for x, y, share in CUTS:
@@ -111,7 +141,14 @@ _INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)  # the turn that undoes each: transposing sw
 
 
 def load_hashes(path: str | Path, count: int) -> np.ndarray:
-    """Open the hashes of prepared images: (count, HASHES) uint64, memory-mapped.
+    """Open the hashes of prepared images, memory-mapped and read-only.
+
+    Args:
+        path: of hashes.npy.
+        count: number of prepared images.
+
+    Returns:
+        (count, HASHES) uint64.
 
     Raises:
         DepixelError: the file is not there, or not such an array.
@@ -125,15 +162,58 @@ def load_hashes(path: str | Path, count: int) -> np.ndarray:
     return found
 
 
+def split(
+    photos: Sequence[Photo],
+    images: np.ndarray,
+    codes: np.ndarray,
+    images_by: str,
+    settings: SplitSettings,
+    out: Path,
+) -> tuple[dict[str, dict[str, int]], list[Copy]]:
+    """Split prepared photos, leave copies out, and write the tables: `out`, copies.csv beside it, and their record.
+
+    An earlier run's copies are used again if its record says that they are by this code, these settings and images.
+
+    Args:
+        photos: N photos. images: (N, S, S) uint8. codes: (N, HASHES) uint64, the `hashes` of each.
+        images_by: what the images were made by (`reuse.made_by`); "" if that is not known.
+
+    Returns:
+        Number of photos and contributors on each side, and the copies that were found.
+
+    Raises:
+        DepixelError: a side is empty, or nothing is left to train on.
+    """
+    rows = list(splits.split(photos, settings))
+    table, record = out.with_name(layout.COPIES.name), out.with_suffix(f".{reuse.RECORD}")
+    made_by = reuse.maker(__file__, settings) + images_by
+    earlier: list[Assigned] = []
+    known: list[Copy] = []
+    if images_by and reuse.reusable(record, made_by, (out.name, table.name)):
+        earlier = list(read_table(out, Assigned, splits.MADE_BY))
+        known = list(read_table(table, Copy, splits.MADE_BY))
+    found = between_sides(rows, images, codes, earlier, known)
+    counts = splits.write_splits(left_out(rows, found), out)
+    write_table(table, Copy, found)
+    reuse.write_record(record, made_by, {path.name: hash_of(path, "sha256") for path in (out, table)})
+    return counts, found
+
+
 def between_sides(
     rows: Sequence[Assigned], images: np.ndarray, codes: np.ndarray, earlier: Iterable[Assigned], known: Iterable[Copy]
 ) -> list[Copy]:
-    """Find all photos that show the same picture as one on another side.
+    """Find all pairs of photos on different sides that show the same picture.
 
     Args:
-        rows: N photos and their sides. images: (N, S, S) uint8. codes: (N, HASHES) uint64, the `hashes` of each.
-        earlier, known: what an earlier run found, if it was by this code and settings, and all that it was about; in
-            order. Only photos that are not among these are searched for.
+        rows: N photos and their sides, in ascending order of their paths.
+        images: (N, S, S) uint8, the prepared images.
+        codes: (N, HASHES) uint64, the `hashes` of each.
+        earlier: the rows of an earlier run by this code and settings, in order. Pairs of two unchanged photos are not
+            searched for again.
+        known: the copies that the earlier run found.
+
+    Returns:
+        The pairs, in ascending order of the rows.
     """
     pairs = matched(rows, earlier, lambda row: path_of(row.contributor, row.name))
     old = np.array([other is not None and other.sha256 == row.sha256 for row, other in pairs])
@@ -155,7 +235,14 @@ def between_sides(
 
 
 def left_out(rows: Iterable[Assigned], found: Iterable[Copy]) -> list[Assigned]:
-    """The same rows; those for training that are copies of photos on other sides are marked as such.
+    """Mark the photos for training that are copies of photos on other sides, so that they are left out.
+
+    Args:
+        rows: photos and their sides.
+        found: the copies among them.
+
+    Returns:
+        The same rows, in order; the side of such a photo is `COPY`.
 
     Raises:
         DepixelError: nothing is left to train on.
@@ -171,11 +258,12 @@ def left_out(rows: Iterable[Assigned], found: Iterable[Copy]) -> list[Assigned]:
 
 
 def find(images: np.ndarray, codes: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[Pair]:
-    """Find the pairs of a photo in `first` and another one in `second` that are the same picture.
+    """Find the pairs of a photo in `first` and another one in `second` that show the same picture.
 
     Args:
-        images: (N, S, S) uint8. codes: (N, HASHES) uint64, the `hashes` of each.
-        first, second: row numbers.
+        images: (N, S, S) uint8, prepared images.
+        codes: (N, HASHES) uint64, the `hashes` of each.
+        first, second: rows of the photos that are compared.
 
     Returns:
         Pairs in ascending order, none twice.

@@ -25,11 +25,16 @@ from depixel.photos.near_duplicates import HASHES, hashes, load_hashes
 from depixel.photos.processes import each
 from depixel.photos.rules import CHANGED, MOST_BYTES
 
-MOST_ROWS = 256  # copied at a time
+MOST_ROWS = 256
+"""Number of known rows that are copied at a time."""
 
 
 class PrepareSettings(Settings):
-    """Side of the prepared images, pixels."""
+    """The section `prepare` of params.yaml.
+
+    Attributes:
+        size: side of the prepared images, pixels.
+    """
 
     size: int = Field(64, ge=8, le=1024)
 
@@ -42,16 +47,18 @@ def prepare(
     workers: int | None = None,
     on_done: Callable[[], object] = lambda: None,
 ) -> None:
-    """Write the prepared photos: arrays whose rows are in the order of `photos`, and the index of these.
+    """Write the prepared photos: arrays whose rows are in the order of `photos`, and the index of these rows.
 
     images.npy: (N, size, size) uint8. hashes.npy: (N, HASHES) uint64, see `depixel.photos.near_duplicates`. index.csv:
-    a `Photo` for each row. Memory does not grow with N. What an earlier run with the same code and settings left in
-    `folder` of unchanged photos is taken from there, see `depixel.base.reuse`.
+    a `Photo` for each row. Memory does not grow with N. Rows of unchanged photos are copied from what an earlier run by
+    the same code and settings left in `folder`, see `depixel.base.reuse`.
 
     Args:
-        photos: as `valid_entries` gives them.
-        count: N, how many they are.
-        workers: processes; None: one for each core.
+        photos: as `valid_entries` yields them.
+        count: N, the number of photos.
+        folder: where the arrays and the index are written.
+        settings: the side of the images.
+        workers: number of processes; None: one for each core. It changes no byte.
         on_done: called after each photo.
 
     Raises:
@@ -61,7 +68,8 @@ def prepare(
     shapes = dict(zip(ARRAYS, (("|u1", settings.size, settings.size), ("<u8", HASHES)), strict=True))
     made_by = reuse.maker(__file__, settings)
     known, arrays = _known(folder, made_by)
-    tasks, listed = tee(reuse.matched(photos, known, _key))
+    pairs = reuse.matched(photos, known, _key)
+    tasks, listed = tee(pairs)
     new = (None if _same(photo, row) else photo for photo, row in tasks)
     with ExitStack() as stack:
         besides = {name: stack.enter_context(replacing(folder / name)) for name in (*ARRAYS, "index.csv")}
@@ -75,7 +83,7 @@ def prepare(
         first = last = 0  # of the known rows that are to be copied next
         done = each(partial(_prepared, settings), new, workers, _crashed)
         for rows, ((entry, sha256), row) in zip(done, listed, strict=True):
-            if rows or row.number != last or last - first == MOST_ROWS:
+            if rows or row is None or row.number != last or last - first == MOST_ROWS:
                 write([array[first:last] for array in arrays])
                 first = last = row.number if row else 0
             if rows:
@@ -85,7 +93,7 @@ def prepare(
             index.writerow(Photo(entry.contributor, entry.name, sha256))
             on_done()
         write([array[first:last] for array in arrays])
-        arrays = None  # Windows replaces no file that is mapped
+        arrays.clear()  # Windows replaces no file that is mapped
     record = {name: file.sha256() for name, file in files.items()}
     record |= {"index.csv": hash_of(folder / "index.csv", "sha256")}
     reuse.write_record(folder / reuse.RECORD, made_by, record)
@@ -124,7 +132,8 @@ class _Writer:
     """Writes to files in the background, in order: hashing and writing known rows take as long as all else."""
 
     def __init__(self, files: Collection[reuse.Hashing]):
-        self._files, self._thread, self._last = files, ThreadPoolExecutor(1), Future()
+        self._files, self._thread = files, ThreadPoolExecutor(1)
+        self._last: Future[None] = Future()
         self._last.set_result(None)
 
     def write(self, contents: Sequence[np.ndarray]) -> None:
@@ -134,7 +143,7 @@ class _Writer:
 
     def _write(self, contents: Sequence[np.ndarray]) -> None:
         for file, content in zip(self._files, contents, strict=bool(contents)):
-            file.write(content)
+            file.write(content.data)
 
     def __enter__(self) -> "_Writer":
         return self
@@ -145,7 +154,7 @@ class _Writer:
 
 
 def _prepared(settings: PrepareSettings, photo: tuple[Entry, str] | None) -> list[np.ndarray]:
-    """A photo's rows of the arrays, after a check that it is the one that was validated; none of one that is known."""
+    """The rows of a photo in the arrays, after a check that it is the one that was validated; none if it is known."""
     if photo is None:
         return []
     entry, sha256 = photo
@@ -160,8 +169,6 @@ def _prepared(settings: PrepareSettings, photo: tuple[Entry, str] | None) -> lis
         raise DepixelError(f"{entry.path}: {error}") from error
 
 
-def _crashed(photo: tuple[Entry, str], fault: str) -> DepixelError:
-    entry, _ = photo
-    return DepixelError(
-        f"{entry.path}: its decoding crashed ({fault}). Take it out of the photos, then run `dvc repro`"
-    )
+def _crashed(photo: tuple[Entry, str] | None, fault: str) -> DepixelError:
+    path = photo[0].path if photo else "a photo that is known"  # which is not decoded
+    return DepixelError(f"{path}: its decoding crashed ({fault}). Take it out of the photos, then run `dvc repro`")

@@ -1,4 +1,4 @@
-"""Work on many items in several processes: in order, in little memory, and whatever happens to one of them is told."""
+"""Work on many items in several processes: in order, in little memory; a process that dies is reported."""
 
 import gc
 import os
@@ -10,11 +10,13 @@ from itertools import islice
 from multiprocessing import Pipe, Process, parent_process
 from multiprocessing.connection import Connection, wait
 from threading import Thread
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from depixel.base.errors import DepixelError
 
-CHUNK = 16  # items a process works on at a time
+CHUNK = 16
+"""Number of items that a process works on at a time."""
+
 RELIEF = "What helps: --workers 1, or closing other programs. Nothing is lost; run the same again"
 NO_MEMORY = f"out of memory. {RELIEF}"
 _CRASHES = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
@@ -34,31 +36,34 @@ def each(
     workers: int | None = None,
     crashed: Callable[[Item, str], Result | DepixelError] = _refuse,
 ) -> Iterator[Result]:
-    """Yield work(item) for every item, in order, computed by `workers` processes (None: one for each core).
+    """Yield work(item) for every item, in order, computed in several processes.
 
     Only a few chunks of items are worked on ahead, so memory does not grow with their number. The processes end with
-    the iteration, and by themselves when this process is killed.
+    the iteration, and by themselves if this process is killed.
 
     Args:
-        crashed: makes the result of an item whose work crashes its process, or the error to raise, from the item and
-            the fault, such as "SIGSEGV".
+        work: what to do with an item; a function that can be sent to other processes.
+        items: taken one after the other, when they are needed.
+        workers: number of processes; None: one for each core.
+        crashed: gets an item whose work crashes its process, and the fault, such as "SIGSEGV". It returns the result of
+            this item, or the error to raise.
 
     Raises:
-        DepixelError: what `work` raises of it; the memory is not enough, or a process was killed.
+        DepixelError: `work` raises one; there is not enough memory; or a process was killed.
     """
     items = iter(items)
     chunks = iter(lambda: list(islice(items, CHUNK)), [])
     workers = min(workers or _cores(), 61)  # 61: what Windows can wait for
-    idle: list[_Worker] = []
-    busy: dict[Connection, _Worker] = {}
-    ahead: deque[list] = deque()  # for each chunk in order, its results, empty until all are there
+    idle: list[_Worker[Item, Result]] = []
+    busy: list[_Worker[Item, Result]] = []
+    ahead: deque[list[Result | DepixelError]] = deque()  # results of each chunk, in order; empty until all are there
     gc.freeze()  # what is there already stays in memory that the processes share, as no collection writes to it
     try:
         while True:
             while len(busy) < workers and len(ahead) < 4 * workers and (chunk := next(chunks, None)):
                 worker = idle.pop() if idle else _Worker(work)
                 worker.give(chunk)
-                busy[worker.connection] = worker
+                busy.append(worker)
                 ahead.append(worker.results)
             if ahead and ahead[0]:
                 for result in ahead.popleft():
@@ -66,25 +71,27 @@ def each(
                         raise result
                     yield result
             elif busy:
-                for connection in wait(busy):
-                    worker = busy[connection]
+                ready = wait([worker.connection for worker in busy])
+                for worker in [worker for worker in busy if worker.connection in ready]:
                     try:
                         worker.take()
                         idle.append(worker)
                     except _CrashError:  # whichever of the chunk it was
                         worker.results += [_alone(work, item, crashed) for item in worker.items]
-                    del busy[connection]
+                    busy.remove(worker)
             else:
                 return
     except MemoryError as error:
         raise DepixelError(NO_MEMORY) from error
     finally:
         gc.unfreeze()
-        for worker in (*idle, *busy.values()):
+        for worker in (*idle, *busy):
             worker.end()
 
 
-def _alone(work: Callable[[Item], Result], item: Item, crashed: Callable) -> Result | DepixelError:
+def _alone(
+    work: Callable[[Item], Result], item: Item, crashed: Callable[[Item, str], Result | DepixelError]
+) -> Result | DepixelError:
     """The result of work(item) in a process of its own, which no other item has harmed."""
     worker = _Worker(work)
     try:
@@ -101,10 +108,12 @@ class _CrashError(Exception):
     """A process ended by itself at a fault, such as SIGSEGV."""
 
 
-class _Worker:
+class _Worker(Generic[Item, Result]):
     """A process that works on one chunk of items at a time."""
 
-    def __init__(self, work: Callable):
+    def __init__(self, work: Callable[[Item], Result]):
+        self.items: list[Item] = []
+        self.results: list[Result | DepixelError] = []
         self.connection, theirs = Pipe()
         self._process = Process(target=_serve, args=(work, theirs), daemon=True)
         try:
@@ -113,7 +122,8 @@ class _Worker:
             raise DepixelError(f"no process can be started ({error.strerror}). {RELIEF}") from error
         theirs.close()
 
-    def give(self, items: list) -> None:
+    def give(self, items: list[Item]) -> None:
+        """Send a chunk of items to the process."""
         self.items, self.results = items, []
         with suppress(OSError):  # it is dead; `take` says why
             self.connection.send(items)
@@ -124,21 +134,22 @@ class _Worker:
             self.results += self.connection.recv()
         except (EOFError, OSError):
             self._process.join()
-            code = self._process.exitcode
+            code = self._process.exitcode or 0
             name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             if name in _CRASHES or code >= _WINDOWS_FAULT:
                 raise _CrashError(name) from None
             if name == "SIGKILL":
-                name = "SIGKILL, probably for want of memory"
+                name = "SIGKILL, probably for lack of memory"
             raise DepixelError(f"a process that read photos was ended ({name}). {RELIEF}") from None
 
     def end(self) -> None:
+        """End the process, whatever it does."""
         self._process.kill()
         self._process.join()
         self.connection.close()
 
 
-def _serve(work: Callable, connection: Connection) -> None:
+def _serve(work: Callable[[Item], Result], connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # left to the parent
     Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, BrokenPipeError):  # the parent is gone
@@ -146,8 +157,8 @@ def _serve(work: Callable, connection: Connection) -> None:
             connection.send(_results(work, connection.recv()))
 
 
-def _results(work: Callable, items: list) -> list:
-    results = []
+def _results(work: Callable[[Item], Result], items: list[Item]) -> list[Result | DepixelError]:
+    results: list[Result | DepixelError] = []
     try:
         for item in items:
             results.append(work(item))
@@ -159,7 +170,8 @@ def _results(work: Callable, items: list) -> list:
 
 
 def _end_with_parent() -> None:
-    wait([parent_process().sentinel])
+    if parent := parent_process():
+        wait([parent.sentinel])
     os._exit(1)
 
 

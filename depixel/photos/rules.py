@@ -7,38 +7,48 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from depixel.base import reuse
 from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of, replacing
+from depixel.base.layout import MANIFEST
 from depixel.base.tables import new_table, path_of, read_table
-from depixel.photos import archives as sources
-from depixel.photos import decoding as photos
+from depixel.photos import archives, decoding
 from depixel.photos.archives import Entry
 from depixel.photos.decoding import UnreadableError
 from depixel.photos.processes import each
 
 SUFFIXES = (".jpg", ".JPG", ".jpeg", ".JPEG")
+"""How the name of a photo ends."""
+
 MOST_BYTES = 250_000
+"""Bytes of the largest valid file."""
+
 LEAST_SIDE = 100
+"""Pixels of the shorter side of the smallest valid photo."""
+
 RULES = {1: "name", 2: "bytes", 3: "unreadable", 4: "shape", 5: "flat", 6: "duplicate"}
+"""The rules by their code: what each is about."""
+
 MADE_BY = "python stages/validate.py"
 CHANGED = f"The photos are not those that were validated. Validate them anew: `dvc repro`, or `{MADE_BY}`"
+_LOG = "invalid.log"
 
 
 class Verdict(NamedTuple):
-    """A row of the manifest; "" or None where unknown.
+    """A row of the manifest; "" or None where something is unknown.
 
     Attributes:
-        contributor, name, bytes: as in `sources.Entry`.
-        sha256: of the content, of every file that passes the rules 1 and 2, can be read and crashes no decoder.
-        width, height, mode: as Pillow sees the stored image, before it is turned upright.
-        orientation: from EXIF, 1..8.
-        code: 0 = valid, otherwise the first rule that is broken.
-        reason: why it is not valid, for people.
+        contributor, name, bytes: as in `archives.Entry`.
+        sha256: hash of the content, of every file that passes the rules 1 and 2, can be read and crashes no decoder.
+        width, height, mode: of the stored image, before it is turned upright; pixels, and Pillow's name of the mode.
+        orientation: that of EXIF, 1..8.
+        code: 0 if the file is valid, otherwise the first rule that it breaks.
+        reason: why the file is not valid, for people.
     """
 
     contributor: str
@@ -54,15 +64,20 @@ class Verdict(NamedTuple):
 
 
 def validate(entries: Iterable[Entry], workers: int | None = None, known: Iterable[Verdict] = ()) -> Iterator[Verdict]:
-    """Yield the verdict on each entry, in order; the same whatever the number of `workers` (None: all cores).
+    """Yield the verdict on each entry, in order.
+
+    The rules are checked in this order: (1) the name ends in .jpg, .JPG, .jpeg or .JPEG; (2) the file has at most
+    `MOST_BYTES` bytes; (3) Pillow can decode it; (4) it is RGB or grayscale, both sides at least `LEAST_SIDE` pixels;
+    (5) its values are not all the same; (6) it has not the same bytes as an earlier valid file.
 
     Args:
+        entries: the files, in order.
+        workers: number of processes; None: one for each core. It changes no verdict.
         known: verdicts of an earlier validation by this code, in order, see `known_verdicts`. A file that has the
-            content it had then is not looked at again.
+            content it had then is not decoded again.
 
-    The rules, in the order in which they are checked: (1) the name ends in .jpg, .JPG, .jpeg or .JPEG; (2) at most
-    250 000 bytes; (3) Pillow can decode it; (4) RGB or grayscale, both sides at least 100 pixels; (5) the values are
-    not all the same; (6) not the same bytes as an earlier valid file.
+    Raises:
+        DepixelError: there is not enough memory, or a process was ended from outside.
     """
     valid = _Valid()
     tasks = reuse.matched(entries, known, lambda file: path_of(file.contributor, file.name))
@@ -75,11 +90,11 @@ def validate(entries: Iterable[Entry], workers: int | None = None, known: Iterab
 class _Valid:
     """The sha256 and the path of each valid file so far, in hardly more memory than their bytes: there may be many."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._parts = [bytearray() for _ in range(4096)]  # few bytes each, so that a search is quick
 
     def add(self, verdict: Verdict) -> str:
-        """The path of the one that has the same sha256 already, or "" if this is new, and added."""
+        """The path of the earlier file with the same sha256; "" if there is none, and then this one is added."""
         part = self._parts[int(verdict.sha256[:3], 16)]
         sha256 = bytes.fromhex(verdict.sha256)
         found = part.find(sha256)
@@ -91,24 +106,25 @@ class _Valid:
 
 
 def judge(entry: Entry) -> Verdict:
-    """Apply the rules 1 to 5, which need only the file itself."""
+    """The verdict on one entry by the rules 1 to 5, which need only the file itself."""
     verdict = Verdict(entry.contributor, entry.name, entry.size)
     if entry.name and not entry.name.endswith(SUFFIXES):  # an archive that cannot be read has no name
         return verdict._replace(code=1, reason=entry.problem or "the name does not end in .jpg or .jpeg")
     if entry.name and entry.size > MOST_BYTES:
         return verdict._replace(code=2, reason=f"more than {MOST_BYTES} bytes")
     try:
-        data = sources.read(entry, MOST_BYTES)
+        data = archives.read(entry, MOST_BYTES)
         verdict = verdict._replace(sha256=hashlib.sha256(data).hexdigest())
-        with photos.opened(data) as image:
-            verdict = verdict._replace(width=image.width, height=image.height, mode=image.mode)
-            photos.scan(image)
-        verdict = verdict._replace(orientation=photos.orientation(image))
-        if verdict.mode not in ("RGB", "L"):
-            return verdict._replace(code=4, reason=f"mode {verdict.mode}, neither RGB nor grayscale (L)")
-        if min(verdict.width, verdict.height) < LEAST_SIDE:
+        with decoding.opened(data) as image:
+            (width, height), mode = image.size, image.mode
+            verdict = verdict._replace(width=width, height=height, mode=mode)
+            decoding.scan(image)
+        verdict = verdict._replace(orientation=decoding.orientation(image))
+        if mode not in ("RGB", "L"):
+            return verdict._replace(code=4, reason=f"mode {mode}, neither RGB nor grayscale (L)")
+        if min(width, height) < LEAST_SIDE:
             return verdict._replace(code=4, reason=f"a side of less than {LEAST_SIDE} pixels")
-        if _flat(image) and _flat(photos.decode(data)):  # where what was scanned differs, that is enough
+        if _flat(image) and _flat(decoding.decode(data)):  # where what was scanned differs, that is enough
             return verdict._replace(code=5, reason="all values are the same")
     except UnreadableError as error:
         return verdict._replace(code=3, reason=str(error))
@@ -119,7 +135,7 @@ def _judge_unless_known(task: tuple[Entry, Verdict | None]) -> Verdict:
     entry, known = task
     if known and known.sha256 and known.bytes == entry.size:
         with suppress(UnreadableError):
-            if hashlib.sha256(sources.read(entry, MOST_BYTES)).hexdigest() == known.sha256:
+            if hashlib.sha256(archives.read(entry, MOST_BYTES)).hexdigest() == known.sha256:
                 return known._replace(code=0, reason="") if known.code == 6 else known
     return judge(entry)
 
@@ -130,33 +146,41 @@ def _crashed(task: tuple[Entry, Verdict | None], fault: str) -> Verdict:
 
 
 def _flat(image: Image.Image) -> bool:
-    extrema = image.getextrema()  # (least, most), or one such pair for each channel
-    return len(set(extrema if image.mode == "L" else sum(extrema, ()))) == 1
+    extrema = np.asarray(image.getextrema())  # (least, most), or one such pair for each channel
+    return bool((extrema == extrema.flat[0]).all())
 
 
-def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | Path) -> dict:
-    """Write manifest.csv and invalid.log, row by row, to a `folder` that replaces an earlier one as a whole.
+def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | Path) -> dict[str, Any]:
+    """Write the manifest and the log of invalid files, row by row, to a folder that replaces an earlier one.
 
-    The log is the classic one: `contributor/name,CODE` and a newline for each invalid file. The record that
-    `known_verdicts` trusts is written beside them.
+    manifest.csv has a `Verdict` a row. invalid.log is the classic one: `contributor/name,CODE` and a newline for each
+    invalid file. The record that `known_verdicts` trusts stands beside them.
+
+    Args:
+        verdicts: those on all files, in order.
+        folder: where they are written; all that is in it is replaced.
+        root: the folder of the photos, to name in messages.
 
     Returns:
-        The numbers of files, of valid ones, of their contributors, of the invalid ones by rule, and of the archives
-        that cannot be read.
+        What metrics/validation.json holds, all numbers: files; valid: files; contributors: those of valid files;
+        invalid: files by `code rule`; unreadable_archives.
 
     Raises:
         DepixelError: no file in `root` is valid, with the most frequent reasons; or `folder` cannot be replaced.
     """
     folder = Path(folder)
     names = {path.name for path in folder.glob("[!.]*")}
-    if not folder.name or not names <= {"manifest.csv", "invalid.log", reuse.RECORD}:
-        raise DepixelError(f"{folder}: is replaced as a whole; name a folder that has no other files in it")
-    codes, reasons, contributors, archives = Counter(), Counter(), set(), 0
+    if not folder.name or not names <= {MANIFEST.name, _LOG, reuse.RECORD}:
+        raise DepixelError(f"{folder}: this folder is overwritten, and it holds other files; choose an empty one")
+    codes: Counter[int] = Counter()
+    reasons: Counter[str] = Counter()
+    contributors: set[str] = set()
+    unreadable = 0
     with replacing(folder) as beside:
         beside.mkdir()
         with (
-            new_table(beside / "manifest.csv", Verdict) as manifest,
-            (beside / "invalid.log").open("w", encoding="utf-8", newline="\n") as log,
+            new_table(beside / MANIFEST.name, Verdict) as manifest,
+            (beside / _LOG).open("w", encoding="utf-8", newline="\n") as log,
         ):
             for verdict in verdicts:
                 manifest.writerow(verdict)
@@ -165,7 +189,7 @@ def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | 
                     contributors.add(verdict.contributor)
                     continue
                 log.write(f"{path_of(verdict.contributor, verdict.name)},{verdict.code}\n")
-                archives += not verdict.name
+                unreadable += not verdict.name
                 if not codes[0]:
                     reasons[verdict.reason] += 1
         if not codes[0]:
@@ -176,25 +200,25 @@ def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | 
                 f"or folders of such go there. To try the pipeline: `depixel sample {root}`"
             )
         reuse.write_record(
-            beside / reuse.RECORD, reuse.maker(__file__), {"manifest.csv": hash_of(beside / "manifest.csv", "sha256")}
+            beside / reuse.RECORD, reuse.maker(__file__), {MANIFEST.name: hash_of(beside / MANIFEST.name, "sha256")}
         )
     return {
         "files": codes.total(),
         "valid": codes[0],
         "contributors": len(contributors),
         "invalid": {f"{code} {rule}": codes[code] for code, rule in RULES.items()},
-        "unreadable_archives": archives,
+        "unreadable_archives": unreadable,
     }
 
 
 def known_verdicts(folder: str | Path) -> Iterator[Verdict]:
-    """The verdicts that an earlier validation by this code left in `folder`; none if they are not just that."""
-    if reuse.reusable(Path(folder) / reuse.RECORD, reuse.maker(__file__), ["manifest.csv"]):
-        yield from load_manifest(Path(folder) / "manifest.csv")
+    """Yield the verdicts that an earlier validation by this code left in `folder`, whole; none if it left none."""
+    if reuse.reusable(Path(folder) / reuse.RECORD, reuse.maker(__file__), [MANIFEST.name]):
+        yield from load_manifest(Path(folder) / MANIFEST.name)
 
 
 def load_manifest(path: str | Path) -> Iterator[Verdict]:
-    """Yield the rows of a manifest. Raises `DepixelError` if it is not there or no manifest."""
+    """Yield the rows of a manifest. Raises `DepixelError` if it is not there, or not a manifest."""
     for row in read_table(path, Verdict, MADE_BY):
         try:
             yield row._replace(
@@ -208,12 +232,16 @@ def load_manifest(path: str | Path) -> Iterator[Verdict]:
             raise DepixelError(f"{path}: not a manifest ({error}). Make it anew with `{MADE_BY}`") from error
 
 
-def _number(cell: str) -> int | None:
+def _number(cell: str | int | None) -> int | None:  # a table is read as text
     return int(cell) if cell else None
 
 
 def valid_entries(entries: Iterable[Entry], verdicts: Iterable[Verdict]) -> Iterator[tuple[Entry, str]]:
-    """Pick the valid entries, each with the sha256 that the manifest has for it.
+    """Yield the valid entries, in order, each with the sha256 that the manifest has for it.
+
+    Args:
+        entries: all files, in order.
+        verdicts: the rows of the manifest, in order.
 
     Raises:
         DepixelError: the entries are not exactly those of the manifest.
@@ -228,12 +256,18 @@ def valid_entries(entries: Iterable[Entry], verdicts: Iterable[Verdict]) -> Iter
 def copy_valid(
     photos: Iterable[tuple[Entry, str]], folder: Path, name_format: str, workers: int | None = None
 ) -> Iterator[None]:
-    """Copy the valid photos to `folder`, which appears when all are there: 0000000.jpg, 0000001.jpg, ...
+    """Copy the valid photos to a folder as 0000000.jpg, 0000001.jpg, ..., and yield after each.
 
-    Yields after each. `name_format` and `folder` are to be checked with `check_copies` first.
+    The folder appears when all of them are there. Check `folder` and `name_format` with `check_copies` first.
 
     Args:
-        photos: as `valid_entries` gives them.
+        photos: as `valid_entries` yields them.
+        folder: a new or an empty folder.
+        name_format: Python's format of the number, such as 07d.
+        workers: number of processes; None: one for each core.
+
+    Raises:
+        DepixelError: a photo cannot be read, or the folder cannot be written.
     """
     with replacing(folder) as beside:
         beside.mkdir()
@@ -244,13 +278,13 @@ def copy_valid(
 def _copy(task: tuple[Entry, Path]) -> None:
     entry, path = task
     try:
-        path.write_bytes(sources.read(entry, MOST_BYTES))
+        path.write_bytes(archives.read(entry, MOST_BYTES))
     except UnreadableError as error:
         raise DepixelError(f"{entry.path}: {error}") from error
 
 
 def check_copies(folder: Path, name_format: str) -> None:
-    """Raise `DepixelError` for a folder that is not empty, or a format that is not decimal."""
+    """Raise `DepixelError` if the folder is there and not empty, or the format of the number is not decimal."""
     if not re.fullmatch(r"(0?[1-9]\d?)?d", name_format):
         raise DepixelError(f"name format {name_format!r}: must be decimal, such as 07d (0000000.jpg) or d (0.jpg)")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):

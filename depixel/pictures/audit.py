@@ -5,9 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from depixel.areas.area import Area, AreaLike
+from depixel.areas.grid import MOST_BLOCK, shown_block_size, shows_multiples
 from depixel.base.errors import DepixelError
-from depixel.model.pixelation import LEAST_BLOCK, MOST_BLOCK, shown_block_size, shows_multiples
-from depixel.pictures.restorer import Restorer, pixelate
+from depixel.model.pixelation import LEAST_BLOCK
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import Restorer
 
 FACTORS = tuple(factor * 2**power for power in range(7) for factor in (1, 1.5))
 """Which block sizes are looked at, as multiples of the one that was asked about: 1, 1.5, 2, 3, 4, 6, ...; and then
@@ -37,7 +40,7 @@ class Size(NamedTuple):
     enough: bool
 
 
-def audit(restorer: Restorer, photo: np.ndarray, area: Sequence[int], block_size: int) -> list[Size]:
+def audit(restorer: Restorer, photo: np.ndarray, area: AreaLike, block_size: int) -> list[Size]:
     """Pixelate an area of a photo in blocks of several sizes, restore it, and compare with the photo.
 
     The restorer is one attacker of many: who knows what may be there, a face among a thousand or the letters of a font,
@@ -46,7 +49,8 @@ def audit(restorer: Restorer, photo: np.ndarray, area: Sequence[int], block_size
     Args:
         restorer: what restores, by 8 views.
         photo: (H, W) or (H, W, 3) uint8, not pixelated.
-        area: x, y, width, height; pixels. block_size: the smallest size to look at, 2 to 200 pixels.
+        area: x, y, width, height; pixels. Or an `Area` without blocks.
+        block_size: the smallest size to look at, 2 to 200 pixels.
 
     Returns:
         Ascending by `block_size`.
@@ -54,28 +58,29 @@ def audit(restorer: Restorer, photo: np.ndarray, area: Sequence[int], block_size
     Raises:
         DepixelError: the area is not inside the photo, is flat or pixelated already, or has a single block.
     """
-    if len(area) != 4:
+    named = Area.of(area)
+    if named.block_size is not None:
         raise DepixelError(f"{area!r} is no area: x, y, width and height; the block size is named apart")
-    x, y, width, height = area
+    width, height, here = named.width, named.height, named.part
     most = min(max(width, height) // 2, MOST_BLOCK)
     sizes = sorted({round(block_size * factor) for factor in FACTORS if round(block_size * factor) < most} | {most})
     if block_size > most:
         raise DepixelError(f"an area of {width} x {height} pixels does not have two blocks of {block_size}")
-    here = np.s_[y : y + height, x : x + width]
     if photo[here].size and shows_multiples(photo[here], 1):
         raise DepixelError(
-            f"area {','.join(map(str, area))}: it is pixelated already, in blocks of {shown_block_size(photo[here])} "
+            f"area {named.place}: it is pixelated already, in blocks of {shown_block_size(photo[here])} "
             "pixels. Audit the photo as it was before"
         )
     errors = {}  # of every size, if nobody restores
     for size in range(LEAST_BLOCK, most + 1):
-        shown = pixelate(photo, [(*area, size)])
+        shown = pixelate(photo, [named.in_blocks_of(size)])
         errors[size] = _rmse(shown[here], photo[here])
     if not max(errors.values()):
-        raise DepixelError(f"area {','.join(map(str, area))}: it is flat; there is nothing to hide")
+        raise DepixelError(f"area {named.place}: it is flat; there is nothing to hide")
 
     def looked_at(size: int) -> Size:
-        restored = restorer.restore(pixelate(photo, [(*area, size)]), [(*area, size)], views=8)
+        area = named.with_block_size(size)
+        restored = restorer.restore(pixelate(photo, [area]), [area], views=8)
         hidden, left = errors[size], _rmse(restored[here], photo[here])
         seen_as = max((s for s, error in errors.items() if s <= size and error <= left), default=1)
         returned = 1 - (left / hidden) ** 2 if hidden else 0.0

@@ -7,20 +7,22 @@ are (`depixel.photos.decoding`).
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL.ExifTags import Base
-from PIL.JpegImagePlugin import get_sampling
-from PIL.PngImagePlugin import PngInfo
+from PIL.JpegImagePlugin import JpegImageFile, get_sampling
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
-from depixel.photos.decoding import MOST_PIXELS, UnreadableError, opened, orientation
+from depixel.photos.decoding import MOST_PIXELS, UnreadableError, opened, orientation, pixels_as_stored, upright_pixels
+from depixel.photos.tiff import BrokenTiffError, Tiff
 
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 """How the names of picture files end, in small letters, and Pillow's names of their formats."""
@@ -28,17 +30,6 @@ SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".t
 _MOST_BYTES = 8 * MOST_PIXELS + 10_000_000  # four channels of 16 bits, not compressed
 _LARGE = 6_000_000  # bytes of pixels, from which a PNG is compressed less: a tenth larger, in a third of the time
 _QUICK = 3
-_TURNS = {  # EXIF orientation -> how to turn the stored pixels upright
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: np.rot90(a),
-}
-_BACK = {6: 8, 8: 6}  # the other turns undo themselves
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}  # of the bytes, in Pillow's raw modes
 _TIFF_LAYOUT = {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 347}
 _TIFF_PREVIEWS = {330, 513, 514}  # smaller pictures in the file
@@ -144,14 +135,13 @@ _HINTS = {
 }
 
 
-def _picture(image: Image.Image, data: bytes) -> Picture:
-    if image.format == "MPO":  # a JPEG with previews behind it, as phones write them
-        image.format = "JPEG"
-    elif image.format not in SUFFIXES.values():
-        raise UnreadableError(f"is a {image.format}; save it as PNG, JPEG, WebP or TIFF")
-    elif _goes_on(image):
+def _picture(image: ImageFile.ImageFile, data: bytes) -> Picture:
+    form = "JPEG" if image.format == "MPO" else image.format  # previews stand behind the JPEG, as phones write them
+    if form is None or form not in SUFFIXES.values():
+        raise UnreadableError(f"is a {form}; save it as PNG, JPEG, WebP or TIFF")
+    if image.format != "MPO" and _goes_on(image):
         raise UnreadableError("has several frames or pages; a single picture is needed")
-    deep_gray = image.format == "PNG" and data[24:26] == b"\x10\x04"  # 16 bits, gray with alpha
+    deep_gray = form == "PNG" and data[24:26] == b"\x10\x04"  # 16 bits, gray with alpha
     deep_colors = not deep_gray and _deep_colors(image)
     turned = orientation(image)  # for which a PNG is loaded; a TIFF forgets it when it is
     if deep_gray:
@@ -165,9 +155,9 @@ def _picture(image: Image.Image, data: bytes) -> Picture:
             pixels = np.dstack([pixels, alpha])
     else:
         pixels = _pixels(image)
-    if image.format != "TIFF":  # these Pillow has turned upright while it loaded them
-        pixels = _TURNS[turned](pixels)
-    return Picture(pixels, image.format, turned, _options(image, data, turned))
+    if form != "TIFF":  # these Pillow has turned upright while it loaded them
+        pixels = upright_pixels(pixels, turned)
+    return Picture(pixels, form, turned, _options(image, data, turned))
 
 
 def _goes_on(image: Image.Image) -> bool:
@@ -179,7 +169,7 @@ def _goes_on(image: Image.Image) -> bool:
     return True
 
 
-def _deep_colors(image: Image.Image) -> bool:
+def _deep_colors(image: ImageFile.ImageFile) -> bool:
     """Whether the file has 16 bits a channel of which Pillow would keep 8."""
     rawmodes = {str(tile.args[0] if isinstance(tile.args, tuple) else tile.args) for tile in image.tile}
     if not any(";16" in mode for mode in rawmodes) or image.mode.startswith("I"):
@@ -195,7 +185,7 @@ def _as_bytes(png: bytes) -> bytes:
     return png[:8] + _chunk(b"IHDR", header) + png[33:]
 
 
-def _two_halves(image: Image.Image, other: Image.Image) -> np.ndarray:
+def _two_halves(image: Image.Image, other: ImageFile.ImageFile) -> np.ndarray:
     """Pillow decodes 16-bit colors to their upper 8 bits; told the other byte order, it gives the lower 8."""
     swapped = []
     for tile in other.tile:
@@ -229,41 +219,51 @@ def _pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image)
 
 
-def _options(image: Image.Image, data: bytes, turned: int) -> dict[str, Any]:
+def _options(image: ImageFile.ImageFile, data: bytes, turned: int) -> dict[str, Any]:
     """What `save` must be told to write the picture as it was."""
-    info, kept = image.info, {}
-    for key in ("icc_profile", "dpi", "comment"):
-        if info.get(key):
-            kept[key] = info[key]
+    info = image.info
+    kept = {key: info[key] for key in ("icc_profile", "dpi", "comment") if info.get(key)}
     if image.format == "TIFF":
-        tags = image.getexif()
-        for tag in (_TIFF_LAYOUT | _TIFF_PREVIEWS) & tags.keys():
-            del tags[tag]
-        if turned > 1:
-            tags[Base.Orientation] = turned
-        kept |= {"exif": tags} if len(tags) else {}
-        if not _RESOLUTION & tags.keys():
-            kept.pop("dpi", None)  # Pillow's own guess
-        used = "raw" if _DIRECTORIES & tags.keys() else info.get("compression")
-        kept["compression"] = used if used in (*_TIFF_LOSSLESS, "raw") else "tiff_adobe_deflate"
-        return kept
+        return _tiff_options(image, turned, kept)
     kept |= {"exif": info["exif"]} if info.get("exif") else {}
-    if image.format == "PNG":
-        texts = PngInfo()
-        for name, text in image.text.items():
-            texts.add_itxt(name, text) if name.startswith("XML:") else texts.add_text(name, text)
-        if "gamma" in info:
-            texts.add(b"gAMA", struct.pack(">I", round(info["gamma"] * 100_000)))
-        if "chromaticity" in info:
-            texts.add(b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in info["chromaticity"])))
-        if "srgb" in info:
-            texts.add(b"sRGB", bytes([info["srgb"]]))
-        if len(space := _png_chunk(data, b"cICP")) == 4:
-            texts.add(b"cICP", space)
-        return kept | {"pnginfo": texts}
+    if isinstance(image, PngImageFile):
+        return kept | {"pnginfo": _png_chunks(image, data)}
     kept |= {"xmp": info["xmp"]} if info.get("xmp") else {}
-    if image.format == "WEBP":
-        return kept | ({"lossless": True, "exact": True} if _lossless_webp(data) else {"quality": 95, "method": 4})
+    if isinstance(image, JpegImageFile):
+        return _jpeg_options(image, kept)
+    return kept | ({"lossless": True, "exact": True} if _lossless_webp(data) else {"quality": 95, "method": 4})
+
+
+def _tiff_options(image: Image.Image, turned: int, kept: dict[str, Any]) -> dict[str, Any]:
+    tags = image.getexif()
+    for tag in (_TIFF_LAYOUT | _TIFF_PREVIEWS) & tags.keys():
+        del tags[tag]
+    if turned > 1:
+        tags[Base.Orientation] = turned
+    kept |= {"exif": tags} if len(tags) else {}
+    if not _RESOLUTION & tags.keys():
+        kept.pop("dpi", None)  # Pillow's own guess
+    used = "raw" if _DIRECTORIES & tags.keys() else image.info.get("compression")
+    kept["compression"] = used if used in (*_TIFF_LOSSLESS, "raw") else "tiff_adobe_deflate"
+    return kept
+
+
+def _png_chunks(image: PngImageFile, data: bytes) -> PngInfo:
+    info, chunks = image.info, PngInfo()
+    for name, text in image.text.items():
+        chunks.add_itxt(name, text) if name.startswith("XML:") else chunks.add_text(name, text)
+    if "gamma" in info:
+        chunks.add(b"gAMA", struct.pack(">I", round(info["gamma"] * 100_000)))
+    if "chromaticity" in info:
+        chunks.add(b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in info["chromaticity"])))
+    if "srgb" in info:
+        chunks.add(b"sRGB", bytes([info["srgb"]]))
+    if len(space := _png_chunk(data, b"cICP")) == 4:
+        chunks.add(b"cICP", space)
+    return chunks
+
+
+def _jpeg_options(image: JpegImageFile, kept: dict[str, Any]) -> dict[str, Any]:
     segments = [(0xED, data) for name, data in image.applist if name == "APP13"]  # Photoshop's, with IPTC
     of_xmp = [data for name, data in image.applist if name == "APP1" and data.startswith((_JPEG_XMP, _MORE_XMP))]
     if len(of_xmp) > 1:  # more than Pillow's `xmp` can take
@@ -271,7 +271,7 @@ def _options(image: Image.Image, data: bytes, turned: int) -> dict[str, Any]:
         segments = [(0xE1, data) for data in of_xmp] + segments
     if segments:
         kept["extra"] = b"".join(struct.pack(">BBH", 0xFF, kind, len(data) + 2) + data for kind, data in segments)
-    kept |= {"qtables": image.quantization, "progressive": bool(info.get("progressive"))}
+    kept |= {"qtables": image.quantization, "progressive": bool(image.info.get("progressive"))}
     sampling = get_sampling(image)  # -1 of gray
     return kept | ({"subsampling": sampling} if sampling >= 0 else {})
 
@@ -280,33 +280,29 @@ def _without_previews(exif: bytes) -> bytes:
     """An Exif block whose second directory, that of the thumbnail, is cut off; its thumbnail, the camera's note, XMP
     and Photoshop's part, which may hold previews, are zeros."""
     start = 6 if exif.startswith(b"Exif\0\0") else 0
-    found, tiff = bytearray(exif), exif[start:]
+    found, block = bytearray(exif), exif[start:]
     try:
-        order = {b"II": "<", b"MM": ">"}[tiff[:2]]
+        tiff = Tiff(io.BytesIO(block))
 
-        def entries(directory: int) -> tuple[int, dict[int, tuple[int, int]]]:
-            """Where the place of the next directory stands; count and value of each tag."""
-            (count,) = struct.unpack_from(f"{order}H", tiff, directory)
-            places = range(directory + 2, directory + 2 + 12 * count, 12)
-            read = [struct.unpack_from(f"{order}H2xII", tiff, place) for place in places]
-            return directory + 2 + 12 * count, {tag: values for tag, *values in read}
+        def values(directory: int) -> dict[int, tuple[int, int]]:
+            """Count and value of each tag."""
+            return {one.tag: (one.count, tiff.number(one.place)) for one in tiff.fields(directory)}
 
         def clear(at: int, size: int) -> None:
-            if not at or at + size > len(tiff):
-                raise struct.error
+            if not at or at + size > len(block):
+                raise BrokenTiffError("values behind the end")
             found[start + at : start + at + size] = bytes(size)
 
-        after, first = entries(*struct.unpack_from(f"{order}I", tiff, 4))
-        own = entries(first[Base.ExifOffset][1])[1] if Base.ExifOffset in first else {}
+        first, after = values(tiff.first), tiff.end_of(tiff.first)
+        own = values(first[Base.ExifOffset][1]) if Base.ExifOffset in first else {}
         for size, at in (own.get(_MAKER_NOTE, (0, 0)), first.get(_XMP, (0, 0)), first.get(_PHOTOSHOP, (0, 0))):
             if size > 4:  # else it stands in the entry
                 clear(at, size)
-        (second,) = struct.unpack_from(f"{order}I", tiff, after)
-        if second:
-            values = entries(second)[1]
-            clear(values.get(513, (0, 0))[1], values.get(514, (0, 0))[1])  # of a JPEG, as nearly all are
+        if second := tiff.number(after):
+            preview = values(second)
+            clear(preview.get(513, (0, 0))[1], preview.get(514, (0, 0))[1])  # of a JPEG, as nearly all are
             found[start + after : start + after + 4] = bytes(4)
-    except (struct.error, KeyError, TypeError):
+    except BrokenTiffError:
         return b""  # broken, or of a kind that nobody can say what is in it
     return bytes(found)
 
@@ -354,7 +350,7 @@ def encoded(picture: Picture) -> bytes:
 
 
 def _write(file: BinaryIO, picture: Picture) -> None:
-    stored = np.ascontiguousarray(_TURNS[_BACK.get(picture.orientation, picture.orientation)](picture.pixels))
+    stored = np.ascontiguousarray(pixels_as_stored(picture.pixels, picture.orientation))
     if picture.format == "PNG" and stored.nbytes > _LARGE:
         picture = replace(picture, options=picture.options | {"compress_level": _QUICK})
     deep_colors = stored.dtype == np.uint16 and stored.ndim == 3
@@ -399,7 +395,7 @@ def _write_deep_png(file: BinaryIO, pixels: np.ndarray, options: dict[str, Any])
         position = end
 
 
-def _filtered(pixels: np.ndarray, level: int):
+def _filtered(pixels: np.ndarray, level: int) -> Iterator[bytes]:
     """The compressed rows of a PNG, in pieces, each row as the difference to the one above (filter 2, Up)."""
     coder, above = zlib.compressobj(level), np.zeros((1, pixels[0].size * 2), np.uint8)
     for top in range(0, len(pixels), 256):
@@ -422,18 +418,13 @@ def _write_deep_tiff(file: BinaryIO, pixels: np.ndarray, options: dict[str, Any]
     if options.get("compression") != "raw":
         options = options | {"compression": "tiff_adobe_deflate"}
     _save(file, Image.fromarray(as_bytes), "TIFF", options)
-    file.seek(0)
-    order = {b"II": "<", b"MM": ">"}[file.read(2)]
-    file.seek(4)
-    file.seek(struct.unpack(f"{order}I", file.read(4))[0])
-    first = file.tell() + 2
-    for number in range(struct.unpack(f"{order}H", file.read(2))[0]):
-        place = first + 12 * number
-        file.seek(place)
-        tag, kind, _, value = struct.unpack(f"{order}HHII", file.read(12))
-        if tag == 256:  # ImageWidth, a short or a long
-            file.seek(place + 8)
-            file.write(struct.pack(f"{order}HH", width, 0) if kind == 3 else struct.pack(f"{order}I", width))
-        elif tag == 258:  # BitsPerSample, three or four shorts elsewhere
-            file.seek(value)
-            file.write(struct.pack(f"{order}{channels}H", *[16] * channels))
+    tiff = Tiff(file)
+    for entry in list(tiff.fields(tiff.first)):
+        if entry.tag == 256:  # ImageWidth, a short or a long
+            content = struct.pack(f"{tiff.order}{'HH' if entry.type == 3 else 'I'}", width, *[0] * (entry.type == 3))
+        elif entry.tag == 258:  # BitsPerSample, three or four shorts elsewhere
+            content = struct.pack(f"{tiff.order}{channels}H", *[16] * channels)
+        else:
+            continue
+        file.seek(tiff.values_of(entry))
+        file.write(content)

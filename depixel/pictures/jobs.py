@@ -3,15 +3,17 @@
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Generic, NamedTuple, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
+from depixel.areas.area import Area, ResolvedArea
 from depixel.base.errors import DepixelError
 from depixel.base.files import write_json
-from depixel.pictures import restorer
 from depixel.pictures.formats import SUFFIXES, Picture
+from depixel.pictures.resolve import resolve
 
 AREAS = ".areas.json"
 """What the name of a picture gets, to be that of the file beside it with its areas."""
@@ -27,11 +29,15 @@ class Job(NamedTuple):
     problem: str = ""
 
 
-class Outcome(NamedTuple):
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
     """What became of a job: what it made, or else the problem."""
 
     job: Job
-    made: object = None
+    made: T | None = None
     problem: str = ""
 
 
@@ -105,8 +111,8 @@ def _pictures(given: str, out: Path) -> Iterator[tuple[Path, Path | None]]:
     elif os.path.lexists(path):
         yield path, Path(path.name)
     else:
-        found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-        matches = [m for m in found if m.is_file() and not m.name.startswith(".") and not m.name.endswith(AREAS)]
+        named = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        matches = [m for m in named if m.is_file() and not m.name.startswith(".") and not m.name.endswith(AREAS)]
         if not matches:
             raise DepixelError("there is no such picture")
         yield from ((match, Path(match.name)) for match in sorted(matches))
@@ -120,7 +126,7 @@ def _below(folder: Path, unreadable: list[Path]) -> Iterator[Path]:
                 yield Path(where) / name
 
 
-def each(work: Callable[[Job], object], all_jobs: Iterable[Job]) -> Iterator[Outcome]:
+def each(work: Callable[[Job], T], all_jobs: Iterable[Job]) -> Iterator[Outcome[T]]:
     """Do each job; one that fails does not stop the others."""
     for job in all_jobs:
         if job.problem:
@@ -140,7 +146,7 @@ def each(work: Callable[[Job], object], all_jobs: Iterable[Job]) -> Iterator[Out
 
 
 _Number = Annotated[int, Field(ge=0, le=10**9)]
-_AREAS = TypeAdapter(list[tuple[(_Number,) * 4] | tuple[(_Number,) * 5] | tuple[(_Number,) * 7]])
+_AREAS = TypeAdapter(list[list[_Number]])
 
 
 def areas_beside(picture: Path) -> Path:
@@ -148,12 +154,12 @@ def areas_beside(picture: Path) -> Path:
     return picture.with_name(picture.name + AREAS)
 
 
-def write_areas(picture: Path, areas: Iterable[Sequence[int]]) -> None:
-    """Write the areas of a picture, as `fullsize.Area` has them, beside it."""
-    write_json(areas_beside(picture), {"areas": [list(area) for area in areas]})
+def write_areas(picture: Path, areas: Iterable[Area]) -> None:
+    """Write the areas of a picture beside it: {"areas": [[x, y, width, height, block size], ...]} (`Area.numbers`)."""
+    write_json(areas_beside(picture), {"areas": [area.numbers() for area in areas]})
 
 
-def read_areas(picture: Path) -> list[tuple[int, ...]]:
+def read_areas(picture: Path) -> list[Area]:
     """Read what `write_areas` wrote, or a person: the block size may be missing.
 
     Raises:
@@ -163,24 +169,31 @@ def read_areas(picture: Path) -> list[tuple[int, ...]]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DepixelError(f"{path}: has more than {_MOST_BYTES // 10**6} MB, which no list of areas needs")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if areas := _AREAS.validate_python(content["areas"]):
-            return areas
-        raise DepixelError(f"{path}: names no area; {picture} needs none restored")
+        numbers = _AREAS.validate_python(json.loads(path.read_text(encoding="utf-8"))["areas"])
     except FileNotFoundError:
         raise DepixelError(
             f"{picture}: where is it pixelated? Say so with --area x,y,width,height, or in {path}"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
-        raise DepixelError(
-            f"{path}: not a list of areas; it must hold "
-            '{"areas": [[x, y, width, height, block_size], ...]}, whole numbers, of which the last may be missing; or '
-            "two more, how many columns and rows the first blocks lack"
-        ) from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _no_list(path) from error
+    if not numbers:
+        raise DepixelError(f"{path}: names no area; {picture} needs none restored")
+    try:
+        return [Area.of(area) for area in numbers]
+    except DepixelError as error:
+        raise _no_list(path) from error
 
 
-def find_areas(name: Path, picture: Picture) -> list[restorer.Area]:
-    """Find the pixelated areas of a picture (`depixel.detection`).
+def _no_list(path: Path) -> DepixelError:
+    return DepixelError(
+        f"{path}: not a list of areas; it must hold "
+        '{"areas": [[x, y, width, height, block_size], ...]}, whole numbers, of which the last may be missing; or '
+        "two more, how many columns and rows the first blocks lack"
+    )
+
+
+def find_areas(name: Path, picture: Picture) -> list[ResolvedArea]:
+    """Find the pixelated areas of a picture (`depixel.find`), of which the certain ones that can be restored count.
 
     Args:
         name: what the picture is called.
@@ -188,22 +201,23 @@ def find_areas(name: Path, picture: Picture) -> list[restorer.Area]:
     Raises:
         DepixelError: none is found for certain; names the guesses.
     """
-    from depixel import detection  # SciPy: a third of the start of the command
+    from depixel.detection.search import find  # SciPy: a third of the start of the command
 
-    found = detection.find(picture.seen())
-    certain = [restorer.Area(*one[:7]) for one in found if one.certain]
-    if restorable := [area for area in certain if _is_pixelated(picture, area)]:
+    found = find(picture.seen())
+    restorable = [area for one in found if one.certain for area in _confirmed(picture, one.area)]
+    if restorable:
         return restorable
-    guesses = "; or ".join(f"--area {','.join(map(str, restorer.Area(*one[:7]).numbers()))}" for one in found[:3])
+    guesses = "; or ".join(f"--area {','.join(map(str, one.area.numbers()))}" for one in found[:3])
     raise DepixelError(
         f"{name}: no pixelated area is found for certain"
         + (f". Perhaps {guesses}" if guesses else ", nor anything like one. Say where it is: --area x,y,width,height")
     )
 
 
-def _is_pixelated(picture: Picture, area: restorer.Area) -> bool:
-    """Whether an area may be restored: in a JPEG its blocks may be noisier than `fullsize.resolve` lets pass."""
+def _confirmed(picture: Picture, area: ResolvedArea) -> list[ResolvedArea]:
+    """The area as `resolve` has it, as if a person had named it; none if it may not be restored: in a JPEG its blocks
+    may be noisier than `resolve` lets pass."""
     try:
-        return bool(restorer.resolve(picture.pixels, [area]))
+        return resolve(picture.pixels, [area.columns()])
     except DepixelError:
-        return False
+        return []

@@ -1,19 +1,20 @@
 """The model card: what a model is, what it was made from and with, and what it is not good for; for people."""
 
-import hashlib
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
 
+from depixel.base.files import hash_of
 from depixel.base.settings import Settings
 from depixel.dataset.splits import COPY, SIDES
 from depixel.model.networks import parameter_count
 from depixel.model.predictor import Predictor
 
 FEW_PHOTOS = 5000
-"""With fewer to train on, the card says that they are few."""
+"""The card says that photos are few if fewer than this many are there to train on."""
 
 INTRODUCTION = """\
 # {name}
@@ -94,7 +95,7 @@ def card(
     weights: Path,
     model: Predictor,
     sections: dict[str, Settings],
-    counts: dict[str, dict],
+    counts: dict[str, dict[str, Any]],
     comparison: pd.DataFrame,
     snapshot: str,
 ) -> str:
@@ -105,7 +106,7 @@ def card(
         model: the same, loaded.
         sections: the sections of params.yaml that made it.
         counts: "validation", "split", "training": what the stages of that name counted.
-        comparison: as `evaluation.comparison` gives it, with the intervals.
+        comparison: as `scores.comparison` gives it, with the intervals.
         snapshot: DVC's hash of the photos, "" if unknown.
     """
     configuration, split = model.configuration.model_dump(), counts["split"]
@@ -118,7 +119,7 @@ def card(
         precision=configuration["precision"],
         sources=configuration["sources"],
         hardware=configuration["hardware"],
-        md5=_md5(weights),
+        md5=hash_of(weights, "md5"),
         scores=_table(comparison),
         snapshot=f"`data/raw` of md5 {snapshot} in DVC" if snapshot else "not known to DVC",
         split=sections["split"],
@@ -135,13 +136,17 @@ def card(
 
 
 def introduction(weights: Path, model: Predictor) -> str:
-    """The head of a card, what the model is. `weights` is its safetensors file, `model` the same, loaded."""
+    """The head of a card as Markdown: what the model is.
+
+    Args:
+        weights: the model's safetensors file. model: the same, loaded.
+    """
     configuration = model.configuration.model_dump()
     return INTRODUCTION.format(
         **configuration | {key: _range(configuration[key]) for key in ("area_width", "area_height", "block_size")},
         name=weights.stem,
         parameters=parameter_count(model.network) / 1e6,
-        md5=_md5(weights),
+        md5=hash_of(weights, "md5"),
     )
 
 
@@ -152,11 +157,7 @@ def snapshot(lock: Path, manifest: Path, raw: str) -> str:
         recorded = {dep["path"]: dep["md5"] for name in ("validate", "prepare") for dep in stages[name]["deps"]}
     except (OSError, KeyError, TypeError, yaml.YAMLError):
         return ""
-    return recorded.get(raw, "") if recorded.get(manifest.as_posix()) == _md5(manifest) else ""
-
-
-def _md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    return recorded.get(raw, "") if recorded.get(manifest.as_posix()) == hash_of(manifest, "md5") else ""
 
 
 def _range(least_and_most: list[int]) -> str:

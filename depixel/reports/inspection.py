@@ -23,11 +23,12 @@ from depixel.dataset.samples import Photos, fixed_batch
 from depixel.model.blocks import Blocks, cut_windows
 from depixel.model.networks import Network
 from depixel.model.pixelation import PixelationSettings, infer_block_sizes
-from depixel.model.predictor import Predictor, restore, window_side
+from depixel.model.predictor import Predictor, restore
+from depixel.model.windows import window_side
 from depixel.scoring import scores
 
 STEPS = 64
-"""Steps of the integral; with twice as many, a pixel's share changes by less than 1 % of the largest."""
+"""Steps of the integral. With twice as many, a pixel's share changes by less than 1 % of the largest."""
 
 
 class Sample(NamedTuple):
@@ -74,10 +75,15 @@ def of_test_photo(
 
 
 def of_test_set(path: str | Path, number: int, block_size: tuple[int, int]) -> Sample:
-    """A sample of a test set, by its number from 0. Raises `DepixelError` if there is none.
+    """A sample of a test set.
 
     Args:
-        block_size: the range in which its block size, which the test set does not say, is looked for.
+        path: of the test set, a pickle. number: of the sample, from 0.
+        block_size: the least and the largest block size, in pixels. The test set does not say the sample's; it is found
+            in this range.
+
+    Raises:
+        DepixelError: there is no such test set or sample.
     """
     samples = test_sets.read_test_set(path)
     _check_number(number, len(samples.pixelated), f"samples has {path}")
@@ -96,7 +102,7 @@ def _check_number(number: int, count: int, what: str) -> None:
 
 
 def attribution(
-    restorer: Predictor, sample: Sample, block: tuple[int, int] | None = None, steps: int = STEPS
+    predictor: Predictor, sample: Sample, block: tuple[int, int] | None = None, steps: int = STEPS
 ) -> np.ndarray:
     """How much each pixel of the picture had to do with the detail that the model put into the blocks.
 
@@ -106,6 +112,7 @@ def attribution(
     pixels together are the detail's size |d|, as far as the network puts none into the even picture.
 
     Args:
+        predictor: the model. sample: the picture.
         block: column and row, from 0, of the only block whose detail is asked about; None for all of the area.
         steps: of the integral.
 
@@ -120,11 +127,11 @@ def attribution(
         from captum.attr import IntegratedGradients
     except ImportError as error:
         raise DepixelError("integrated gradients need Captum: pip install captum") from error
-    window, area, blocks = _window(restorer, sample)
+    window, area, blocks = _window(predictor, sample)
     level = window.mean().expand_as(window)
 
     def restored(windows: Tensor) -> Tensor:
-        return restore(restorer.network, windows, Blocks(area.expand(len(windows), -1), *windows.shape[2:]), "float32")
+        return restore(predictor.network, windows, Blocks(area.expand(len(windows), -1), *windows.shape[2:]), "float32")
 
     with torch.no_grad():
         detail = (restored(window) - window)[:, :1] * _mask(blocks, area[0], block)
@@ -163,11 +170,11 @@ def layers(network: nn.Module) -> list[str]:
     ]
 
 
-def feature_maps(restorer: Predictor, sample: Sample, layer: str) -> np.ndarray:
+def feature_maps(predictor: Predictor, sample: Sample, layer: str) -> np.ndarray:
     """What a layer puts out for a picture.
 
     Args:
-        layer: one of `layers`.
+        predictor: the model. sample: the picture. layer: one of `layers`.
 
     Returns:
         (C, H, W) float32, of the window around the area that the network sees, at the layer's own resolution.
@@ -175,16 +182,16 @@ def feature_maps(restorer: Predictor, sample: Sample, layer: str) -> np.ndarray:
     Raises:
         DepixelError: there is no such layer; names those that there are.
     """
-    known = layers(restorer.network)
+    known = layers(predictor.network)
     if layer not in known:
         raise DepixelError(f"{layer!r}: no layer of this network; its layers are {', '.join(known)}")
-    window, _, blocks = _window(restorer, sample)
+    window, _, blocks = _window(predictor, sample)
     kept: list[Tensor] = []
     # a copy, as what follows may work in place
-    hook = restorer.network.get_submodule(layer).register_forward_hook(lambda *call: kept.append(call[2].clone()))
+    hook = predictor.network.get_submodule(layer).register_forward_hook(lambda *call: kept.append(call[2].clone()))
     try:
         with torch.inference_mode():
-            restorer.network(window, blocks)
+            predictor.network(window, blocks)
     finally:
         hook.remove()
     return kept[0][0].float().cpu().numpy()
@@ -196,10 +203,10 @@ def first_filters(network: Network) -> np.ndarray:
     return first.weight.detach().float().cpu().numpy()
 
 
-def _window(restorer: Predictor, sample: Sample) -> tuple[Tensor, Tensor, Blocks]:
+def _window(predictor: Predictor, sample: Sample) -> tuple[Tensor, Tensor, Blocks]:
     """What the network sees of a picture, (1, 1, H, W); the area within it, (1, 5); its blocks."""
-    image = torch.from_numpy(sample.pixelated).float()[None, None].to(restorer.device)
-    area = torch.from_numpy(sample.area)[None].to(restorer.device)
+    image = torch.from_numpy(sample.pixelated).float()[None, None].to(predictor.device)
+    area = torch.from_numpy(sample.area)[None].to(predictor.device)
     window, within = cut_windows(image, area, *(int(window_side(side)) for side in sample.area[2:4]))
     return window, within, Blocks(within, *window.shape[2:])
 
@@ -217,9 +224,14 @@ def _in_picture(window: Tensor, sample: Sample, within: Tensor) -> np.ndarray:
 
 
 def attribution_panel(sample: Sample, values: np.ndarray, scale: int = 4) -> np.ndarray:
-    """(H scale, W scale, 3) uint8: `values` in color over the pale picture, with a line around the area.
+    """`values` in color over the pale picture, with a line around the area.
 
-    Red speaks for the detail; one pixel in a hundred has the strongest colors.
+    Args:
+        values: (H, W) float32, an `attribution` of the sample. scale: screen pixels per pixel.
+
+    Returns:
+        (H * scale, W * scale, 3) uint8. Red speaks for the detail, blue against it; one pixel in a hundred has the
+        strongest colors.
     """
     seen = np.abs(values[values != 0])
     color = sheets.diverging(values, np.quantile(seen, 0.99) if len(seen) else None)
@@ -228,9 +240,13 @@ def attribution_panel(sample: Sample, values: np.ndarray, scale: int = 4) -> np.
     return sheets.framed(panel.repeat(scale, axis=0).repeat(scale, axis=1), sample.area[:4] * scale)
 
 
-def attribution_picture(restorer: Predictor, sample: Sample, values: np.ndarray, scale: int = 4) -> Image.Image:
-    """The picture, its restoration, the truth if it is known, and the `attribution_panel`."""
-    (prediction,) = restorer.predict(sample.pixelated[None], sample.area[None])
+def attribution_picture(predictor: Predictor, sample: Sample, values: np.ndarray, scale: int = 4) -> Image.Image:
+    """The picture, its restoration, the truth if it is known, and the `attribution_panel`, side by side.
+
+    Args:
+        predictor: the model. values, scale: as of `attribution_panel`.
+    """
+    (prediction,) = predictor.predict(sample.pixelated[None], sample.area[None])
     panels = {"pixelated": sample.pixelated, "prediction": sheets.fill(sample.pixelated, sample.area, prediction)}
     if sample.truth is not None:
         panels["truth"] = sample.truth

@@ -3,7 +3,9 @@
 import io
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -12,10 +14,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType  # Matplotlib 3.9 has it not
+
+P = ParamSpec("P")
+
 COLORS = {"ink": "#0b0b01", "muted": "#0b0b02", "grid": "#0b0b03", "first": "#0b0b11", "second": "#0b0b12"}
 """Names of the page's colors (CSS variables --ink, ...), and what stands for them while a plot is drawn."""
 
-_STYLE = {
+_STYLE: "dict[RcKeyType, Any]" = {
     "font.size": 10,
     "svg.fonttype": "none",
     "axes.edgecolor": COLORS["grid"],
@@ -57,29 +64,30 @@ def _figure(width: float = 6.4, height: float = 3.2) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _drawn(function):
+def _drawn(function: Callable[P, str]) -> Callable[P, str]:
     """Draw in the page's style."""
 
-    def wrapped(*args, **kwargs):
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> str:
         with mpl.rc_context(_STYLE):
             return function(*args, **kwargs)
 
-    wrapped.__doc__ = function.__doc__
     return wrapped
 
 
 @_drawn
 def ranges(labels: Sequence[str], values: pd.DataFrame, key: str, name: str, marked: Sequence[bool] = ()) -> str:
-    """Values with their intervals, one line each, from top to bottom.
+    """Values with their intervals, one line each, from top to bottom, as SVG.
 
     Args:
-        values: columns `key`, `key`_low and `key`_high, a row a label. marked: which rows stand out.
+        labels: what each line shows. values: columns `key`, `key`_low and `key`_high, a row a label.
+        marked: which rows stand out; none if it is empty. name: of the plot in the page.
     """
     figure, axes = _figure(height=0.7 + 0.3 * len(labels))
     places = np.arange(len(labels))[::-1]
-    marked = np.array(marked, bool) if len(marked) else np.zeros(len(labels), bool)
+    first = np.array(marked, bool) if len(marked) else np.zeros(len(labels), bool)
     middle, low, high = (values[column].to_numpy(float) for column in (key, f"{key}_low", f"{key}_high"))
-    for chosen, color in ((~marked, COLORS["second"]), (marked, COLORS["first"])):
+    for chosen, color in ((~first, COLORS["second"]), (first, COLORS["first"])):
         axes.hlines(places[chosen], low[chosen], high[chosen], color, linewidth=2.5, alpha=0.45)
         axes.plot(middle[chosen], places[chosen], "o", color=color, markersize=6)
     for place, value, end in zip(places, middle, np.fmax(middle, high), strict=True):
@@ -94,10 +102,11 @@ def ranges(labels: Sequence[str], values: pd.DataFrame, key: str, name: str, mar
 
 @_drawn
 def by_class(table: pd.DataFrame, key: str, label: str, name: str) -> str:
-    """RMSE of the model and of the identity by class, with the intervals of both.
+    """RMSE of the model, with its interval, and of the identity by class, as SVG.
 
     Args:
-        table: columns `key` (text or number), rmse_mean, rmse_mean_low, rmse_mean_high, identity.
+        table: columns `key` (text or number), rmse_mean, rmse_mean_low, rmse_mean_high, identity; gray levels.
+        label: what the classes are. name: of the plot in the page.
     """
     figure, axes = _figure()
     places = np.arange(len(table))
@@ -116,10 +125,11 @@ def by_class(table: pd.DataFrame, key: str, label: str, name: str) -> str:
 
 @_drawn
 def spread(values: pd.DataFrame, key: str, label: str, name: str) -> str:
-    """Every class a line: RMSE of the model with its interval, and of the identity; the lowest at the bottom.
+    """Every class a line: RMSE of the model with its interval, and of the identity; the lowest at the bottom. As SVG.
 
     Args:
-        values: columns `key` (text), rmse_mean, rmse_mean_low, rmse_mean_high, identity.
+        values: columns `key` (text), rmse_mean, rmse_mean_low, rmse_mean_high, identity; gray levels.
+        label: what the classes are, if they are too many to name each. name: of the plot in the page.
     """
     values = values.sort_values("rmse_mean", ignore_index=True)
     few = len(values) <= NAMED
@@ -141,15 +151,16 @@ def spread(values: pd.DataFrame, key: str, label: str, name: str) -> str:
 
 
 NAMED = 16
-"""So many classes of a `spread` have room for their names."""
+"""The largest number of classes of a `spread` that have room for their names."""
 
 
 @_drawn
-def quantiles(sides: dict[str, dict], shares: Sequence[float], name: str) -> str:
-    """How measures of photos are spread on each side of the split: a small plot each.
+def quantiles(sides: dict[str, dict[str, Any]], shares: Sequence[float], name: str) -> str:
+    """How measures of photos are spread on each side of the split: a small plot each, as SVG.
 
     Args:
         sides: side -> measures -> name -> its quantiles. shares: which these are, ascending, the middle one the median.
+        name: of the plot in the page.
     """
     measures = list(next(iter(sides.values()))["measures"])
     across = 4
@@ -176,10 +187,10 @@ def quantiles(sides: dict[str, dict], shares: Sequence[float], name: str) -> str
 
 @_drawn
 def heat(table: pd.DataFrame, label: str, name: str) -> str:
-    """A value for each cell of a picture, darker where it is higher.
+    """A value for each cell of a picture, darker where it is higher, as SVG.
 
     Args:
-        table: columns row, column (0, 1, ...), value, ratio, samples.
+        table: columns row, column (0, 1, ...), value, ratio, samples. label: the title. name: of the plot in the page.
     """
     figure, axes = _figure(height=3.6)
     low, high = table["value"].min(), table["value"].max()
@@ -204,10 +215,11 @@ def heat(table: pd.DataFrame, label: str, name: str) -> str:
 
 @_drawn
 def curves(table: pd.DataFrame, lines: dict[str, str], name: str) -> str:
-    """RMSE by epoch.
+    """RMSE by epoch, as SVG.
 
     Args:
-        table: a column epoch, and those of `lines`: column -> label, at most three.
+        table: a column epoch, and those of `lines`, in gray levels. lines: column -> label, at most three.
+        name: of the plot in the page.
     """
     figure, axes = _figure()
     styles = [(COLORS["second"], "-", 0.8), (COLORS["first"], ":", 1.6), (COLORS["first"], "-", 1.6)]
@@ -224,7 +236,7 @@ def curves(table: pd.DataFrame, lines: dict[str, str], name: str) -> str:
 
 @_drawn
 def curve(table: pd.DataFrame, column: str, label: str, name: str) -> str:
-    """A column by epoch, small."""
+    """A column of `table` by its column epoch, small, as SVG. label: of the axis. name: of the plot in the page."""
     figure, axes = _figure(height=1.8)
     axes.plot(table["epoch"], table[column], color=COLORS["first"], linewidth=1.6)
     axes.set_xlabel("epoch")
@@ -235,10 +247,10 @@ def curve(table: pd.DataFrame, column: str, label: str, name: str) -> str:
 
 @_drawn
 def calibration(table: pd.DataFrame, name: str) -> str:
-    """Expected and observed error of classes of pixels, and the line where they are equal.
+    """Expected and observed error of classes of pixels, and the line where they are equal, as SVG.
 
     Args:
-        table: columns expected_rmse and observed_rmse, gray levels.
+        table: columns expected_rmse and observed_rmse, gray levels. name: of the plot in the page.
     """
     figure, axes = _figure()
     most = table[["expected_rmse", "observed_rmse"]].max(axis=None)

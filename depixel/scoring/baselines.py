@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from depixel.model.blocks import Blocks
+from depixel.scoring.covariance import covariance
 
 
 class Identity(nn.Module):
@@ -90,7 +91,6 @@ class Kriging(nn.Module):
     """
 
     RING = 2  # more brings nothing
-    RANGE = 8.0  # pixels over which the covariance falls to 1/e
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
         images = blocks.project(pixelated, pixelated, "center")[:, 0].double().cpu().numpy()
@@ -116,12 +116,12 @@ class Kriging(nn.Module):
 
         farthest = max(unknown.shape)
         apart = np.arange(-farthest, farthest + 1)
-        covariance = np.exp(-np.hypot(apart[:, None], apart) / self.RANGE)
-        summed = np.pad(covariance.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+        table = covariance(apart[:, None], apart)
+        summed = np.pad(table.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
 
         def with_points(points: np.ndarray, others: np.ndarray) -> np.ndarray:
             here, there = (i @ [len(apart), 1] for i in (points, others))  # positions in the table from its center
-            return covariance.take(here[:, None] - there + covariance.size // 2)
+            return table.take(here[:, None] - there + table.size // 2)
 
         def with_blocks(points: np.ndarray) -> np.ndarray:
             """(P, N) covariances of pixels with block means, by the summed-area table."""
@@ -153,7 +153,7 @@ class Kriging(nn.Module):
         return images
 
 
-BASELINES = {
+BASELINES: dict[str, Callable[[], nn.Module]] = {
     "identity": Identity,
     "bilinear": partial(Resampling, triangle),
     "bicubic": partial(Resampling, cubic),

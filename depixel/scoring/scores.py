@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 from scipy import stats
@@ -82,7 +83,7 @@ def score(samples: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def breakdown(key: str, classes: Sequence, samples: pd.DataFrame) -> pd.DataFrame:
+def breakdown(key: str, classes: npt.ArrayLike, samples: pd.DataFrame) -> pd.DataFrame:
     """Scores of each class of samples: columns `key`, samples and those of `score`; ascending by class.
 
     Args:

@@ -159,12 +159,14 @@ TRAIN = """
 import sys
 from pathlib import Path
 import numpy as np
-from depixel.batches import Photos
-from depixel.pixelation import PixelationSettings, photo_ids
-from depixel.training import Run, TrainSettings
+from depixel.dataset.samples import Photos
+from depixel.learning.task import Task, TrainSettings
+from depixel.learning.training import Run
+from depixel.model.pixelation import PixelationSettings, photo_ids
 photos = Photos(np.full((8, 24, 24), 7, np.uint8), np.arange(8), photo_ids(list("abcdefgh")))
 settings = TrainSettings(width=4, epochs=1, batch_size=4, device="cpu", precision="float32", threads=1)
-run = Run(settings, PixelationSettings(width=(4, 8), height=(4, 8), block_size=(3, 5)), photos, photos, Path("runs"), 0)
+areas = PixelationSettings(width=(4, 8), height=(4, 8), block_size=(3, 5))
+run = Run(Task(settings, areas, photos, photos), Path("runs"), 0)
 print("unusable", len(run.resume()), "step", run.step, "finished", run.finished)
 list(run.epochs())
 """
@@ -207,7 +209,7 @@ def test_the_sources_are_all_that_are_imported(module):
 
 def test_an_import_that_cannot_be_found_is_told(tmp_path):
     path = tmp_path / "stage.py"
-    for wrong in ("from depixel import nowhere", "import depixel.nowhere", "from depixel.errors.deep import a"):
+    for wrong in ("from depixel import nowhere", "import depixel.nowhere", "from depixel.base.errors.deep import a"):
         path.write_text(f"def f():\n    {wrong}\n", encoding="utf-8")
         with pytest.raises(DepixelError, match="line 2"):
             code.sources_of(path)

@@ -115,7 +115,7 @@ def test_no_space_left(tmp_path):
     path.write_text("old", encoding="utf-8")
     code = f"""
 import resource, signal
-from depixel.files import replacing
+from depixel.base.files import replacing
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 with replacing({str(path)!r}) as beside:
@@ -124,7 +124,7 @@ with replacing({str(path)!r}) as beside:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
-        f"depixel.errors.DepixelError: {path}: cannot be written (File too large)"
+        f"depixel.base.errors.DepixelError: {path}: cannot be written (File too large)"
     )
     assert names(tmp_path) == ["out"] and path.read_text(encoding="utf-8") == "old"
 

@@ -16,9 +16,9 @@ STAGE = """
 import sys, time
 from pathlib import Path
 import click
-from depixel.command import params_option
-from depixel.splits import SplitSettings
-from depixel.stage import Inputs, stage
+from depixel.base.console import params_option
+from depixel.dataset.splits import SplitSettings
+from depixel.base.stage import Inputs, stage
 
 @click.command()
 @params_option
@@ -157,9 +157,9 @@ def test_another_environment_is_refused(project):
 RECORDED = """
 from pathlib import Path
 import click
-from depixel.command import params_option
-from depixel.splits import SplitSettings
-from depixel.stage import Inputs, stage
+from depixel.base.console import params_option
+from depixel.dataset.splits import SplitSettings
+from depixel.base.stage import Inputs, stage
 
 @click.command()
 @params_option

@@ -151,14 +151,14 @@ def test_baselines_are_measured(shared, reproduced, tmp_path):
     run("dvc", "pull", "data/raw.dvc", "data/test_set.dvc", "models/pretrained.dvc", cwd=folder)
     bench = shutil.copytree(folder / "data/test_set", tmp_path / "bench")
     shutil.copy(shared / "bench/score.py", bench)
-    plan = folder / "benchmarks/quality.yaml"
+    plan = folder / "recipes/plan.yaml"
     larger = plan.read_text(encoding="utf-8").replace("split.test: 0.03", "split.test: 0.3")
     plan.write_text(larger, encoding="utf-8")
     (folder / "benchmarks/baselines.csv").unlink()
     places = ("--photos", str(folder / "data/raw"), "--bench", str(bench))
     assert "ridge" in run(*COMMAND, "measure", "rigde", *places, cwd=folder, code=2).stderr
     said = run(*COMMAND, "measure", "laptop", "basic_cnn", "kriging", "ridge", "--samples", "100", *places, cwd=folder)
-    assert "basic_cnn is left out: `python benchmarks/quality.py train basic_cnn` trains it" in said.stdout
+    assert "basic_cnn is left out: `python recipes/predictor.py train basic_cnn` trains it" in said.stdout
     table = pd.read_csv(folder / "benchmarks/baselines.csv").set_index(["scored_on", "name"])
     assert {*table.loc["bench"].index} == {*table.loc["test side"].index} == {"laptop", "kriging", "ridge"}
     assert table["samples"]["bench", "ridge"] == 100 and table["bytes"]["bench", "ridge"] > 1000

@@ -1,12 +1,9 @@
-"""The table of quality: that it is whole, and that its commands work."""
+"""The table of quality: it is whole, and its commands work. tests/recipes has the commands that train and score."""
 
-import shutil
-
-import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import REPOSITORY, clone, run
+from tests.conftest import REPOSITORY, run
 
 TABLE = REPOSITORY / "benchmarks/quality.csv"
 QUALITY = ("python", "benchmarks/quality.py")
@@ -30,74 +27,7 @@ def test_the_table_is_printed(table):
         assert name in printed
 
 
-PLAN = """
-tests:
-  reference: tiny
-  views: [[1, interval], [2, center]]
-  rows:
-    tiny: {train.epochs: 3}
-    further: {start: tiny, train.epochs: 1.5, train.teacher: tiny}
-    timed: {minutes: 0.05}
-    mean: {models: [tiny, laptop]}
-faint tests:
-  contrast: 0.5
-  rows:
-    faint: {models: [tiny]}
-"""
-
-
-def test_models_are_trained_scored_and_shipped(shared, reproduced, tmp_path):
-    folder = clone(reproduced, tmp_path / "clone")
-    run("dvc", "pull", "data/raw.dvc", "data/test_set.dvc", "models/pretrained.dvc", cwd=folder)
-    bench = shutil.copytree(folder / "data/test_set", tmp_path / "bench")
-    shutil.copy(shared / "bench/score.py", bench)
-    with (folder / "benchmarks/quality.yaml").open("a", encoding="utf-8") as file:
-        file.write(PLAN)
-    before = pd.read_csv(folder / "benchmarks/quality.csv", dtype=str, keep_default_na=False)
-    command = [*QUALITY, "train", "tests", "--photos", str(folder / "data/raw"), "--bench", str(bench)]
-    assert "tiny" in run(*QUALITY, "train", "tinny", *command[3:], cwd=folder, code=2).stderr
-    sources = tmp_path / "sources.md"
-    sources.write_text("# Where\nfrom nowhere\n", encoding="utf-8")
-    run(*command, cwd=folder)
-    run(*QUALITY, "ship", "tiny", "--sources", str(sources), cwd=folder)
-    after = pd.read_csv(folder / "benchmarks/quality.csv", dtype=str, keep_default_na=False)
-    rows = after[after["group"] == "tests"].set_index(["name", "views"])
-    assert list(rows.index) == [(name, views) for name in ("tiny", "further", "timed", "mean") for views in ("1", "2")]
-    taught = "start=tiny train.epochs=1.5 train.teacher=tiny"
-    assert list(rows["settings"][::2]) == ["train.epochs=3", taught, "", ""]
-    photos = int(rows["photos"]["tiny", "1"])
-    assert [rows["samples"][name, "1"] for name in ("tiny", "further")] == [str(3 * photos), str(round(4.5 * photos))]
-    assert int(rows["samples"]["timed", "1"]) > 0 and rows["samples"]["mean", "1"] == ""
-    assert (rows["difference_ratio_mean"] == "").tolist() == [True, True] + [False] * 6
-    score = [*QUALITY, "score", "faint", *command[6:]]
-    run(*score, cwd=folder)
-    faint = pd.read_csv(folder / "benchmarks/quality.csv").query("name == 'faint'").iloc[0]
-    assert faint["settings"] == "contrast=0.5" and faint["weights"] == rows["weights"]["tiny", "1"]
-    # its contrast does not matter to the network, only what rounding takes away
-    assert 0 < abs(faint["ratio_mean"] - float(rows["ratio_mean"]["tiny", "1"])) < 0.02
-    others = after[after["group"] != "tests"]
-    np.testing.assert_array_equal(others.to_numpy(), before.to_numpy())  # they stay as they are
-    card = (folder / "models/tiny.md").read_text(encoding="utf-8")
-    assert "from nowhere" in card and "train.epochs=3" in card and "not good for" in card
-    assert "timed" in run(*QUALITY, cwd=folder).stdout
-    # what is trained already is not trained again, and stands in the table once
-    assert "is finished already" in run(*QUALITY, "train", "further", *command[3:], cwd=folder).stdout
-    assert len(pd.read_csv(folder / "benchmarks/quality.csv")) == len(after) + 1
-
-
 def test_the_law(tmp_path):
     """Of the rows that are there; a curve where they are enough."""
     printed = run("python", "benchmarks/law.py", "--picture", str(tmp_path / "law.png"), cwd=REPOSITORY).stdout
     assert "samples" in printed and (tmp_path / "law.png").stat().st_size > 10_000
-
-
-def test_a_variant_is_trained(reproduced, tmp_path):
-    """Networks that only the table has: the stage knows them when it is run by benchmarks/variants.py."""
-    folder = clone(reproduced, tmp_path / "clone")
-    settings = (folder / "params.yaml").read_text(encoding="utf-8")
-    data = reproduced / "data"
-    inputs = ("--prepared", str(data / "prepared"), "--split", str(data / "split.csv"))
-    for name in ("without_contrast", "without_interpolation", "without_geometry"):
-        variant = settings.replace("network: unet", f"network: unet_{name}").replace("epochs: 2", "epochs: 1")
-        (folder / "params.yaml").write_text(variant, encoding="utf-8")
-        assert f"unet_{name} of width 4" in run("python", "benchmarks/variants.py", *inputs, cwd=folder).stdout

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from depixel.analysis.overview import AnalyzeSettings
+from depixel.analysis.photo_table import AnalyzeSettings
 from depixel.base.errors import DepixelError
 from depixel.challenge.test_sets import TestSet, write_test_set
 from depixel.curation import gaps as coverage
 from depixel.model.pixelation import prepare_image
-from tests.analysis.test_overview import kinds_of_pictures
+from tests.analysis.test_clusters import kinds_of_pictures
 from tests.conftest import run
 
 SETTINGS = AnalyzeSettings(clusters=3)

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from click.testing import CliRunner
+from urllib3.util import Retry
 
 from depixel.base.console import progress
 from depixel.base.errors import DepixelError
@@ -98,7 +99,7 @@ def server(archives):
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         behaviour.url = f"http://127.0.0.1:{running.server_port}"
         yield behaviour
@@ -108,6 +109,8 @@ def server(archives):
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
+    """The folder of a project, in which the test runs; no time passes between attempts."""
+    monkeypatch.setattr(public, "Retry", lambda *numbers, **options: Retry(*numbers, **options | {"backoff_factor": 0}))
     (tmp_path / ".dvc").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -157,7 +160,7 @@ def test_a_broken_download_goes_on_where_it_was(server, folder, large):
 
 def test_a_download_that_breaks_off_again_and_again_is_kept(server, folder, large):
     server.cut = 10_000
-    with pytest.raises(DepixelError, match=r"broke off again and again. 0.1 MB are here; the same command goes on"):
+    with pytest.raises(DepixelError, match=r"broke off again and again. 0.1 MB are here; the same command continues"):
         fetch(large, folder, bar)
     assert not (folder / "large.tgz").exists()
     server.cut = None
@@ -178,7 +181,7 @@ def test_what_a_server_cannot_go_on_with_is_fetched_from_the_beginning(server, f
 
 def test_a_wrong_file_is_thrown_away(server, folder, large):
     server.files["large.tgz"] = server.files["large.tgz"][:-1] + b"x"
-    with pytest.raises(DepixelError, match=r"not what was meant \(its sha256 is [0-9a-f]{64}, and should be"):
+    with pytest.raises(DepixelError, match=r"not the expected one \(its sha256 is [0-9a-f]{64}, and should be"):
         fetch(large, folder, bar)
     assert [path.name for path in folder.rglob("*.tgz*")] == []
     assert not (folder / "data/origins.csv").exists()

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from depixel.areas.area import Area, ResolvedArea
 from depixel.base.errors import DepixelError
 from depixel.detection import likelihood
 from depixel.detection.boxes import Box
@@ -8,8 +9,9 @@ from depixel.detection.jpeg import luma, quantization
 from depixel.detection.likelihood import Likelihood
 from depixel.detection.named import block_size_in_jpeg
 from depixel.detection.steps import Steps, search
-from depixel.pictures import restorer
-from tests.detection.test_detection import as_jpeg, photo, pixelate
+from depixel.pictures.pixels import pixelate as pixelate_areas
+from depixel.pictures.resolve import resolve
+from tests.detection.test_search import as_jpeg, photo, pixelate
 
 AREA = Box(10, 13, 33, 30, 7, 0, 0)
 
@@ -72,7 +74,7 @@ def test_each_place_is_compared_before_further_grids_of_another(monkeypatch):
 def test_first_blocks_that_are_cut_off_are_found_from_an_area_without_them(monkeypatch):
     monkeypatch.setattr(likelihood, "_OPTIONS", 100)
     cut = Box(9, 15, 34, 40, 8, 6, 2)
-    image = restorer.pixelate(photo(60, 60), [(9, 15, 25, 25, 8, 6, 2)])
+    image = pixelate_areas(photo(60, 60), [(9, 15, 25, 25, 8, 6, 2)])
     for start in (Box(11, 15, 34, 40, 8, 0, 2), Box(9, 21, 34, 37, 8, 6, 0)):
         assert of(image, 90).refined(start, indifferent()) == cut
 
@@ -92,7 +94,8 @@ def test_the_covariance_of_what_is_pixelated_is_that_of_block_means():
     for y in range(high):
         for x in range(wide):
             if box.x0 <= x < box.x1 and box.y0 <= y < box.y1:
-                blocks[y, x] = 1000 + (y - box.y0 + box.py) // box.size * 10 + (x - box.x0 + box.px) // box.size
+                row, column = (y - box.y0 + box.offset_y) // box.size, (x - box.x0 + box.offset_x) // box.size
+                blocks[y, x] = 1000 + row * 10 + column
     same = np.equal.outer(blocks.ravel(), blocks.ravel())
     means = same / same.sum(axis=1, keepdims=True)
     expected = means @ covariance @ means.T + same * (blocks.ravel() >= 1000) / 12
@@ -139,33 +142,33 @@ def test_the_block_size_of_a_named_area_is_told_in_a_jpeg(area, quality):
     color = as_jpeg(np.stack([pixelate(clean // share, *area) for share in (1, 2, 3)], axis=2), quality)
     place, size = area[:4], area[4]
     for image in (as_jpeg(pixelate(clean, *area), quality), color):
-        assert block_size_in_jpeg(image, (*place, None, 0, 0)) == size
-        assert block_size_in_jpeg(image, (*place, size, 0, 0)) == size
-        assert block_size_in_jpeg(image, (*place, size + 2, 0, 0)) in (size, None)
-        assert restorer.resolve(image, [place]) == [restorer.Area(*area)]
-    assert block_size_in_jpeg(as_jpeg(clean, quality), (*place, size, 0, 0)) is None
-    assert block_size_in_jpeg(pixelate(clean, *area), (*place, size, 0, 0)) is None  # no JPEG
+        assert block_size_in_jpeg(image, Area.of((*place, None, 0, 0))) == size
+        assert block_size_in_jpeg(image, Area.of((*place, size, 0, 0))) == size
+        assert block_size_in_jpeg(image, Area.of((*place, size + 2, 0, 0))) in (size, None)
+        assert resolve(image, [place]) == [ResolvedArea(*area)]
+    assert block_size_in_jpeg(as_jpeg(clean, quality), Area.of((*place, size, 0, 0))) is None
+    assert block_size_in_jpeg(pixelate(clean, *area), Area.of((*place, size, 0, 0))) is None  # no JPEG
 
 
 def test_a_block_size_that_a_jpeg_contradicts_is_refused():
     image = as_jpeg(pixelated(), 90)
     with pytest.raises(DepixelError, match="shows blocks of 7 pixels, not of 8"):
-        restorer.resolve(image, [(10, 13, 23, 17, 8)])
+        resolve(image, [(10, 13, 23, 17, 8)])
     with pytest.raises(DepixelError, match="does not look pixelated"):
-        restorer.resolve(as_jpeg(photo(60, 60), 90), [(10, 13, 23, 17, 7)])
+        resolve(as_jpeg(photo(60, 60), 90), [(10, 13, 23, 17, 7)])
 
 
 def test_first_blocks_that_are_cut_off_are_told_in_a_jpeg():
-    image = as_jpeg(restorer.pixelate(photo(60, 60), [(9, 15, 25, 25, 8, 6, 2)]), 75)
-    assert block_size_in_jpeg(image, (9, 15, 25, 25, 8, 6, 2)) == 8
+    image = as_jpeg(pixelate_areas(photo(60, 60), [(9, 15, 25, 25, 8, 6, 2)]), 75)
+    assert block_size_in_jpeg(image, Area.of((9, 15, 25, 25, 8, 6, 2))) == 8
     whole = as_jpeg(pixelated(), 75)
-    assert block_size_in_jpeg(whole, (10, 13, 23, 17, 7, 0, 0)) == 7
-    assert block_size_in_jpeg(whole, (10, 13, 23, 17, 7, 3, 4)) is None  # they begin at the corner
+    assert block_size_in_jpeg(whole, Area.of((10, 13, 23, 17, 7, 0, 0))) == 7
+    assert block_size_in_jpeg(whole, Area.of((10, 13, 23, 17, 7, 3, 4))) is None  # they begin at the corner
 
 
 @pytest.mark.parametrize("area", [(5, 6, 2, 2), (5, 6, 3, 3), (5, 6, 4, 2), (58, 58, 2, 2)])
 def test_the_smallest_areas_have_no_size_that_can_be_told(area):
-    assert block_size_in_jpeg(as_jpeg(photo(60, 60), 90), (*area, None, 0, 0)) in (None, 4)
+    assert block_size_in_jpeg(as_jpeg(photo(60, 60), 90), Area.of((*area, None, 0, 0))) in (None, 4)
 
 
 def test_an_area_that_is_ruled_out_counts_as_none():

@@ -10,7 +10,7 @@ import pytest
 
 from depixel.base.errors import DepixelError
 from depixel.experiments.seeds import PREPARED, run_seeds, summary
-from tests.conftest import run
+from tests.conftest import REPOSITORY, run
 
 
 def test_summary_by_hand():
@@ -21,14 +21,8 @@ def test_summary_by_hand():
     assert table["rmse_mean"][3:].tolist() == [20, 0, 20, 20]
 
 
-@pytest.fixture
-def copy(reproduced, tmp_path):
-    folder = tmp_path / "copy"
-    shutil.copytree(reproduced, folder, symlinks=True)
-    return folder
-
-
-def test_seeds_go_on_after_an_interruption_and_change_nothing_else(copy):
+def test_seeds_go_on_after_an_interruption_and_change_nothing_else(reproduced, depixel, tmp_path):
+    copy = shutil.copytree(reproduced, tmp_path / "copy", symlinks=True)
     command = [sys.executable, "-m", "depixel.cli", "seeds", "2", "--json"]
     with subprocess.Popen(command, cwd=copy, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
@@ -39,7 +33,7 @@ def test_seeds_go_on_after_an_interruption_and_change_nothing_else(copy):
         assert process.wait() == 130 and "Run the same command again" in told and "Traceback" not in told
     assert not (copy / "seeds/seeds.csv").exists()
 
-    done = run(*command, cwd=copy)
+    done = depixel("seeds", "2", "--json", cwd=copy)
     assert "seed 0, 1 of 2:" in done.stderr and "seed 1, 2 of 2:" in done.stderr
     rows = json.loads(done.stdout)
     assert list(rows) == ["0", "1", "mean", "standard_deviation", "mean_low", "mean_high"]
@@ -55,8 +49,8 @@ def test_seeds_go_on_after_an_interruption_and_change_nothing_else(copy):
     assert "Data and pipelines are up to date" in run("dvc", "status", cwd=copy).stdout
 
 
-def test_photos_that_change_meanwhile_are_told(tmp_path):
-    for name in ("stages/train.py", *PREPARED):
+def test_photos_that_change_meanwhile_are_told(tmp_path, depixel):
+    for name in ("stages/__init__.py", "stages/train.py", *PREPARED):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "params.yaml").touch()
@@ -65,14 +59,18 @@ def test_photos_that_change_meanwhile_are_told(tmp_path):
         "os.utime('data/split.csv')",
         encoding="utf-8",
     )
-    told = run("depixel", "seeds", "2", cwd=tmp_path, code=1).stderr
+    told = depixel("seeds", "2", cwd=tmp_path, code=1).stderr
     assert "Error: data/split.csv: changed" in told and "seed 1" not in told
 
 
-def test_a_failing_stage_is_told(copy):
-    (copy / "params.yaml").write_text("pixelation: {widht: [4, 8]}\n", encoding="utf-8")
-    told = run("depixel", "seeds", "2", cwd=copy, code=1).stderr
-    assert "unknown key pixelation.widht" in told
+def test_a_failing_stage_is_told(tmp_path, depixel, capfd):
+    shutil.copytree(REPOSITORY / "stages", tmp_path / "stages")
+    for path in PREPARED:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "params.yaml").write_text("pixelation: {widht: [4, 8]}\n", encoding="utf-8")
+    told = depixel("seeds", "2", cwd=tmp_path, code=1).stderr
+    assert "unknown key pixelation.widht" in capfd.readouterr().err
     assert "Error: seed 0: stages/train.py failed (exit code 1)" in told
 
 

@@ -14,8 +14,10 @@ from PIL import Image
 
 from depixel.base.errors import DepixelError
 from depixel.learning.logs import LOGGERS, Log
-from depixel.learning.training import Epoch, Run, TrainSettings
-from tests.learning.test_training import PIXELATION, TINY, differing, photos, state
+from depixel.learning.state import Epoch
+from depixel.learning.task import Task, TrainSettings
+from depixel.learning.training import Run
+from tests.learning.conftest import PIXELATION, TINY, differing, photos, state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 EPOCHS = 3
@@ -23,7 +25,8 @@ EPOCHS = 3
 
 def start(folder: Path, *loggers: str, **settings) -> Run:
     settings = TrainSettings(**TINY | {"epochs": EPOCHS, "loggers": loggers} | settings)
-    return Run(settings, PIXELATION, photos(10), photos(5, side="validation"), folder / "checkpoints", 0)
+    task = Task(settings, PIXELATION, photos(10), photos(5, side="validation"))
+    return Run(task, folder / "checkpoints", checkpoint_every=0)
 
 
 def train(run: Run, folder: Path, epochs: int = EPOCHS) -> Log:

@@ -1,10 +1,11 @@
 import subprocess
-import sys
 
 import pytest
+from click.testing import CliRunner
 from zc.lockfile import LockFile
 
 from depixel.base.errors import DepixelError
+from depixel.cli import main
 from depixel.maintenance.repair import mend
 
 LOCK = "schema: '2.0'\nstages:\n  split:\n    cmd: python stages/split.py\n    outs:\n    - path: data/split.csv\n"
@@ -67,8 +68,10 @@ def test_not_while_dvc_is_at_work(project):
     assert len(mend(project)) == 1
 
 
-def test_the_command(project):
+def test_the_command(project, monkeypatch):
     (project / "dvc.lock").write_text("", encoding="utf-8")
-    command = [sys.executable, "-m", "depixel.cli", "mend"]
-    said = [subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    monkeypatch.chdir(project)
+    done = [CliRunner().invoke(main, ["mend"]) for _ in range(2)]
+    assert [one.exit_code for one in done] == [0, 0]
+    said = [one.stdout for one in done]
     assert said == ["dvc.lock was cut off: removed.\n", "Nothing to mend: dvc.lock and .dvc/tmp/rwlock are whole.\n"]

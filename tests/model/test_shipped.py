@@ -19,9 +19,10 @@ PREDICT = """
 import sys
 import numpy as np, torch
 from PIL import Image
-from depixel.detection import find
+from depixel.detection.search import find
 from depixel.model.predictor import Predictor
-from depixel.pictures.restorer import Restorer, pixelate
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import Restorer
 
 torch.set_num_threads(1)
 stored, made = np.load(sys.argv[1]), {}
@@ -34,7 +35,7 @@ picture = pixelate(np.asarray(Image.open("docs/photo.png").convert("RGB")), area
 restored = Restorer.load("laptop").restore(picture, areas)
 for i, (x, y, width, height, _) in enumerate(areas):
     made[f"restored_{i}"] = restored[y : y + height, x : x + width]
-made["found"] = np.array([[*one[:7], one.certain] for one in find(picture)])
+made["found"] = np.array([[*one.area.columns(), one.certain] for one in find(picture)])
 np.savez(sys.argv[2], **made)
 """
 

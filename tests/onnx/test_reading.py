@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,15 @@ from PIL import Image
 
 from depixel.base.errors import DepixelError
 from depixel.cli import main
-from depixel.detection import find
+from depixel.curation.synthetic import unseen_photos
+from depixel.detection.search import find
 from depixel.model import locations, networks, predictor
 from depixel.model.blocks import Blocks
 from depixel.model.windows import VIEWS
 from depixel.photos.archives import Entries, read
 from depixel.photos.decoding import decode, grayscale, square
-from depixel.pictures.restorer import Restorer, pixelate
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import Restorer
 from tests.conftest import REPOSITORY
 
 pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
@@ -56,7 +59,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def translated_once(folder):
-    """Translating takes PyTorch half a minute: done for the first file, copied for others."""
+    """Translating takes PyTorch a minute: done for the first file, copied for others."""
     translate, once = writing.translate, folder / "translated.onnx"
 
     def remembered(*arguments):
@@ -67,6 +70,25 @@ def translated_once(folder):
     writing.translate = remembered
     yield
     writing.translate = translate
+
+
+@pytest.fixture(scope="module", autouse=True)
+def photos_made_once():
+    """Generating them takes longer than all predictions for them. Fewer are the first ones of more."""
+    make = cache(unseen_photos)
+
+    def first(seed: int, count: int) -> tuple[np.ndarray, ...]:
+        assert count <= 2 * writing.PHOTOS
+        return tuple(part[:count].copy() for part in make(seed, 2 * writing.PHOTOS))
+
+    writing.unseen_photos = first
+    yield
+    writing.unseen_photos = unseen_photos
+
+
+def test_fewer_generated_photos_are_the_first_ones_of_more():
+    for few, more in zip(unseen_photos(writing.SEED, 2), writing.unseen_photos(writing.SEED, 5), strict=True):
+        np.testing.assert_array_equal(few, more[:2])
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +200,7 @@ def test_threads_may_find_and_restore_at_once(file, detector):
             shown.append(np.asarray(Image.open(data)))
 
     def work(image: np.ndarray) -> np.ndarray:
-        return one.restore(image, [found[:7] for found in find(image) if found.certain])
+        return one.restore(image, [found.area for found in find(image) if found.certain])
 
     expected = list(map(work, shown))
     assert all((made != image).any() for made, image in zip(expected, shown, strict=True))
@@ -190,7 +212,7 @@ def test_threads_may_find_and_restore_at_once(file, detector):
 def test_restoring_with_it_needs_neither_pytorch_nor_scipy(file):
     """Which take longer to load than all else."""
     code = f"""
-import sys, numpy as np, depixel, depixel.jobs
+import sys, numpy as np, depixel, depixel.pictures.jobs
 image = np.full((64, 64), 90, np.uint8); image[8:24, 8:16] = 120; image[16:24, 8:16] = 60
 depixel.Restorer.load({str(file)!r}).restore(image, [(8, 8, 8, 16, 8)])
 print({{"torch", "scipy", "pandas"}} & set(sys.modules))

@@ -7,7 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from depixel.photos.decoding import UnreadableError, decode, grayscale, opened, orientation, scan, square
+from depixel.photos.decoding import (
+    UnreadableError,
+    as_stored,
+    decode,
+    from_linear,
+    grayscale,
+    opened,
+    orientation,
+    pixels_as_stored,
+    scan,
+    square,
+    to_linear,
+    upright,
+    upright_pixels,
+)
 
 
 def plain_gray(red: int, green: int, blue: int) -> int:
@@ -47,6 +61,15 @@ def test_grayscale_leaves_gray_images_alone():
     assert grayscale(gray) is gray
 
 
+def test_the_curve_of_srgb_goes_there_and_back():
+    values = np.linspace(0, 1, 1001)
+    light = to_linear(values)
+    assert light[0] == 0 and light[-1] == pytest.approx(1) and (np.diff(light) > 0).all()
+    assert to_linear(np.array([0.5])) == pytest.approx(0.21404114, abs=1e-8)
+    np.testing.assert_allclose(from_linear(light), values, atol=1e-7)
+    assert to_linear(values.astype(np.float32)).dtype == np.float32
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(100, 900), st.integers(100, 900), st.sampled_from(["RGB", "L"]), st.sampled_from([64, 128]))
 def test_square_is_the_plain_steps(width, height, mode, size):
@@ -69,6 +92,17 @@ def test_photos_are_turned_upright_as_pillow_does(jpeg, value):
     stored = Image.open(io.BytesIO(data))
     assert orientation(stored) == value
     np.testing.assert_array_equal(np.asarray(decode(data)), np.asarray(ImageOps.exif_transpose(stored)))
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+def test_pixels_are_turned_as_images_are_and_back(value):
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    image = Image.fromarray(pixels)
+    np.testing.assert_array_equal(upright_pixels(pixels, value), np.asarray(upright(image, value)))
+    np.testing.assert_array_equal(pixels_as_stored(pixels, value), np.asarray(as_stored(image, value)))
+    np.testing.assert_array_equal(pixels_as_stored(upright_pixels(pixels, value), value), pixels)
+    gray = pixels[..., 0]
+    np.testing.assert_array_equal(upright_pixels(gray, value), upright_pixels(pixels, value)[..., 0])
 
 
 @pytest.mark.parametrize("value", [0, 9, 4711])

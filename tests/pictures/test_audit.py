@@ -7,7 +7,8 @@ from PIL import Image
 from depixel.base.errors import DepixelError
 from depixel.model import predictor
 from depixel.pictures.audit import FEW, Size, audit, enough
-from depixel.pictures.restorer import Restorer, pixelate
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import Restorer
 from depixel.scoring.baselines import Identity, Interpolation
 from tests.conftest import run
 from tests.model import test_predictor as test_restoration

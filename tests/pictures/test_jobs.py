@@ -1,15 +1,18 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from depixel.areas.area import Area, ResolvedArea
 from depixel.base.errors import DepixelError
-from depixel.detection import Found
+from depixel.detection.search import Found
 from depixel.pictures import jobs
 from depixel.pictures.formats import Picture
-from depixel.pictures.restorer import Area, pixelate, resolve
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.resolve import resolve
 
 
 @pytest.fixture
@@ -140,11 +143,13 @@ def test_a_folder_that_cannot_be_read_does_not_stop_the_others(folder, monkeypat
 
 
 def test_areas_are_read_as_they_were_written(tmp_path):
-    jobs.write_areas(tmp_path / "a.png", [(1, 2, 30, 40, 8), (50, 0, 9, 9, 3)])
+    areas = [Area(1, 2, 30, 40, 8), Area(50, 0, 9, 9, 3)]
+    jobs.write_areas(tmp_path / "a.png", areas)
     assert (tmp_path / "a.png.areas.json").is_file()
-    assert jobs.read_areas(tmp_path / "a.png") == [(1, 2, 30, 40, 8), (50, 0, 9, 9, 3)]
+    assert json.loads((tmp_path / "a.png.areas.json").read_text()) == {"areas": [[1, 2, 30, 40, 8], [50, 0, 9, 9, 3]]}
+    assert jobs.read_areas(tmp_path / "a.png") == areas
     (tmp_path / "b.png.areas.json").write_text('{"areas": [[1, 2, 30, 40]]}')
-    assert jobs.read_areas(tmp_path / "b.png") == [(1, 2, 30, 40)]
+    assert jobs.read_areas(tmp_path / "b.png") == [Area(1, 2, 30, 40)]
 
 
 @pytest.mark.parametrize(
@@ -178,25 +183,26 @@ def test_areas_are_found_in_pictures_of_all_kinds(channels, deep):
     area = (16, 24, 48, 40, 8)
     pixels = pixelate(noise(120, 140, channels), [area])
     pixels = pixels.astype(np.uint16) * np.uint16(257) if deep else pixels
-    assert jobs.find_areas(Path("a.png"), Picture(pixels, "PNG")) == [Area(*area)]
+    assert jobs.find_areas(Path("a.png"), Picture(pixels, "PNG")) == [ResolvedArea(*area)]
 
 
 def test_blocks_that_begin_outside_of_the_area_are_told_by_what_they_lack(tmp_path):
     whole, clean = pixelate(noise(120, 140), [(16, 24, 48, 40, 8)]), noise(120, 140)
     clean[27:64, 21:64] = whole[27:64, 21:64]  # the first column of blocks lacks 5 pixels, the first row 3
     found = jobs.find_areas(Path("a.png"), Picture(clean, "PNG"))
-    assert found == [(21, 27, 43, 37, 8, 5, 3)]
-    assert resolve(clean, found) == found
-    jobs.write_areas(tmp_path / "a.png", [found[0].numbers()])
-    assert jobs.read_areas(tmp_path / "a.png") == found
+    assert [area.columns() for area in found] == [(21, 27, 43, 37, 8, 5, 3)]
+    assert resolve(clean, [area.numbers() for area in found]) == found
+    jobs.write_areas(tmp_path / "a.png", found)
+    assert jobs.read_areas(tmp_path / "a.png") == [Area.of(area.numbers()) for area in found]
 
 
 def test_what_is_found_but_cannot_be_restored_does_not_stop_what_can(monkeypatch):
     shown = pixelate(noise(120, 140), [(16, 24, 48, 40, 8)])
-    found = [Found(70, 20, 30, 30, 6, 0, 0, 9.0, True), Found(16, 24, 48, 40, 8, 0, 0, 8.0, True)]
-    monkeypatch.setattr("depixel.detection.find", lambda image: found)
-    assert jobs.find_areas(Path("a.png"), Picture(shown, "PNG")) == [(16, 24, 48, 40, 8, 0, 0)]
-    found[1] = found[1]._replace(certain=False, offset_y=3)
+    area = ResolvedArea(16, 24, 48, 40, 8)
+    found = [Found(ResolvedArea(70, 20, 30, 30, 6), 9.0, True), Found(area, 8.0, True)]
+    monkeypatch.setattr("depixel.detection.search.find", lambda image: found)
+    assert jobs.find_areas(Path("a.png"), Picture(shown, "PNG")) == [area]
+    found[1] = Found(replace(area, offset_y=3), 8.0, certain=False)
     perhaps = r"found for certain\. Perhaps --area 70,20,30,30,6; or --area 16,24,48,40,8,0,3$"
     with pytest.raises(DepixelError, match=perhaps):
         jobs.find_areas(Path("a.png"), Picture(shown, "PNG"))

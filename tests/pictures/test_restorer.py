@@ -7,12 +7,15 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 import depixel
+from depixel.areas.area import Area, ResolvedArea
+from depixel.areas.grid import block_means, spread
 from depixel.base.errors import DepixelError
 from depixel.model import predictor
-from depixel.model.pixelation import block_means, prepare_image
-from depixel.photos.decoding import decode
-from depixel.pictures import restorer as fullsize
-from depixel.pictures.restorer import Area, Restorer, disagreement, pixelate, resolve
+from depixel.model.pixelation import prepare_image
+from depixel.photos.decoding import decode, from_linear, to_linear
+from depixel.pictures import tiles
+from depixel.pictures.pixels import LUMINANCE, pixelate
+from depixel.pictures.restorer import Restorer, disagreement
 from depixel.scoring.baselines import Interpolation
 from tests.conftest import REPOSITORY
 from tests.model import test_predictor as test_restoration
@@ -43,8 +46,8 @@ def part(area) -> tuple[slice, slice]:
 def deviations(one: np.ndarray, other: np.ndarray, area) -> np.ndarray:
     """By how much the means of the blocks differ."""
     one, other = (a[part(area)].reshape(area[3], area[2], -1).astype(float) for a in (one, other))
-    lacks = Area(*area).lacks
-    return np.abs(block_means(one, area[4], lacks) - block_means(other, area[4], lacks))
+    offset = Area.of(area).offset
+    return np.abs(block_means(one, area[4], offset) - block_means(other, area[4], offset))
 
 
 KINDS = [(channels, dtype) for channels in (None, 3, 4) for dtype in (np.uint8, np.uint16)] + [(2, np.uint8)]
@@ -116,7 +119,7 @@ def test_areas_may_touch_the_border(area):
 @pytest.mark.parametrize("block", [4, 7, 12, 13, 31, 64])
 def test_first_blocks_that_are_cut_off_keep_their_means_and_all_else_stays(block, lacks, monkeypatch):
     """Also in tiles, at the picture's border, and where a pixel that the network works with is several."""
-    monkeypatch.setattr(fullsize, "TILE", 128)
+    monkeypatch.setattr(tiles, "TILE", 128)
     lacks = tuple(lack * block // 4 for lack in lacks)
     for area in ((10, 7, 205, 190, block, *lacks), (0, 0, 230, 80, block, *lacks)):
         image = photo(220, 230)
@@ -142,36 +145,6 @@ def test_a_mirrored_picture_is_restored_as_the_picture_mirrored(block, most):
     assert np.abs(mirrored[::-1, ::-1].astype(int) - restored).max() <= most
 
 
-def test_what_first_blocks_cannot_lack_is_told():
-    shown = pixelate(photo(), [(10, 10, 40, 30, 8)])
-    with pytest.raises(DepixelError, match=r"10,10,40,30: first blocks lack 0 to 8 - 1 columns and rows, not 8 and 0"):
-        resolve(shown, [(10, 10, 40, 30, 8, 8, 0)])
-    with pytest.raises(DepixelError, match="the block size is to be named"):
-        resolve(shown, [(10, 10, 40, 30, None, 3, 0)])
-    with pytest.raises(DepixelError, match="is no area"):
-        resolve(shown, [(10, 10, 40, 30, 8, 3)])
-    assert resolve(shown, [(18, 18, 3, 5, 8, 4, 3)]) == [(18, 18, 3, 5, 8, 0, 0)]  # no line is seen in one block
-    with pytest.raises(DepixelError, match="in blocks of 9 pixels, of which the first lack 3 columns and 0 rows"):
-        resolve(shown, [(13, 10, 37, 30, 9, 3, 0)])
-    assert resolve(shown, [(13, 10, 37, 30, 8, 3, 0)])
-    with pytest.raises(DepixelError, match="does not look pixelated"):  # four parts of blocks larger than the area
-        resolve(photo(), [(10, 10, 24, 24, 24, 12, 12)])
-
-
-@pytest.mark.parametrize("extent", range(236, 264))
-@pytest.mark.parametrize("block", [4, 5, 8, 12])
-def test_every_tile_shows_a_part_of_the_area_and_together_they_give_all(extent, block):
-    for before in (-3, 0, 5, 20):
-        for after in (0, 1, 8, 30):
-            spans = fullsize._spans(extent, block, before, after)
-            assert [span.begin for span in spans] == [0, *(span.end for span in spans[:-1])]
-            assert spans[-1].end == extent
-            for span in spans:
-                assert 0 <= span.first <= span.begin < span.end <= span.last <= extent
-                assert span.start >= -before
-                assert span.first % block == 0 and span.begin % block == 0
-
-
 @pytest.mark.parametrize("size", [(5, 5), (9, 300), (300, 7), (64, 64)])
 def test_pictures_may_be_smaller_than_a_window(size):
     image = photo(*size, channels=None)
@@ -191,45 +164,20 @@ def test_it_restores_what_predict_restores():
         assert np.abs(restored.astype(int) - expected).max() <= 1
 
 
-@pytest.mark.parametrize(
-    ("side", "block", "seen"), [(32, 16, 16), (33, 16, 8), (33, 12, 12), (32, 17, 8), (32, 4, 4), (32, 3, 4)]
-)
-def test_blocks_are_restored_as_they_were_learnt(side, block, seen):
-    assert fullsize._Shown(Area(0, 0, side, 20, block), "exact").block == seen
-
-
 def test_tiles_agree_with_one_window(monkeypatch):
     """With the interpolation, which looks 64 pixels far but hardly, cut in tiles or not."""
     image = photo(400, 330, None, seed=3)
     area = (0, 30, 330, 370, 6)
     shown = pixelate(image, [area])
     model = Restorer(predictor.Predictor(Interpolation(), restorer().model.configuration, "cpu"))
-    monkeypatch.setattr(fullsize, "TILE", 128)
-    tiles = list(fullsize._tiles(fullsize._Shown(Area(*area), "rounded"), image.shape))
-    assert len(tiles) >= 9 and {tile.side for tile in tiles} == {(128, 128)}
+    monkeypatch.setattr(tiles, "TILE", 128)
+    laid = list(tiles.tiles_of(tiles.Shown(ResolvedArea(*area), "rounded"), image.shape))
+    assert len(laid) >= 9 and {tile.side for tile in laid} == {(128, 128)}
     in_tiles = model.restore(shown, [area])
-    monkeypatch.setattr(fullsize, "TILE", 800)
-    assert len(list(fullsize._tiles(fullsize._Shown(Area(*area), "rounded"), image.shape))) == 1
+    monkeypatch.setattr(tiles, "TILE", 800)
+    assert len(list(tiles.tiles_of(tiles.Shown(ResolvedArea(*area), "rounded"), image.shape))) == 1
     at_once = model.restore(shown, [area])
     assert np.abs(in_tiles.astype(int) - at_once).max() <= 1
-
-
-@pytest.mark.parametrize("block", [4, 5, 7, 8, 9, 11, 12])
-@pytest.mark.parametrize("extent", [3, 30, 239, 240, 241, 250, 257, 500, 999, 1500])
-def test_spans_cover_an_area_with_margins(block, extent):
-    for before, after in ((0, 0), (3, 0), (0, 5), (50, 50), (500, 1)):
-        spans = fullsize._spans(extent, block, before, after)
-        assert [span.begin for span in spans] == [0, *(span.end for span in spans[:-1])]
-        assert spans[-1].end == extent
-        for span in spans:
-            assert span.side % 8 == 0 and span.side <= fullsize.TILE
-            assert span.first <= span.begin < span.end <= span.last <= span.start + span.side
-            assert span.start >= -before or span.side > extent
-            assert span.begin % block == 0 and span.first % block == 0
-            assert span.last == extent or span.last % block == 0
-            if len(spans) > 1:
-                assert span.begin == 0 or span.begin - span.first >= fullsize.MARGIN - block
-                assert span.end == extent or span.last - span.end >= fullsize.MARGIN - 2 * block
 
 
 def test_many_pictures_at_once_are_as_each_alone():
@@ -257,12 +205,7 @@ def test_what_is_loosely_trusted_may_move_by_as_much():
     image, area = photo(channels=None), (8, 12, 64, 64, 8)
     shown = pixelate(image, [area])
     exact, loose = (restorer().restore(shown, [area], trust=trust) for trust in ("rounded", "loose"))
-    assert deviations(exact, shown, area).max() <= 1 < deviations(loose, shown, area).max() <= fullsize.LOOSE + 1
-
-
-def test_pixelated_areas_do_not_overlap():
-    with pytest.raises(DepixelError, match="overlap"):
-        pixelate(photo(), [(0, 0, 40, 40, 8), (30, 30, 40, 40, 8)])
+    assert deviations(exact, shown, area).max() <= 1 < deviations(loose, shown, area).max() <= tiles.LOOSE + 1
 
 
 def test_views_are_averaged():
@@ -324,57 +267,16 @@ def test_linear_light_is_projected_in_linear_light():
     area = (8, 8, 64, 64, 16)
     colors = image[part(area)].astype(float)
     shown = image.copy()
-    light = 255 * fullsize._encoded(block_means(fullsize._linear(colors / 255), 16))
-    shown[part(area)] = fullsize.spread(light.round(), 16, (64, 64))
+    light = 255 * from_linear(block_means(to_linear(colors / 255), 16))
+    shown[part(area)] = spread(light.round(), 16, (64, 64))
     restored = restorer().restore(shown, [area], trust="linear")
-    again = 255 * fullsize._encoded(block_means(fullsize._linear(restored[part(area)] / 255), 16))
+    again = 255 * from_linear(block_means(to_linear(restored[part(area)] / 255), 16))
     assert np.abs(again - light.round()).max() <= 1
     otherwise = restorer().restore(shown, [area], trust="rounded")
     assert restored[part(area)].mean() < otherwise[part(area)].mean()  # averages of light are brighter than others
 
 
-# Block sizes, found and checked
-
-
-def test_block_sizes_are_found():
-    image = photo(200, 220)
-    for block in (2, 3, 8, 13, 50):
-        area = (10, 10, 150, 170)
-        assert resolve(pixelate(image, [(*area, block)]), [area]) == [Area(*area, block)]
-
-
-def test_an_area_of_one_value_is_one_block():
-    flat = np.full((60, 60), 100, np.uint8)
-    assert resolve(flat, [(5, 5, 20, 30)])[0].block_size == 30
-
-
-def test_a_wrong_block_size_is_told():
-    shown = pixelate(photo(), [(10, 10, 96, 96, 12)])
-    assert resolve(shown, [(10, 10, 96, 96, 12)])
-    with pytest.raises(DepixelError, match=r"shows blocks of 12 pixels, not of 6"):  # which are as flat
-        resolve(shown, [(10, 10, 96, 96, 6)])
-    with pytest.raises(DepixelError, match=r"area 10,10,96,96: .* shows blocks of 12 pixels, not of 16"):
-        resolve(shown, [(10, 10, 96, 96, 16)])
-    with pytest.raises(DepixelError, match=r"shows blocks of 3 pixels, not of 8.*corner at which a block begins"):
-        resolve(shown, [(13, 13, 93, 93, 8)])
-
-
-def test_an_area_that_begins_within_a_block_has_the_blocks_that_are_seen():
-    shown = pixelate(photo(), [(10, 10, 96, 96, 12)])
-    for size in (None, 12):
-        assert resolve(shown, [(13, 14, 93, 92, size)]) == [Area(13, 14, 93, 92, 12, 3, 4)]
-        assert resolve(shown, [(22, 14, 84, 92, size)]) == [Area(22, 14, 84, 92, 12, 0, 4)]
-    # steps along one axis, or two, may be of any blocks
-    strip = pixelate(photo(), [(10, 10, 96, 6, 6)])
-    assert resolve(strip, [(10, 10, 96, 6)]) == [Area(10, 10, 96, 6, 6)]
-    with pytest.raises(DepixelError, match="does not look pixelated in blocks that begin at"):
-        resolve(shown, [(13, 14, 30, 30)])
-
-
-def test_an_area_that_is_not_pixelated_is_told():
-    for block in (None, 8):
-        with pytest.raises(DepixelError, match="does not look pixelated"):
-            resolve(photo(), [(10, 10, 96, 96, block)])
+# What is refused
 
 
 @pytest.mark.parametrize(
@@ -442,17 +344,6 @@ def test_the_examples_of_the_documentation_run(laptop):
     assert doctest.DocTestRunner().run(found[0]).failed == 0
 
 
-def test_importing_the_package_is_quick():
-    import subprocess
-    import sys
-
-    code = "import sys, depixel; print('numpy' in sys.modules); depixel.Restorer; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
-    assert done.stdout.split() == ["False", "False"]
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = depixel.nothing
-
-
 def test_how_far_the_views_disagree_is_the_deviation_of_the_eight_turned_pictures():
     area = (16, 16, 32, 32, 8)  # in the middle, of whole blocks: turned, it is the same
     shown = pixelate(photo(64, 64, None), [area]).astype(np.uint16) * np.uint16(257)
@@ -492,30 +383,11 @@ def test_where_the_views_disagree_the_errors_are_larger(shared, laptop):
     correlations = []
     for image in photos:
         shown = pixelate(image, [area])
-        off = np.abs((laptop.restore(shown, [area]).astype(float) - image) @ fullsize.LUMINANCE)
+        off = np.abs((laptop.restore(shown, [area]).astype(float) - image) @ LUMINANCE)
         correlations.append(
             spearmanr(off[part(area)].ravel(), disagreement(laptop, shown, [area])[part(area)].ravel())[0]
         )
     assert np.mean(correlations) > 0.25
-
-
-def test_blocks_of_more_than_the_largest_size_are_taken_apart():
-    image = np.random.default_rng(1).integers(0, 256, (4, 4), dtype=np.uint8).repeat(260, axis=0).repeat(260, axis=1)
-    (area,) = resolve(image, [(0, 0, 1040, 1040)])
-    assert area.block_size == 130 and resolve(image, [area]) == [area]
-
-
-def test_a_single_block_is_looked_at_too():
-    with pytest.raises(DepixelError, match="does not look pixelated"):
-        resolve(photo(), [(10, 10, 40, 40, 40)])
-    shown = pixelate(photo(), [(10, 10, 40, 40, 40)])
-    assert resolve(shown, [(10, 10, 40, 40, 40)]) == [Area(10, 10, 40, 40, 40)]
-
-
-def test_an_area_that_reaches_beyond_the_blocks_is_told():
-    shown = pixelate(photo(), [(10, 10, 96, 96, 12)])
-    with pytest.raises(DepixelError, match=r"area 10,10,108,96"):
-        resolve(shown, [(10, 10, 108, 96, 12)])
 
 
 @pytest.mark.parametrize("wrong", [None, "photo.png", 5])
@@ -528,13 +400,3 @@ def test_what_is_no_picture_is_told(wrong):
 def test_what_is_no_area_is_told(areas):
     with pytest.raises(DepixelError, match="no area"):
         restorer().restore(photo(), areas)
-
-
-def test_pixelating_takes_what_restoring_takes():
-    image = photo()
-    shown = pixelate(Image.fromarray(image), [(10, 10, 96, 96, 12)])
-    np.testing.assert_array_equal(np.asarray(shown), pixelate(image, [(10, 10, 96, 96, 12)]))
-    with pytest.raises(DepixelError, match="name the side of its blocks"):
-        pixelate(image, [(10, 10, 96, 96)])
-    with pytest.raises(DepixelError, match="a picture is"):
-        pixelate(image.astype(float), [(10, 10, 96, 96, 12)])

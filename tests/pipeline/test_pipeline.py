@@ -50,15 +50,34 @@ def all_imports(path: Path) -> set[Path]:
 
 
 BESIDE = {
-    "settings": {"analysis/findings", "base/stage", "learning/logs", "scoring/baselines"},
-    "validate": {"photos/near_duplicates", "photos/preparation"},
-    "prepare": {"dataset/samples"},
+    "settings": {
+        "analysis/clusters",
+        "analysis/contributors",
+        "analysis/findings",
+        "analysis/outputs",
+        "analysis/overview",
+        "analysis/sides",
+        "base/stage",
+        "photos/tiff",
+        "scoring/baselines",
+        "scoring/covariance",
+        "scoring/evaluation",
+    },
+    "validate": {"photos/jpeg", "photos/near_duplicates", "photos/preparation", "photos/tiff"},
+    "prepare": {"dataset/samples", "photos/jpeg", "photos/tiff"},
     "split": {"dataset/samples"},
-    "analyze": {"dataset/samples"},
+    "analyze": {"dataset/samples", "photos/tiff"},
     "train": set(),  # nothing: a training takes hours
     "evaluate": {"model/metrics"},
-    "card": {"learning/logs", "scoring/baselines"},
-    "export": {"scoring/baselines"},
+    "card": {
+        "model/metrics",
+        "photos/jpeg",
+        "photos/tiff",
+        "scoring/baselines",
+        "scoring/covariance",
+        "scoring/evaluation",
+    },
+    "export": {"scoring/baselines", "scoring/covariance", "scoring/evaluation"},
 }
 """What the packages that dvc.yaml names for a stage hold beside what it uses. If DVC starts the stage for it, the stage
 finds its result by its record."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depixel.pictures.restorer import pixelate
+from depixel.pictures.pixels import pixelate
 from tests.conftest import REPOSITORY, clone, run
 
 PAGES = {

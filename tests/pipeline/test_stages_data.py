@@ -1,5 +1,6 @@
 """The data stages, run as a person runs them."""
 
+import bisect
 import csv
 import io
 import json
@@ -20,6 +21,7 @@ from depixel.base import reuse
 from depixel.base.files import hash_of
 from depixel.photos import archives, preparation, rules
 from tests.conftest import REPOSITORY
+from tests.conftest import run as run_command
 
 PARAMS = "prepare: {size: 32}\nsplit: {by: contributor, seed: 0, validation: 0.3, test: 0.3}\n"
 
@@ -29,7 +31,10 @@ def command(stage: str, *options: object) -> list[str]:
 
 
 def run(stage: str, *options: object, cwd: Path, **others) -> subprocess.CompletedProcess:
+    """Run a stage; `others` are options of `subprocess.run`."""
     line = command(stage, *options)
+    if not others:
+        return run_command("python", *line[1:], cwd=cwd, code=None)
     return subprocess.run(line, cwd=cwd, capture_output=True, encoding="utf-8", **{"timeout": 120} | others)
 
 
@@ -58,6 +63,22 @@ def project(raw, tmp_path) -> Path:
     raw.rename(folder / "data" / "raw")
     (folder / "params.yaml").write_text(PARAMS, encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory) -> Path:
+    """Where the outputs of the three stages are kept once a test has needed them."""
+    return tmp_path_factory.mktemp("outputs") / "project"
+
+
+@pytest.fixture
+def whole(project, outputs) -> dict[str, bytes]:
+    """What the three stages made of the photos in `project`, which is there. It is computed once for all tests."""
+    if not outputs.exists():
+        stages(project)
+        shutil.copytree(project, outputs, ignore=shutil.ignore_patterns("raw"))
+    shutil.copytree(outputs, project, dirs_exist_ok=True)
+    return made_in(project)
 
 
 @pytest.mark.parametrize("stage", ["validate", "prepare", "split"])
@@ -120,6 +141,10 @@ def test_the_number_of_workers_changes_no_byte(project):
 def stages(cwd: Path) -> dict[str, bytes]:
     for stage in ("validate", "prepare", "split"):
         succeed(stage, cwd=cwd)
+    return made_in(cwd)
+
+
+def made_in(cwd: Path) -> dict[str, bytes]:
     return {name: content for name, content in files(cwd).items() if not name.startswith("data/raw")}
 
 
@@ -148,19 +173,17 @@ def change_photos(raw: Path) -> None:
     loose.write_bytes(b"x" * loose.stat().st_size)
 
 
-def test_a_change_gives_byte_for_byte_what_a_run_from_nothing_gives(project):
-    first = stages(project)
+def test_a_change_gives_byte_for_byte_what_a_run_from_nothing_gives(project, whole):
     change_photos(project / "data/raw")
     changed = stages(project)
-    assert changed["data/prepared/images.npy"] != first["data/prepared/images.npy"]
+    assert changed["data/prepared/images.npy"] != whole["data/prepared/images.npy"]
     assert from_nothing(project) == changed
 
 
-def test_only_what_is_new_is_decoded(project, monkeypatch):
-    stages(project)
+def test_only_what_is_new_is_decoded(project, whole, monkeypatch):
     decoded = []
-    for module in (rules.photos, preparation):
-        name = "opened" if module is rules.photos else "decode"
+    for module in (rules.decoding, preparation):
+        name = "opened" if module is rules.decoding else "decode"
         true = getattr(module, name)
         monkeypatch.setattr(module, name, lambda data, true=true: decoded.append(data) or true(data))
     monkeypatch.setattr(rules, "each", lambda work, items, *_: map(work, items))
@@ -185,8 +208,7 @@ def test_only_what_is_new_is_decoded(project, monkeypatch):
     "name",
     ["validated/manifest.csv", "prepared/images.npy", "prepared/hashes.npy", "prepared/index.csv", "copies.csv"],
 )
-def test_what_was_damaged_is_made_anew(project, name):
-    whole = stages(project)
+def test_what_was_damaged_is_made_anew(project, whole, name):
     path = project / "data" / name
     content = path.read_bytes()
     path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
@@ -194,9 +216,8 @@ def test_what_was_damaged_is_made_anew(project, name):
 
 
 @pytest.mark.parametrize("name", ["validated", "prepared"])
-def test_what_others_made_is_made_anew(project, name):
+def test_what_others_made_is_made_anew(project, whole, name):
     """As if by other code, with values that this code would not have found."""
-    whole = stages(project)
     folder = project / "data" / name
     table = folder / ("manifest.csv" if name == "validated" else "index.csv")
     table.write_text(table.read_text(encoding="utf-8").replace(",RGB,", ",L,"), encoding="utf-8")
@@ -206,8 +227,7 @@ def test_what_others_made_is_made_anew(project, name):
     assert stages(project) == whole
 
 
-def test_another_size_is_prepared_anew(project):
-    stages(project)
+def test_another_size_is_prepared_anew(project, whole):
     (project / "params.yaml").write_text(PARAMS.replace("size: 32", "size: 40"), encoding="utf-8")
     changed = stages(project)
     assert from_nothing(project) == changed
@@ -253,8 +273,7 @@ def test_classic_copies(project, jpeg):
     assert sorted(files(project / "other")) == sorted(f"{i}.jpg" for i in range(61))
 
 
-def test_nothing_valid_changes_nothing(project):
-    succeed("validate", cwd=project)
+def test_nothing_valid_changes_nothing(project, whole):
     for path in (project / "data/raw").glob("*.zip"):
         path.unlink()
     (project / "data/raw/loose/deep/photo.jpeg").unlink()
@@ -278,18 +297,14 @@ def test_mistakes_are_told_in_one_message(project, tmp_path):
     assert files(empty) == {}
 
 
-def test_an_empty_side_leaves_the_earlier_split(project):
-    succeed("validate", cwd=project)
-    succeed("prepare", cwd=project)
-    succeed("split", cwd=project)
+def test_an_empty_side_leaves_the_earlier_split(project, whole):
     before = files(project / "data")
     (project / "params.yaml").write_text("split: {test: 0.0001}", encoding="utf-8")
     assert "split.by: photo" in fail("split", cwd=project)
     assert files(project / "data") == before
 
 
-def test_what_a_killed_run_left_is_not_in_the_outputs(project):
-    succeed("validate", cwd=project)
+def test_what_a_killed_run_left_is_not_in_the_outputs(project, whole):
     before = files(project / "data")
     (project / "data" / ".validated.new").mkdir()
     (project / "data" / ".validated.new" / "manifest.csv").touch()
@@ -300,14 +315,14 @@ def test_what_a_killed_run_left_is_not_in_the_outputs(project):
 CRASHING = """
 import os, signal, sys
 sys.path.insert(0, sys.argv.pop(1))
-from depixel import photos
+from depixel.photos import decoding
 from stages.validate import main
-scan = photos.scan
+scan = decoding.scan
 def crashing_scan(image):
     if image.size == (111, 222):
         os.kill(os.getpid(), signal.SIGSEGV)
     scan(image)
-photos.scan = crashing_scan
+decoding.scan = crashing_scan
 main()
 """
 
@@ -357,7 +372,8 @@ def test_want_of_memory_is_no_verdict_and_no_result(project, large):
             except subprocess.TimeoutExpired:  # OpenBLAS waits for memory while it is loaded
                 return False
 
-        return next(few for few in map(limited, range(120, 4000, 40)) if does(few))
+        limits = [limited(megabytes) for megabytes in range(120, 4000, 40)]
+        return limits[bisect.bisect_left(limits, True, key=does)]
 
     few, few_to_prepare = enough("validate", "--workers", 2), enough("prepare")
     (project / "data/raw/large.jpg").write_bytes(large)

@@ -2,9 +2,11 @@ import re
 from pathlib import Path
 
 import yaml
+from click.testing import CliRunner
 
 from depixel.reports.card import snapshot
-from tests.conftest import run, run_stage
+from stages.card import main as stage
+from tests.conftest import run
 
 
 def test_it_says_what_a_person_wants_to_know(reproduced):
@@ -35,9 +37,17 @@ def test_photos_that_are_not_those_of_the_lock_are_not_named(workplace, reproduc
     assert snapshot(lock, manifest, "data/raw") == ""
 
 
-def test_what_is_missing_is_told(workplace):
+def test_what_is_missing_is_told(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
     (workplace / "metrics/training.json").unlink()
-    assert "metrics/training.json: cannot be read" in run_stage("card", workplace, code=1)
+    assert "metrics/training.json: cannot be read" in refusal()
     (workplace / "metrics/training.json").write_text("{}", encoding="utf-8")
     (workplace / "metrics/comparison.csv").unlink()
-    assert "dvc repro" in run_stage("card", workplace, code=1)
+    assert "dvc repro" in refusal()
+
+
+def refusal() -> str:
+    """What the stage says on the standard error when it fails."""
+    done = CliRunner().invoke(stage, [])
+    assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
+    return done.stderr

@@ -56,15 +56,15 @@ def model(name: str = "unet", seed: int = 0, zero: bool = False, uncertainty: bo
 @pytest.mark.parametrize("name", networks.names())
 @pytest.mark.parametrize("uncertainty", [False, True])
 def test_the_shares_of_all_pixels_together_are_the_detail(name, uncertainty):
-    restorer, looked_at = model(name, uncertainty=uncertainty), sample()
-    values = inspection.attribution(restorer, looked_at, steps=200)
+    predictor, looked_at = model(name, uncertainty=uncertainty), sample()
+    values = inspection.attribution(predictor, looked_at, steps=200)
     assert (values.shape, values.dtype) == ((64, 64), np.float32)
 
     window = torch.from_numpy(looked_at.pixelated[WINDOW]).float()[None, None]
     blocks = Blocks(torch.from_numpy(AREA - [10, 4, 0, 0, 0])[None], 32, 40)
     with torch.no_grad():
         restored, of_level = (
-            restore(restorer.network, image, blocks, "float32")[:, :1]
+            restore(predictor.network, image, blocks, "float32")[:, :1]
             for image in (window, window.mean().expand_as(window))
         )
         detail = (restored - window) * blocks.unknown
@@ -88,10 +88,10 @@ def test_the_pixels_of_a_block_share_what_it_did():
 
 
 def test_one_block_can_be_asked_about():
-    restorer, looked_at = model("basic_cnn"), sample()  # sees five pixels around each
-    values = inspection.attribution(restorer, looked_at, block=(2, 1))
+    predictor, looked_at = model("basic_cnn"), sample()  # sees five pixels around each
+    values = inspection.attribution(predictor, looked_at, block=(2, 1))
     assert values[20:28, 41:45].any() and not values[4:12, 12:20].any()
-    assert not np.allclose(values, inspection.attribution(restorer, looked_at))
+    assert not np.allclose(values, inspection.attribution(predictor, looked_at))
 
 
 @pytest.mark.parametrize("block", [(3, 0), (0, 2), (-1, 0)])
@@ -113,21 +113,23 @@ def test_without_captum_the_message_says_what_to_install(monkeypatch):
 
 @pytest.mark.parametrize("name", networks.names())
 def test_every_layer_has_maps(name):
-    restorer = model(name)
-    found = {layer: inspection.feature_maps(restorer, sample(), layer) for layer in inspection.layers(restorer.network)}
+    predictor = model(name)
+    found = {
+        layer: inspection.feature_maps(predictor, sample(), layer) for layer in inspection.layers(predictor.network)
+    }
     assert all(maps.ndim == 3 and np.isfinite(maps).all() for maps in found.values())
     assert found["out"].shape == (1, 32, 40)
 
 
 def test_the_maps_are_what_the_layer_puts_out():
-    restorer, looked_at = model("basic_cnn"), sample()
-    maps = inspection.feature_maps(restorer, looked_at, "hidden.0")
+    predictor, looked_at = model("basic_cnn"), sample()
+    maps = inspection.feature_maps(predictor, looked_at, "hidden.0")
     planes = torch.from_numpy(np.stack([looked_at.pixelated / 255, np.ones((64, 64))])).float()
     planes[1, 12:28, 20:40] = 0
     with torch.no_grad():
-        expected = restorer.network.hidden[0](planes[None])[0]
+        expected = predictor.network.hidden[0](planes[None])[0]
     np.testing.assert_allclose(maps[:, 1:-1, 1:-1], expected[:, 5:35, 11:49], rtol=1e-4, atol=1e-5)
-    assert not restorer.network.hidden[0]._forward_hooks
+    assert not predictor.network.hidden[0]._forward_hooks
 
 
 def test_a_layer_that_is_not_there():

@@ -10,6 +10,7 @@ from depixel.model.metrics import rmse_mean
 from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, prepare_image, uniforms
 from depixel.model.predictor import ModelConfiguration, Predictor
 from depixel.scoring.baselines import BASELINES, Kriging, cubic, lanczos, triangle
+from depixel.scoring.covariance import RANGE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -149,7 +150,7 @@ def test_kriging_is_what_the_textbook_says(waves):
     ring = np.zeros_like(unknown)
     ring[y - Kriging.RING : y + height + Kriging.RING, x - Kriging.RING : x + width + Kriging.RING] = True
     pixels = np.argwhere(ring)
-    covariance = np.exp(-cdist(pixels, pixels) / Kriging.RANGE)
+    covariance = np.exp(-cdist(pixels, pixels) / RANGE)
     values, inside = image[ring], unknown[ring]
     block = np.where(inside, (pixels[:, 0] - y) // size * 100 + (pixels[:, 1] - x) // size, -1)
     observed = np.stack(

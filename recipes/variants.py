@@ -1,5 +1,8 @@
-"""Networks that only the table of `quality.py` has: ours with one part off, and those of peers.py where their packages
-are. Run as a script, it is `stages/train.py` with them."""
+"""Networks that only the plan has: ours without one part, and the published ones of `peers.py` if their packages are
+installed.
+
+    python recipes/variants.py    stages/train.py, with these networks
+"""
 
 import sys
 from importlib.util import find_spec
@@ -12,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the library besi
 from depixel.model.networks import UNet, register
 
 if find_spec("spandrel") and find_spec("segmentation_models_pytorch"):
-    import peers  # noqa: F401
+    from recipes import peers  # noqa: F401
 
 
 @register("unet_without_contrast")

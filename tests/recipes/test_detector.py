@@ -1,6 +1,5 @@
-"""The way in which the networks were made that find areas, benchmarks/detector.py."""
+"""How the networks are trained that find areas: recipes/detector.py."""
 
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -8,58 +7,52 @@ import pytest
 import torch
 from PIL import Image
 
+from depixel.detection.jpeg import standard_table
 from depixel.detection.learned import INPUTS
 from depixel.onnx.reading import opened
-from tests.conftest import REPOSITORY
-from tests.detection.test_detection import photo
+from tests.detection.test_search import photo
 
 pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
+
+from benchmarks import detection
+from recipes import detector, detector_examples
+from recipes.detector_networks import BETWEEN, UNKNOWN, WITHIN, Screen
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def detector():
-    before = sys.path.copy()
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    import detector
-
-    yield detector
-    sys.path[:] = before
-
-
-@pytest.fixture(scope="module")
-def photos(detector, tmp_path_factory):
+def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("detector")
     for name, side in (("small", 64), ("large", 128), ("own", 128)):
         np.save(folder / f"{name}.npy", np.stack([photo(side, side, seed) for seed in range(3)]))
     return folder
 
 
-def test_photos_are_those_of_every_second_contributor_at_three_sizes(detector, tmp_path):
+def test_photos_are_those_of_every_second_contributor_at_three_sizes(tmp_path):
     for contributor, side in (("ann", 150), ("ben", 150), ("cleo", 120)):
         (tmp_path / "raw" / contributor).mkdir(parents=True)
         Image.fromarray(photo(side, side)).save(tmp_path / "raw" / contributor / "1.jpg")
-    detector.collect_all(tmp_path / "raw", tmp_path)
+    detector_examples.collect_all(tmp_path / "raw", tmp_path)
     shapes = {name: np.load(tmp_path / f"{name}.npy").shape for name in ("small", "large", "own")}
     # one of the two is too small as it is
     assert shapes == {"small": (2, 64, 64), "large": (2, 128, 128), "own": (1, 128, 128)}
 
 
 @pytest.fixture(scope="module")
-def examples(detector, photos):
-    return detector.Examples(photos, "cpu", 0)
+def examples(photos):
+    return detector_examples.Examples(photos, "cpu", 0, 512)
 
 
 @pytest.mark.parametrize("value", [0, 1, 2])
-def test_blocks_have_one_value_and_begin_where_it_is_said(detector, examples, value):
+def test_blocks_have_one_value_and_begin_where_it_is_said(examples, value):
     before = examples.cuts(64, 200)
     area, _ = examples.areas(64, 200)
-    gray, classes = detector.pixelated(before, [area], torch.full((200,), value))
+    gray, classes = detector_examples.pixelated(before, [area], torch.full((200,), value))
     seen = 0
     for k, (x, y, width, height, size, lack_x, lack_y, there) in enumerate(torch.stack(area, dim=1).tolist()):
         photo, picture = before[k].numpy(), gray[k].numpy()
-        across, down = (classes[k] == detector.BETWEEN).numpy()
+        across, down = (classes[k] == BETWEEN).numpy()
         expected = photo.copy()
         rows = [y, *range(y + size - lack_y, y + height, size), y + height]
         columns = [x, *range(x + size - lack_x, x + width, size), x + width]
@@ -80,26 +73,24 @@ def test_blocks_have_one_value_and_begin_where_it_is_said(detector, examples, va
     assert 140 < seen < 195
 
 
-def test_what_is_within_a_block_of_a_lossless_example_is_no_step(detector, examples, monkeypatch):
+def test_what_is_within_a_block_of_a_lossless_example_is_no_step(examples, monkeypatch):
     monkeypatch.setattr(examples, "qualities", lambda count: (np.zeros(count, int), np.ones(count, bool)))
     gray, noise, classes = examples.batch(64, 50)
     assert gray.shape == (50, 1, 64, 64) and not noise.any()
     seen = torch.zeros(3, dtype=int)
     for axis, kinds in zip((3, 2), classes.split(1, dim=1), strict=True):
         steps, kinds = gray.diff(dim=axis), kinds.narrow(axis, 1, 63)
-        assert not steps[kinds == detector.WITHIN].any()
+        assert not steps[kinds == WITHIN].any()
         seen += torch.bincount(kinds[kinds >= 0], minlength=3)
     assert seen.min() > 500  # of each kind
-    assert (classes[:, 0, :, 0] == detector.UNKNOWN).all() and (classes[:, 1, 0] == detector.UNKNOWN).all()
+    assert (classes[:, 0, :, 0] == UNKNOWN).all() and (classes[:, 1, 0] == UNKNOWN).all()
 
 
 @pytest.mark.parametrize("quality", [60, 90])
-def test_pictures_are_compressed_as_libjpeg_does(detector, quality):
-    import detection
-
+def test_pictures_are_compressed_as_libjpeg_does(quality):
     pictures = np.stack([photo(64, 64, seed) for seed in range(8)])
-    table = torch.from_numpy(detector.standard_table(quality)).float().expand(8, 8, 8)
-    found = detector.compressed(torch.from_numpy(pictures).float(), table).numpy()
+    table = torch.from_numpy(standard_table(quality)).float().expand(8, 8, 8)
+    found = detector_examples.compressed(torch.from_numpy(pictures).float(), table).numpy()
     off = np.abs(found - np.stack([detection.saved(picture, quality) for picture in pictures]))
     assert off.mean() < 0.2 and (off == 0).mean() > 0.85
     assert np.abs(found - pictures).mean() > 1
@@ -108,10 +99,10 @@ def test_pictures_are_compressed_as_libjpeg_does(detector, quality):
 @pytest.mark.parametrize(
     ("start", "length", "box"), [(0, 128, False), (0, 128, True), (7, 100, True), (20, 64, False), (30, 40, False)]
 )
-def test_pictures_are_resized_as_by_pillow(detector, start, length, box):
+def test_pictures_are_resized_as_by_pillow(start, length, box):
     picture = photo(128, 128)
-    weights = detector.resampling(torch.tensor([start]), torch.tensor([length]), 64, 128, torch.tensor([box]))
-    found = detector.resized(torch.from_numpy(picture)[None].float(), weights, weights)[0]
+    weights = detector_examples.resampling(torch.tensor([start]), torch.tensor([length]), 64, 128, torch.tensor([box]))
+    found = detector_examples.resized(torch.from_numpy(picture)[None].float(), weights, weights)[0]
     part = Image.fromarray(picture[start : start + length, start : start + length])
     expected = part.resize((64, 64), Image.Resampling.BOX if box else Image.Resampling.BICUBIC)
     off = np.abs(found.numpy() - np.asarray(expected))
@@ -120,7 +111,7 @@ def test_pictures_are_resized_as_by_pillow(detector, start, length, box):
 
 @pytest.mark.parametrize("name", ["detector", "screen"])
 def test_an_interrupted_training_goes_on_and_the_file_predicts_what_the_network_does(
-    detector, photos, tmp_path, monkeypatch, name
+    photos, tmp_path, monkeypatch, name
 ):
     monkeypatch.setattr(detector, "KEPT_EVERY", 1)
     monkeypatch.setattr(detector, "BATCH", 8)
@@ -132,9 +123,9 @@ def test_an_interrupted_training_goes_on_and_the_file_predicts_what_the_network_
         patch.setattr(detector.click, "echo", lambda text: killed() if text.startswith("1 of") else None)
         with pytest.raises(KeyboardInterrupt):
             detector.train(name, photos, 2, 1)
-    assert torch.load(photos / f"{name}.pt", weights_only=True)["step"] == 1
+    assert detector.checkpoints_of(name, photos).load()[0]["step"] == 1
     network = detector.train(name, photos, 2, 1)
-    assert torch.load(photos / f"{name}.pt", weights_only=True)["step"] == 2
+    assert detector.checkpoints_of(name, photos).load()[0]["step"] == 2
     with pytest.raises(detector.click.ClickException, match="is of a training of 2 steps"):
         detector.train(name, photos, 3, 1)
     detector.write(network, tmp_path / f"{name}.onnx", {"steps": 2})
@@ -147,10 +138,10 @@ def test_an_interrupted_training_goes_on_and_the_file_predicts_what_the_network_
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def test_the_screen_learns_where_steps_between_blocks_are(detector):
-    classes = torch.full((1, 2, 16, 24), detector.WITHIN)
-    classes[0, 1, 3, 17] = detector.BETWEEN
-    classes[0, 0, :, 0] = classes[0, 1, 0] = detector.UNKNOWN
+def test_the_screen_learns_where_steps_between_blocks_are():
+    classes = torch.full((1, 2, 16, 24), WITHIN)
+    classes[0, 1, 3, 17] = BETWEEN
+    classes[0, 0, :, 0] = classes[0, 1, 0] = UNKNOWN
     right, wrong = torch.full((2, 1, 1, 2, 3), -20.0)
     right[0, 0, 0, 2] = wrong[0, 0, 1, 2] = 20
-    assert detector.Screen.loss(right, classes) < 1e-6 < 1 < detector.Screen.loss(wrong, classes)
+    assert Screen.loss(right, classes) < 1e-6 < 1 < Screen.loss(wrong, classes)

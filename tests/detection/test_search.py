@@ -5,9 +5,8 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from depixel import detection
 from depixel.base.errors import DepixelError
-from depixel.detection import learned, tiles
+from depixel.detection import learned, search, tiles
 from depixel.detection.boxes import Box, Candidate, apart
 from depixel.detection.jpeg import luma, quantization
 from depixel.model import locations
@@ -35,7 +34,7 @@ def as_jpeg(image: np.ndarray, quality: int, **options) -> np.ndarray:
 
 def certain(image: np.ndarray) -> set[tuple[int, ...]]:
     """x, y, width, height, block size and offsets of what is found for certain."""
-    return {found[:7] for found in detection.find(image) if found.certain}
+    return {found.area.columns() for found in search.find(image) if found.certain}
 
 
 @pytest.mark.parametrize("area", [(10, 20, 30, 25, 7), (0, 0, 16, 12, 4), (40, 50, 24, 14, 12), (5, 5, 9, 40, 3)])
@@ -106,10 +105,11 @@ def test_colors_are_looked_at_too():
 @pytest.mark.parametrize("quality", [60, 75, 90, 95])
 def test_an_area_is_found_after_it_was_saved_as_jpeg(quality):
     image = as_jpeg(pixelate(photo(64, 64), 12, 15, 32, 30, 6), quality)
-    (found,) = [one for one in detection.find(image) if one.certain]
-    edges = np.array([found.x, found.y, found.x + found.width, found.y + found.height])
+    (found,) = [one for one in search.find(image) if one.certain]
+    area = found.area
+    edges = np.array([area.x, area.y, area.x + area.width, area.y + area.height])
     assert np.abs(edges - [12, 15, 44, 45]).max() <= 1
-    assert found.block_size == 6
+    assert area.block_size == 6
 
 
 def test_an_area_is_found_in_a_color_jpeg_with_subsampled_colors():
@@ -160,14 +160,14 @@ def test_flat_parts_are_not_taken_for_blocks(make, quality):
 
 
 def test_pictures_of_one_value_and_tiny_ones_show_nothing():
-    assert detection.find(np.full((50, 60), 7, np.uint8)) == []
-    assert detection.find(np.zeros((3, 3), np.uint8)) == []
+    assert search.find(np.full((50, 60), 7, np.uint8)) == []
+    assert search.find(np.zeros((3, 3), np.uint8)) == []
 
 
 @pytest.mark.parametrize("image", [np.zeros((8, 8)), np.zeros((8, 8, 4), np.uint8), np.zeros(8, np.uint8)])
 def test_what_is_no_picture_of_bytes_is_refused(image):
     with pytest.raises(DepixelError, match="a picture to search is"):
-        detection.find(image)
+        search.find(image)
 
 
 @pytest.mark.parametrize("quality", [60, 75, 90, 95, 98])
@@ -202,7 +202,7 @@ def test_a_picture_that_never_was_a_jpeg_has_no_quantization():
 
 @pytest.mark.parametrize("quality", [0, 92])
 def test_large_pictures_are_searched_in_tiles_and_areas_across_them_found_whole(monkeypatch, quality):
-    monkeypatch.setattr(detection, "AT_ONCE", 30_000)
+    monkeypatch.setattr(search, "AT_ONCE", 30_000)
     for name, value in (("_TILE", 160), ("_OVERLAP", 40), ("_LARGEST", 90_000)):
         monkeypatch.setattr(tiles, name, value)
     areas = [(100, 90, 120, 100, 10), (250, 20, 40, 30, 5)]
@@ -220,7 +220,7 @@ def test_a_search_can_be_given_up():
         raise GivenUpError
 
     with pytest.raises(GivenUpError):
-        detection.find(pixelate(photo(64, 64), 10, 20, 30, 25, 7), check)
+        search.find(pixelate(photo(64, 64), 10, 20, 30, 25, 7), check)
 
 
 def test_a_picture_seen_in_windows_is_seen_as_a_whole(monkeypatch):
@@ -269,7 +269,7 @@ def test_it_needs_the_network(monkeypatch, tmp_path):
     image = pixelate(photo(64, 64), 12, 15, 32, 30, 6)
     for small in (image, as_jpeg(image, 80)):
         with pytest.raises(DepixelError, match="dvc pull"):
-            detection.find(small)
+            search.find(small)
 
 
 @pytest.mark.parametrize("area", [(40, 60, 333, 207, 60), (51, 33, 402, 310, 100)])
@@ -295,5 +295,5 @@ def test_margins_of_a_drawing_are_no_blocks():
 
 def test_tiles_of_more_than_the_largest_block_are_no_error():
     image = np.random.default_rng(0).integers(40, 215, (3, 3), dtype=np.uint8).repeat(220, axis=0).repeat(220, axis=1)
-    assert isinstance(detection.find(as_jpeg(image, 90)), list)
-    assert all(found.block_size <= 200 for found in detection.find(image))
+    assert isinstance(search.find(as_jpeg(image, 90)), list)
+    assert all(found.area.block_size <= 200 for found in search.find(image))

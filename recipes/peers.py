@@ -1,12 +1,12 @@
-"""Published networks, for the table of `quality.py`: built as their authors did, but for the number of input planes.
+"""Published networks that the table of quality compares with ours, built as their authors did but for the input planes.
 
-They see what the challenge gives, the pixelated picture and which pixels are known; the projection that follows is the
-same for all. They need packages that the project does not, in an environment of their own:
+They see what the challenge gives: the pixelated picture and which pixels are known. The projection that follows is the
+same for all. They need further packages, in an environment of their own:
 
     python -m venv .scratch/peers
-    .scratch/peers/bin/pip install -r requirements.lock -r benchmarks/requirements-peers.txt
+    .scratch/peers/bin/pip install -r requirements.lock -r recipes/requirements-peers.txt
     .scratch/peers/bin/pip install --no-deps -e .
-    .scratch/peers/bin/python benchmarks/quality.py train peers --photos ../shared/photos --bench ../shared/bench
+    .scratch/peers/bin/python recipes/predictor.py train peers --photos ../shared/photos --bench ../shared/bench
 
 torch and torchvision must be of one build: from the same index, both for CUDA or both for the CPU.
 """

@@ -1,0 +1,62 @@
+"""Clusters of photos that look alike, coarsely."""
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from depixel.analysis import measures
+from depixel.analysis.photo_table import SEED
+
+_COMPONENTS = 24
+
+
+def described(images: np.ndarray) -> np.ndarray:
+    """Describe images by points that are near each other if the images look alike, coarsely.
+
+    These are the first principal components of the three `measures.descriptors`.
+
+    Args:
+        images: (N, S, S) uint8, N > 0.
+
+    Returns:
+        (N, C) float32, C at most `_COMPONENTS`.
+    """
+    if len(images) < 2:
+        return np.zeros((len(images), 1), np.float32)
+    from sklearn.decomposition import PCA  # takes a second to load; who imports this module may not need it
+
+    with threadpool_limits(1):
+        # each of the three descriptions weighs the same
+        parts = [part - part.mean(axis=0) for part in measures.descriptors(images)]
+        points = np.concatenate([part / np.sqrt(part.var(axis=0).sum() + 1e-9) for part in parts], axis=1)
+        return PCA(min(_COMPONENTS, *points.shape), svd_solver="covariance_eigh").fit_transform(points)
+
+
+def clusters(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sort photos into clusters of similar ones, by k-means.
+
+    Args:
+        points: (N, C) float32, as `described` returns them.
+        count: number of clusters; N if there are fewer photos.
+
+    Returns:
+        (N,) int: the cluster of each photo, 0 the largest. (N,) float: its distance from the cluster's centre.
+    """
+    from sklearn.cluster import KMeans  # as above
+
+    with threadpool_limits(1):
+        fitted = KMeans(min(count, len(points)), n_init=4, random_state=SEED).fit(points)
+    order = np.argsort(-np.bincount(fitted.labels_), kind="stable")
+    number = np.argsort(order)[fitted.labels_]
+    return number, np.linalg.norm(points - fitted.cluster_centers_[fitted.labels_], axis=1)
+
+
+def typical(distances: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+    """Choose typical photos of a cluster: evenly from the one nearest to its centre to the middle one.
+
+    Args:
+        distances: (N,) of all photos from the centres of their clusters.
+        rows: those of the cluster.
+        count: at most this many are chosen.
+    """
+    nearest = rows[np.argsort(distances[rows], kind="stable")]
+    return nearest[np.unique(np.linspace(0, (len(nearest) - 1) / 2, count).astype(int))] if len(rows) else rows

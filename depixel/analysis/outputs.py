@@ -1,0 +1,178 @@
+"""The analysis as files and text: a table, numbers for tools, words for a terminal, sheets of pictures."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from depixel.analysis.clusters import typical
+from depixel.analysis.findings import EXAMPLES, Finding, percent, sides_of
+from depixel.analysis.measures import small
+from depixel.analysis.overview import Analysis
+from depixel.analysis.photo_table import ALL, MEASURES, SIGNIFICANT, words
+from depixel.base.files import replacing, write_json
+from depixel.sheets import contact_sheet
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""The quantiles of each measure that the report gives."""
+
+NAMED = 5
+"""Number of photos or contributors that are named where a person reads."""
+
+
+def report(result: Analysis, found: list[Finding], exact: int) -> dict[str, Any]:
+    """The analysis for tools, as metrics/analysis.json holds it.
+
+    Args:
+        result: the analysis.
+        found: the findings on it.
+        exact: number of files that are copies of others, byte for byte.
+
+    Returns:
+        findings: a list of `Finding`s, as dictionaries; empty `photos` and `contributors` are left out.
+        photos: numbers of photos, contributors, exact_copies (files that validation left out), copies (photos that show
+            the same as an earlier one), gray and with_camera; cameras: photos of each of the most frequent ones.
+        sides: for each side: photos, contributors, kinds (share of each), measures (the `quantiles` of each), clusters
+            (share of each).
+        quantiles: `QUANTILES`.
+        clusters: a list: cluster, photos, is (in words).
+        differences: between training and test, see `sides.Difference`.
+        contributors: outstanding, see `contributors.Outstanding`; told_apart, see `contributors.told_apart`.
+    """
+    photos = result.photos
+    numbers = sorted(photos.cluster.unique().tolist())
+    cameras = Counter(camera for camera in photos.camera if camera)
+    return {
+        "findings": [{key: value for key, value in vars(finding).items() if value != ()} for finding in found],
+        "photos": {
+            "photos": len(photos),
+            "contributors": photos.contributor.nunique(),
+            "exact_copies": exact,
+            "copies": int((photos.same_as != "").sum()),
+            "gray": int(result.are["gray"].sum()),
+            "with_camera": cameras.total(),
+            "cameras": dict(sorted(cameras.items(), key=lambda item: (-item[1], item[0]))[:EXAMPLES]),
+        },
+        "quantiles": list(QUANTILES),
+        "sides": {side: _side(result, photos.side == side, numbers) for side in sides_of(photos)},
+        "clusters": [
+            {
+                "cluster": number,
+                "photos": int((photos.cluster == number).sum()),
+                "is": words(photos, photos.cluster == number),
+            }
+            for number in numbers
+        ],
+        "differences": [row._asdict() for row in result.differences],
+        "contributors": {
+            "outstanding": [row._asdict() for row in result.outstanding],
+            "told_apart": result.told_apart,
+        },
+    }
+
+
+def _side(result: Analysis, here: pd.Series, numbers: list[int]) -> dict[str, Any]:
+    photos = result.photos[here]
+    return {
+        "photos": len(photos),
+        "contributors": photos.contributor.nunique(),
+        "kinds": {kind: round(float(share), 4) for kind, share in result.are[here].mean().items()},
+        "measures": {name: photos[name].quantile(list(QUANTILES)).astype(float).round(4).tolist() for name in MEASURES},
+        "clusters": [round(float((photos.cluster == number).mean()), 4) for number in numbers],
+    }
+
+
+def readable(result: Analysis, found: list[Finding]) -> str:
+    """The sides as a table and the findings as a list, as text for a terminal.
+
+    Args:
+        result: the analysis.
+        found: the findings on it.
+    """
+    photos, lines = result.photos, []
+    shown = sides_of(photos)
+    counted = {"photos": photos.groupby("side").size(), "contributors": photos.groupby("side").contributor.nunique()}
+    table = {name: [f"{counts[side]}" for side in shown] for name, counts in counted.items()}
+    middle = photos.groupby("side")[list(MEASURES)].median()
+    table |= {f"median {m.name}": [f"{middle[name][side]:.4g}" for side in shown] for name, m in MEASURES.items()}
+    share = result.are.groupby(photos.side).mean()
+    table |= {f"{kind} photos": [percent(share[kind][side]) for side in shown] for kind in result.are}
+    lines.append(pd.DataFrame(table, index=shown).T.to_string())
+    if result.differences and result.differences[0].p > SIGNIFICANT:
+        lines.append(
+            f"\nTraining and test side differ no more than chance makes them (p = {result.differences[0].p:g})."
+        )
+    for number, finding in enumerate(found, 1):
+        lines.append(f"\n{number}. {finding.what}")
+        lines += [f"   - {row['contributor'] or '.'}: {row['is']}" for row in finding.contributors[:NAMED]]
+        if finding.photos:
+            lines.append(f"   Such as: {', '.join(finding.photos[:NAMED])}")
+        lines += [f"   Why it matters: {finding.why}", f"   What to do: {finding.do}"]
+    return "\n".join(lines)
+
+
+FILES = ("analysis.json", "clusters.png", "findings.png")
+"""The files that `write` writes to its folder."""
+
+
+def write(result: Analysis, found: list[Finding], exact: int, images: np.ndarray, table: Path, folder: Path) -> None:
+    """Write the table of all photos, and `FILES`: the report, a sheet of the clusters, a sheet of the findings.
+
+    Args:
+        result: the analysis of N photos.
+        found: the findings on it.
+        exact: number of files that are copies of others, byte for byte.
+        images: (N, S, S) uint8, prepared.
+        table: the file of the table.
+        folder: where `FILES` are written.
+
+    Raises:
+        DepixelError: a file cannot be written.
+    """
+    with replacing(table) as beside:
+        result.photos.drop(columns=["path", "sha256", "short_side"]).to_csv(beside, index=False, lineterminator="\n")
+    write_json(folder / "analysis.json", report(result, found, exact))
+    sheets = {"clusters.png": clusters_sheet(result, images), "findings.png": findings_sheet(result, found, images)}
+    for name, sheet in sheets.items():
+        with replacing(folder / name) as beside:
+            sheet.save(beside, format="PNG")
+
+
+def clusters_sheet(result: Analysis, images: np.ndarray) -> Image.Image:
+    """Draw a row for each cluster: some photos, the most typical one first; their number, and what they are like.
+
+    Args:
+        result: the analysis of N photos.
+        images: (N, S, S) uint8, prepared.
+    """
+    photos, rows, captions = result.photos, [], []
+    total = {side: (photos.side == side).sum() for side in sides_of(photos) if side not in ("validation", ALL)}
+    for number in sorted(photos.cluster.unique()):
+        chosen = (photos.cluster == number).to_numpy()
+        shown = typical(photos.distance.to_numpy(), np.flatnonzero(chosen), EXAMPLES)
+        rows.append([small(images[row]) for row in shown])
+        shares = ", ".join(
+            f"{percent((chosen & (photos.side == side)).sum() / total[side])} of {side}" for side in total
+        )
+        shares = shares and f", {shares}"
+        captions.append(f"{number}: {chosen.sum()} photos{shares}; {words(photos, chosen)}")
+    return contact_sheet(rows, [""] * EXAMPLES, captions, across=1, scale=1)
+
+
+def findings_sheet(result: Analysis, found: list[Finding], images: np.ndarray) -> Image.Image:
+    """Draw a row for each finding that names photos.
+
+    Args:
+        result: the analysis of N photos.
+        found: the findings on it.
+        images: (N, S, S) uint8, prepared.
+    """
+    numbers = {path: row for row, path in enumerate(result.photos.path)}
+    shown = [finding for finding in found if finding.photos]
+    rows = [[small(images[numbers[path]]) for path in finding.photos] for finding in shown]
+    return contact_sheet(
+        rows, [""] * EXAMPLES, [finding.what.split(":")[0][:130] for finding in shown], across=1, scale=1
+    )

@@ -1,0 +1,180 @@
+"""Commands for the named states of the photos: list, use, publish and compare them."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from depixel.base.console import progress
+from depixel.base.errors import DepixelError
+from depixel.base.files import replacing
+from depixel.base.layout import PARAMS, RAW, RAW_POINTER, VALIDATED
+from depixel.commands import options
+
+if TYPE_CHECKING:
+    from depixel.photos.rules import Verdict
+
+
+@click.command()
+@options.as_json
+def snapshots(as_json: bool) -> None:
+    """List the named states of the photos.
+
+    data/snapshots.csv has them. `*` marks the one that data/raw.dvc names now.
+
+    \b
+    Example:
+      depixel snapshots
+    """
+    from depixel.curation import snapshots
+
+    rows = snapshots.read_snapshots()
+    if not rows and not RAW_POINTER.is_file():
+        snapshots.current()  # says that this is not the project's folder
+    if as_json:
+        click.echo(json.dumps([row._asdict() for row in rows]))
+        return
+    now = snapshots.current() if RAW_POINTER.is_file() else ""
+    columns = ("name", "contributors", "photos", "valid", "date", "note")
+    cells = [("", *columns), *(("*" if row.md5 == now else "", *(getattr(row, c) for c in columns)) for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    for row in cells:
+        click.echo("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    if now not in (row.md5 for row in rows):
+        pointer = RAW_POINTER.as_posix()
+        click.echo(f"The photos that {pointer} names now are in no snapshot: `depixel snapshot publish NAME`")
+
+
+@click.group()
+def snapshot() -> None:
+    """Change to a named state of the photos, or name the current one.
+
+    \b
+    Example:
+      depixel snapshot use v1                 data/raw as it was
+      depixel snapshot publish v3             the photos that are in data/raw now
+    """
+
+
+@snapshot.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Even if data/raw has files that no snapshot holds, which are lost.")
+def use(name: str, force: bool) -> None:
+    """Make the photos those of a snapshot.
+
+    NAME is a snapshot or a git revision. Fetches from the remote what is not here, and changes data/raw and
+    data/raw.dvc. `dvc repro` then trains on these photos; if their training is among the last ones, its checkpoint is
+    reused.
+
+    \b
+    Example:
+      depixel snapshot use v1
+    """
+    from depixel.curation import snapshots
+
+    snapshots.use(name, force)
+    click.echo(f"{RAW.as_posix()} and {RAW_POINTER.as_posix()} are those of {name}. `dvc repro` trains on them.")
+
+
+@snapshot.command()
+@click.argument("name")
+@click.option("-m", "--note", default="", help="What is new in it.")
+@click.option(
+    "--positions",
+    type=click.Choice(["strip", "keep"]),
+    help="What to do with GPS positions in photos: take them out first (no pixel changes), or publish them too.",
+)
+def publish(name: str, note: str, positions: str | None) -> None:
+    """Name the photos that are in data/raw now, and push them.
+
+    Adds them to DVC, pushes them to its remote, and writes the name into data/snapshots.csv. A name can be used once.
+    If JPEGs carry GPS positions, the command stops until you say what to do with them: anyone who pulls the photos
+    learns where they were taken.
+
+    \b
+    Example:
+      depixel snapshot publish v3 --note "two more contributors"
+    """
+    from depixel.curation import snapshots
+
+    before = snapshots.check_name(name)
+    if positions != "keep":
+        _handle_positions(strip=positions == "strip")
+    made = snapshots.publish(name, note, _verdicts(RAW, "validate"))
+    for other in before:
+        if other.md5 == made.md5:
+            click.echo(f"The same photos are called {other.name}, too.")
+    click.echo(f"{name}: {made.valid} valid of {made.photos} photos from {made.contributors} contributors, pushed.")
+    click.echo(f'For the others: git add data && git commit -m "Photos {name}" && git push')
+
+
+def _handle_positions(strip: bool) -> None:
+    """Take GPS positions out of the photos in data/raw; or raise `DepixelError` if there are some."""
+    from depixel.curation import gps
+    from depixel.photos.archives import Entries
+
+    found = list(progress(gps.located(Entries(RAW)), desc="look for GPS positions", unit=" photos"))
+    if found and not strip:
+        raise DepixelError(
+            f"{len(found)} photos carry GPS positions, such as {found[0].path}: anyone who pulls them learns where "
+            "they were taken. Nothing is published yet. Take the positions out: --positions strip; or publish them, "
+            "too: --positions keep"
+        )
+    for path in dict.fromkeys(entry.source for entry in found):
+        gps.strip(Path(path))
+    if found:
+        click.echo(f"Took the GPS positions out of {len(found)} photos.")
+
+
+def _verdicts(root: Path, name: str) -> "list[Verdict]":
+    """The verdicts on all files in a folder; `name` is shown at the progress bar."""
+    from depixel.photos import archives, rules
+
+    entries = archives.Entries(root)
+    found = rules.validate(entries, None, rules.known_verdicts(VALIDATED))
+    return list(progress(found, total=len(entries), desc=name, unit=" files"))
+
+
+@click.command()
+@click.argument("before")
+@click.argument("after", default="workspace")
+@options.as_json
+@click.option("--sheet", type=options.path(dir_okay=False), help="Also draw the photos, before and after, as a PNG.")
+def diff(before: str, after: str, as_json: bool, sheet: Path | None) -> None:
+    """Say which photos were added, removed or replaced.
+
+    BEFORE and AFTER are each a snapshot or a git revision; `workspace` is data/raw as it is now, and so is AFTER if you
+    leave it out. `valid_before` and `valid_after` count the changed files that keep the rules; `side` is the one that
+    the split of params.yaml assigns to them.
+
+    \b
+    Example:
+      depixel diff v1 v2 --sheet changes.png
+      depixel diff v2                         what has changed here since
+    """
+    from depixel.base.settings import read_section
+    from depixel.curation import diff as changes
+    from depixel.curation import snapshots
+    from depixel.dataset.splits import SplitSettings
+    from depixel.photos.archives import Entries
+
+    settings = read_section(str(PARAMS), "split", SplitSettings)
+    with snapshots.opened(before) as first, snapshots.opened(after) as second:
+        old, new = _verdicts(first, before), _verdicts(second, after)
+        found = changes.changes(old, new, settings)
+        if sheet:
+            with replacing(sheet) as beside:
+                changes.sheet(found, Entries(first), Entries(second)).save(beside, format="PNG")
+    valid = [sum(not verdict.code for verdict in of) for of in (old, new)]
+    if as_json:
+        contributors = changes.by_contributor(found, old, new).to_dict("records")
+        listed = [change._asdict() for change in found]
+        click.echo(json.dumps({"valid": valid, "contributors": contributors, "changes": listed}))
+        return
+    if found:
+        click.echo(changes.by_contributor(found, old, new).to_string(index=False))
+    click.echo(f"{len(found)} files differ; valid photos: {valid[0]} in {before}, {valid[1]} in {after}")
+    if sheet:
+        some = f" of {changes.SHOWN}, evenly chosen" if len(found) > changes.SHOWN else ""
+        click.echo(f"Pictures{some}: {sheet}")

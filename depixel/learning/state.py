@@ -1,0 +1,171 @@
+"""What a training run is made of: all that a checkpoint holds, and nothing that is not needed to go on."""
+
+import json
+import math
+import os
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from depixel.base.environment import hardware, versions
+from depixel.base.errors import DepixelError
+from depixel.learning.fingerprint import code_of
+from depixel.learning.loop import Optimizer
+from depixel.learning.muon import MuonAdam
+from depixel.learning.task import Task
+from depixel.model import networks
+from depixel.model.malloc import keep_freed_memory
+from depixel.model.predictor import ModelConfiguration, Predictor
+
+
+class Epoch(NamedTuple):
+    """A row of the training table; RMSEs in gray levels, on the validation photos with fixed areas.
+
+    `gradient_norm` is the mean over the epoch's steps, before clipping.
+    """
+
+    epoch: int
+    learning_rate: float
+    gradient_norm: float
+    train_rmse: float
+    validation_rmse_pooled: float
+    validation_rmse_mean: float
+
+
+class State:
+    """The state of a run of `task`: at first that before its first step.
+
+    Attributes:
+        network: what learns, on the task's device. optimizer: of its parameters. best: the weights of the best epoch.
+        step: number of steps done. table: a row for each epoch that is done.
+        sums: (5,) of the epoch so far: squared errors, pixels, losses, norms of the gradient, steps. Seldom read, as
+            that waits for a GPU.
+        code: a hash of what the training's code does. configuration: what will be written beside the weights.
+
+    Raises:
+        DepixelError: the device is not there.
+    """
+
+    def __init__(self, task: Task):
+        self.task = task
+        _prepare_torch(task)
+        self.network = networks.on_device(_built(task), task.device)
+        self.code = code_of(type(self.network))
+        self.configuration = ModelConfiguration(
+            network=task.settings.network,
+            width=task.settings.width,
+            uncertainty=task.settings.uncertainty,
+            dropout=task.settings.dropout,
+            size=task.size,
+            area_width=task.pixelation.width,
+            area_height=task.pixelation.height,
+            block_size=task.pixelation.block_size,
+            precision=task.precision,
+            hardware=hardware(task.device),
+            versions=versions(),
+            sources=self.code[:16],
+            init=task.init.digest() if task.init else "",
+            teacher=task.teacher.digest() if task.teacher else "",
+        )
+        if task.init:
+            networks.grow(self.network, task.init.network.state_dict())
+        self.best = self.weights()
+        self.optimizer = self._optimizer()
+        self.step = 0
+        self.table: list[Epoch] = []
+        self.sums = torch.zeros(5, dtype=torch.float32 if task.device == "mps" else torch.float64, device=task.device)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        patience = self.task.settings.patience
+        impatient = patience and self.table and len(self.table) - self.best_epoch.epoch >= patience
+        return self.step == self.task.steps or bool(impatient)
+
+    @property
+    def best_epoch(self) -> Epoch:
+        """The epoch with the lowest mean RMSE on the validation photos: its weights are the model."""
+        return min(self.table, key=lambda row: row.validation_rmse_mean)
+
+    def train_rmse(self) -> float:
+        """Pooled RMSE of the epoch so far, gray levels. Raises `DepixelError` if the training has diverged."""
+        squares, pixels, *_ = sums = self.sums.tolist()
+        if not all(map(math.isfinite, sums)):
+            raise DepixelError(
+                f"training diverged before step {self.step + 1}: the loss is no longer a number. What helps: a lower "
+                f"train.learning_rate than {self.task.settings.learning_rate:g}, or train.gradient_clip: 1.0"
+            )
+        return math.sqrt(squares / pixels)
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the network's weights as they are now."""
+        return {name: value.clone() for name, value in self.network.state_dict().items()}
+
+    def predictor(self) -> Predictor:
+        """The best model so far."""
+        network = _built(self.task)
+        network.load_state_dict(self.best)
+        return Predictor(network, self.configuration, self.task.device)
+
+    def saved(self) -> dict[str, Any]:
+        """Tensors and plain values, to be written to a checkpoint."""
+        return {
+            "step": self.step,
+            "hardware": self.configuration.hardware,
+            "table": json.dumps(self.table),
+            "sums": self.sums,
+            "network": self.network.state_dict(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "random": [generator.get_rng_state() for generator in self._generators()],
+        }
+
+    def take(self, saved: dict[str, Any]) -> None:
+        """Become the state that was `saved`, of a run of the same task."""
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.best, self.step = saved["best"], saved["step"]
+        self.sums.copy_(saved["sums"])
+        self.table = [Epoch(*row) for row in json.loads(saved["table"])]
+        used, here = saved["hardware"], self.configuration.hardware
+        if not self.finished and here not in used:
+            used += f"; later {here}"
+        self.configuration = self.configuration.model_copy(update={"hardware": used})
+        for generator, random in zip(self._generators(), saved["random"], strict=True):
+            generator.set_rng_state(random)
+
+    def _optimizer(self) -> Optimizer:
+        rate = self.task.settings.learning_rate
+        if self.task.settings.optimizer == "muon":
+            return MuonAdam(self.network, rate)
+        if self.task.settings.optimizer == "adam":
+            return torch.optim.Adam(self.network.parameters(), rate)
+        return torch.optim.SGD(self.network.parameters(), rate, momentum=0.9)
+
+    def _generators(self) -> list[ModuleType]:
+        """The modules of torch that hold the random generators in use."""
+        device = self.task.device
+        return [torch.random] if device == "cpu" else [torch.random, getattr(torch, device)]
+
+
+def _built(task: Task) -> networks.Network:
+    settings = task.settings
+    return networks.build(settings.network, settings.width, settings.dropout, settings.uncertainty)
+
+
+def _prepare_torch(task: Task) -> None:
+    """Set up PyTorch for a run: seed, threads, deterministic arithmetic. Raises `DepixelError`: there is no device."""
+    if task.device == "cuda":
+        if not torch.cuda.is_available():
+            raise DepixelError("train.device = 'cuda': PyTorch finds no CUDA device here; use auto or cpu")
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before the first multiplication
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # takes time, and nothing reads it
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch has no stub
+        torch.backends.cudnn.benchmark = False
+    torch.manual_seed(task.settings.seed)
+    if task.device == "cpu":
+        torch.set_num_threads(task.settings.threads)
+        keep_freed_memory()

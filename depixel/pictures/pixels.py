@@ -1,0 +1,72 @@
+"""The pixels of a picture, whatever holds it: NumPy or Pillow, gray or color, with or without alpha, 8 or 16 bits."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from depixel.areas.area import AreaLike, checked_areas
+from depixel.areas.grid import block_means, spread
+from depixel.base.errors import DepixelError
+
+Picture = TypeVar("Picture", np.ndarray, Image.Image)
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+"""Of Rec. 709, from R'G'B' as stored: the mean of a block's luminance is then the luminance of its mean color."""
+_CHANNELS = ((), (2,), (3,), (4,))
+
+
+def pixels_of(image: Picture) -> np.ndarray:
+    if isinstance(image, Image.Image):
+        if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
+            raise DepixelError(f"pictures of the mode {image.mode} are not restored: convert it to L, LA, RGB or RGBA")
+        return np.asarray(image)
+    if not isinstance(image, np.ndarray):
+        raise DepixelError(f"a picture is an array of NumPy or an image of Pillow, not {type(image).__name__}")
+    if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (2, 3) or image.shape[2:] not in _CHANNELS:
+        raise DepixelError(
+            f"a picture is (H, W) or (H, W, 2, 3 or 4) of uint8 or uint16, not {image.shape} of {image.dtype}"
+        )
+    return image
+
+
+def like(image: Picture, pixels: np.ndarray) -> Picture:
+    """The pixels as a picture of the same kind."""
+    if not isinstance(image, Image.Image):
+        return pixels
+    made = Image.fromarray(pixels)
+    made.info = image.info.copy()
+    return made
+
+
+def without_alpha(image: np.ndarray) -> np.ndarray:
+    """(H, W, 1 or 3): a view without the alpha channel."""
+    return image[:, :, None] if image.ndim == 2 else image[:, :, : 1 if image.shape[2] == 2 else 3]
+
+
+def scale_of(image: np.ndarray) -> float:
+    """How many stored levels a gray level of 0..255 is."""
+    return 1.0 if image.dtype == np.uint8 else 257.0
+
+
+def pixelate(image: Picture, areas: Sequence[AreaLike]) -> Picture:
+    """A copy of a picture with each block of the areas overwritten by its rounded mean; alpha stays.
+
+    Args:
+        image, areas: as `Restorer.restore` takes them; each area with its block size, 2 to 200 pixels.
+
+    Returns:
+        A new picture of the same kind, shape and dtype.
+
+    Raises:
+        DepixelError: an area is not inside the picture, overlaps another or has no block size.
+    """
+    pixelated = pixels_of(image).copy()
+    colors = without_alpha(pixelated)
+    for area in checked_areas(areas, colors.shape[1], colors.shape[0]):
+        if area.block_size is None:
+            raise DepixelError(f"area {area.place}: name the side of its blocks, as the fifth number")
+        part = colors[area.part]
+        means = block_means(part, area.block_size, area.offset)
+        part[:] = spread(means.round(), area.block_size, part.shape[:2], area.offset)
+    return like(image, pixelated)

@@ -1,0 +1,61 @@
+"""The section of the report on the training: its curves, what was trained on what, and how sure the network is."""
+
+import json
+
+import pandas as pd
+
+from depixel.base import layout
+from depixel.base.files import read_json
+from depixel.model.networks import parameter_count
+from depixel.model.predictor import Predictor
+from depixel.reports import parts, plots
+from depixel.reports.parts import Section
+
+LOG = layout.LOGS / "training.json"
+
+
+def section() -> Section:
+    """Curves, facts and calibration of the training whose model is in the current folder."""
+    table = parts.read_table(layout.METRICS / "training.csv")
+    best = read_json(layout.METRICS / "training.json")
+    lines = {
+        "train_rmse": "training, pooled",
+        "validation_rmse_pooled": "validation, pooled",
+        "validation_rmse_mean": "validation, mean",
+    }
+    model = Predictor.load(layout.MODEL, "cpu")
+    log = json.loads(LOG.read_text(encoding="utf-8")) if LOG.is_file() else {}
+    configuration = model.configuration
+    facts = {
+        "network": f"{configuration.network} of width {configuration.width}, "
+        f"{parameter_count(model.network) / 1e6:.2f} M parameters",
+        "best epoch": f"{best['best_epoch']} of {len(table)}, RMSE {best['validation_rmse']:.3f} in validation",
+        "trained on": f"{configuration.hardware}, {configuration.precision}",
+    }
+    if log.get("validation_rmse") == best["validation_rmse"]:  # else it is of a later experiment
+        facts["speed here"] = f"{log['samples_per_second']:.0f} samples/s, {log['memory_bytes'] / 1e9:.2f} GB"
+    calibration = layout.METRICS / "calibration.csv"
+    sure = parts.read_table(calibration) if calibration.is_file() else pd.DataFrame()
+    return {
+        "plot": parts.svg(plots.curves(table, lines, "training")),
+        "others": [
+            parts.svg(plots.curve(table, column, label, column))
+            for column, label in (("learning_rate", "learning rate"), ("gradient_norm", "norm of the gradient"))
+        ],
+        "facts": facts,
+        "calibration": _calibration(sure) if len(sure) else None,
+    }
+
+
+def _calibration(table: pd.DataFrame) -> Section:
+    """How well the network knows how far off it is: a sentence, and a plot of the classes of pixels."""
+    classes, whole = table[table["class"] != "all"], table[table["class"] == "all"].iloc[0]
+    expected, observed = whole["expected_rmse"], whole["observed_rmse"]
+    ratio = observed / expected
+    verdict = "too sure" if ratio > 1.05 else "too cautious" if ratio < 0.95 else "about right"
+    return {
+        "told": f"Over all pixels it expected an RMSE of {expected:.2f}, and {observed:.2f} was observed: {verdict}. "
+        f"{whole['within_1']:.0%} of the pixels are off by no more than expected, {whole['within_2']:.0%} by no more "
+        "than twice that (68 % and 95 % if errors are normal).",
+        "plot": parts.svg(plots.calibration(classes, "calibration")),
+    }

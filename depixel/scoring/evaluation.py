@@ -1,0 +1,122 @@
+"""A model scored beside the baselines: tables of its scores, and samples to look at."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from depixel import sheets
+from depixel.dataset.samples import Samples
+from depixel.model.predictor import Predictor, PredictSettings
+from depixel.scoring import scores
+from depixel.scoring.baselines import BASELINES
+
+SHOWN = 12
+"""Number of samples on the sheet."""
+
+BESIDE = ("kriging", "interpolation", "bicubic", "identity")
+"""The baselines that a model is scored beside; all of them are in benchmarks/baselines.py."""
+
+Progress = Callable[..., Iterable[np.ndarray]]
+
+
+class Evaluation(NamedTuple):
+    """What is known of a model.
+
+    Attributes:
+        score: of `scores.score`. tables: by name: samples, comparison, by_block_size, by_area, calibration.
+        spread: of `scores.intervals`. sheet: samples from the best to the worst.
+        photos: number of test photos.
+    """
+
+    score: dict[str, float]
+    tables: dict[str, pd.DataFrame]
+    spread: pd.DataFrame
+    sheet: Image.Image
+    photos: int
+
+
+def evaluate(
+    predictor: Predictor, samples: Samples, names: Sequence[tuple[str, str]], how: PredictSettings, progress: Progress
+) -> Evaluation:
+    """Score a model and the baselines on the same samples.
+
+    Args:
+        samples: N samples of the test photos. names: contributor and name of each photo, see `scores.sample_table`.
+        how: how the model predicts; the baselines do so with one view, as all views give the same.
+        progress: wraps the iteration over the batches of a model; called with these, `desc` and `unit`.
+    """
+    predictors = {"model": predictor}
+    for name in BESIDE:
+        predictors[name] = Predictor(BASELINES[name](), predictor.configuration)
+    found = {
+        name: one.predict_with_errors(
+            samples.pixelated,
+            samples.areas,
+            how.views if one is predictor else 1,
+            progress=partial(progress, desc=name, unit="batch"),
+            projection=how.projection,
+        )
+        for name, one in predictors.items()
+    }
+    predictions, expected = {name: both[0] for name, both in found.items()}, found["model"][1]
+    errors = {name: scores.squared_errors(p, samples.targets) for name, p in predictions.items()}
+    models = {
+        name: scores.sample_table(names, samples.areas, error, errors["identity"]) for name, error in errors.items()
+    }
+    spread = scores.intervals(models, difference=("model", "kriging"))
+    ours = models["model"]
+    tables = {
+        "samples": ours,
+        "comparison": scores.comparison(models, spread),
+        "by_block_size": scores.breakdown("block_size", ours["block_size"], ours),
+        "by_area": scores.breakdown("area_up_to", scores.area_class(samples.areas), ours),
+        "calibration": pd.DataFrame(columns=scores.CALIBRATION_COLUMNS),
+    }
+    if predictor.configuration.uncertainty:
+        off = np.concatenate(predictions["model"]).astype(np.int64) - np.concatenate(samples.targets)
+        tables["calibration"] = scores.calibration(off, np.concatenate(expected))
+    shown = sheet(samples, predictions["model"], errors["model"], expected)
+    return Evaluation(scores.score(ours), tables, spread, shown, len(names))
+
+
+def sheet(
+    samples: Samples, predictions: list[np.ndarray], squared_errors: np.ndarray, expected: list[np.ndarray]
+) -> Image.Image:
+    """A contact sheet of samples at even steps from the lowest RMSE to the highest.
+
+    Args:
+        samples: N samples. predictions: N flat uint8 arrays. squared_errors: (N,), of `scores.squared_errors`.
+        expected: N flat float32 arrays of the expected error, gray levels, or empty ones.
+    """
+    rmse = np.sqrt(squared_errors / samples.areas[:, 2:4].prod(axis=1))
+    chosen = np.argsort(rmse, kind="stable")[np.linspace(0, len(rmse) - 1, SHOWN).astype(int)]
+    panels = []
+    for i in chosen:
+        restored = sheets.fill(samples.pixelated[i], samples.areas[i], predictions[i])
+        truth = samples.images[i]
+        panels.append([samples.pixelated[i], restored, truth, sheets.error_picture(restored, truth)])
+        if len(expected[i]):  # bright where it is unsure
+            bright = (4 * expected[i]).clip(0, 255).astype(np.uint8)
+            panels[-1].append(sheets.fill(np.zeros_like(truth), samples.areas[i], bright))
+    captions = [f"RMSE {rmse[i]:.1f}, blocks of {samples.areas[i, 4]} px" for i in chosen]
+    titles = ["pixelated", "prediction", "truth", "error", "expected error"][: len(panels[0])]
+    return sheets.contact_sheet(panels, titles, captions, across=2)
+
+
+def readable(found: Evaluation) -> Iterator[str]:
+    """The scores as lines of text, with intervals in brackets."""
+    yield scores.readable(found.tables["comparison"]).to_string(index=False, float_format="{:.3f}".format)
+    difference = scores.readable(found.spread).iloc[-1]
+    yield f"{difference.model}: ratio_pooled {difference.ratio_pooled}, ratio_mean {difference.ratio_mean}"
+    yield f"On {len(found.tables['samples'])} areas of {found.photos} test photos."
+    yield "In brackets: 95 % confidence intervals over the choice of test photos."
+    for row in found.tables["calibration"].tail(1).itertuples():
+        yield (
+            f"Expected RMSE {row.expected_rmse:.2f}, observed {row.observed_rmse:.2f}; off by at most once what is "
+            f"expected {row.within_1:.1%} of the pixels, at most twice {row.within_2:.1%}; correlation "
+            f"{row.correlation:.2f}"
+        )

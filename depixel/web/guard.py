@@ -1,0 +1,133 @@
+"""Who and what is let in: requests for this machine from its own page, and uploads of a limited size.
+
+The page is made for one machine. Three rules keep it there, and all of them act before anything is computed:
+
+- A request must name this machine in `Host`, so that a foreign name that resolves to it (DNS rebinding) is refused.
+- A request that another site's page sends (`Origin`, `Sec-Fetch-Site`) is refused, links to the page itself excepted.
+- An upload ends after `MOST_BYTES` and after `UPLOAD_SECONDS`.
+
+Every answer, also a refusal, carries `HEADERS`: the page loads nothing from elsewhere, and nobody frames or caches it.
+"""
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from anyio import fail_after
+from fastapi import HTTPException, Request
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MOST_BYTES = 30_000_000
+"""The largest upload, in bytes."""
+UPLOAD_SECONDS = 30
+"""How long an upload may take, in seconds."""
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; object-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""What every answer says, unless the route that answers says otherwise."""
+REPORT_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    "frame-ancestors 'self'; sandbox"
+}
+"""What the report says instead: its styles and pictures are within it, and the page shows it in a frame."""
+
+_OTHER_SITE = "Another site's page asked for this; only this page may"
+
+
+class Guard:
+    """An application behind the rules of this module.
+
+    Attributes:
+        app: the application that it guards.
+        any_address: whether a request may name any IP address, because the server listens on all of the machine's.
+        names: names and addresses of this machine that a request may name, in small letters.
+    """
+
+    def __init__(self, app: ASGIApp, host: str):
+        """`host` is the name or address by which people reach `app`, beside localhost."""
+        self.app, self.any_address = app, host in ("0.0.0.0", "::", "")  # noqa: S104
+        self.names = {"localhost", "127.0.0.1", "::1", host.lower()}
+        if self.any_address:
+            self.names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            raise RuntimeError("there are no websockets here")
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        app = self.app
+        if problem := self._problem(scope["path"], Headers(scope=scope)):
+            app = JSONResponse({"problem": problem}, 403)
+        await app(scope, receive, send_with_headers)
+
+    def _problem(self, path: str, headers: Headers) -> str:
+        """Why a request is refused; "" if it is not."""
+        host = headers.get("host", "")
+        if not self._is_known(host):
+            return (
+                "This page answers to the names of its own machine only. To reach it from another, start it with "
+                "--host and the name or address by which it is to be reached"
+            )
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
+            return _OTHER_SITE
+        if path != "/" and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            return _OTHER_SITE
+        return ""
+
+    def _is_known(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+            return name in self.names or (self.any_address and bool(ipaddress.ip_address(name)))
+        except ValueError:
+            return False
+
+
+async def upload(request: Request, keep: bool = True) -> bytes:
+    """The body of a request.
+
+    What is too large is read on, up to ten times the limit, and thrown away: a client hears why only after it has sent
+    all.
+
+    Args:
+        keep: False to read the body of a request that is refused in any case.
+
+    Returns:
+        The body; b"" without `keep`.
+
+    Raises:
+        HTTPException: 408, the upload takes longer than `UPLOAD_SECONDS`; 413, it is larger than `MOST_BYTES`.
+    """
+    pieces, size = [], 0
+    try:
+        with fail_after(UPLOAD_SECONDS):
+            async for piece in request.stream():
+                size += len(piece)
+                if size > 10 * MOST_BYTES:
+                    break
+                if keep and size <= MOST_BYTES:
+                    pieces.append(piece)
+    except TimeoutError:
+        raise HTTPException(408, f"The upload took longer than {UPLOAD_SECONDS} s.", {"Connection": "close"}) from None
+    if keep and size > MOST_BYTES:
+        raise HTTPException(
+            413, f"The file has more than {MOST_BYTES // 10**6} MB. Cut out the part to restore, or make it smaller."
+        )
+    return b"".join(pieces)

@@ -1,0 +1,74 @@
+"""What a request hears that is not answered: for each error a status and, for people, a sentence."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from depixel.base.errors import DepixelError
+from depixel.web import guard, queue
+from depixel.web.work import StoppedError
+
+Responses = dict[int | str, dict[str, Any]]
+"""Answers by their status, as FastAPI takes their descriptions."""
+
+
+class Problem(BaseModel):
+    """Why a request was not answered, for people."""
+
+    problem: str
+
+
+PROBLEMS: Responses = {
+    403: {"model": Problem, "description": "Asked by another site, or by a name that is not this machine's."},
+    408: {"model": Problem, "description": f"The upload took longer than {guard.UPLOAD_SECONDS} s."},
+    413: {
+        "model": Problem,
+        "description": f"More than {guard.MOST_BYTES // 10**6} MB, or it would take longer than "
+        f"{queue.WORK_SECONDS} s.",
+    },
+    422: {"model": Problem, "description": "Not a picture, or areas and settings that do not fit it."},
+    503: {"model": Problem, "description": "Too many at once; come again after `Retry-After` seconds."},
+}
+"""What requests with a picture may hear."""
+
+_AREA_FORM = "x,y,width,height, with the side of a block behind it or, if the first are cut off, three numbers"
+
+
+def tell(api: FastAPI) -> None:
+    """Let an application answer every error as `answer` does."""
+    known = (HTTPException, RequestValidationError, DepixelError, MemoryError, StoppedError, ClientDisconnect)
+    for kind in (*known, Exception):
+        api.add_exception_handler(kind, answer)
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """The answer to a request that raised `error`."""
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=499)  # which nobody reads
+    if isinstance(error, HTTPException):
+        return JSONResponse({"problem": error.detail}, error.status_code, error.headers)
+    status, told = _told(error)
+    return JSONResponse({"problem": told}, status)
+
+
+def _told(error: Exception) -> tuple[int, str]:
+    """The status and the sentence of an error."""
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        told = first["msg"] if first["type"] != "string_pattern_mismatch" else f"{first['input']!r} is not {_AREA_FORM}"
+        return 422, f"{first['loc'][1] if first['loc'][1:] else 'request'}: {told}"
+    if isinstance(error, DepixelError):
+        return 422, str(error)
+    if isinstance(error, MemoryError):
+        return 413, "The picture needs more memory than there is here; make it smaller."
+    if isinstance(error, StoppedError):
+        return 413, (
+            f"This takes longer than {queue.WORK_SECONDS} s here. Choose smaller areas, fewer views or a smaller "
+            "picture; or draw the areas."
+        )
+    return 500, "This should not have happened; the terminal says what did."

@@ -1,0 +1,73 @@
+"""What is known of the runs of the project in the current folder, as tables."""
+
+import io
+
+import pandas as pd
+from pydantic import BaseModel, Field
+
+from depixel.base import layout
+from depixel.base.errors import DepixelError
+from depixel.experiments import records
+from depixel.scoring import scores
+from depixel.versioning import dvc
+
+_EXPERIMENTS = ("exp", "show", "--csv", "--only-changed", "--hide-workspace", "--num", "10", "--drop")
+_NO_COLUMNS = r"rev|typ|parent|State|Executor|rmse_.*|.*\.(csv|json|yaml|npy|py|lock|safetensors)|data/.*|models/.*"
+
+
+class Table(BaseModel):
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
+class Runs(BaseModel):
+    tables: list[Table]
+    problems: list[str] = Field(description="why a table is missing")
+    report: bool = Field(description="whether /report is there")
+
+
+def runs() -> Runs:
+    """The last run, the recorded runs, and DVC's experiments. For a table that cannot be read: the reason."""
+    tables, problems = [], []
+    for title, read in (
+        ("The last run", _last_run),
+        ("Runs that were recorded", _recorded),
+        ("Experiments of DVC", _experiments),
+    ):
+        try:
+            table = read()
+        except DepixelError as error:
+            problems.append(f"{title}: {error}")
+        else:
+            rows = [[str(value) for value in row] for row in table.itertuples(index=False)]
+            tables += [Table(title=title, columns=[str(c) for c in table.columns], rows=rows)] if rows else []
+    return Runs(tables=tables, problems=problems, report=layout.REPORT.is_file())
+
+
+def _last_run() -> pd.DataFrame:
+    path = layout.COMPARISON
+    try:
+        return scores.readable(pd.read_csv(path).round(3))
+    except FileNotFoundError:
+        raise DepixelError("there is none in this folder. `dvc repro` makes one") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise DepixelError(f"{path.as_posix()} cannot be read ({error}). `dvc repro` makes it") from error
+
+
+def _recorded() -> pd.DataFrame:
+    table = records.read_table()
+    return records.readable(table, by="ratio_mean") if len(table) else table
+
+
+def _experiments() -> pd.DataFrame:
+    """Those that started from the last ten commits, lowest ratio first."""
+    shown = dvc(*_EXPERIMENTS, _NO_COLUMNS)
+    if not shown.strip():
+        return pd.DataFrame()
+    table = pd.read_csv(io.StringIO(shown))
+    if "Experiment" not in table:  # all of it is the same, and so dropped: there are only commits
+        return pd.DataFrame()
+    table = table[table["Experiment"].notna()]
+    by = [column for column in table if column.endswith("ratio_mean")]
+    return table.sort_values(by, ignore_index=True).round(4).fillna("")

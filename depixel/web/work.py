@@ -1,0 +1,215 @@
+"""What is computed for a request: from the bytes of a picture file to the bytes of another, or to numbers.
+
+Plain functions, called in threads; they know nothing of HTTP. All that the page says and hears of areas passes through
+here: the text of a request becomes areas (`named`), and areas become text (`Made.areas`) or `FoundAreas`.
+"""
+
+import io
+import threading
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, Field
+
+from depixel.areas.area import Area, ResolvedArea
+from depixel.areas.grid import MOST_BLOCK
+from depixel.base.errors import DepixelError
+from depixel.curation import synthetic
+from depixel.detection import search
+from depixel.detection.jpeg import BLOCK
+from depixel.model.windows import VIEWS
+from depixel.photos.decoding import decode
+from depixel.pictures import formats, pixels
+from depixel.pictures import restorer as restoring
+from depixel.pictures.resolve import resolve
+from depixel.pictures.restorer import Model, Restorer
+from depixel.pictures.tiles import Trust
+
+MOST_SEARCHED = 13_000_000
+"""Pixels of a picture, or of the part of a larger one, in which areas are looked for."""
+SAMPLES = ((11, 1), (9, 3), (16, 1), (13, 3))
+"""Contributor and number of the generated photos that people may try."""
+
+_SEARCHING = threading.Lock()  # a search needs some hundred bytes a pixel of a tile: one at a time
+
+
+class StoppedError(Exception):
+    """Work was given up: it takes too long, or nobody waits for it."""
+
+
+class Made(NamedTuple):
+    """A picture that was made.
+
+    Attributes:
+        content: its file. kind: the file's format: PNG, JPEG, WEBP or TIFF.
+        areas: the areas with their block sizes, as text: x,y,width,height,block;...
+    """
+
+    content: bytes
+    kind: str
+    areas: str
+
+
+class FoundArea(BaseModel):
+    """A pixelated area. Pixels of the upright picture."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    block_size: int
+    offset_x: int = Field(description="columns that the first blocks lack; 0 if blocks begin at the left side")
+    offset_y: int = Field(description="rows that the first blocks lack")
+    certain: bool = Field(description="the evidence is beyond what untouched photos show")
+
+
+class FoundAreas(BaseModel):
+    width: int = Field(description="of the picture, upright")
+    height: int
+    areas: list[FoundArea] = Field(description="likeliest first, none overlapping")
+
+
+class _Watched(NamedTuple):
+    """A model that looks at `stop` before each batch of windows."""
+
+    model: Model
+    stop: threading.Event
+
+    def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]) -> np.ndarray:
+        if self.stop.is_set():
+            raise StoppedError
+        return self.model.predict_windows(windows, areas, views)
+
+
+def watched(restorer: Restorer, stop: threading.Event) -> Restorer:
+    """The same restorer, which raises `StoppedError` soon after `stop` is set."""
+    return Restorer(_Watched(restorer.model, stop))
+
+
+def named(texts: Iterable[str], block: int | None = None) -> list[Area]:
+    """The areas that a request names.
+
+    Args:
+        texts: x,y,width,height and, if it says so, the side of a block and two offsets; whole numbers.
+        block: the side of a block, in pixels, of areas that do not say it.
+    """
+    numbers = ([int(number) for number in text.split(",")] for text in texts)
+    return [Area.of(area if len(area) > 4 else [*area, block]) for area in numbers]
+
+
+def restore(restorer: Restorer, data: bytes, areas: list[Area], views: Literal[1, 2, 8], trust: Trust) -> Made:
+    """A picture file with its areas restored, and these areas with the block sizes that were found.
+
+    Raises:
+        DepixelError: no picture, or `areas` do not fit it (`Restorer.restore`).
+    """
+    picture = formats.decoded(data)
+    resolved = resolve(picture.pixels, areas)
+    restored = restorer.restore(picture.pixels, resolved, views, trust)
+    return Made(formats.encoded(picture.showing(restored)), picture.format, _text(resolved))
+
+
+def pixelate(data: bytes, areas: list[Area]) -> Made:
+    """A picture file with its areas pixelated, and without thumbnails of what was there.
+
+    Raises:
+        DepixelError: no picture, or `areas` do not fit it (`pixels.pixelate`).
+    """
+    picture = formats.decoded(data)
+    pixelated = pixels.pixelate(picture.pixels, areas)
+    return Made(formats.encoded(picture.hiding(pixelated)), picture.format, _text(areas))
+
+
+def _text(areas: Iterable[Area]) -> str:
+    return ";".join(",".join(map(str, area.numbers())) for area in areas)
+
+
+def find(data: bytes, near: str | None, stop: threading.Event) -> FoundAreas:
+    """The pixelated areas of a picture file.
+
+    Args:
+        near: x,y,width,height as text: look only there and half as much around; None for the whole picture.
+        stop: set it to end the search.
+
+    Raises:
+        DepixelError: no picture; `near` is outside of it; or more than `MOST_SEARCHED` pixels.
+        StoppedError: `stop` was set.
+    """
+
+    def check() -> None:
+        if stop.is_set():
+            raise StoppedError
+
+    seen = formats.decoded(data).seen()
+    height, width = seen.shape[:2]
+    rows, columns = _around(near, width, height) if near else (slice(0, height), slice(0, width))
+    seen = seen[rows, columns]
+    if seen.shape[0] * seen.shape[1] > MOST_SEARCHED:
+        raise DepixelError(
+            f"areas are looked for in at most {MOST_SEARCHED // 10**6} megapixels; draw them roughly, and what is "
+            "there is found more exactly"
+        )
+    with _SEARCHING:
+        found = search.find(np.ascontiguousarray(seen), check)
+    areas = [_found_area(one.area.moved(columns.start, rows.start), one.certain) for one in found]
+    return FoundAreas(width=width, height=height, areas=areas)
+
+
+def _found_area(area: ResolvedArea, certain: bool) -> FoundArea:
+    x, y, width, height, size, offset_x, offset_y = area.columns()
+    return FoundArea(
+        x=x, y=y, width=width, height=height, block_size=size, offset_x=offset_x, offset_y=offset_y, certain=certain
+    )
+
+
+def _around(near: str, width: int, height: int) -> tuple[slice, slice]:
+    """The rows and columns of a picture that a search near an area (text) looks at; they begin where JPEG blocks do.
+
+    Raises:
+        DepixelError: there are none in the picture.
+    """
+    parts = []
+    x, y, wide, high = (int(number) for number in near.split(",")[:4])
+    for start, extent, length in ((y, high, height), (x, wide, width)):
+        first = max(start - extent // 2 - MOST_BLOCK // 10, 0) // BLOCK * BLOCK
+        parts.append(slice(first, min(start + extent + extent // 2 + MOST_BLOCK // 10, length)))
+    rows, columns = parts
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        raise DepixelError(f"near: not inside the picture, which is {width} pixels wide and {height} high")
+    return rows, columns
+
+
+def doubt(restorer: Restorer, data: bytes, areas: list[Area]) -> bytes:
+    """Where the restorations of turned views disagree (`restorer.disagreement`): a gray PNG in sixteenths of a level.
+
+    Raises:
+        DepixelError: no picture, or `areas` do not fit it (`Restorer.restore`).
+    """
+    disagreement = restoring.disagreement(restorer, formats.decoded(data).pixels, areas)
+    return _png((16 * disagreement).clip(0, 255).round().astype(np.uint8))
+
+
+def show(data: bytes) -> bytes:
+    """A picture file as a PNG that every browser shows: upright, 8 bits, without metadata.
+
+    Raises:
+        DepixelError: no picture.
+    """
+    pixels = formats.decoded(data).pixels
+    return _png(pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8))
+
+
+@lru_cache(maxsize=len(SAMPLES))
+def sample_photo(number: int) -> bytes:
+    """A generated photo as a PNG; `number` is its place in `SAMPLES`."""
+    contributor, photo = SAMPLES[number]
+    return _png(np.asarray(decode(synthetic.photo(0, synthetic.STRANGER + contributor, photo)).convert("RGB")))
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", compress_level=1)
+    return file.getvalue()

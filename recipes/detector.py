@@ -1,0 +1,213 @@
+"""Train the two networks that find pixelated areas in JPEGs, `detector` and `screen`, and write their files and cards.
+
+\b
+    python recipes/detector.py detector --photos ../shared/photos --sources ../shared/photos/SOURCES.md
+    python recipes/detector.py screen   --photos ../shared/photos --sources ../shared/photos/SOURCES.md
+    dvc add models/pretrained
+    python benchmarks/detection.py --photos ../shared/photos
+
+\b
+              steps of 512 pictures    trained in
+    detector  17 400                   10 minutes of one NVIDIA H200, 16 000 pictures a second
+    screen     1 800                   15 minutes of two cores
+
+A recipe takes the photos of every second contributor, 15 900 of them; `benchmarks/detection.py` reports on the others.
+It pixelates parts of them and saves most as JPEG. The detector learns to classify each step between neighbouring
+pixels: it is one of the photo, within a block, or between two blocks. On two cores that takes many hours. The screen
+learns which squares of 8 x 8 pixels hold steps between two blocks. An interrupted training goes on. At its end the
+command writes models/pretrained/NETWORK.onnx and its card, models/NETWORK.md. Earlier code trained the shipped screen:
+it drew pictures one at a time, and Pillow saved them as JPEG.
+"""
+
+import hashlib
+import json
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is installed
+
+from depixel.base.console import told_plainly  # noqa: E402
+from depixel.base.files import hash_of, replacing  # noqa: E402
+from depixel.base.layout import PRETRAINED  # noqa: E402
+from depixel.detection.learned import INPUTS  # noqa: E402
+from depixel.learning.checkpoints import Checkpoints  # noqa: E402
+from depixel.learning.loop import fit  # noqa: E402
+from depixel.learning.muon import MuonAdam  # noqa: E402
+from depixel.model.networks import parameter_count  # noqa: E402
+from depixel.model.predictor import best_device, best_precision  # noqa: E402
+from depixel.onnx.writing import store, translate  # noqa: E402
+from recipes.detector_examples import Examples, collect_all  # noqa: E402
+from recipes.detector_networks import NETWORKS  # noqa: E402
+
+BATCH = 512  # pictures of 64 x 64 pixels; a quarter as many of 128 x 128
+RATE, WARM_UP, CLIP, AVERAGE = 4e-3, 200, 2.0, 0.998
+KEPT_EVERY = 200  # steps
+
+
+def train(name: str, folder: Path, steps: int, threads: int) -> nn.Module:
+    """Train a network by the library's loop, from its last checkpoint on if there is one.
+
+    Args:
+        name: of `NETWORKS`. folder: has the photos, and gets the checkpoints. threads: of the CPU.
+
+    Returns:
+        The network on the CPU, with the average of its weights.
+
+    Raises:
+        click.ClickException: the checkpoint is of a training of another number of steps.
+    """
+    torch.manual_seed(0)
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = True
+    device = best_device()
+    low = best_precision(device) == "bfloat16"
+    network = NETWORKS[name]().to(device, memory_format=torch.channels_last)
+    weights = list(network.parameters())
+    optimizer = MuonAdam(network, RATE)
+    average = [weight.detach().clone() for weight in weights]
+    first, checkpoints = 0, checkpoints_of(name, folder)
+    saved, unusable = checkpoints.load()
+    for path in unusable:
+        click.echo(f"{path}: cut off or damaged; removed", err=True)
+    if saved is not None:
+        if saved["of"] != steps:
+            raise click.ClickException(
+                f"{checkpoints.folder} is of a training of {saved['of']} steps: delete it, or add --steps {saved['of']}"
+            )
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+        average, first = [mean.to(device) for mean in saved["average"]], saved["step"]
+    click.echo(f"{parameter_count(network) / 1e6:.2f} M parameters")
+
+    def loss(batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        gray, noise, classes = batch  # (B, 1, H, W), (B,), (B, 2, H, W)
+        with torch.autocast(device, torch.bfloat16, enabled=low):
+            logits = network(gray, noise)
+        return network.loss(logits, classes)
+
+    def rate(step: int) -> float:
+        return RATE * min(1, step / WARM_UP) * (1 - step / steps)
+
+    batches = islice(Examples(folder, device, first + 1, BATCH), steps - first)
+    begun, losses = time.perf_counter(), []
+    for step in fit(network, optimizer, batches, loss, rate, first, CLIP):
+        losses.append(step.loss)  # to read it here would wait for a GPU
+        keep = min(AVERAGE, (step.done - 1) / (step.done + 9))
+        torch._foreach_lerp_(average, [weight.detach() for weight in weights], 1 - keep)
+        if step.done % KEPT_EVERY == 0 or step.done == steps:
+            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
+            checkpoints.save(state | {"step": step.done, "of": steps})
+            speed = (step.done - first) * BATCH / (time.perf_counter() - begun)
+            click.echo(f"{step.done} of {steps} steps, loss {torch.stack(losses).mean():.4f}, {speed:.0f} samples/s")
+            losses.clear()
+    for weight, mean in zip(weights, average, strict=True):
+        weight.data.copy_(mean)
+    return network.cpu()
+
+
+def checkpoints_of(name: str, folder: Path) -> Checkpoints:
+    """The checkpoints of a network's training."""
+    return Checkpoints(folder / "checkpoints", hashlib.sha256(name.encode()).hexdigest())
+
+
+def write(network: nn.Module, path: Path, about: dict) -> None:
+    """Write an ONNX file as `depixel.detection.learned` reads it, with weights in 16 bits; `about` goes into it."""
+    for parameter in network.parameters():
+        parameter.data.copy_(parameter.data.half())
+    batch, rows, columns = (torch.export.Dim(name, min=1) for name in ("batch", "rows", "columns"))
+    shapes = ({0: batch, 2: 8 * rows, 3: 8 * columns}, {0: batch})
+    sample = (torch.rand(2, 1, 64, 80) * 255, torch.rand(2))
+    with tempfile.TemporaryDirectory() as name, replacing(path) as beside:
+        translate(network.eval(), sample, INPUTS, "logits", shapes, Path(name) / "made.onnx")
+        store(Path(name) / "made.onnx", {"made of": json.dumps(about)}, beside)
+
+
+CARD = """\
+# {name}
+
+{text}
+
+| | |
+|---|---|
+| network | {network}, {parameters:.2f} M parameters, stored as float16 |
+| trained for | gray pictures of 64 and 128 px, blocks of 3 to 64 px, lossless or as JPEG of quality 58 to 98 |
+| file | `{name}.onnx`, sha256 {digest} |
+
+## How good it is
+
+[docs/pictures.md](../docs/pictures.md#areas-found-by-themselves), by `benchmarks/detection.py`, on photos of other
+contributors.
+
+## What it was made from
+
+{steps} steps of {batch} pictures of 64 x 64 pixels, or of a quarter as many of 128 x 128, cut from {photos} photos of
+every second contributor; by `recipes/detector.py`.
+
+{sources}
+
+## What it is not good for
+
+- *Deciding that a picture is untouched*: small areas and strong compression escape it.
+- *JPEGs that were cut, resized or turned after they were saved*: it must know where JPEG's blocks begin.
+- *Pictures unlike photos*: drawings, screenshots, scans, medical images.
+"""
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("name", type=click.Choice(list(NETWORKS)), metavar="NETWORK")
+@click.option("--photos", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
+@click.option(
+    "--sources", type=click.Path(exists=True, path_type=Path), required=True, help="Whose photos, what terms."
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    help=f"Of {BATCH} pictures of 64 x 64 pixels; by default "
+    + ", ".join(f"{network.STEPS} for the {name}" for name, network in NETWORKS.items()),
+)
+@click.option("--threads", default=2, show_default=True)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=PROJECT / ".scratch/detector",
+    help="For pictures of the photos, and checkpoints.",
+)
+@told_plainly
+def main(name: str, photos: Path, sources: Path, steps: int | None, threads: int, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    collect_all(photos, folder)
+    steps = steps or NETWORKS[name].STEPS
+    network = train(name, folder, steps, threads)
+    ship(name, network, steps, len(np.load(folder / "small.npy", mmap_mode="r")), sources)
+
+
+def ship(name: str, network: nn.Module, steps: int, photos: int, sources: Path) -> None:
+    """Write the file and its card."""
+    path, about = PROJECT / PRETRAINED / f"{name}.onnx", {"steps": steps, "batch": BATCH, "photos": photos}
+    write(network, path, about)
+    _, _, terms = sources.read_text(encoding="utf-8").partition("\n")  # without its title
+    text = CARD.format(
+        name=name,
+        text=network.ABOUT,
+        network=network.KIND,
+        parameters=parameter_count(network) / 1e6,
+        digest=hash_of(path, "sha256"),
+        sources=terms.strip(),
+        **about,
+    )
+    with replacing(PROJECT / f"models/{name}.md") as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+    click.echo(f"written: {path}, models/{name}.md")
+
+
+if __name__ == "__main__":
+    main()

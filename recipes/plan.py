@@ -1,0 +1,89 @@
+"""The trainings of predictors, a row each: the shipped models, and those that the table of quality compares them with.
+
+`plan.yaml` lists them. `recipes/predictor.py` trains rows, `benchmarks/quality.py` scores them.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import yaml
+
+from depixel.model.predictor import model_path
+
+PROJECT = Path(__file__).resolve().parents[1]
+PLAN = PROJECT / "recipes/plan.yaml"
+EXISTING = click.Path(exists=True, path_type=Path)
+
+folder_option = click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=PROJECT / ".scratch/quality",
+    help="For prepared photos and trained models.",
+)
+photos_option = click.option("--photos", type=EXISTING, required=True, help="ZIPs or folders.")
+bench_option = click.option(
+    "--bench", type=EXISTING, required=True, help="Has test_set.pkl, targets.npz and a score.py."
+)
+names_argument = click.argument("names", nargs=-1, required=True, metavar="ROW_OR_GROUP...")
+
+
+class Row(NamedTuple):
+    """A row of the plan. settings: by SECTION.KEY. plan.yaml explains the other fields."""
+
+    name: str
+    group: str
+    settings: dict[str, Any]
+    start: str | None
+    minutes: float | None
+    models: list[str]
+    views: list[tuple[int, str]]
+    reference: str | None
+    contrast: float
+
+    def described(self) -> str:
+        """The settings as the table of quality writes them."""
+        start = {"start": self.start} if self.start else {}
+        shown = start | self.settings | ({"contrast": self.contrast} if self.contrast != 1 else {})
+        return " ".join(f"{key}={value}" for key, value in shown.items())
+
+
+def plan() -> dict[str, Row]:
+    """All rows, by name."""
+    rows = {}
+    for group, content in yaml.safe_load(PLAN.read_text(encoding="utf-8")).items():
+        views = [tuple(pair) for pair in content.get("views", [[1, "interval"]])]
+        for name, own in content["rows"].items():
+            given = content.get("settings", {}) | own if "models" not in own else own
+            rows[name] = Row(
+                name=name,
+                group=group,
+                settings={key: value for key, value in given.items() if "." in key},
+                start=given.get("start"),
+                minutes=given.get("minutes"),
+                models=given.get("models", []),
+                views=views,
+                reference=content.get("reference"),
+                contrast=content.get("contrast", 1),
+            )
+    return rows
+
+
+def chosen(names: tuple[str, ...]) -> list[Row]:
+    """The rows of these names or groups.
+
+    Raises:
+        click.BadParameter: a name is neither a row nor a group.
+    """
+    rows = plan()
+    found = [row for name in names for row in rows.values() if name in (row.name, row.group)]
+    for name in names:
+        if not any(name in (row.name, row.group) for row in found):
+            raise click.BadParameter(f"{name!r}: {PLAN.name} has the rows {', '.join(rows)}", param_hint="ROW_OR_GROUP")
+    return found
+
+
+def model_file(name: str, folder: Path) -> Path:
+    """The path of a row's model: the one trained in `folder` if there is one, else the pretrained one."""
+    here = folder / name / "models/depixel.safetensors"
+    return here if here.is_file() else PROJECT / model_path(name)

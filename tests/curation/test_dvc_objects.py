@@ -1,0 +1,19 @@
+"""What went wrong while objects were fetched decides what to do."""
+
+import pytest
+
+from depixel.curation import dvc_objects
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("An error occurred (403) when calling the HeadObject operation: Forbidden", "does not let you in: give it"),
+        ("Unable to locate credentials", "does not let you in: give it"),
+        ("Cannot connect to host 10.0.0.1:9000", "does not answer"),
+        ("[Errno 28] No space left on device", "he disk is full"),
+        ("3 of 9 files, such as a.zip, are missing", "ho published them has them still"),
+    ],
+)
+def test_what_to_do_is_said_by_what_went_wrong(reason, advice):
+    assert advice in dvc_objects._cannot_fetch("0.dir", reason) and reason in dvc_objects._cannot_fetch("0.dir", reason)

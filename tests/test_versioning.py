@@ -1,0 +1,153 @@
+import shutil
+import sys
+import time
+
+import pytest
+
+from depixel import versioning
+from depixel.base.errors import DepixelError
+from depixel.versioning import CommandError, dvc, experiment_ref, file_at, git, git_or_none, start_dvc
+from tests.conftest import run
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A git repository with a commit, the current folder: part.csv in it is two bytes that are no UTF-8."""
+    run("git", "init", "--quiet", "--initial-branch=main", cwd=tmp_path)
+    (tmp_path / "part.csv").write_bytes(b"\xff\xfe\r\n\n")
+    (tmp_path / "dvc.yaml").write_text("stages: {one: {cmd: a, deps: [stages/one.py, depixel/base, data/raw]}}\n")
+    for name in ("stages/one.py", "depixel/base/files.py", "data/raw.dvc", "params.yaml", "notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("first\n")
+    run("git", "add", "--all", cwd=tmp_path)
+    run("git", "commit", "--quiet", "--message=first", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def told(function, *arguments, **options) -> str:
+    with pytest.raises(DepixelError) as raised:
+        function(*arguments, **options)
+    return str(raised.value)
+
+
+def test_git_returns_text_and_raises_what_failed_why_and_what_to_type(repository):
+    assert git("rev-parse", "--abbrev-ref", "HEAD") == "main"
+    (repository / "notes.txt").write_text("second\n")
+    assert git("status", "--porcelain") == " M notes.txt"
+    assert git("log", "--format=%s", cwd=repository / "stages") == "first"
+    assert told(git, "diff", "nowhere", "--", "notes.txt") == (
+        "`git diff nowhere -- notes.txt` failed: bad revision 'nowhere'. `git status` says what state the project is in"
+    )
+
+
+def test_outside_a_repository_git_says_where_to_run_it(tmp_path):
+    said = told(git, "status", cwd=tmp_path)
+    assert said.startswith("`git status` failed: not a git repository")
+    assert said.endswith("Run from the project's folder")
+
+
+def test_a_question_is_answered_with_none_and_not_with_an_error(repository):
+    commit = git("rev-parse", "HEAD")
+    assert git_or_none("rev-parse", "--verify", "--quiet", "main") == commit
+    assert git_or_none("rev-parse", "--verify", "--quiet", "nowhere") is None
+    assert git_or_none("diff", "--name-only", "HEAD") == ""  # an answer, which is empty
+
+
+def test_a_file_of_a_revision_comes_byte_by_byte(repository):
+    assert file_at("HEAD", "part.csv") == b"\xff\xfe\r\n\n"
+    assert file_at("main", "one.py", cwd=repository / "stages") == b"first\n"
+    for revision, path in (("HEAD", "nowhere"), ("nowhere", "part.csv"), ("--batch", "part.csv"), ("HEAD", "stages")):
+        assert file_at(revision, path) is None
+
+
+def test_a_git_that_was_killed_is_no_answer(repository, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/git").write_text("#!/bin/sh\nkill -9 $$\n")
+    (tmp_path / "bin/git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    for ask in (git, git_or_none):
+        assert "`git status` failed: signal 9 ended it." in told(ask, "status")
+    assert "signal 9 ended it" in told(file_at, "HEAD", "part.csv")
+
+
+def test_a_missing_git_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for ask in (git, git_or_none):
+        assert told(ask, "status").startswith("git is not installed, or not on the PATH")
+
+
+def test_dvc_raises_what_failed_why_and_what_to_type(tmp_path):
+    assert dvc("--version").startswith("3.")
+    assert told(dvc, "status", cwd=tmp_path).endswith("Run from the project's folder")
+    with pytest.raises(CommandError) as raised:
+        dvc("no-such-command", cwd=tmp_path)
+    assert raised.value.reason and "\n" not in raised.value.reason and raised.value.reason in str(raised.value)
+    assert "no-such-command" in raised.value.said
+
+
+def test_reasons_are_short_and_say_what_comes_next(repository):
+    said = "ERROR: one\nWARNING: other\nERROR: two  of  it\nERROR: one\nERROR: three\nERROR: four\n"
+    failed = CommandError("dvc push", 255, said)
+    assert failed.reason == "one; two of it; and 2 more" and failed.said == said
+    assert str(failed) == f"`dvc push` failed: {failed.reason}. `depixel doctor` says what is wrong and what mends it"
+    assert CommandError("dvc push", 255, "some\nlast words\n").reason == "last words"
+    assert CommandError("dvc push", 3, "").reason == "exit code 3"
+    missing = CommandError("dvc push", 1, "/usr/bin/python: No module named dvc")
+    assert str(missing).endswith("Install it: `pip install -r requirements.lock`")
+    assert len(told(git, "diff", "nowhere", "--", *(f"file{i}" for i in range(1000)))) < 300
+
+
+def test_what_runs_beside_writes_its_output_and_its_exit_code_is_seen(tmp_path):
+    (tmp_path / "output").write_text("of before")
+    process = start_dvc("status", cwd=tmp_path, output=tmp_path / "output")
+    while (code := process.poll()) is None:
+        time.sleep(0.05)
+    assert code == 253 and "not inside of a DVC repository" in (tmp_path / "output").read_text()
+    process = start_dvc("--version", cwd=tmp_path, output=tmp_path / "output")
+    assert process.wait() == 0 and (tmp_path / "output").read_text().startswith("3.")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sessions are Unix's")
+def test_what_runs_beside_does_not_get_ctrl_c(tmp_path):
+    import os
+
+    process = start_dvc("--version", cwd=tmp_path, output=tmp_path / "output")
+    assert os.getsid(process.pid) == process.pid
+    process.wait()
+
+
+def test_an_experiment_goes_before_a_revision_and_the_youngest_first(repository):
+    first = git("rev-parse", "HEAD")
+    old, new = experiment_ref(first, "wide"), experiment_ref("0" * 40, "wide")
+    run("git", "update-ref", old, "HEAD", cwd=repository)
+    (repository / "notes.txt").write_text("second\n")
+    later = "GIT_COMMITTER_DATE=2099-01-01T00:00:00Z"
+    run("env", later, "git", "commit", "--quiet", "--all", "--message=second", cwd=repository)
+    run("git", "update-ref", new, "HEAD", cwd=repository)
+    run("git", "update-ref", "refs/exps/stash", "HEAD", cwd=repository)  # DVC's own, which is no experiment
+    assert versioning.experiment_refs() == [new, old]
+    assert versioning.resolve("wide") == new and versioning.resolve(old) == old
+    assert versioning.resolve("main~1") == first
+    for name in ("narrow", "--all", "wid"):
+        assert told(versioning.resolve, name).startswith(f"{name}: neither an experiment nor a git revision")
+
+
+def test_experiments_outside_a_repository_are_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "Run from the project's folder" in told(versioning.experiment_refs)
+
+
+def test_inputs_are_code_versions_and_data_but_not_settings(repository):
+    for name in ("stages/one.py", "depixel/base/files.py", "data/raw.dvc", "params.yaml", "notes.txt"):
+        (repository / name).write_text("second\n")
+    changed = ["data/raw.dvc", "depixel/base/files.py", "stages/one.py"]
+    assert versioning.inputs_changed("HEAD") == changed
+    run("git", "commit", "--quiet", "--all", "--message=second", cwd=repository)
+    assert versioning.inputs_changed("HEAD") == [] and versioning.inputs_changed("HEAD~1", "HEAD") == changed
+    assert "bad revision 'nowhere'" in told(versioning.inputs_changed, "nowhere")
+
+
+def test_a_repository_that_git_cannot_read_is_told(repository):
+    shutil.rmtree(repository / ".git/objects")
+    assert told(git, "log").startswith("`git log` failed: ")

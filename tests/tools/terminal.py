@@ -1,0 +1,54 @@
+"""A terminal for the tests: a command runs in it, and somebody presses Ctrl-C."""
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import subprocess
+import termios
+import time
+from pathlib import Path
+
+LIMIT = 120
+"""Seconds after which a command is given up."""
+
+
+def in_terminal(command: list[str], cwd: Path, press_at: str = "", **environment: str) -> tuple[str, int]:
+    """Run a command in a terminal of its own; press Ctrl-C when `press_at` has appeared, if that is given.
+
+    Returns:
+        What the terminal showed and the exit code; a negative code is a signal's.
+    """
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    shown, pressed, deadline = b"", not press_at, time.monotonic() + LIMIT
+    try:
+        while time.monotonic() < deadline:
+            if select.select([ours], [], [], 0.1)[0]:
+                try:
+                    read = os.read(ours, 4096)
+                except OSError:  # the last process has closed it
+                    break
+                shown += read
+                if not read:
+                    break
+            if not pressed and press_at.encode() in shown:
+                os.write(ours, b"\x03")
+                pressed = True
+        return shown.decode(), process.wait(timeout=max(1, deadline - time.monotonic()))
+    finally:
+        os.close(ours)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

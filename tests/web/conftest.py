@@ -1,0 +1,78 @@
+"""What the tests of the page share: a server in a thread of this process, and pictures to send to it."""
+
+import io
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from depixel.pictures import formats
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import Restorer
+from tests.model import test_predictor as test_restoration
+from tests.pictures.test_restorer import photo
+
+AREA = (24, 16, 64, 48, 8)
+
+
+@contextmanager
+def running(restorer, host="127.0.0.1"):
+    """The address of a server in a thread of this process."""
+    from depixel.web import app as server  # test modules skip without FastAPI, this file must load
+
+    with server.listen("127.0.0.1", 0) as listening:
+        web = server.make_server(restorer, host)
+        thread = threading.Thread(target=web.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield server.address(listening, "127.0.0.1")
+        web.should_exit = True
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+
+
+@pytest.fixture(scope="package")
+def restorer():
+    """A small network of random weights."""
+    return Restorer(test_restoration.restorer())
+
+
+@pytest.fixture(scope="package")
+def url(restorer):
+    """The address of one server for all tests that do not change its limits."""
+    with running(restorer) as address:
+        yield address
+
+
+def told(area=AREA) -> str:
+    return ",".join(map(str, area))
+
+
+def file_of(pixels: np.ndarray, kind="PNG", **options) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+def pixelated(kind="PNG", area=AREA, **options) -> bytes:
+    return file_of(pixelate(photo(120, 140), [area]), kind, **options)
+
+
+def exif(orientation: int) -> Image.Exif:
+    tags = Image.Exif()
+    tags[0x0112], tags[0x010F] = orientation, "a camera"
+    return tags
+
+
+PICTURES = {
+    "PNG": lambda: pixelated(),
+    "gray": lambda: file_of(pixelate(photo(120, 140, None), [AREA])),
+    "alpha": lambda: file_of(pixelate(photo(120, 140, 4), [AREA])),
+    "16 bits": lambda: file_of(pixelate(photo(120, 140, None, np.uint16), [AREA])),
+    "deep color TIFF": lambda: formats.encoded(
+        formats.Picture(pixelate(photo(120, 140, 3, np.uint16), [AREA]), "TIFF")
+    ),
+    "JPEG": lambda: pixelated("JPEG", quality=95, subsampling=0, exif=exif(1)),
+    "WebP": lambda: pixelated("WEBP", lossless=True),
+}

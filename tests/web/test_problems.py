@@ -1,0 +1,60 @@
+"""What requests hear that are not answered."""
+
+import zlib
+from functools import cache
+
+import pytest
+import requests
+
+from depixel.pictures import formats
+from tests.pictures.test_restorer import photo
+from tests.web.conftest import AREA, file_of, pixelated, told
+
+pytest.importorskip("depixel.web.problems", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]")
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@cache
+def bomb() -> bytes:
+    """A PNG of 400 megapixels in half a megabyte."""
+    side = 20_000
+    coder = zlib.compressobj(9)
+    rows = b"".join(coder.compress(bytes(side + 1)) for _ in range(side)) + coder.flush()
+    header = side.to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
+    chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(formats._chunk(*chunk) for chunk in chunks)
+
+
+WRONG = {
+    "no picture": (lambda: b"no picture at all", told(), "not an image; PNG, JPEG, WebP and TIFF are read"),
+    "nothing": (lambda: b"", told(), "not an image"),
+    "a page": (lambda: b"<html><script>alert(1)</script></html>", told(), "not an image"),
+    "a GIF": (lambda: file_of(photo(120, 140), "GIF"), told(), "is a GIF; save it as PNG"),
+    "cut off": (lambda: pixelated()[:3000], told(), "broken image"),
+    "a bomb": (bomb, told(), "more than 50 million pixels; cut out the part"),
+    "outside": (pixelated, "100,16,64,48", "not inside the picture, which is 140 pixels wide and 120 high"),
+    "other blocks": (pixelated, told((*AREA[:4], 7)), "it shows blocks of 8 pixels, not of 7"),
+    "twice": (pixelated, f"{told()}&area={told()}", "overlap"),
+    "no numbers": (pixelated, "a,b,c,d", "area"),
+    "too few": (pixelated, "1,2,3", "area"),
+    "negative": (pixelated, "-1,2,30,30", "area"),
+    "a huge number": (pixelated, "99999999999999999999,2,30,30", "area"),
+    "huge blocks": (pixelated, told((*AREA[:4], 900)), "blocks have 2 to 200 pixels"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+@pytest.mark.parametrize("asked", ["restore", "doubt"])
+def test_what_is_wrong_is_said(url, what, asked):
+    data, area, problem = WRONG[what]
+    answer = requests.post(f"{url}api/{asked}?area={area}", data(), timeout=60)
+    assert answer.status_code == 422
+    assert problem in answer.json()["problem"]
+
+
+def test_settings_that_there_are_not_are_refused(url):
+    for query in ("views=3", "trust=none", "block=1", "block=201"):
+        answer = requests.post(f"{url}api/restore?area=24,16,64,48&{query}", pixelated(), timeout=60)
+        assert answer.status_code == 422
+        assert query.split("=")[0] in answer.json()["problem"]
+    assert "area" in requests.post(f"{url}api/restore", pixelated(), timeout=60).json()["problem"]

@@ -1,0 +1,98 @@
+"""What is computed for a request, through a real server on loopback."""
+
+import io
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+from depixel.pictures import formats
+from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import disagreement
+from tests.pictures.test_restorer import photo
+from tests.web.conftest import AREA, PICTURES, exif, file_of, pixelated, told
+
+work = pytest.importorskip("depixel.web.work", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]")
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_a_block_size_that_is_not_given_is_found_and_told(url):
+    answer = requests.post(f"{url}api/restore?area={told(AREA[:4])}&area=100,80,16,16,4", pixelated(), timeout=60)
+    assert answer.status_code == 422  # the second area is not pixelated
+    assert "100,80,16,16" in answer.json()["problem"] and "pixelated" in answer.json()["problem"]
+    answer = requests.post(f"{url}api/restore?area={told(AREA[:4])}", pixelated(), timeout=60)
+    assert answer.headers["Areas"] == told()
+
+
+def test_a_photo_is_pixelated_and_found_again(url):
+    clean = file_of(photo(120, 140))
+    answer = requests.post(
+        f"{url}api/pixelate?area=20,30,40,50&block=10&area={told((80, 8, 32, 24, 4))}", clean, timeout=60
+    )
+    expected = pixelate(photo(120, 140), [(20, 30, 40, 50, 10), (80, 8, 32, 24, 4)])
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
+    found = requests.post(f"{url}api/find", answer.content, timeout=60).json()
+    assert (found["width"], found["height"]) == (140, 120)
+    areas = {tuple(a[key] for key in ("x", "y", "width", "height", "block_size")) for a in found["areas"]}
+    assert {(20, 30, 40, 50, 10), (80, 8, 32, 24, 4)} <= areas
+    near = requests.post(f"{url}api/find?near=17,33,40,50", answer.content, timeout=60).json()["areas"]
+    assert (near[0]["x"], near[0]["y"], near[0]["block_size"], near[0]["certain"]) == (20, 30, 10, True)
+
+
+def test_areas_whose_first_blocks_are_cut_off_are_found_and_restored(url, restorer):
+    image = pixelate(photo(200, 200), [(20, 30, 80, 80, 16)])
+    image = image[35:, 27:]  # the first blocks keep 9 columns and 11 rows
+    (found, *_) = requests.post(f"{url}api/find", file_of(image), timeout=60).json()["areas"]
+    assert found.pop("certain")
+    area = {"x": 0, "y": 0, "width": 73, "height": 75, "block_size": 16, "offset_x": 7, "offset_y": 5}
+    assert found == area
+    answer = requests.post(f"{url}api/restore?area={told(area.values())}", file_of(image), timeout=60)
+    assert answer.headers["Areas"] == told(area.values())
+    expected = restorer.restore(image, [tuple(area.values())])
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
+    answer = requests.post(f"{url}api/restore?area=0,0,73,75,16,16,5", file_of(image), timeout=60)
+    assert answer.status_code == 422 and "first blocks lack 0 to 16 - 1" in answer.json()["problem"]
+
+
+@pytest.mark.usefixtures("detector")
+def test_what_is_drawn_roughly_is_found_in_a_jpeg(url):
+    image = pixelate(photo(200, 220), [(60, 50, 90, 80, 9)])
+    data = file_of(image, "JPEG", quality=90)
+    for near in ("63,55,80,70", "50,41,110,100", "57,52,91,75"):
+        (found, *_) = requests.post(f"{url}api/find?near={near}", data, timeout=60).json()["areas"]
+        assert [found[key] for key in ("x", "y", "width", "height", "block_size")] == [60, 50, 90, 80, 9]
+        assert found["certain"]
+
+
+def test_where_the_views_disagree_is_told_in_sixteenths_of_a_gray_level(url, restorer):
+    answer = requests.post(f"{url}api/doubt?area={told()}", pixelated(), timeout=60)
+    expected = disagreement(restorer, pixelate(photo(120, 140), [AREA]), [AREA])
+    levels = np.asarray(Image.open(io.BytesIO(answer.content))).astype(float)
+    np.testing.assert_allclose(levels, (16 * expected).clip(0, 255), atol=0.5001)
+    assert levels.max() > 8
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_every_picture_is_shown_upright_in_eight_bits(url, orientation):
+    data = file_of(photo(120, 140), "JPEG", quality=95, exif=exif(orientation))
+    shown = Image.open(io.BytesIO(requests.post(f"{url}api/show", data, timeout=60).content))
+    np.testing.assert_array_equal(np.asarray(shown), formats.decoded(data).pixels)
+    assert shown.format == "PNG" and not shown.getexif()
+    deep = requests.post(f"{url}api/show", PICTURES["deep color TIFF"](), timeout=60).content
+    assert np.asarray(Image.open(io.BytesIO(deep))).dtype == np.uint8
+
+
+def test_samples_are_photos(url):
+    pictures = [requests.get(f"{url}api/samples/{i}", timeout=60).content for i in range(len(work.SAMPLES))]
+    assert len(set(pictures)) == len(work.SAMPLES)
+    assert all(min(Image.open(io.BytesIO(picture)).size) >= 100 for picture in pictures)
+    assert requests.get(f"{url}api/samples/99", timeout=60).status_code == 422
+
+
+def test_a_large_picture_is_searched_in_parts_only(url):
+    data = file_of(np.zeros((4100, 4100), np.uint8))
+    answer = requests.post(f"{url}api/find", data, timeout=60)
+    assert answer.status_code == 422 and "draw them roughly" in answer.json()["problem"]
+    assert requests.post(f"{url}api/find?near=10,10,100,100", data, timeout=60).status_code == 200
+    assert requests.post(f"{url}api/find?near=9000,10,100,100", data, timeout=60).status_code == 422

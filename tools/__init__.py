@@ -1,0 +1,1 @@
+"""What `make` calls: the installer, which runs before anything is installed, and the first run of the pipeline."""
