@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def restorer() -> Restorer:
     """With random weights."""
-    return Restorer(test_restoration.restorer())
+    return Restorer(test_restoration.predictor())
 
 
 def photo(height=150, width=170, channels: int | None = 3, dtype=np.uint8, seed=0) -> np.ndarray:
@@ -478,7 +478,7 @@ def test_views_disagree_inside_the_areas_only_and_not_those_of_an_even_handed_me
         assert found[part(area)].mean() > 0.1
         found[part(area)] = 0
     assert not found.any()
-    even_handed = test_restoration.restorer()
+    even_handed = test_restoration.predictor()
     even_handed.network = Interpolation()
     interpolation = Restorer(even_handed)
     assert disagreement(interpolation, shown, areas).max() < 0.5 * disagreement(restorer(), shown, areas).max()

@@ -51,7 +51,7 @@ def running(restorer, host="127.0.0.1"):
 
 @pytest.fixture(scope="module")
 def restorer(one_thread):
-    return fullsize.Restorer(test_restoration.restorer())
+    return fullsize.Restorer(test_restoration.predictor())
 
 
 @pytest.fixture(scope="module")

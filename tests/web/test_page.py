@@ -39,7 +39,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def restorer(one_thread):
-    return fullsize.Restorer(test_restoration.restorer())
+    return fullsize.Restorer(test_restoration.predictor())
 
 
 @pytest.fixture(scope="module")
