@@ -19,6 +19,7 @@ right size is found, or one with the same lines; and how often that place is let
 """
 
 import io
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -26,46 +27,26 @@ from pathlib import Path
 
 import click
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from depixel.areas.area import Area, ResolvedArea
-from depixel.areas.grid import block_means, spread
-from depixel.base.console import progress
-from depixel.base.errors import DepixelError
-from depixel.detection.boxes import lines_of
-from depixel.detection.search import find
-from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
-from depixel.photos import archives, processes
-from depixel.photos.archives import Entry
-from depixel.photos.decoding import UnreadableError, decode, grayscale, square
-from depixel.photos.rules import MOST_BYTES
-from depixel.pictures.resolve import resolve
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is installed
+
+from depixel.areas.area import Area, ResolvedArea  # noqa: E402
+from depixel.areas.grid import block_means, spread  # noqa: E402
+from depixel.base.console import progress  # noqa: E402
+from depixel.base.errors import DepixelError  # noqa: E402
+from depixel.detection.boxes import lines_of  # noqa: E402
+from depixel.detection.search import find  # noqa: E402
+from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms  # noqa: E402
+from depixel.photos import processes  # noqa: E402
+from depixel.photos.archives import Entry  # noqa: E402
+from depixel.pictures.resolve import resolve  # noqa: E402
+from recipes.photos import entries_of, loaded  # noqa: E402
 
 NEAR = 1  # pixels that an edge may be off
-LEAST_SIDE = 100  # of a valid photo, pixels
 LARGEST = 1000  # side of an area in an enlarged photo, pixels
 ENLARGED_FROM, NOISE = 128, 2.0  # of enlarged photos: their size, pixels, and what they get, gray levels
-
-
-def entries_of(photos: Path, odd: int) -> list[Entry]:
-    """The JPEGs of every second contributor: from the first one, or the second (1)."""
-    entries = [entry for entry in archives.Entries(photos) if entry.name.lower().endswith((".jpg", ".jpeg"))]
-    chosen = set(sorted({entry.contributor for entry in entries})[odd::2])
-    return [entry for entry in entries if entry.contributor in chosen]
-
-
-def loaded(entry: Entry, size: int, color: bool = False) -> np.ndarray | None:
-    """The photo in gray or RGB, at `size` or (0) as it is; None if it is none."""
-    try:
-        image = decode(archives.read(entry, MOST_BYTES))
-    except UnreadableError:
-        return None
-    if image.mode not in ("RGB", "L") or min(image.size) < LEAST_SIDE:
-        return None
-    if color:
-        image = image.convert("RGB")
-        return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR) if size else image)
-    return square(image, size) if size else grayscale(np.asarray(image))
 
 
 def enlarged(image: np.ndarray, side: int) -> np.ndarray:

@@ -41,20 +41,23 @@ from depixel.model.pixelation import prepare_image  # noqa: E402
 from depixel.model.predictor import Predictor  # noqa: E402
 from depixel.scoring import scores  # noqa: E402
 from recipes import variants  # noqa: E402, F401  networks that only the plan has
-from recipes.plan import Row, bench_option, chosen, folder_option, model_file, names_argument, plan  # noqa: E402
-
-TABLE = PROJECT / "benchmarks/quality.csv"
-REMOVED = PROJECT / "benchmarks/removed.csv"
-LEARNED = ["photos", "samples", "samples_per_second", "memory_gb"]
-ENDS = [ratio + end for ratio in scores.RATIOS for end in ("", "_low", "_high")]
-COLUMNS = [
-    *("name", "group", "settings", "views", "projection", "network", "width", "parameters", "weights", "code"),
-    *LEARNED,
-    *("images_per_second", *ENDS, *(f"difference_{end}" for end in ENDS), "scored_samples", "hardware"),
-]
-WHOLE = dict.fromkeys(
-    ("parameters", "photos", "samples", "samples_per_second", "images_per_second", "scored_samples"), "Int64"
+from recipes.plan import (  # noqa: E402
+    COLUMNS,
+    ENDS,
+    LEARNED,
+    TABLE,
+    WHOLE,
+    Row,
+    bench_option,
+    chosen,
+    folder_option,
+    model_file,
+    names_argument,
+    plan,
+    read_table,
 )
+
+REMOVED = PROJECT / "benchmarks/removed.csv"
 
 
 def table_group(show: Callable[[], None], text: str) -> click.Group:
@@ -92,10 +95,6 @@ def show() -> None:
         shown = [fact for fact in facts if rows[fact].nunique() > 1]  # what all have in common is in plan.yaml
         printed = scores.readable(rows)[["name", *shown, *ratios]]
         click.echo(f"\n{group}\n" + printed.to_string(index=False, justify="left", na_rep=""))
-
-
-def read_table(path: Path = TABLE) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=WHOLE) if path.is_file() else pd.DataFrame(columns=COLUMNS)
 
 
 def write_row(row: dict) -> None:

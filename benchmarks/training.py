@@ -10,54 +10,26 @@ take; images a second of prediction; and the memory of the process.
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from statistics import mean, median
 
 import click
 import numpy as np
 import psutil
 import torch
 
-from depixel.dataset.samples import Photos, epoch_batches, fixed_samples, training_batch
-from depixel.learning.loop import fit
-from depixel.learning.task import Task, TrainSettings
-from depixel.learning.training import Batch, Run
-from depixel.model.blocks import Blocks, cut_windows
-from depixel.model.networks import parameter_count
-from depixel.model.pixelation import PixelationSettings, draw_areas, prepare_image, uniforms
-from depixel.model.predictor import best_precision
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is installed
 
-STEPS = 12
-BATCHES = 24  # of all sizes of windows
+from depixel.dataset.samples import Photos, fixed_samples, training_batch  # noqa: E402
+from depixel.learning.task import Task, TrainSettings  # noqa: E402
+from depixel.learning.training import Run  # noqa: E402
+from depixel.model.blocks import Blocks, cut_windows  # noqa: E402
+from depixel.model.networks import parameter_count  # noqa: E402
+from depixel.model.pixelation import PixelationSettings, draw_areas, prepare_image, uniforms  # noqa: E402
+from depixel.model.predictor import best_precision  # noqa: E402
+from recipes.timing import seconds, train_step  # noqa: E402
+
 STAGES = Path(__file__).resolve().parents[1] / "stages"
-
-
-def seconds(work: Callable[[], object], times: int = STEPS) -> float:
-    """The median of several runs, after one that is not counted."""
-    work()
-    found = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - start)
-    return median(found)
-
-
-def train_step(photos: Photos, validation: Photos, settings: TrainSettings) -> float:
-    """Mean seconds of one whole training step, drawing included, of batches as an epoch has them."""
-    pixelation = PixelationSettings()
-    run = Run(Task(settings, pixelation, photos, validation), Path("unused"))
-    batches = epoch_batches(photos, pixelation, "train 0 0", "0 0", settings.batch_size)[:BATCHES]
-
-    def step(chosen: np.ndarray) -> None:
-        batch = Batch(*training_batch(photos, chosen, pixelation, "train 0 0", settings.flip, run.task.device), 0)
-        clip = settings.gradient_clip
-        for _ in fit(run.network, run.optimizer, [batch], run._measured, run.learning_rate, clip=clip):
-            run.train_rmse()  # waits until a GPU has done it
-
-    return mean(seconds(lambda batch=batch: step(batch), 3) for batch in batches)
 
 
 def per_sample(photos: Photos, chosen: np.ndarray) -> None:

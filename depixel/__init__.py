@@ -1,18 +1,11 @@
 """Image depixelation as a reproducible pipeline.
 
-The public names, each loaded when it is first asked for: `import depixel` alone loads neither PyTorch nor NumPy.
+The public names, each loaded when it is first asked for: `import depixel` alone loads neither PyTorch nor NumPy. Type
+checkers read them in `__init__.pyi`.
 """
 
 import importlib
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from depixel.areas.area import Area
-    from depixel.base.errors import DepixelError
-    from depixel.detection.search import find
-    from depixel.pictures.pixels import pixelate
-    from depixel.pictures.restorer import Restorer
 
 __all__ = ["Area", "DepixelError", "Restorer", "find", "pixelate"]
 

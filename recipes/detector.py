@@ -41,7 +41,7 @@ from depixel.base.layout import PRETRAINED  # noqa: E402
 from depixel.detection.learned import INPUTS  # noqa: E402
 from depixel.learning.checkpoints import Checkpoints  # noqa: E402
 from depixel.learning.loop import fit  # noqa: E402
-from depixel.learning.muon import MuonAdam  # noqa: E402
+from depixel.learning.optimizers import MuonAdam  # noqa: E402
 from depixel.model.networks import parameter_count  # noqa: E402
 from depixel.model.predictor import best_device, best_precision  # noqa: E402
 from depixel.onnx.writing import store, translate  # noqa: E402

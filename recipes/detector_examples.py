@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.detection import entries_of, loaded
 from depixel.base.console import progress
 from depixel.base.files import replacing
 from depixel.detection.jpeg import BASIS, standard_table
@@ -20,6 +19,7 @@ from depixel.model.blocks import Blocks
 from depixel.photos import processes
 from depixel.photos.archives import Entry
 from recipes.detector_networks import BETWEEN, PHOTO, UNKNOWN, WITHIN
+from recipes.photos import entries_of, loaded
 
 SIDES = (64, 128)
 VALUES = 0.45, 0.45, 0.1  # how often blocks get their mean rounded, cut off, or the pixel in their middle

@@ -7,12 +7,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+import pandas as pd
 import yaml
 
 from depixel.model.predictor import model_path
+from depixel.scoring import scores
 
 PROJECT = Path(__file__).resolve().parents[1]
 PLAN = PROJECT / "recipes/plan.yaml"
+TABLE = PROJECT / "benchmarks/quality.csv"
+"""The scores of the rows, which `benchmarks/quality.py` writes."""
+
+LEARNED = ["photos", "samples", "samples_per_second", "memory_gb"]
+ENDS = [ratio + end for ratio in scores.RATIOS for end in ("", "_low", "_high")]
+COLUMNS = [
+    *("name", "group", "settings", "views", "projection", "network", "width", "parameters", "weights", "code"),
+    *LEARNED,
+    *("images_per_second", *ENDS, *(f"difference_{end}" for end in ENDS), "scored_samples", "hardware"),
+]
+WHOLE = dict.fromkeys(
+    ("parameters", "photos", "samples", "samples_per_second", "images_per_second", "scored_samples"), "Int64"
+)
 EXISTING = click.Path(exists=True, path_type=Path)
 
 folder_option = click.option(
@@ -46,6 +61,11 @@ class Row(NamedTuple):
         start = {"start": self.start} if self.start else {}
         shown = start | self.settings | ({"contrast": self.contrast} if self.contrast != 1 else {})
         return " ".join(f"{key}={value}" for key, value in shown.items())
+
+
+def read_table(path: Path = TABLE) -> pd.DataFrame:
+    """The table of scores, or a later one of its kind; without rows if there is no such file."""
+    return pd.read_csv(path, dtype=WHOLE) if path.is_file() else pd.DataFrame(columns=COLUMNS)
 
 
 def plan() -> dict[str, Row]:

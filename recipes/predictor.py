@@ -40,7 +40,6 @@ import yaml
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is installed
 
-from benchmarks import quality, training  # noqa: E402
 from depixel.base.console import PlainGroup  # noqa: E402
 from depixel.base.errors import DepixelError  # noqa: E402
 from depixel.base.files import replacing  # noqa: E402
@@ -52,6 +51,7 @@ from depixel.scoring import scores  # noqa: E402
 from recipes.plan import (  # noqa: E402
     EXISTING,
     PLAN,
+    TABLE,
     Row,
     bench_option,
     chosen,
@@ -60,8 +60,10 @@ from recipes.plan import (  # noqa: E402
     names_argument,
     photos_option,
     plan,
+    read_table,
 )
 from recipes.preparation import prepare, python, write_params  # noqa: E402
+from recipes.timing import train_step  # noqa: E402
 
 
 @click.group(cls=PlainGroup, help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,7 +81,8 @@ def train(names: tuple[str, ...], photos: Path, bench: Path, folder: Path) -> No
     for row in chosen(names):
         click.echo(f"{row.name}: {row.described() or 'as params.yaml says'}")
         make(row, photos.resolve(), folder.resolve())
-        quality.write_rows(row, bench, folder)
+        score = (PROJECT / "benchmarks/quality.py", "score", row.name)
+        python(*score, "--bench", bench.resolve(), "--folder", folder.resolve(), cwd=PROJECT)
 
 
 def make(row: Row, photos: Path, folder: Path) -> None:
@@ -128,7 +131,7 @@ def epochs_in(minutes: float, settings: dict[str, Any], prepared: Path, run: Pat
     noted = run / "epochs.json"
     if not noted.is_file():
         sides = [Photos.load(prepared, run / "data/split.csv", name) for name in ("train", "validation")]
-        step = training.train_step(sides[0], sides[1].first(64), TrainSettings(**settings["train"]))
+        step = train_step(sides[0], sides[1].first(64), TrainSettings(**settings["train"]))
         epochs = minutes * 60 / step * settings["train"]["batch_size"] / len(sides[0])
         noted.write_text(json.dumps(round(epochs, 3)), encoding="utf-8")
     return json.loads(noted.read_text(encoding="utf-8"))
@@ -172,9 +175,9 @@ def ship(name: str, folder: Path, sources: Path) -> None:
     """Put a trained model among the pretrained ones."""
     weights = PROJECT / model_path(name)
     model = Predictor.load(folder / name / "models/depixel.safetensors", "cpu")
-    rows = scores.readable(quality.read_table().query("name == @name and weights == @model.digest()"))
+    rows = scores.readable(read_table().query("name == @name and weights == @model.digest()"))
     if not len(rows):
-        raise DepixelError(f"{name}: no row of {quality.TABLE.name} is of this model. Score it first: `train {name}`")
+        raise DepixelError(f"{name}: no row of {TABLE.name} is of this model. Score it first: `train {name}`")
     first = rows.iloc[0]
     _, _, terms = sources.read_text(encoding="utf-8").partition("\n")  # without its title
     model.save(weights)
@@ -198,7 +201,7 @@ def ship(name: str, folder: Path, sources: Path) -> None:
 
 def _history(name: str) -> list[str]:
     """Settings and code of a row, after those of the rows that its model was trained from."""
-    row, known = plan()[name], quality.read_table().query("name == @name").iloc[0]
+    row, known = plan()[name], read_table().query("name == @name").iloc[0]
     before = _history(row.start) if row.start else []
     return [*before, f"- `{name}`: `{known['settings']}`; {known['code']}"]
 

@@ -22,7 +22,7 @@ def test_every_section_has_its_model():
     assert tuple(params.MODELS) == SECTIONS
 
 
-@pytest.mark.parametrize("name", ["debug", "laptop", "best"])
+@pytest.mark.parametrize("name", ["debug", "sample-long", "laptop", "best"])
 def test_a_preset_changes_its_values_and_nothing_else(folder, name):
     before = (folder / "params.yaml").read_text(encoding="utf-8")
     told = run("depixel", "preset", name, cwd=folder).stdout.splitlines()

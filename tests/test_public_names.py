@@ -1,5 +1,6 @@
 """What `depixel` offers to programs: names that stay, each loaded only when it is asked for."""
 
+import ast
 import subprocess
 import sys
 
@@ -44,3 +45,11 @@ def test_importing_the_package_is_quick():
 
 def test_the_package_says_when_it_was_imported():
     assert isinstance(depixel.IMPORTED, int)  # nanoseconds: `base.stage` compares it with the sources
+
+
+def test_type_checkers_read_the_same_names():
+    tree = ast.parse((REPOSITORY / "depixel/__init__.pyi").read_text(encoding="utf-8"))
+    imported = {
+        alias.asname: node.module for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert imported == NAMES

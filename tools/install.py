@@ -103,14 +103,14 @@ def install(dev: bool) -> None:
     if from_index:
         # alone and without its dependencies, so that all else comes from where it always does
         arguments = ["--no-deps", "--index-url", TORCH_INDEX, f"torch=={torch}"]
-        if packages(uv, arguments, 1):
+        if packages(uv, arguments, 1, "PyTorch"):
             child.say(f"{TORCH_INDEX} has no torch {torch} for this machine; takes the build that pip finds elsewhere.")
     everything = [argument for file in files for argument in ("-r", str(file))]
-    for arguments, number in (
-        (everything, sum(map(count, files))),
-        (["--no-deps", "--no-build-isolation", "--editable", "."], 1),
+    for arguments, number, name in (
+        (everything, sum(map(count, files)), "looks for packages"),
+        (["--no-deps", "--no-build-isolation", "--editable", "."], 1, "depixel"),
     ):
-        if packages(uv, arguments, number):
+        if packages(uv, arguments, number, name):
             raise InstallError(f"the packages could not be installed; the lines above say why. {again()}")
 
 
@@ -231,8 +231,11 @@ def _amount(megabytes: int) -> str:
 # Installing
 
 
-def packages(uv: str | None, arguments: list[str], number: int) -> int:
-    """Install `number` packages by `uv pip install` or `pip install` with these arguments; the exit code."""
+def packages(uv: str | None, arguments: list[str], number: int, name: str) -> int:
+    """Install `number` packages by `uv pip install` or `pip install` with these arguments; the exit code.
+
+    `name` is shown until pip names a package.
+    """
     if uv:  # its own progress is good
         return child.run([uv, "pip", "install", "--python", str(PYTHON), *arguments])
     pip = [str(PYTHON), "-m", "pip"]
@@ -243,7 +246,7 @@ def packages(uv: str | None, arguments: list[str], number: int) -> int:
     version = subprocess.run([*pip, "--version"], capture_output=True, text=True).stdout  # noqa: S603
     if [int(digits) for digits in re.findall(r"\d+", version)[:2]] >= [24, 1]:
         command += ["--progress-bar", "raw"]
-    progress = Progress(number)
+    progress = Progress(number, name)
     code = child.run(command, progress.read)
     if code:
         child.say("\n".join(progress.last))
@@ -254,11 +257,11 @@ class Progress:
     """What pip does, as one line that moves: which package, how much of it, and for how long already.
 
     Args:
-        number: how many packages there are; more than one is counted.
+        number: number of packages; they are counted if there are several. name: what is shown first.
     """
 
-    def __init__(self, number: int) -> None:
-        self.number, self.packages, self.doing, self.share = number, 0, "looks for packages", ""
+    def __init__(self, number: int, name: str) -> None:
+        self.number, self.packages, self.doing, self.share = number, 0, name, ""
         self.last: deque[str] = deque(maxlen=30)
         self.start = time.monotonic()
         self.ended = threading.Event()
@@ -292,7 +295,8 @@ class Progress:
             size = re.search(r"\(([\d.]+ [kMG]B)\)", rest)
             self.share = f", {size[1]}" if size else ""
         elif line.startswith("Installing collected packages"):
-            self.packages, self.doing, self.share = self.number, "unpacks them all", ""
+            self.packages, self.share = self.number, ""
+            self.doing = "unpacks them all" if self.number > 1 else self.doing
         elif word == "WARNING:":
             child.say(line)
 

@@ -110,7 +110,7 @@ class Stages(logging.Filter):
         so_far = time.monotonic() - self.start
         if self.seconds is None:
             return f" ({duration(so_far)} so far)" if so_far >= 1 else ""
-        left = sum(self.seconds[name] for name in self.described if name not in self.done[:-1])
+        left = sum(self.seconds.get(name, 0) for name in self.described if name not in self.done[:-1])
         return f" ({duration(so_far)} so far, about {duration(left)} left)"
 
 

@@ -15,11 +15,14 @@ TRAINING = Path(__file__).with_name("training.py")
 """The module that imports all that a training computes with."""
 
 
-@functools.cache  # what was imported is what runs, whatever is edited meanwhile
 def code_of(network: type[nn.Module]) -> str:
     """A hash of what the code of a training of this network does, not of its prose: 64 hexadecimal digits."""
-    # the network may be another's, registered from elsewhere
-    return code_digest(dict.fromkeys([*sources_of(TRAINING), Path(inspect.getfile(network))]))
+    return _code_with(Path(inspect.getfile(network)))  # the network may be another's, registered from elsewhere
+
+
+@functools.cache  # what was imported is what runs, whatever is edited meanwhile
+def _code_with(network: Path) -> str:
+    return code_digest(dict.fromkeys([*sources_of(TRAINING), network]))
 
 
 def fingerprint(task: Task, code: str, init: str, teacher: str) -> str:

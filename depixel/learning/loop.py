@@ -8,25 +8,14 @@ What depixel trains with it is in `depixel.learning.training`.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
+from depixel.learning.optimizers import Optimizer
+
 Batch = TypeVar("Batch")
 Schedule = Literal["cosine", "linear", "constant"]
-
-
-class Optimizer(Protocol):
-    """What the loop needs of an optimizer: PyTorch's have it, and `muon.MuonAdam`."""
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]: ...
-
-    def step(self) -> Any: ...
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> None: ...
 
 
 class Step(NamedTuple):

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from depixel.base.environment import hardware, versions
 from depixel.base.errors import DepixelError
+from depixel.learning import optimizers
 from depixel.learning.fingerprint import code_of
-from depixel.learning.loop import Optimizer
-from depixel.learning.muon import MuonAdam
 from depixel.learning.task import Task
 from depixel.model import networks
 from depixel.model.malloc import keep_freed_memory
@@ -72,7 +71,7 @@ class State:
         if task.init:
             networks.grow(self.network, task.init.network.state_dict())
         self.best = self.weights()
-        self.optimizer = self._optimizer()
+        self.optimizer = optimizers.build(task.settings.optimizer, self.network, task.settings.learning_rate)
         self.step = 0
         self.table: list[Epoch] = []
         self.sums = torch.zeros(5, dtype=torch.float32 if task.device == "mps" else torch.float64, device=task.device)
@@ -135,14 +134,6 @@ class State:
         self.configuration = self.configuration.model_copy(update={"hardware": used})
         for generator, random in zip(self._generators(), saved["random"], strict=True):
             generator.set_rng_state(random)
-
-    def _optimizer(self) -> Optimizer:
-        rate = self.task.settings.learning_rate
-        if self.task.settings.optimizer == "muon":
-            return MuonAdam(self.network, rate)
-        if self.task.settings.optimizer == "adam":
-            return torch.optim.Adam(self.network.parameters(), rate)
-        return torch.optim.SGD(self.network.parameters(), rate, momentum=0.9)
 
     def _generators(self) -> list[ModuleType]:
         """The modules of torch that hold the random generators in use."""

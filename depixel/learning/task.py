@@ -10,6 +10,7 @@ from pydantic import Field
 from depixel.base.errors import DepixelError
 from depixel.base.settings import Settings
 from depixel.dataset.samples import Photos
+from depixel.learning import optimizers
 from depixel.learning.loop import Schedule
 from depixel.model import networks
 from depixel.model.pixelation import PixelationSettings
@@ -26,7 +27,7 @@ class TrainSettings(Settings):
     dropout: float = Field(0.0, ge=0, lt=1)
     epochs: float = Field(20, gt=0, description="how often each photo is shown; may be a fraction")
     batch_size: int = Field(64, ge=1)
-    optimizer: Literal["muon", "adam", "sgd"] = "muon"
+    optimizer: optimizers.Name = "muon"
     learning_rate: float = Field(2e-3, gt=0)
     schedule: Schedule = "linear"
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the run in which the learning rate rises")

@@ -209,7 +209,7 @@ def test_the_sources_are_all_that_are_imported(module):
 
 def test_an_import_that_cannot_be_found_is_told(tmp_path):
     path = tmp_path / "stage.py"
-    for wrong in ("from depixel import nowhere", "import depixel.nowhere", "from depixel.errors.deep import a"):
+    for wrong in ("from depixel import nowhere", "import depixel.nowhere", "from depixel.base.errors.deep import a"):
         path.write_text(f"def f():\n    {wrong}\n", encoding="utf-8")
         with pytest.raises(DepixelError, match="line 2"):
             code.sources_of(path)

@@ -9,7 +9,7 @@ from depixel.pictures.pixels import pixelate
 from depixel.pictures.resolve import resolve
 from depixel.pictures.restorer import Restorer, disagreement
 from tests.detection.test_search import photo
-from tests.model import test_predictor as test_restoration
+from tests.model import test_predictor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -20,7 +20,7 @@ AREAS = [(17, 25, 49, 42, 7), (90, 20, 54, 63, 9)]  # not in line with JPEG's ow
 def jpeg(tmp_path):
     """photo.jpg, with two pixelated areas; and m.safetensors, with random weights."""
     Image.fromarray(pixelate(photo(120, 160), AREAS)).save(tmp_path / "photo.jpg", quality=90)
-    test_restoration.restorer().save(tmp_path / "m.safetensors")
+    test_predictor.predictor().save(tmp_path / "m.safetensors")
     return tmp_path / "photo.jpg"
 
 
@@ -45,7 +45,7 @@ def test_each_area_of_a_jpeg_is_searched_once(how, jpeg, searches, detector, mon
 
 def test_resolved_areas_are_not_looked_at_again(jpeg, searches):
     image = np.asarray(Image.open(jpeg))
-    restorer = Restorer(test_restoration.restorer())
+    restorer = Restorer(test_predictor.predictor())
     resolved = resolve(image, AREAS)
     assert len(searches) == 2 and [area.numbers() for area in resolved] == [list(area) for area in AREAS]
     restored = restorer.restore(image, resolved)

@@ -6,7 +6,7 @@ import pytest
 
 FAULTS = """
 import resource, sys
-from depixel.memory import keep_freed_memory
+from depixel.model.malloc import keep_freed_memory
 if sys.argv[1] == "kept":
     keep_freed_memory()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 every_network = pytest.mark.parametrize("name", networks.names())
 
 
-def restorer(name="unet", precision="float32", largest=12, seed=0):
+def predictor(name="unet", precision="float32", largest=12, seed=0):
     """A network of width 8 with random weights, none of them 0."""
     torch.manual_seed(seed)
     network = networks.build(name, 8)
@@ -71,7 +71,7 @@ def assert_equal(predictions, others, tolerance=0):
 @pytest.fixture
 def model(tmp_path):
     """A saved unet."""
-    restorer().save(tmp_path / "model.safetensors")
+    predictor().save(tmp_path / "model.safetensors")
     return tmp_path / "model.safetensors"
 
 
@@ -84,7 +84,7 @@ def model(tmp_path):
 def test_predictions_are_the_pixels_of_the_areas(name, precision, size):
     """Images of any size: odd, smaller than a window, as small as the largest area."""
     pixelated, areas = samples(5, *size)
-    predictions = restorer(name, precision).predict(pixelated, areas)
+    predictions = predictor(name, precision).predict(pixelated, areas)
     assert [p.shape for p in predictions] == [(w * h,) for _, _, w, h, _ in areas]
     assert {p.dtype for p in predictions} == {np.dtype(np.uint8)}
     for prediction, image, (x, y, w, h, size) in zip(predictions, pixelated, areas, strict=True):
@@ -102,7 +102,7 @@ def test_predictions_are_the_pixels_of_the_areas(name, precision, size):
 def test_predictions_do_not_depend_on_the_batch(name, precision):
     """Up to one gray level: convolutions of other batch sizes may sum in another order."""
     pixelated, areas = samples(10)
-    one = restorer(name, precision)
+    one = predictor(name, precision)
     together = one.predict(pixelated, areas)
     for batch_size in (1, 3, 10):
         assert_equal(one.predict(pixelated, areas, batch_size=batch_size), together, tolerance=1)
@@ -114,7 +114,7 @@ def test_inferred_block_sizes_predict_the_same():
     pixelated, areas = samples(40)
     same = infer_block_sizes(pixelated, areas, (3, 6)) == areas[:, 4]
     assert same.sum() >= 20
-    one = restorer()
+    one = predictor()
     assert_equal(one.predict(pixelated[same], areas[same, :4]), one.predict(pixelated[same], areas[same]))
 
 
@@ -122,7 +122,7 @@ def test_the_block_size_matters():
     pixelated, areas = samples(5)
     other = areas.copy()
     other[:, 4] += 5
-    one = restorer()
+    one = predictor()
     differ = [(a != b).any() for a, b in zip(one.predict(pixelated, areas), one.predict(pixelated, other), strict=True)]
     assert all(differ)
 
@@ -130,7 +130,7 @@ def test_the_block_size_matters():
 def test_areas_larger_than_those_of_the_training_are_restored():
     pixelated, areas = samples(3, largest=40)
     assert areas[:, 2:4].max() > 24
-    predictions = restorer(largest=8).predict(pixelated, areas)
+    predictions = predictor(largest=8).predict(pixelated, areas)
     assert [p.size for p in predictions] == (areas[:, 2] * areas[:, 3]).tolist()
 
 
@@ -141,7 +141,7 @@ def test_pixels_outside_the_window_say_nothing():
     pixelated[0, 41:51, 40:52] = 99
     far = pixelated.copy()
     far[:, :20], far[:, :, 70:] = 0, 255
-    one = restorer()
+    one = predictor()
     assert_equal(one.predict(pixelated, area), one.predict(far, area))
     near = pixelated.copy()
     near[:, 39] = 0
@@ -162,7 +162,7 @@ def test_windows_are_as_large_as_their_area_needs(batch_size):
             return pixelated
 
     pixelated, areas = samples(10, 64, 64, largest=32)
-    Predictor(Watched(), restorer(largest=32).configuration, "cpu").predict(pixelated, areas, batch_size=batch_size)
+    Predictor(Watched(), predictor(largest=32).configuration, "cpu").predict(pixelated, areas, batch_size=batch_size)
     assert len(seen) == 20
     assert all(side == window_side(extent) for extent, side in seen)
     assert len({side for _, side in seen}) > 1
@@ -177,7 +177,7 @@ def test_progress_wraps_the_batches():
             yield batch
 
     pixelated, areas = samples(10, largest=8)  # windows of one shape
-    assert len(restorer().predict(pixelated, areas, batch_size=4, progress=progress)) == 10
+    assert len(predictor().predict(pixelated, areas, batch_size=4, progress=progress)) == 10
     assert seen == [4, 4, 2]
 
 
@@ -188,14 +188,14 @@ def test_predictions_are_clipped_and_rounded():
             return pixelated + 0.3 + stripes
 
     pixelated = np.full((1, 16, 16), 100, np.uint8)
-    prediction = Predictor(Extreme(), restorer().configuration, "cpu").predict(pixelated, np.array([[4, 4, 4, 4, 4]]))
+    prediction = Predictor(Extreme(), predictor().configuration, "cpu").predict(pixelated, np.array([[4, 4, 4, 4, 4]]))
     assert prediction[0].reshape(4, 4).tolist() == [[0, 255, 0, 255]] * 4
 
     class Fraction(torch.nn.Module):
         def forward(self, pixelated, blocks):
             return pixelated + 0.7
 
-    prediction = Predictor(Fraction(), restorer().configuration, "cpu").predict(pixelated, np.array([[4, 4, 4, 4, 4]]))
+    prediction = Predictor(Fraction(), predictor().configuration, "cpu").predict(pixelated, np.array([[4, 4, 4, 4, 4]]))
     assert prediction[0].tolist() == [101] * 16  # 100.7, possible for a block shown as 100
 
 
@@ -203,7 +203,7 @@ def test_predictions_are_clipped_and_rounded():
 def test_restore_returns_what_is_shown_outside_and_passes_gradients(name):
     pixelated, areas = samples(3, 24, 24)
     images, blocks = torch.from_numpy(pixelated).float()[:, None], Blocks(torch.from_numpy(areas), 24, 24)
-    network = restorer(name).network
+    network = predictor(name).network
     restored = restore(network, images, blocks, "bfloat16")
     assert restored.dtype == torch.float32
     assert torch.equal(restored[~blocks.unknown], images[~blocks.unknown])
@@ -219,7 +219,7 @@ def test_window_side(largest, side):
 
 
 def test_the_best_of_this_machine_works():
-    one = restorer(precision=best_precision(best_device()))
+    one = predictor(precision=best_precision(best_device()))
     pixelated, areas = samples(2)
     on_it = Predictor(one.network, one.configuration)
     assert on_it.device == best_device()
@@ -233,7 +233,7 @@ def test_the_best_of_this_machine_works():
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_round_trip(name, precision, tmp_path):
     pixelated, areas = samples()
-    one = restorer(name, precision)
+    one = predictor(name, precision)
     one.save(tmp_path / "models" / "a.safetensors")
     again = Predictor.load(tmp_path / "models" / "a.safetensors", "cpu")
     assert again.configuration == one.configuration
@@ -253,7 +253,7 @@ def test_weights_are_float16_without_code(model):
 
 
 def test_loaded_networks_are_in_evaluation_mode(tmp_path):
-    configuration = restorer().configuration.model_copy(update={"dropout": 0.5})
+    configuration = predictor().configuration.model_copy(update={"dropout": 0.5})
     Predictor(networks.build("unet", 8, 0.5), configuration, "cpu").save(tmp_path / "m.safetensors")
     assert not Predictor.load(tmp_path / "m.safetensors").network.training
 
@@ -369,7 +369,7 @@ def test_views_are_averaged(views):
             return pixelated + blocks.features()[:, 1:2] * 8  # brighter to the right, which mirroring turns round
 
     pixelated, areas = samples(6, 64, 64, largest=8)  # windows of one shape
-    one = Predictor(Corner(), restorer(largest=32).configuration, "cpu")
+    one = Predictor(Corner(), predictor(largest=32).configuration, "cpu")
     predictions = one.predict(pixelated, areas, views)
     assert len(seen) == views == len({tuple(image.flatten().tolist()) for image in seen})
     plain = [image[y : y + h, x : x + w].ravel() for image, (x, y, w, h, _) in zip(pixelated, areas, strict=True)]
@@ -382,7 +382,7 @@ def test_views_are_averaged(views):
 
 def test_models_are_averaged():
     pixelated, areas = samples(5)
-    models = [restorer(seed=seed) for seed in (0, 1)]
+    models = [predictor(seed=seed) for seed in (0, 1)]
     together = Predictor.averaging(models)
     windows = torch.from_numpy(pixelated).float()[:, None], Blocks(torch.from_numpy(areas), 40, 40)
     with torch.no_grad():
@@ -401,7 +401,7 @@ def test_projected_onto_the_center_every_block_mean_is_it():
             return pixelated + 30
 
     pixelated, areas = np.full((1, 16, 16), 100, np.uint8), np.array([[4, 4, 4, 4, 4]])
-    one = Predictor(Bright(), restorer().configuration, "cpu")
+    one = Predictor(Bright(), predictor().configuration, "cpu")
     images, blocks = torch.from_numpy(pixelated).float()[:, None], Blocks(torch.from_numpy(areas), 16, 16)
     inside = blocks.unknown
     interval, center = (restore(one.network, images, blocks, "float32", 1, onto) for onto in ("interval", "center"))
@@ -425,8 +425,8 @@ def test_a_bare_name_is_that_of_a_pretrained_model(named, path):
 def test_the_pretrained_model_is_that_of_the_network_and_width_or_the_next_narrower(tmp_path):
     with pytest.raises(DepixelError, match=r"It is empty: `dvc pull` fills it"):
         Predictor.pretrained("unet", 8, tmp_path)
-    restorer("basic_cnn").save(tmp_path / "a.safetensors")
-    restorer("unet", seed=3).save(tmp_path / "b.safetensors")
+    predictor("basic_cnn").save(tmp_path / "a.safetensors")
+    predictor("unet", seed=3).save(tmp_path / "b.safetensors")
     found = Predictor.pretrained("unet", 8, tmp_path)
     assert found.digest() == Predictor.load(tmp_path / "b.safetensors").digest()
     assert hashlib.sha256((tmp_path / "b.safetensors").read_bytes()).hexdigest().startswith(found.digest())
@@ -435,7 +435,7 @@ def test_the_pretrained_model_is_that_of_the_network_and_width_or_the_next_narro
     ):
         Predictor.pretrained("unet", 7, tmp_path)
     assert Predictor.pretrained("unet", 9, tmp_path).digest() == found.digest()  # to be grown
-    restorer("unet").save(tmp_path / "c.safetensors")
+    predictor("unet").save(tmp_path / "c.safetensors")
     with pytest.raises(DepixelError, match=r"more than one model is a unet of width 8"):
         Predictor.pretrained("unet", 8, tmp_path)
 
@@ -444,7 +444,7 @@ def test_the_pretrained_model_is_that_of_the_network_and_width_or_the_next_narro
 
 
 def unsure(precision="float32"):
-    one = restorer(precision=precision)
+    one = predictor(precision=precision)
     network = networks.build("unet", 8, uncertainty=True)
     network.load_state_dict(one.network.state_dict(), strict=False)
     torch.nn.init.normal_(network.spread.out.weight, std=0.1)
@@ -455,7 +455,7 @@ def unsure(precision="float32"):
 def test_expected_errors_come_beside_the_same_predictions(views):
     pixelated, areas = samples()
     predictions, errors = unsure().predict_with_errors(pixelated, areas, views)
-    assert_equal(predictions, restorer().predict(pixelated, areas, views))
+    assert_equal(predictions, predictor().predict(pixelated, areas, views))
     assert [len(error) for error in errors] == [w * h for w, h in areas[:, 2:4]]
     assert {error.dtype for error in errors} == {np.dtype(np.float32)}
     assert min(error.min() for error in errors) >= 12**-0.5 and np.ptp(np.concatenate(errors)) > 0.1
@@ -471,7 +471,7 @@ def test_expected_errors_turn_with_the_picture():
 
 
 def test_a_network_that_does_not_say_expects_nothing():
-    errors = restorer().predict_with_errors(*samples())[1]
+    errors = predictor().predict_with_errors(*samples())[1]
     assert [len(error) for error in errors] == [0] * 10
 
 
@@ -485,20 +485,20 @@ def test_a_model_that_says_how_far_off_it_is_can_be_saved_and_loaded(tmp_path):
 
 
 def test_the_configuration_of_one_that_does_not_say_is_as_it_always_was(tmp_path):
-    restorer().save(tmp_path / "model.safetensors")
+    predictor().save(tmp_path / "model.safetensors")
     assert "uncertainty" not in json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
 
 
 def test_models_are_averaged_with_their_like():
     with pytest.raises(DepixelError, match="with their like"):
-        Predictor.averaging([restorer(), unsure()])
+        Predictor.averaging([predictor(), unsure()])
     both = Predictor.averaging([unsure(), unsure()])
     assert_equal(both.predict(*samples()), unsure().predict(*samples()))
     assert len(both.predict_with_errors(*samples())[1][0])
 
 
 def test_a_device_that_is_not_there_is_told(tmp_path):
-    restorer().save(tmp_path / "m.safetensors")
+    predictor().save(tmp_path / "m.safetensors")
     for device in ("cuda", "nonsense") if not torch.cuda.is_available() else ("nonsense",):
         with pytest.raises(DepixelError, match=f"device {device}: cannot be used here"):
             Predictor.load(tmp_path / "m.safetensors", device)

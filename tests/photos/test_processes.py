@@ -85,7 +85,7 @@ def test_a_crash_is_an_error_where_nothing_else_is_said():
 SLOW = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from depixel.workers import each
+from depixel.photos.processes import each
 def work(number):
     time.sleep(60)
 if __name__ == "__main__":
@@ -98,6 +98,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
     (tmp_path / "slow.py").write_text(SLOW, encoding="utf-8")
     parent = psutil.Popen([sys.executable, tmp_path / "slow.py", REPOSITORY])
     while len(workers := parent.children()) < 3:
+        assert parent.poll() is None
         time.sleep(0.05)
     parent.kill()
     parent.wait()

@@ -11,14 +11,14 @@ from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import Restorer
 from depixel.scoring.baselines import Identity, Interpolation
 from tests.conftest import run
-from tests.model import test_predictor as test_restoration
+from tests.model import test_predictor
 from tests.pictures.test_restorer import photo
 
 AREA = (20, 12, 96, 64)
 
 
 def restorer(network) -> Restorer:
-    return Restorer(predictor.Predictor(network, test_restoration.restorer().configuration, "cpu"))
+    return Restorer(predictor.Predictor(network, test_predictor.predictor().configuration, "cpu"))
 
 
 def test_who_restores_nothing_sees_the_blocks_as_they_are():
@@ -63,7 +63,7 @@ def test_where_nothing_is_to_hide_is_told():
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 def test_the_command_prints_a_table_or_json(mode, tmp_path):
     Image.fromarray(photo()).convert(mode).save(tmp_path / "photo.png")
-    test_restoration.restorer().save(tmp_path / "m.safetensors")
+    test_predictor.predictor().save(tmp_path / "m.safetensors")
     command = ("depixel", "audit", "photo.png", "--area", "20,12,96,64", "--block", "16", "--model", "m.safetensors")
     table = run(*command, cwd=tmp_path).stdout
     assert "comes back" in table and "a plain bar is safer" in table
@@ -90,7 +90,7 @@ def test_only_the_sizes_from_which_on_all_are_enough_count():
 
 
 def test_where_nothing_comes_back_it_asks_whether_this_is_the_original(tmp_path):
-    test_restoration.restorer().save(tmp_path / "m.safetensors")
+    test_predictor.predictor().save(tmp_path / "m.safetensors")
     shown = pixelate(photo(), [(*AREA, 16)])
     Image.fromarray(shown).save(tmp_path / "photo.jpg", quality=95)
     command = ("depixel", "audit", "photo.jpg", "--area", "20,12,96,64", "--block", "8", "--model", "m.safetensors")

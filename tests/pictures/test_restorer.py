@@ -18,14 +18,14 @@ from depixel.pictures.pixels import LUMINANCE, pixelate
 from depixel.pictures.restorer import Restorer, disagreement
 from depixel.scoring.baselines import Interpolation
 from tests.conftest import REPOSITORY
-from tests.model import test_predictor as test_restoration
+from tests.model import test_predictor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def restorer() -> Restorer:
     """With random weights."""
-    return Restorer(test_restoration.restorer())
+    return Restorer(test_predictor.predictor())
 
 
 def photo(height=150, width=170, channels: int | None = 3, dtype=np.uint8, seed=0) -> np.ndarray:
@@ -369,7 +369,7 @@ def test_views_disagree_inside_the_areas_only_and_not_those_of_an_even_handed_me
         assert found[part(area)].mean() > 0.1
         found[part(area)] = 0
     assert not found.any()
-    even_handed = test_restoration.restorer()
+    even_handed = test_predictor.predictor()
     even_handed.network = Interpolation()
     interpolation = Restorer(even_handed)
     assert disagreement(interpolation, shown, areas).max() < 0.5 * disagreement(restorer(), shown, areas).max()

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+import stages.train
 from depixel.base.tables import write_table
 from depixel.dataset.prepared import Photo
 from depixel.dataset.splits import Assigned
@@ -68,6 +70,19 @@ def end(process: subprocess.Popen, code: int = 0) -> str:
 
 def train(folder: Path, *options: str, code: int = 0, **popen) -> str:
     return end(begin(folder, *options, **popen), code)
+
+
+@pytest.fixture
+def train_here(tmp_path, monkeypatch, one_thread):
+    """Train in this process, in `tmp_path`: `train_here(code=0)`; returns what it said."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(code: int = 0) -> str:
+        done = CliRunner().invoke(stages.train.main, [])
+        assert done.exit_code == code and (code or done.exception is None), done.output
+        return done.output
+
+    return run
 
 
 def wait_for(process: subprocess.Popen, epoch: int) -> None:
@@ -202,28 +217,28 @@ def test_a_full_disk_leaves_the_checkpoint_before(stopped, tmp_path):
     assert path.read_bytes() == before and [file.name for file in path.parent.iterdir()] == ["last.pt"]
 
 
-def test_it_starts_from_a_pretrained_model(prepared, tmp_path):
+def test_it_starts_from_a_pretrained_model(prepared, tmp_path, train_here):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     settings(tmp_path, init="pretrained", epochs=1)
-    assert "models/pretrained. It is empty: `dvc pull`" in train(tmp_path, code=1)
+    assert "models/pretrained. It is empty: `dvc pull`" in train_here(code=1)
     tiny_model().save(tmp_path / "models/pretrained/tiny.safetensors")
-    train(tmp_path)
+    train_here()
     configuration = json.loads((tmp_path / "models/depixel.json").read_text(encoding="utf-8"))
     assert configuration["init"] == tiny_model().digest()
 
 
-def test_it_learns_from_a_pretrained_model(prepared, tmp_path):
+def test_it_learns_from_a_pretrained_model(prepared, tmp_path, train_here):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     settings(tmp_path, teacher="tiny", epochs=1)
     told = "train.teacher = 'tiny': no such model is in models/pretrained. It"
-    assert f"{told} is empty: `dvc pull`" in train(tmp_path, code=1)
+    assert f"{told} is empty: `dvc pull`" in train_here(code=1)
     tiny_model().save(tmp_path / "models/pretrained/other.safetensors")
-    assert f"{told} holds other" in train(tmp_path, code=1)
+    assert f"{told} holds other" in train_here(code=1)
     tiny_model().save(tmp_path / "models/pretrained/tiny.safetensors")
-    assert "train.teacher was trained on photos of 64 pixels, and these have 24" in train(tmp_path, code=1)
+    assert "train.teacher was trained on photos of 64 pixels, and these have 24" in train_here(code=1)
     described = tmp_path / "models/pretrained/tiny.json"
     fitting = json.loads(described.read_text(encoding="utf-8")) | {"size": 24, "block_size": [3, 5]}
     described.write_text(json.dumps(fitting), encoding="utf-8")
-    assert "taught by tiny" in train(tmp_path)
+    assert "taught by tiny" in train_here()
     configuration = json.loads((tmp_path / "models/depixel.json").read_text(encoding="utf-8"))
     assert configuration["teacher"] == tiny_model().digest()

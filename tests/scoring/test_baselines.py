@@ -25,7 +25,7 @@ NOTHING_KNOWN = [(0, 0, 40, 40, 8), (0, 0, 40, 40, 40)]
 AREAS = draw_areas(uniforms(photo_ids([str(i) for i in range(10)]), "areas", 5), 40, PixelationSettings())
 
 
-def restorer(name: str) -> Predictor:
+def predictor(name: str) -> Predictor:
     return Predictor(BASELINES[name](), CONFIGURATION, "cpu")
 
 
@@ -60,7 +60,7 @@ def ramp() -> np.ndarray:
 
 def test_identity_gives_the_pixelated_pixels(waves):
     pixelated, shown, _ = pixelate(waves, AREAS)
-    for prediction, pixels in zip(restorer("identity").predict(pixelated, AREAS), shown, strict=True):
+    for prediction, pixels in zip(predictor("identity").predict(pixelated, AREAS), shown, strict=True):
         np.testing.assert_array_equal(prediction, pixels)
 
 
@@ -71,14 +71,14 @@ def test_identity_gives_the_pixelated_pixels(waves):
 )
 def test_baselines_beat_identity_on_smooth_images(waves, name, share):
     pixelated, shown, targets = pixelate(waves, AREAS)
-    assert rmse_mean(restorer(name).predict(pixelated, AREAS), targets) < share * rmse_mean(shown, targets)
+    assert rmse_mean(predictor(name).predict(pixelated, AREAS), targets) < share * rmse_mean(shown, targets)
 
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_predictions_have_the_block_means_that_are_shown(waves, name):
     pixelated, shown, _ = pixelate(waves, AREAS)
     predicted = pixelated.copy()
-    for image, area, prediction in zip(predicted, AREAS, restorer(name).predict(pixelated, AREAS), strict=True):
+    for image, area, prediction in zip(predicted, AREAS, predictor(name).predict(pixelated, AREAS), strict=True):
         x, y, width, height, _ = area
         image[y : y + height, x : x + width] = prediction.reshape(height, width)
     _, again, _ = pixelate(predicted, AREAS)
@@ -89,7 +89,7 @@ def test_predictions_have_the_block_means_that_are_shown(waves, name):
 @pytest.mark.parametrize("name", BASELINES)
 def test_what_the_baselines_see_does_not_depend_on_the_view(waves, name):
     pixelated, _, _ = pixelate(waves, AREAS)
-    one, eight = (restorer(name).predict(pixelated, AREAS, views) for views in (1, 8))
+    one, eight = (predictor(name).predict(pixelated, AREAS, views) for views in (1, 8))
     for a, b in zip(one, eight, strict=True):
         assert np.abs(a.astype(int) - b).max() <= 1 and (a != b).mean() < 0.01  # by rounding
 

@@ -220,7 +220,7 @@ def test_a_disk_that_may_be_too_full_is_told_and_tried(folder, monkeypatch, capf
 
 
 def test_pips_lines_become_one():
-    progress = install.Progress(150)
+    progress = install.Progress(150, "looks for packages")
     progress.line("Collecting scipy==1.17.1 (from -r requirements.lock (line 130))")
     progress.line("  Downloading scipy-1.17.1-cp311.whl (35.4 MB)")
     assert progress.text() == "0:00  package 1 of 150: scipy 1.17.1, 35.4 MB"
@@ -234,7 +234,7 @@ def test_what_pip_says_is_shown_when_it_fails(folder, capfd, monkeypatch):
     answers = 'case "$*" in *--version*) echo pip 23.2.1;; *) echo ERROR: no; exit 1;; esac\n'
     program(folder / ".venv/bin/python", folder / "log", answers)
     monkeypatch.setattr(install.sys.stderr, "isatty", lambda: True, raising=False)
-    assert install.packages(None, ["x"], 1) == 1
+    assert install.packages(None, ["x"], 1, "x") == 1
     assert "ERROR: no" in capfd.readouterr().err
 
 

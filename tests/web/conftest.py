@@ -11,7 +11,7 @@ from PIL import Image
 from depixel.pictures import formats
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import Restorer
-from tests.model import test_predictor as test_restoration
+from tests.model import test_predictor
 from tests.pictures.test_restorer import photo
 
 AREA = (24, 16, 64, 48, 8)
@@ -35,7 +35,7 @@ def running(restorer, host="127.0.0.1"):
 @pytest.fixture(scope="package")
 def restorer():
     """A small network of random weights."""
-    return Restorer(test_restoration.restorer())
+    return Restorer(test_predictor.predictor())
 
 
 @pytest.fixture(scope="package")

@@ -1,10 +1,35 @@
-"""The optimizer Muon, and Adam for the parameters that it is not for, as one."""
+"""The optimizers that `train.optimizer` may name."""
 
 import math
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+
+Name = Literal["muon", "adam", "sgd"]
+"""What `train.optimizer` may be; `build` makes each."""
+
+
+class Optimizer(Protocol):
+    """What the loop needs of an optimizer: PyTorch's have it, and `MuonAdam`."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]: ...
+
+    def step(self) -> Any: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None: ...
+
+
+def build(name: Name, network: nn.Module, learning_rate: float) -> Optimizer:
+    """The optimizer of this name for all weights of a network, which is on its device and in channels_last already."""
+    if name == "muon":
+        return MuonAdam(network, learning_rate)
+    if name == "adam":
+        return torch.optim.Adam(network.parameters(), learning_rate)
+    return torch.optim.SGD(network.parameters(), learning_rate, momentum=0.9)
 
 
 class MuonAdam:

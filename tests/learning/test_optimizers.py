@@ -3,8 +3,8 @@ import copy
 import pytest
 import torch
 
-from depixel.learning import muon
-from depixel.learning.muon import MuonAdam
+from depixel.learning import optimizers
+from depixel.learning.optimizers import MuonAdam
 from depixel.model import networks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -49,7 +49,7 @@ def test_the_update_of_an_inner_convolution_is_orthogonal():
 def test_matrices_of_one_shape_at_once_move_as_one_by_one(name, monkeypatch):
     one, other = network_with_gradients(name), network_with_gradients(name)
     batched = MuonAdam(one, 1e-2)
-    monkeypatch.setattr(muon, "_Muon", torch.optim.Muon)
+    monkeypatch.setattr(optimizers, "_Muon", torch.optim.Muon)
     monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.float)  # in which PyTorch's computes
     alone = MuonAdam(other, 1e-2)
     steps(one, batched, 3)
