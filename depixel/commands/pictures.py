@@ -245,7 +245,7 @@ def pixelate(
 
     named = [area.in_blocks_of(block) for area in areas]
 
-    def work(job: jobs.Job) -> list[ResolvedArea]:
+    def work(job: jobs.Job) -> "list[ResolvedArea]":
         if (beside := jobs.areas_beside(job.target)).exists() and not force:
             raise DepixelError(f"{beside} exists already. Choose another folder, or overwrite it: --force")
         picture = formats.read(job.source)
