@@ -490,7 +490,7 @@ def test_the_configuration_of_one_that_does_not_say_is_as_it_always_was(tmp_path
 
 
 def test_models_are_averaged_with_their_like():
-    with pytest.raises(DepixelError, match="with their like"):
+    with pytest.raises(DepixelError, match="cannot average models with and without `uncertainty`"):
         Predictor.averaging([predictor(), unsure()])
     both = Predictor.averaging([unsure(), unsure()])
     assert_equal(both.predict(*samples()), unsure().predict(*samples()))
