@@ -66,9 +66,9 @@ class Trial:
             pass
         return Predictor(run.network, run.configuration, run.task.device)
 
-    def errors(self, restorer: Predictor) -> np.ndarray:
+    def errors(self, predictor: Predictor) -> np.ndarray:
         """(N,) the squared errors of the test samples."""
-        predictions = restorer.predict(self.truth.pixelated, self.truth.areas)
+        predictions = predictor.predict(self.truth.pixelated, self.truth.areas)
         return scores.squared_errors(predictions, self.truth.targets)
 
     def table(self, errors: list[np.ndarray], identity: np.ndarray) -> pd.DataFrame:

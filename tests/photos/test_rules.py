@@ -142,7 +142,7 @@ def test_a_manifest_is_read_as_it_was_written(raw, tmp_path):
 
 def test_other_files_in_the_folder_are_not_lost(tmp_path):
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(DepixelError, match="no other files"):
+    with pytest.raises(DepixelError, match="holds other files"):
         write_verdicts([Verdict("", "a.jpg", 1)], tmp_path, "data/raw")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
