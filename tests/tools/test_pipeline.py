@@ -174,7 +174,7 @@ def test_other_settings_have_no_known_time(tmp_path, monkeypatch):
     monkeypatch.setattr("tools.install.has_gpu", lambda: False)
     assert list(pipeline.expected()) == list(pipeline.SECONDS)
     text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
-    for other in (text.replace("width: 32 ", "width: 48 "), "train: [", ""):
+    for other in (text.replace("width: 16 ", "width: 48 "), "train: [", ""):
         (tmp_path / "params.yaml").write_text(other, encoding="utf-8")
         assert pipeline.expected() is None
 
