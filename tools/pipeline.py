@@ -27,7 +27,7 @@ SECONDS = {
     "prepare": 3.0,
     "split": 2.0,
     "analyze": 6.0,
-    "train": 240.0,
+    "train": 120.0,
     "evaluate": 30.0,
     "card": 3.0,
     "export": 5.0,
