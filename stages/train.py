@@ -87,8 +87,12 @@ def main(
         inputs.watch(pretrained)
     outputs = [model, model.with_suffix(".json"), *(metrics / f"training.{kind}" for kind in ("csv", "json"))]
     by = " ".join(computed_by(settings))
-    if inputs.reusable(model.with_suffix(f".{RECORD}"), module=training.__file__, also=by):
-        click.echo(f"{model.as_posix()}: is of this very code, these settings and photos; it stays as it is.")
+    record = model.with_suffix(f".{RECORD}")
+    if inputs.reusable(record, module=training.__file__, also=by):
+        click.echo(
+            f"{model.as_posix()}: is of this very code, these settings and photos; it stays as it is. To train anew, "
+            f"delete {record.as_posix()} and {checkpoints.as_posix()}"
+        )
         return
     run = Run(Task.load(settings, pixelation, prepared, splits, pretrained), checkpoints, checkpoint_every)
     taught = f", taught by {settings.teacher}" if run.task.teacher else ""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from depixel.base.code import code_digest, sources_of
+from depixel.base.code import PACKAGE, code_digest, sources_of
 from depixel.base.environment import versions
 from depixel.base.files import hash_of, write_json
 from depixel.base.settings import Settings
@@ -31,7 +31,9 @@ def maker(module: str | Path, *settings: Settings, also: Iterable[str] = ()) -> 
         module: the file of the module, `__file__`. also: what else decides them, such as hashes of inputs.
     """
     digest = hashlib.sha256(json.dumps(versions()).encode())
-    digest.update(code_digest(sources_of(module)).encode())
+    # a stage that is run by hand may take the package from elsewhere: its script comes last, wherever it is
+    sources = sorted(sources_of(module), key=lambda path: not path.is_relative_to(PACKAGE))
+    digest.update(code_digest(sources).encode())
     for section in settings:
         digest.update(section.model_dump_json().encode())
     for text in also:

@@ -189,6 +189,11 @@ def test_what_is_there_already_is_not_made_again(project):
     script = project / "stages/small.py"
     script.write_text(RECORDED, encoding="utf-8")
     assert [told(), told()] == ["made anew", "as it is"]
+    by_hand = subprocess.run(  # with the package that is installed, not the copy beside it
+        [sys.executable, "stages/small.py"], cwd=project, env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert by_hand.stdout.strip() == "as it is"
     record = (project / "out/result.made_by.json").read_bytes()
     script.write_text("# Other words.\n" + RECORDED, encoding="utf-8")
     (project / "depixel/base/tables.py").write_text(

@@ -21,10 +21,17 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+def forget(folder: Path) -> None:
+    """Damage all records, so that every stage works although its results are there."""
+    for record in folder.rglob("*made_by.json"):
+        record.write_text("{}", encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_a_full_disk_is_told_and_loses_nothing(workplace, name):
     if name == "export":
         run_stage("export", workplace, code=0)
+    forget(workplace)
     before = contents(workplace)
     told = run_stage(name, workplace, code=1, before=small_files)
     assert "cannot be written (File too large)" in told
@@ -36,6 +43,7 @@ def test_a_full_disk_is_told_and_loses_nothing(workplace, name):
 @pytest.mark.parametrize("name", STAGES)
 def test_read_only_outputs_are_told_and_lose_nothing(workplace, name):
     run_stage("export", workplace, code=0)
+    forget(workplace)
     before = contents(workplace)
     folders = [workplace, *(path for path in workplace.rglob("*") if path.is_dir())]
     for folder in folders:
