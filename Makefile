@@ -38,7 +38,7 @@ verify: .venv/run  ## the committed pipeline in two fresh clones: does the same 
 	python benchmarks/verify.py
 
 # Every figure of docs/measured.md and docs/pictures.md; PHOTOS says where photos are. The quality is printed as it was
-# measured: a training takes hours, and `python benchmarks/quality.py train NAME` does one again.
+# measured: a training takes hours, and `python recipes/predictor.py train NAME` does one again.
 PHOTOS ?= ../shared/photos
 BENCH ?= ../shared/bench
 bench: .venv/dev  ## measure the figures of docs/measured.md and docs/pictures.md again
@@ -51,6 +51,7 @@ bench: .venv/dev  ## measure the figures of docs/measured.md and docs/pictures.m
 	python benchmarks/detection.py --photos $(PHOTOS)
 	python benchmarks/engines.py --bench $(BENCH)
 	python benchmarks/repro.py
+	python benchmarks/prose.py
 	python benchmarks/hardware.py
 	python benchmarks/kills.py
 	python benchmarks/quality.py
