@@ -1,0 +1,1 @@
+"""What photos are like, which are odd, and what is missing."""

@@ -1,0 +1,1 @@
+"""Areas of a picture: as a person names them, as they are resolved, and their grid of blocks."""

@@ -1,0 +1,1 @@
+"""Getting, keeping and comparing photos: snapshots, public collections, the generated sample."""

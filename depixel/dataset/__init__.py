@@ -1,0 +1,1 @@
+"""The prepared photos and their split, as training reads them."""

@@ -1,0 +1,1 @@
+"""Finding the pixelated areas of a picture."""

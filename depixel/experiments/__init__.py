@@ -1,0 +1,1 @@
+"""Many runs: records, comparison, seeds, sweeps."""

@@ -1,0 +1,1 @@
+"""One training run: task, state, loop, loss, optimizers, checkpoints, logs."""

@@ -1,0 +1,1 @@
+"""Whether the project is in order, and repairs."""

@@ -1,0 +1,1 @@
+"""Blocks in, pixels out: pixelation, networks, prediction. Only what training computes with."""

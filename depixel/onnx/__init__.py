@@ -1,0 +1,1 @@
+"""Models as ONNX files: written, and read without PyTorch."""

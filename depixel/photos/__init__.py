@@ -1,0 +1,1 @@
+"""From an archive to a row of the prepared array: decoding, rules, near-duplicates."""

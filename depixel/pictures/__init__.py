@@ -1,0 +1,1 @@
+"""Restoring pictures of any size, color and format."""

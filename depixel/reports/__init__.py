@@ -1,0 +1,1 @@
+"""What people read: the report, the model card, plots, looks inside a model."""

@@ -1,0 +1,1 @@
+"""Scores, baselines, and intervals that tell a difference from luck."""

@@ -1,0 +1,1 @@
+"""The page of `depixel serve` and its HTTP API."""

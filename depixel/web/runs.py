@@ -12,7 +12,9 @@ from depixel.scoring import scores
 from depixel.versioning import dvc
 
 _EXPERIMENTS = ("exp", "show", "--csv", "--only-changed", "--hide-workspace", "--num", "10", "--drop")
-_NO_COLUMNS = r"rev|typ|parent|State|Executor|rmse_.*|.*\.(csv|json|yaml|npy|py|lock|safetensors)|data/.*|models/.*"
+_NO_COLUMNS = (
+    r"rev|typ|parent|State|Executor|rmse_.*|.*\.(csv|json|yaml|npy|py|lock|safetensors)|data/.*|models/.*|depixel/.*"
+)
 
 
 class Table(BaseModel):
