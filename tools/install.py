@@ -58,6 +58,7 @@ class InstallError(Exception):
 
 
 def main(arguments: list[str]) -> None:
+    """Make the environment that the command line names, and stamp it."""
     if arguments not in (["run"], ["dev"]):
         sys.exit(__doc__)
     try:
@@ -79,6 +80,7 @@ def main(arguments: list[str]) -> None:
 
 
 def again() -> str:
+    """How to go on after an interruption."""
     return f"`{child.typed('python3 -m tools.install run')}` goes on; what is downloaded already comes from the cache."
 
 

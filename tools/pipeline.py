@@ -115,6 +115,7 @@ class Stages(logging.Filter):
 
 
 def main() -> None:
+    """Fetch, run and print, in this process."""
     stages = Stages()
 
     def stop(number: int, frame: object) -> None:

@@ -15,6 +15,7 @@ from tools import child
 
 
 def main() -> None:
+    """Run `tools.pipeline` as a child that Ctrl-C ends gently."""
     env = {**os.environ, "DEPIXEL_TYPED": child.typed("python -m tools.repro")}
     # DVC starts stages by the shell that this names. bash becomes the stage. Another dies of the signal to the stage,
     # too, and DVC takes that for the end of the stage.

@@ -64,6 +64,7 @@ class PlainGroup(click.Group):
     """A group of commands that all report their errors plainly."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, and tell its errors plainly."""
         return told_plainly(super().invoke)(ctx)
 
 

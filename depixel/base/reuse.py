@@ -76,10 +76,12 @@ class Hashing:
         self._file, self._digest = file, hashlib.sha256()
 
     def write(self, data: bytes | memoryview) -> int:
+        """Write bytes and add them to the hash; returns how many were written."""
         self._digest.update(data)
         return self._file.write(data)
 
     def sha256(self) -> str:
+        """The hash of all that was written, in hexadecimal digits."""
         return self._digest.hexdigest()
 
 

@@ -15,9 +15,13 @@ Row = TypeVar("Row", bound=NamedTuple)
 class Writer(Protocol):
     """What writes the rows of a table: a `csv.writer`."""
 
-    def writerow(self, row: Iterable[Any], /) -> Any: ...
+    def writerow(self, row: Iterable[Any], /) -> Any:
+        """Write one row."""
+        ...
 
-    def writerows(self, rows: Iterable[Iterable[Any]], /) -> Any: ...
+    def writerows(self, rows: Iterable[Iterable[Any]], /) -> Any:
+        """Write several rows."""
+        ...
 
 
 @contextmanager

@@ -25,6 +25,7 @@ class ClaimedArray:
     data: Any = None
 
     def build(self, _version: Any, shape: Any, dtype: Any, fortran: Any, data: Any) -> None:
+        """Take the state that a pickle sets: NumPy's version, shape, dtype, order and bytes of an array."""
         self.shape, self.dtype, self.fortran, self.data = shape, dtype, fortran, data
 
 

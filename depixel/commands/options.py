@@ -34,6 +34,7 @@ class AreaType(_AreaType):
         self.counts = (4, 5, 7) if blocks else (4,)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Area":
+        """Read the text of an option as an area; what is none ends the command with a message."""
         from depixel.areas.area import Area  # NumPy: the command starts without it
 
         if isinstance(value, Area):

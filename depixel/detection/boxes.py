@@ -34,6 +34,7 @@ class Box(NamedTuple):
 
     @property
     def pixels(self) -> int:
+        """Number of pixels."""
         return (self.x1 - self.x0) * (self.y1 - self.y0)
 
     def without(self, other: "Box") -> "Box":
@@ -48,6 +49,7 @@ class Box(NamedTuple):
         return max(parts, key=lambda part: part.pixels)
 
     def moved(self, x: int, y: int) -> "Box":
+        """The same box x pixels to the right and y pixels down."""
         return self._replace(x0=self.x0 + x, x1=self.x1 + x, y0=self.y0 + y, y1=self.y1 + y)
 
     def plain(self) -> "Box":

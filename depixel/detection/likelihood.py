@@ -134,7 +134,7 @@ class Likelihood:
         return sum(self._log_density(tile, _seen(box, tile)) - self._log_density(tile, None) for tile in tiles)
 
     def _tiles_of(self, boxes: list[Box]) -> list[tuple[int, int]]:
-        """x and y of the tiles in or around which something of the areas lies."""
+        """The x and y of the tiles in or around which something of the areas lies."""
         sides = list(zip(*boxes, strict=True))
         across, down = (
             range(max(min(first) - _AROUND, 0) // _TILE * _TILE, min(max(last) + _AROUND, length), _TILE)

@@ -106,6 +106,7 @@ class Span(NamedTuple):
     offset: int
 
     def lines(self) -> np.ndarray:
+        """Where blocks but the first begin, pixels."""
         return lines_of(self.start, self.stop, self.size, self.offset)
 
 

@@ -50,11 +50,17 @@ class Logged(NamedTuple):
 class Logger(Protocol):
     """Something else that shows a run's progress."""
 
-    def scalars(self, epoch: int, values: dict[str, float]) -> None: ...
+    def scalars(self, epoch: int, values: dict[str, float]) -> None:
+        """Show the numbers of an epoch, by name."""
+        ...
 
-    def picture(self, epoch: int, image: Image.Image) -> None: ...
+    def picture(self, epoch: int, image: Image.Image) -> None:
+        """Show the restorations after an epoch."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Write what is still held back."""
+        ...
 
 
 class Log:

@@ -14,13 +14,21 @@ class Optimizer(Protocol):
     """What the loop needs of an optimizer: PyTorch's have it, and `MuonAdam`."""
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]: ...
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Groups of weights with their settings; `lr` is the learning rate."""
+        ...
 
-    def step(self) -> Any: ...
+    def step(self) -> Any:
+        """Change the weights by their gradients."""
+        ...
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next steps depend on, for a checkpoint."""
+        ...
 
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> None: ...
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Go on from a state that `state_dict` gave."""
+        ...
 
 
 def build(name: Name, network: nn.Module, learning_rate: float) -> Optimizer:
@@ -68,15 +76,18 @@ class MuonAdam:
         self.param_groups = [group for part in self._parts for group in part.param_groups]
 
     def step(self) -> None:
+        """Change the weights by their gradients."""
         for matrix, weight in zip(self._matrices, self._weights, strict=True):
             matrix.grad = None if weight.grad is None else _matrix(weight.grad)
         for part in self._parts:
             part.step()
 
     def state_dict(self) -> dict[str, Any]:
+        """All that the next steps depend on, for a checkpoint."""
         return {"parts": [part.state_dict() for part in self._parts]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` gave."""
         for part, saved in zip(self._parts, state["parts"], strict=True):
             part.load_state_dict(saved)
         self.param_groups = [group for part in self._parts for group in part.param_groups]

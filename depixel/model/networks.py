@@ -134,6 +134,7 @@ class Spread(nn.Module):
         self.out.bias = nn.Parameter(torch.full((1,), math.log(self.START)))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, H, W): how far off each pixel is expected to be, gray levels."""
         return self.out(F.relu(self.hidden(x.detach()))).float().exp()
 
 
@@ -154,6 +155,7 @@ class BasicCNN(Network):
         self.out = nn.Conv2d(width, 1, 3, padding=1)
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        """The prediction of all pixels: see `Network`."""
         known = ~blocks.unknown
         x = torch.cat([pixelated / 255, known.float()], dim=1)  # (B, 2, H, W)
         for layer in self.hidden:
@@ -172,6 +174,7 @@ class ResidualBlock(nn.Module):
         _set_to_zero(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W): the features after the block."""
         return self.second(self.drop(F.relu_(self.first(x)))).add_(x)  # in place: quicker, in less memory
 
 
@@ -243,6 +246,7 @@ class UNet(UNetBody, Network):
         return planes, base, contrast
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        """The prediction of all pixels: see `Network`."""
         planes, base, contrast = self.inputs(pixelated, blocks)
         return self.output(self.features(planes), base, contrast)
 

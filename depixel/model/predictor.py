@@ -100,6 +100,7 @@ class Averaged(nn.Module):
         self.networks = nn.ModuleList(networks)
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        """The mean of the networks' predictions, (B, C, H, W) float32."""
         return torch.stack([network(pixelated, blocks) for network in self.networks]).mean(dim=0)
 
 

@@ -17,6 +17,7 @@ _CHANNELS = ((), (2,), (3,), (4,))
 
 
 def pixels_of(image: Picture) -> np.ndarray:
+    """The pixels of a picture as an array. Raises DepixelError for a mode, shape or dtype that is not restored."""
     if isinstance(image, Image.Image):
         if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
             raise DepixelError(f"pictures of the mode {image.mode} are not restored: convert it to L, LA, RGB or RGBA")

@@ -30,9 +30,9 @@ _BATCH = 4 * TILE * TILE  # pixels of the windows that go through the network to
 class Model(Protocol):
     """What predicts: `depixel.model.predictor.Predictor` by PyTorch, or `depixel.onnx.reading.Exported` without it."""
 
-    def predict_windows(
-        self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]
-    ) -> np.ndarray: ...
+    def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]) -> np.ndarray:
+        """See `model.predictor.Predictor.predict_windows`."""
+        ...
 
 
 class Restorer:

@@ -22,6 +22,7 @@ class Identity(nn.Module):
     """The pixelated pixels themselves: the do-nothing model that ratios refer to."""
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        """The restored images, (B, 1, H, W) float32, gray levels, not yet projected."""
         return pixelated
 
 
@@ -31,6 +32,7 @@ class Interpolation(nn.Module):
     STEPS = 64
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        """The restored images, (B, 1, H, W) float32, gray levels, not yet projected."""
         return blocks.smooth(pixelated, self.STEPS)
 
 
@@ -61,6 +63,7 @@ class Resampling(nn.Module):
         self.kernel = kernel
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        """The restored images, (B, 1, H, W) float32, gray levels, not yet projected."""
         image = blocks.project(pixelated, pixelated, "center")[:, 0]
         with torch.autocast(pixelated.device.type, enabled=False):
             across, down = map(self._weights, blocks.cells)
@@ -93,6 +96,7 @@ class Kriging(nn.Module):
     RING = 2  # more brings nothing
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
+        """The restored images, (B, 1, H, W) float32, gray levels, not yet projected."""
         images = blocks.project(pixelated, pixelated, "center")[:, 0].double().cpu().numpy()
         unknown = blocks.unknown[:, 0].cpu().numpy()
         x, y = (cell.cpu().numpy() for cell in blocks.cells)

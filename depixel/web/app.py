@@ -186,6 +186,7 @@ def list_runs(service: Service) -> runs.Runs:
 
 @page.get("/report", responses={404: {"model": Problem}})
 def report() -> Response:
+    """The report of the project in the current folder."""
     try:
         return Response(layout.REPORT.read_bytes(), media_type="text/html", headers=guard.REPORT_HEADERS)
     except OSError:

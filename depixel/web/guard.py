@@ -60,6 +60,7 @@ class Guard:
             self.names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or answer it with why not."""
         if scope["type"] == "websocket":
             raise RuntimeError("there are no websockets here")
         if scope["type"] != "http":

@@ -18,12 +18,16 @@ _NO_COLUMNS = (
 
 
 class Table(BaseModel):
+    """A table for people, as text."""
+
     title: str
     columns: list[str]
     rows: list[list[str]]
 
 
 class Runs(BaseModel):
+    """What is known of the runs of the project in the current folder."""
+
     tables: list[Table]
     problems: list[str] = Field(description="why a table is missing")
     report: bool = Field(description="whether /report is there")

@@ -67,6 +67,8 @@ class FoundArea(BaseModel):
 
 
 class FoundAreas(BaseModel):
+    """What a search found."""
+
     width: int = Field(description="of the picture, upright")
     height: int
     areas: list[FoundArea] = Field(description="likeliest first, none overlapping")
