@@ -32,6 +32,11 @@ from tests.tiers import (  # noqa: F401  hooks of pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+# What a surrounding `make`, git hook or DVC stage tells its commands is not meant for those of a test
+for _name in [name for name in os.environ if name.startswith(("MAKE", "MFLAGS", "DEPIXEL_", "GIT_", "DVC_"))]:
+    del os.environ[_name]
+os.environ["DVC_NO_ANALYTICS"] = "1"
+
 hypothesis.settings.register_profile("untimed", deadline=None)  # how long an example takes says more of the machine
 hypothesis.settings.load_profile("untimed")
 
