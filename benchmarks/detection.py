@@ -33,7 +33,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is installed
 
 from depixel.areas.area import Area, ResolvedArea  # noqa: E402
-from depixel.areas.grid import block_means, spread  # noqa: E402
+from depixel.areas.grid import Grid, block_means, spread  # noqa: E402
 from depixel.base.console import progress  # noqa: E402
 from depixel.base.errors import DepixelError  # noqa: E402
 from depixel.detection.boxes import lines_of  # noqa: E402
@@ -74,8 +74,9 @@ def pixelated(
             continue
         drawn = (uniforms(photo_ids([name]), f"offsets {number}", 2)[0] * size * offsets).astype(int)
         offset, part = (int(drawn[0]), int(drawn[1])), picture[place]
-        means = np.floor(block_means(np.atleast_3d(part), size, offset))  # as the challenge does
-        part[:] = spread(means, size, part.shape[:2], offset).reshape(part.shape)
+        grid = Grid.square(size, offset)
+        means = np.floor(block_means(np.atleast_3d(part), grid))  # as the challenge does
+        part[:] = spread(means, grid, part.shape[:2]).reshape(part.shape)
         taken[place] = True
         if (picture[place] != picture[y, x]).any():
             shown.append(Area(x, y, width, height).in_blocks_of(size, offset))

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from depixel.areas.area import Area, ResolvedArea
-from depixel.areas.grid import block_means, spread
+from depixel.areas.grid import Grid, block_means, spread
 from depixel.base.errors import DepixelError
 from depixel.photos import archives
 from depixel.photos.decoding import decode, encoded, grayscale, in_linear_light, opened
@@ -74,14 +74,14 @@ def pixelated(photo: np.ndarray, area: tuple[int, ...], how: str) -> np.ndarray:
     x, y, width, height, size = area[:5]
     made = photo.copy()
     part = made[y : y + height, x : x + width]
-    flat = part.reshape(height, width, -1)
+    flat, grid = part.reshape(height, width, -1), Grid.square(size)
     if how == "nearest":
         values = flat[size // 2 :: size, size // 2 :: size]
     elif how == "linear":
-        values = (255 * encoded(block_means(in_linear_light(flat / 255), size))).round()
+        values = (255 * encoded(block_means(in_linear_light(flat / 255), grid))).round()
     else:
-        values = np.floor(block_means(flat, size) + (0 if how == "exact" else 0.5))
-    part[:] = spread(values, size, (height, width)).reshape(part.shape)
+        values = np.floor(block_means(flat, grid) + (0 if how == "exact" else 0.5))
+    part[:] = spread(values, grid, (height, width)).reshape(part.shape)
     if not how.startswith("JPEG"):
         return made
     file = io.BytesIO()

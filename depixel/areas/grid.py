@@ -1,5 +1,8 @@
 """The grid of blocks in areas of whole pictures: what their pixels say of it, and the means of the blocks."""
 
+from fractions import Fraction
+from typing import NamedTuple
+
 import numpy as np
 
 from depixel.model.pixelation import LEAST_BLOCK
@@ -11,8 +14,97 @@ MOST_NOISE, BORDER_NOISE, LITTLE_NOISE = 8.0, 6.0, 3.0
 """Gray levels, RMS, that pixels deviate from the means of their blocks after JPEG: at most; in blocks at the area's
 border, where what is outside rings; and so little that it may hide steps between blocks, but nothing else."""
 
-Offset = tuple[int, int]
-"""Number of columns and of rows that the first blocks lack, 0 to the size of a block - 1: offset_x, offset_y."""
+Pixels = int | Fraction
+"""A length that need not be whole: a tool may lay blocks of 15/2 pixels."""
+
+
+class Grid(NamedTuple):
+    """The blocks of an area: pixel x of its columns belongs to block floor((x + offset_x) / width), rows likewise.
+
+    Tools that reduce and enlarge a picture lay blocks that are not whole pixels wide, and round where each begins. The
+    fraction of the offset says how: 0 where the left side of a pixel decides (OpenCV), 1/2 where its middle does
+    (Pillow, Qt).
+
+    Attributes:
+        width, height: sides of a block, pixels. offset_x, offset_y: number of columns and rows that the first blocks
+            lack, 0 to less than a block.
+        lines_x, lines_y: where blocks but the first begin, if the pixels show that a tool rounded some otherwise.
+    """
+
+    width: Pixels
+    height: Pixels
+    offset_x: Pixels = 0
+    offset_y: Pixels = 0
+    lines_x: tuple[int, ...] | None = None
+    lines_y: tuple[int, ...] | None = None
+
+    @classmethod
+    def square(cls, size: int, offset: tuple[int, int] = (0, 0)) -> "Grid":
+        """Square blocks of whole pixels."""
+        return cls(size, size, *offset)
+
+    @property
+    def turned(self) -> "Grid":
+        """The grid of the transposed area."""
+        return Grid(self.height, self.width, self.offset_y, self.offset_x, self.lines_y, self.lines_x)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether blocks are whole pixels wide and high."""
+        return self.width == int(self.width) and self.height == int(self.height)
+
+    def begins(self, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first column and the first row of each block of an area of this width and height, pixels; int64."""
+        columns = begins(width, self.width, self.offset_x) if self.lines_x is None else _from_first(self.lines_x, width)
+        rows = begins(height, self.height, self.offset_y) if self.lines_y is None else _from_first(self.lines_y, height)
+        return columns, rows
+
+    def at(self, x: int, y: int) -> "Grid":
+        """The grid as it is counted from column x and row y of the area."""
+        return Grid(
+            self.width,
+            self.height,
+            (self.offset_x + x) % self.width,
+            (self.offset_y + y) % self.height,
+            None if self.lines_x is None else tuple(line - x for line in self.lines_x if line > x),
+            None if self.lines_y is None else tuple(line - y for line in self.lines_y if line > y),
+        )
+
+
+def _from_first(lines: tuple[int, ...], length: int) -> np.ndarray:
+    return np.array([0, *(line for line in lines if line < length)], np.int64)
+
+
+def begins(length: int, size: Pixels, offset: Pixels = 0) -> np.ndarray:
+    """Along one axis of `length` pixels: where blocks of `size` begin, the first of which lacks `offset`; int64."""
+    size, offset = Fraction(size), Fraction(offset)
+    parts = size.denominator * offset.denominator
+    step, lacking = int(size * parts), int(offset * parts)
+    later = -((lacking - np.arange(1, (length * parts + lacking) // step + 1, dtype=np.int64) * step) // parts)
+    return np.append(0, later[later < length])
+
+
+def block_means(area: np.ndarray, grid: Grid) -> np.ndarray:
+    """(h, w, C) -> (rows, columns, C) float64: the mean of each block; those at the sides may be cut off."""
+    lefts, tops = grid.begins(area.shape[1], area.shape[0])
+    sums = np.add.reduceat(np.add.reduceat(area, tops, axis=0, dtype=np.float64), lefts, axis=1)
+    return sums / block_counts(area.shape[0], area.shape[1], grid)[:, :, None]
+
+
+def block_counts(height: int, width: int, grid: Grid) -> np.ndarray:
+    """(rows, columns) integers: how many pixels each block has."""
+    columns, rows = (
+        np.diff(np.append(at, n)) for at, n in zip(grid.begins(width, height), (width, height), strict=True)
+    )
+    return rows[:, None] * columns
+
+
+def spread(blocks: np.ndarray, grid: Grid, shape: tuple[int, int]) -> np.ndarray:
+    """(rows, columns, ...) -> (height, width, ...): each block's value at all its pixels."""
+    columns, rows = (
+        np.diff(np.append(at, n)) for at, n in zip(grid.begins(shape[1], shape[0]), shape[::-1], strict=True)
+    )
+    return blocks.repeat(rows, axis=0).repeat(columns, axis=1)
 
 
 def shown_block_size(area: np.ndarray) -> int:
@@ -41,10 +133,10 @@ def shown_block_size(area: np.ndarray) -> int:
 
     sizes = range(LEAST_BLOCK, min(MOST_BLOCK, max(area.shape[:2]) - 1) + 1)
     likeliest = min(sizes, key=cost, default=0)
-    return likeliest if likeliest and fits_blocks(area, likeliest, searched=True) else 0
+    return likeliest if likeliest and fits_blocks(area, Grid.square(likeliest), searched=True) else 0
 
 
-def shown_grid(area: np.ndarray) -> tuple[int, Offset]:
+def shown_grid(area: np.ndarray) -> Grid | None:
     """The block size and the offset of an area that need not begin with a whole block.
 
     The size is the largest distance of which all distances between steps are multiples. It is found only where all
@@ -54,19 +146,18 @@ def shown_grid(area: np.ndarray) -> tuple[int, Offset]:
         area: as `shown_block_size` takes it.
 
     Returns:
-        Pixels and the offset; (0, (0, 0)): not found.
+        None: not found.
     """
     area = area.reshape(*area.shape[:2], -1)
     x, y = (np.flatnonzero((np.diff(area, axis=axis) != 0).any(axis=(1 - axis, 2))) + 1 for axis in (1, 0))
     size = int(np.gcd.reduce(np.concatenate([np.diff(x), np.diff(y)]), initial=0))
     if size < LEAST_BLOCK or min(x.size, y.size) < 3:
-        return 0, (0, 0)
-    return size, (int(-x[0] % size), int(-y[0] % size))
+        return None
+    return Grid(size, size, int(-x[0] % size), int(-y[0] % size))
 
 
-def fits_blocks(area: np.ndarray, size: int, offset: Offset = (0, 0), searched: bool = False) -> bool:
-    """Whether an area, as in `shown_block_size`, may be of blocks of `size` pixels; those of the first row and column
-    may lack some pixels.
+def fits_blocks(area: np.ndarray, grid: Grid, searched: bool = False) -> bool:
+    """Whether an area, as in `shown_block_size`, may be of these blocks.
 
     Blocks of one value always are. Others have the noise of a JPEG at most: `MOST_NOISE`; in a row or column of blocks
     at a border of the area, which may be too large, `BORDER_NOISE` or 3 times what the others have; and steps within
@@ -75,14 +166,16 @@ def fits_blocks(area: np.ndarray, size: int, offset: Offset = (0, 0), searched: 
     Args:
         searched: the size is the likeliest of all: then steps between the blocks must be seen.
     """
-    steps, offsets = _steps(area, offset)
-    on = offsets % size == 0
+    steps, _ = _steps(area)
+    on = np.concatenate(
+        [_between(n, at) for n, at in zip(area.shape[1::-1], grid.begins(*area.shape[1::-1]), strict=True)]
+    )
     within = steps[~on]
     if not within.any():
         return True
     area = area.reshape(*area.shape[:2], -1).astype(np.float64)
-    means = block_means(area, size, offset)
-    squares = block_means((area - spread(means, size, area.shape[:2], offset)) ** 2, size, offset).mean(axis=2)
+    means = block_means(area, grid)
+    squares = block_means((area - spread(means, grid, area.shape[:2])) ** 2, grid).mean(axis=2)
     if np.sqrt(np.mean(squares)) > MOST_NOISE or _reaches_beyond(squares) or _reaches_beyond(squares.T):
         return False
     if on.any() and within.mean() <= 0.7 * steps[on].mean():
@@ -90,7 +183,7 @@ def fits_blocks(area: np.ndarray, size: int, offset: Offset = (0, 0), searched: 
     return not searched and bool(np.sqrt(np.mean(squares)) <= (LITTLE_NOISE if on.any() else BORDER_NOISE))
 
 
-def shows_multiples(area: np.ndarray, size: int, offset: Offset = (0, 0)) -> bool:
+def shows_multiples(area: np.ndarray, size: int, offset: tuple[int, int] = (0, 0)) -> bool:
     """Whether blocks are larger than `size`: all steps are at multiples of more pixels, and at six places or more,
     which is hardly chance."""
     steps, offsets = _steps(area, offset)
@@ -104,37 +197,17 @@ def _reaches_beyond(squares: np.ndarray) -> bool:
     return len(rows) > 2 and bool(np.sqrt(max(rows[0], rows[-1])) > max(BORDER_NOISE, 3 * np.sqrt(rows[1:-1].mean())))
 
 
-def _steps(area: np.ndarray, offset: Offset = (0, 0)) -> tuple[np.ndarray, np.ndarray]:
+def _between(length: int, firsts: np.ndarray) -> np.ndarray:
+    """(length - 1,) bool: the steps into the first column or row of a block."""
+    between = np.zeros(length, bool)
+    between[firsts] = True
+    return between[1:]
+
+
+def _steps(area: np.ndarray, offset: tuple[int, int] = (0, 0)) -> tuple[np.ndarray, np.ndarray]:
     """The mean absolute steps between neighbouring columns and between neighbouring rows, and how far from where the
     first block begins, or would if it were whole: both 1-D."""
     area = area.reshape(*area.shape[:2], -1).astype(np.float32)
     across, down = (np.abs(np.diff(area, axis=axis)).mean(axis=(1 - axis, 2)) for axis in (1, 0))
     where = [start + np.arange(1, n + 1) for n, start in zip((across.size, down.size), offset, strict=True)]
     return np.concatenate([across, down]), np.concatenate(where)
-
-
-def block_means(area: np.ndarray, size: int, offset: Offset = (0, 0)) -> np.ndarray:
-    """(h, w, C) -> (rows, columns, C) float64: the mean of each block; those at the right and bottom may be cut off,
-    and with an `offset` those at the left and at the top."""
-    tops, lefts = (_begins(n, size, start) for n, start in zip(area.shape[:2], offset[::-1], strict=True))
-    sums = np.add.reduceat(np.add.reduceat(area, tops, axis=0, dtype=np.float64), lefts, axis=1)
-    return sums / block_counts(area.shape[0], area.shape[1], size, offset)[:, :, None]
-
-
-def block_counts(height: int, width: int, size: int, offset: Offset = (0, 0)) -> np.ndarray:
-    """(rows, columns) integers: how many pixels each block has."""
-    rows, columns = (
-        np.diff(np.append(_begins(n, size, start), n)) for n, start in zip((height, width), offset[::-1], strict=True)
-    )
-    return rows[:, None] * columns
-
-
-def _begins(length: int, size: int, offset: int) -> np.ndarray:
-    """Along one axis: where blocks begin, the first of which lacks `offset` pixels."""
-    return np.append(0, np.arange(size - offset, length, size))
-
-
-def spread(blocks: np.ndarray, size: int, shape: tuple[int, int], offset: Offset = (0, 0)) -> np.ndarray:
-    """(rows, columns, ...) -> (height, width, ...): each block's value at all its pixels."""
-    rows, columns = (slice(start, start + n) for n, start in zip(shape, offset[::-1], strict=True))
-    return blocks.repeat(size, axis=0)[rows].repeat(size, axis=1)[:, columns]

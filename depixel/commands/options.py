@@ -13,9 +13,12 @@ from depixel.base.errors import DepixelError
 if TYPE_CHECKING:
     from depixel.areas.area import Area
 
+    from depixel.areas.grid import Pixels
+
     _AreaType = click.ParamType[Area]
+    _BlockType = click.ParamType[tuple[Pixels, Pixels]]
 else:
-    _AreaType = click.ParamType  # older versions of click have no type arguments
+    _AreaType = _BlockType = click.ParamType  # older versions of click have no type arguments
 
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -39,18 +42,85 @@ class AreaType(_AreaType):
 
         if isinstance(value, Area):
             return value
-        numbers = value.split(",")
-        if len(numbers) not in self.counts or not all(number.strip().isdecimal() for number in numbers):
+        text, _, grid = value.partition("@")
+        numbers = text.split(",")
+        if len(numbers) not in self.counts or not all(number.strip().isdecimal() for number in numbers[:4]):
             counts = "four, or with the blocks five or seven," if 7 in self.counts else "four"
             self.fail(
-                f"{value!r} is not x,y,width,height: {counts} whole numbers of pixels with commas between", param, ctx
+                f"{text!r} is not x,y,width,height: {counts} whole numbers of pixels with commas between", param, ctx
             )
-        return Area.of([int(number) for number in numbers])
+        try:
+            area = Area.of([*map(int, numbers[:4]), *numbers[4:]])
+            return area.in_grid(*_counts(grid)) if grid else area
+        except (DepixelError, ValueError) as error:
+            self.fail(str(error), param, ctx)
+
+
+class BlockType(_BlockType):
+    """8 or 16x8 as the width and the height of a block, pixels."""
+
+    name = "block"
+
+    def get_metavar(self, *args: Any, **options: Any) -> str:
+        """As --help shows it."""
+        return "SIDE|WIDTHxHEIGHT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the text of an option; what is no size ends the command with a message."""
+        from depixel.areas.area import Area
+        from depixel.areas.grid import MOST_BLOCK
+
+        if isinstance(value, tuple):
+            return value
+        try:
+            area = Area.of([0, 0, MOST_BLOCK, MOST_BLOCK, value]).checked(MOST_BLOCK, MOST_BLOCK)
+        except DepixelError:
+            self.fail(f"{value!r} is no size of a block: 2 to {MOST_BLOCK} pixels, such as 8 or 16x8", param, ctx)
+        return area.block_width, area.block_height
+
+
+def _counts(grid: str) -> tuple[int, int]:
+    columns, _, rows = grid.partition("x")
+    if not (columns.isdecimal() and rows.isdecimal()):
+        raise ValueError(f"--grid {grid}: the number of blocks across and down, such as 16x12")
+    return int(columns), int(rows)
+
+
+class GridCommand(click.Command):
+    """A command with --area and --grid: a grid belongs to the area before it, which click does not keep in order."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put each grid behind its area: `--area X,Y,W,H --grid 16x12` becomes `--area X,Y,W,H@16x12`."""
+        joined: list[str] = []
+        waiting = iter(args)
+        for arg in waiting:
+            name, is_joined, value = arg.partition("=")
+            if arg == "--":
+                joined += [arg, *waiting]
+            elif name == "--grid" and (is_joined or (value := next(waiting, ""))):
+                last = max((i for i, one in enumerate(joined) if one.partition("=")[0] == "--area"), default=None)
+                if last is None or "@" in (at := joined[-1]) or joined[last:] not in ([at], ["--area", at]):
+                    raise click.UsageError("--grid belongs to the --area right before it", ctx)
+                joined[-1] += f"@{value}"
+            else:
+                joined.append(arg)
+        return super().parse_args(ctx, joined)
 
 
 def areas(blocks: bool = False, **options: Any) -> _Decorator:
-    """--area, as often as wanted; `blocks` as of `AreaType`, `options` are click's."""
-    return click.option("--area", "areas", type=AreaType(blocks), multiple=True, metavar="X,Y,W,H", **options)
+    """--area, as often as wanted; `blocks` as of `AreaType`, then with --grid, for a `GridCommand`; `options` are
+    click's."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        if blocks:
+            grid = "Number of blocks across and down in the --area before it, if you know that and not their size."
+            command = click.option("--grid", metavar="COLUMNSxROWS", expose_value=False, help=grid)(command)
+        decorated = click.option("--area", "areas", type=AreaType(blocks), multiple=True, metavar="X,Y,W,H", **options)(
+            command
+        )
+        return decorated
+
+    return decorate
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead.")

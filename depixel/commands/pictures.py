@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the command starts without NumPy
     import numpy as np
 
     from depixel.areas.area import Area, ResolvedArea
+    from depixel.areas.grid import Pixels
     from depixel.pictures.jobs import Job, Outcome
     from depixel.pictures.restorer import Restorer
     from depixel.pictures.tiles import Trust
@@ -27,18 +28,23 @@ _inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True, typ
 _out = click.option("-o", "--output", "out", type=options.path(), required=True, help="The folder to write to.")
 
 
-@click.command()
+@click.command(cls=options.GridCommand)
 @_inputs
 @_out
 @options.areas(
     blocks=True,
-    help="A pixelated area of every picture: its left, top, width and height in pixels of the picture as you see it. "
-    "Blocks begin at its upper left corner; if the first ones are cut off, three numbers more say the side of a "
-    "block and how many columns and rows the first ones lack. May be given more than once. Else a file beside each "
-    "picture says it.",
+    help="A pixelated area of every picture: its left, top, width and height in pixels of the picture as you see it, "
+    "to about 3 pixels. A fifth number is the side of its blocks, 8 or 16x8; two more say how many columns and rows "
+    "the first blocks lack. May be given more than once. Without it, a file beside each picture says it.",
 )
-@click.option("--auto", is_flag=True, help="Find the areas in each picture; a guess is told, not restored.")
-@click.option("--block", type=click.IntRange(2, 200), help="Side of a block, pixels; else it is found.")
+@click.option("--auto", is_flag=True, help="Find the areas in each picture. Guesses are reported, not restored.")
+@click.option("--block", type=options.BlockType(), help="Side of a block, pixels: 8, or 16x8; else it is found.")
+@click.option(
+    "--mask",
+    type=options.path(dir_okay=False),
+    help="A picture of the same size, light where the pictures are pixelated: for areas that are no rectangles.",
+)
+@click.option("--ignore-check", is_flag=True, help="Restore the areas as they are named, whatever the picture shows.")
 @options.model()
 @click.option(
     "--views",
@@ -65,7 +71,9 @@ def restore(
     out: Path,
     areas: "tuple[Area, ...]",
     auto: bool,
-    block: int | None,
+    block: "tuple[Pixels, Pixels] | None",
+    mask: Path | None,
+    ignore_check: bool,
     model: str,
     views: Literal[1, 2, 8],
     trust: "Trust",
@@ -93,8 +101,8 @@ def restore(
     """
     from depixel.pictures import jobs
 
-    if auto and (areas or block):
-        raise DepixelError("--auto finds areas and blocks by itself: leave out --area and --block, or --auto")
+    if auto and (areas or block or mask):
+        raise DepixelError("--auto finds areas and blocks by itself: leave out --area, --block and --mask, or --auto")
     if sheet:
         options.refuse_existing(sheet, force)
     found = jobs.jobs(inputs, out, force)
@@ -103,7 +111,7 @@ def restore(
     from depixel.pictures.restorer import Restorer
 
     comparison = _Comparison(sheet)
-    work = _Restoring(Restorer.load(model), areas, block, auto, views, trust, comparison)
+    work = _Restoring(Restorer.load(model), areas, block, mask, ignore_check, auto, views, trust, comparison)
     _tell(jobs.each(work, progress(found, unit=" pictures")), as_json, comparison.write)
 
 
@@ -113,13 +121,16 @@ class _Restoring:
 
     restorer: "Restorer"
     areas: "Sequence[Area]"
-    block: int | None
+    block: "tuple[Pixels, Pixels] | None"
+    mask: Path | None
+    ignore_check: bool
     auto: bool
     views: Literal[1, 2, 8]
     trust: "Trust"
     comparison: "_Comparison"
 
     def __call__(self, job: "Job") -> "list[ResolvedArea]":
+        from depixel.areas.area import masked
         from depixel.pictures import formats, jobs
         from depixel.pictures.resolve import resolve
 
@@ -127,17 +138,28 @@ class _Restoring:
             picture = formats.read(job.source)
             found = jobs.find_areas(job.source, picture)
         else:
-            named = self.areas or jobs.read_areas(job.source)
+            named = self.areas or ([] if self.mask else jobs.read_areas(job.source))
             picture = formats.read(job.source)
+            if self.mask:
+                named = masked(formats.read(self.mask).seen(), named, picture.pixels.shape[:2])
             if self.block:
-                named = [area.with_block_size(self.block) for area in named]
-            found = resolve(picture.pixels, named)
+                named = [area.with_blocks(*self.block) for area in named]
+            found = resolve(picture.pixels, named, self.ignore_check)
+            _tell_moves(job.source, named, found)
         before = self.comparison.panels_of(picture.pixels, found)
         restored = self.restorer.restore(picture.pixels, found, self.views, self.trust)
         picture = picture.showing(restored)  # lets go of the old pixels
         formats.write(job.target, picture)
         self.comparison.add(job.source.name, before, picture.pixels, found)
         return found
+
+
+def _tell_moves(source: Path, named: "Sequence[Area]", found: "Sequence[ResolvedArea]") -> None:
+    """Say which areas are elsewhere than they are named."""
+    for area, real in zip(named, found, strict=True):
+        if area.place != real.place:
+            told = f"{source}: area {area.place} is moved to {real.place}, where blocks of {real.blocks} begin and end"
+            tqdm.write(_plain(told), file=sys.stderr)
 
 
 _MOST_PANELS = 100
@@ -157,7 +179,7 @@ class _Comparison:
         from depixel import sheets
 
         room = max(0, _MOST_PANELS - len(self.panels)) if self.path else 0
-        return [sheets.surroundings(pixels, tuple(area.numbers())) for area in areas[:room]]
+        return [sheets.surroundings(pixels, (area.x, area.y, area.width, area.height)) for area in areas[:room]]
 
     def add(self, name: str, before: "list[np.ndarray]", pixels: "np.ndarray", areas: "Sequence[ResolvedArea]") -> None:
         """Put areas of the picture `name` on the sheet: their panels `before`, and the `pixels` that are restored."""

@@ -1,16 +1,20 @@
 """Areas with their blocks, as the search moves them: by their sides."""
 
 from collections.abc import Sequence
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
 
-from depixel.areas.area import ResolvedArea
-from depixel.areas.grid import block_means
+from depixel.areas.area import Area, ResolvedArea
+from depixel.areas.grid import Grid, block_means
 
 
 class Box(NamedTuple):
-    """An area [x0, x1) x [y0, y1) with its square blocks; offsets as of `depixel.areas.area.Area`; all in pixels."""
+    """An area [x0, x1) x [y0, y1) with its square blocks; offsets as of `depixel.areas.area.Area`; all in pixels.
+
+    grid: its blocks, if they are no squares of whole pixels.
+    """
 
     x0: int
     y0: int
@@ -19,12 +23,19 @@ class Box(NamedTuple):
     size: int
     offset_x: int
     offset_y: int
+    grid: Grid | None = None
 
     @property
     def area(self) -> ResolvedArea:
         """The same by its corner, width and height."""
-        width, height = self.x1 - self.x0, self.y1 - self.y0
-        return ResolvedArea(self.x0, self.y0, width, height, self.size, offset_x=self.offset_x, offset_y=self.offset_y)
+        bounds = Area(self.x0, self.y0, self.x1 - self.x0, self.y1 - self.y0)
+        return bounds.in_blocks(self.grid or Grid.square(self.size, (self.offset_x, self.offset_y)))
+
+    @classmethod
+    def around(cls, area: ResolvedArea) -> "Box":
+        """A box of the same sides and blocks."""
+        right, bottom = area.x + area.width, area.y + area.height
+        return cls(area.x, area.y, right, bottom, ceil(area.block_width), 0, 0, area.grid)
 
     def overlap(self, other: "Box") -> float:
         """Share of the smaller of the two that both cover."""
@@ -40,11 +51,12 @@ class Box(NamedTuple):
     def without(self, other: "Box") -> "Box":
         """What is left beside, above or below another area: the largest such part, with the same grid."""
         left, top = min(other.x1, self.x1) - self.x0, min(other.y1, self.y1) - self.y0
+        beside, below = (None, None) if self.grid is None else (self.grid.at(left, 0), self.grid.at(0, top))
         parts = [
             self._replace(x1=max(other.x0, self.x0)),
             self._replace(y1=max(other.y0, self.y0)),
-            self._replace(x0=self.x0 + left, offset_x=(self.offset_x + left) % self.size),
-            self._replace(y0=self.y0 + top, offset_y=(self.offset_y + top) % self.size),
+            self._replace(x0=self.x0 + left, offset_x=(self.offset_x + left) % self.size, grid=beside),
+            self._replace(y0=self.y0 + top, offset_y=(self.offset_y + top) % self.size, grid=below),
         ]
         return max(parts, key=lambda part: part.pixels)
 
@@ -94,12 +106,11 @@ def apart(found: list[Candidate], before: Sequence[Candidate] = ()) -> list[Cand
     return kept
 
 
-def differ(gray: np.ndarray, box: Box, least: float, share: float = 1 / 3) -> bool:
+def differ(gray: np.ndarray, area: ResolvedArea, least: float, share: float = 1 / 3) -> bool:
     """Whether along each axis this share of neighbouring blocks, and one at least, differ by `least` gray levels.
 
     In photos a third do, in drawings and in smooth parts few.
     """
-    area = gray[box.y0 : box.y1, box.x0 : box.x1, None]
-    means = block_means(area, box.size, (box.offset_x, box.offset_y))[:, :, 0]
+    means = block_means(gray[area.part][:, :, None], area.grid)[:, :, 0]
     jumps = [np.abs(np.diff(means, axis=axis)).ravel() for axis in (0, 1)]
     return all((of >= least).sum() >= max(share * of.size, 1) for of in jumps if of.size)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.fft import dct
 
-from depixel.detection.boxes import Box
+from depixel.areas.area import ResolvedArea
 from depixel.photos.jpeg import standard_table
 
 BLOCK = 8
@@ -71,34 +71,21 @@ def blocks_of(pixels: np.ndarray) -> np.ndarray:
     return pixels[: high * BLOCK, : wide * BLOCK].reshape(high, BLOCK, wide, BLOCK).transpose(0, 2, 1, 3)
 
 
-def dull(gray: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels of constant JPEG blocks that hardly differ from their left and upper neighbours.
-
-    Where JPEG itself made blocks, they say nothing of pixelation.
-    """
-    blocks = blocks_of(gray)
-    flat = blocks.max(axis=(2, 3)) == blocks.min(axis=(2, 3))
-    found = np.zeros(gray.shape, dtype=bool)
-    flat = flat.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
-    found[: flat.shape[0], : flat.shape[1]] = flat
-    found[:, 1:] &= np.abs(np.diff(gray, axis=1)) < BLOCKY
-    found[1:] &= np.abs(np.diff(gray, axis=0)) < BLOCKY
-    return found
-
-
-def is_aligned(box: Box) -> bool:
+def is_aligned(area: ResolvedArea) -> bool:
     """Whether blocks consist of whole ones of JPEG."""
-    return not any(n % BLOCK for n in (box.x0 - box.offset_x, box.y0 - box.offset_y, box.size))
+    grid = area.grid
+    return not any(n % BLOCK for n in (area.x - grid.offset_x, area.y - grid.offset_y, grid.width, grid.height))
 
 
-def is_later(gray: np.ndarray, table: np.ndarray, box: Box) -> bool:
+def is_later(gray: np.ndarray, table: np.ndarray, area: ResolvedArea) -> bool:
     """Whether the pixels of an area do not look as if they had gone through the quantization."""
-    touched = blocks_of(gray)[box.y0 // 8 : -(-box.y1 // 8), box.x0 // 8 : -(-box.x1 // 8)]
+    x, y, right, bottom = area.x, area.y, area.x + area.width, area.y + area.height
+    touched = blocks_of(gray)[y // BLOCK : -(-bottom // BLOCK), x // BLOCK : -(-right // BLOCK)]
     values = BASIS @ (touched - 128) @ BASIS.T
     off = np.abs(values - table * np.round(values / table))
     off[:, :, 0, 0] = 0  # of a constant block, all rounding is here
     least, most = touched.min(axis=(2, 3)), touched.max(axis=(2, 3))
     known = (least > 0) & (most < 255) & (least < most)  # constant ones fit every quantization
     if not known.any():
-        return box.size > 2 * BLOCK or not ((least > 0) & (most < 255)).any()
+        return min(area.grid.width, area.grid.height) > 2 * BLOCK or not ((least > 0) & (most < 255)).any()
     return bool((off.max(axis=(2, 3))[known] > 4 * _ROUNDING).mean() > 0.3)

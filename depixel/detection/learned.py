@@ -13,12 +13,13 @@ around what a far smaller network, the screen, takes for steps between blocks. T
 """
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from depixel.areas.grid import MOST_BLOCK
+from depixel.areas.grid import MOST_BLOCK, Grid, Pixels, begins
 from depixel.detection.boxes import Box, Candidate, apart, differ, lines_of
 from depixel.detection.jpeg import BLOCK, LEAST_BLOCK
 from depixel.detection.likelihood import Likelihood
@@ -106,7 +107,7 @@ def _find(
         if likelihood:
             found.append(_weighed(likelihood, box, steps))
         elif any(map(len, box.lines())):
-            found.append(Candidate(score, box, _is_certain(score, box, picture)))
+            found.append(Candidate(score, _stretched(box, steps), _is_certain(score, box, picture)))
         else:
             return None
         return found[-1].box if found[-1].certain else None
@@ -125,7 +126,7 @@ def _in_half(picture: _Picture, check: Callable[[], None], most: int) -> list[Ca
 
 
 def _doubled(box: Box) -> Box:
-    return Box(*(2 * n for n in box))
+    return Box(*(2 * n for n in box[:7]))
 
 
 def _refined(steps: Steps, grown: Box) -> Box:
@@ -233,15 +234,45 @@ def _regridded(steps: Steps, score: float, box: Box) -> tuple[float, Box]:
 
 def _weighed(likelihood: Likelihood, box: Box, steps: Steps) -> Candidate:
     """The likeliest area near one; if no line is seen in it, it is one block."""
-    box = likelihood.refined(box, steps).plain()
+    box = _stretched(likelihood.refined(box, steps).plain(), steps)
     one_block, longest = not any(map(len, box.lines())), max(box.x1 - box.x0, box.y1 - box.y0)
     score, mean = likelihood.evidence(box), steps.score(box) / box.pixels
     least = _EVIDENCE + _MORE_EVIDENCE * max(np.log(steps.width * steps.height / 4096), 0)
     certain = score + _WEIGHT * mean > least and mean > (_LEAST_OF_ONE if one_block else _LEAST_MEAN)
     if one_block:
-        box = box._replace(size=min(longest, MOST_BLOCK), offset_x=0, offset_y=0)
+        box = box._replace(size=min(longest, MOST_BLOCK), offset_x=0, offset_y=0, grid=None)
         certain &= longest <= MOST_BLOCK
     return Candidate(score, box, bool(certain))
+
+
+def _stretched(box: Box, steps: Steps) -> Box:
+    """The same area in blocks that are no squares of whole pixels, if its lines are much likelier then."""
+    spans = []
+    for of, rows, start, stop, offset in (
+        (steps, slice(box.y0, box.y1), box.x0, box.x1, box.offset_x),
+        (steps.turned, slice(box.x0, box.x1), box.y0, box.y1, box.offset_y),
+    ):
+        gain = (of.line[rows, start:stop] - of.inside[rows, start:stop]).sum(axis=0, dtype=np.float64)
+        here = float(gain[lines_of(start, stop, box.size, offset) - start].sum())
+        best = max(
+            _periods(stop - start), key=lambda span: float(gain[begins(stop - start, *span)[1:]].sum()), default=None
+        )
+        worth = -np.inf if best is None else float(gain[begins(stop - start, *best)[1:]].sum())
+        spans.append(best if best and worth > here + 2 * _CORNER else (box.size, offset))
+    (width, offset_x), (height, offset_y) = spans
+    if width == height == box.size:
+        return box
+    return box._replace(grid=Grid(width, height, offset_x, offset_y))
+
+
+@lru_cache(maxsize=256)
+def _periods(length: int) -> list[tuple[Pixels, Pixels]]:
+    """Sizes of blocks, and how much the first one lacks, that begin with an area of this length: whole pixels, and a
+    whole number of blocks, rounded as Pillow and as OpenCV do."""
+    most = min(length - 1, MOST_BLOCK)
+    whole: list[tuple[Pixels, Pixels]] = [(size, 0) for size in range(LEAST_BLOCK, most + 1)]
+    counts = [Fraction(length, count) for count in range(2, length // LEAST_BLOCK + 1) if length % count]
+    return whole + [(size, offset) for size in counts for offset in (Fraction(1, 2), 0) if size <= most]
 
 
 def _is_certain(score: float, box: Box, picture: _Picture) -> bool:
@@ -251,4 +282,6 @@ def _is_certain(score: float, box: Box, picture: _Picture) -> bool:
     limit = _LIMIT + _MORE_PLACES * max(np.log(gray.size / 4096), 0)
     # the middle of a large block could be a flat part of a photo
     sure = score > limit and score > _SURE * min(1, 2 * _LARGE / box.size) * box.pixels
-    return bool(sure and (picture.was_jpeg or differ(gray, box, 1)))  # smooth parts are constant without JPEG's noise
+    return bool(
+        sure and (picture.was_jpeg or differ(gray, box.area, 1))
+    )  # smooth parts are constant without JPEG's noise

@@ -81,6 +81,12 @@ class Likelihood:
         with _one_thread():
             return self._sum(box, _some(self._tiles_of([box]), _MOST_TILES))
 
+    def advantage(self, box: Box, other: Box) -> float:
+        """By how much one area is likelier than another, natural logarithm; of large ones, in `_MOST_TILES` tiles."""
+        with _one_thread():
+            tiles = _some(self._tiles_of([box, other]), _MOST_TILES)
+            return self._sum(box, tiles) - self._sum(other, tiles)
+
     def with_size(self, box: Box) -> Box:
         """The area with blocks of the size under which it is likeliest, all from its corner on; of many sizes, those
         are compared whose lines stand out most, in steps per their standard error."""
@@ -197,7 +203,9 @@ def _deviation(gray: np.ndarray, counts: np.ndarray) -> np.ndarray:
 def _pixelate(covariance: np.ndarray, box: Box, high: int, wide: int) -> None:
     """Make the covariance of a photo's pixels, row by row, that of the pixels after an area was pixelated."""
     rows, columns = np.arange(high), np.arange(wide)
-    down, across = (rows - box.y0 + box.offset_y) // box.size, (columns - box.x0 + box.offset_x) // box.size
+    lefts, tops = box.area.grid.begins(box.x1 - box.x0, box.y1 - box.y0)
+    down = np.searchsorted(tops, rows - box.y0, "right")
+    across = np.searchsorted(lefts, columns - box.x0, "right")
     within = ((rows >= box.y0) & (rows < box.y1))[:, None] & ((columns >= box.x0) & (columns < box.x1))
     inside = np.flatnonzero(within)
     _, cells = np.unique((down[:, None] * _TILE + across)[within], return_inverse=True)
@@ -220,9 +228,10 @@ def _seen(box: Box, tile: tuple[int, int]) -> Box | None:
     seen = _cut(box.moved(-tile[0], -tile[1]), -_AROUND, _TILE + _AROUND)
     if not seen:
         return None
-    one_block = seen.size - seen.offset_x >= seen.x1 - seen.x0 and seen.size - seen.offset_y >= seen.y1 - seen.y0
+    width, height = seen.x1 - seen.x0, seen.y1 - seen.y0
+    one_block = all(len(of) == 1 for of in seen.area.grid.begins(width, height))
     if one_block or not _cut(seen, 0, _TILE):  # only for the contrast around the tile it does not matter of which size
-        return seen._replace(size=len(_BLUR), offset_x=0, offset_y=0)
+        return seen._replace(size=len(_BLUR), offset_x=0, offset_y=0, grid=None)
     return seen
 
 
@@ -231,9 +240,8 @@ def _cut(box: Box, low: int, high: int) -> Box | None:
     x0, y0, x1, y1 = max(box.x0, low), max(box.y0, low), min(box.x1, high), min(box.y1, high)
     if x0 >= x1 or y0 >= y1:
         return None
-    return Box(
-        x0, y0, x1, y1, box.size, (box.offset_x + x0 - box.x0) % box.size, (box.offset_y + y0 - box.y0) % box.size
-    )
+    offsets = (box.offset_x + x0 - box.x0) % box.size, (box.offset_y + y0 - box.y0) % box.size
+    return Box(x0, y0, x1, y1, box.size, *offsets, box.grid and box.grid.at(x0 - box.x0, y0 - box.y0))
 
 
 def _sizes(box: Box, high: int, wide: int) -> list[Box]:

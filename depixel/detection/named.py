@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from depixel.areas.area import Area
+from depixel.areas.area import Area, ResolvedArea
 from depixel.detection.boxes import Box
 from depixel.detection.jpeg import BLOCK, luma, quantization
 from depixel.detection.likelihood import Likelihood
@@ -24,18 +24,44 @@ def block_size_in_jpeg(image: np.ndarray, area: Area) -> int | None:
         likelier with another, which is then returned; None if they are not likelier with any, if first blocks that lack
         pixels are not as the area says, or if it cannot be told how the picture was saved.
     """
-    x, y, size, offset = area.x, area.y, area.block_size, area.offset
-    wide, high = min(area.width, _MOST), min(area.height, _MOST)
-    left, top = (max(start - _AROUND, 0) // BLOCK * BLOCK for start in (x, y))
-    right, bottom = x + wide + _AROUND * (wide == area.width), y + high + _AROUND * (high == area.height)
-    gray = luma(image[top:bottom, left:right])
-    table = quantization(gray)
-    if table is None:
+    size, offset = area.block_size, (int(area.offset_x), int(area.offset_y))
+    left, top, likelihood = _likelihood_around(image, area)
+    if likelihood is None:
         return None
-    likelihood = Likelihood(gray, table)
-    box = Box(x - left, y - top, x - left + wide, y - top + high, size or BLOCK, *offset)
+    wide, high = min(area.width, _MOST), min(area.height, _MOST)
+    x, y = area.x - left, area.y - top
+    box = Box(x, y, x + wide, y + high, size or BLOCK, *offset)
     best = likelihood.with_size(box)
     evidence = likelihood.evidence(best)
     if size and likelihood.evidence(box) > max(evidence - _MUCH, 0):
         return size
     return best.size if evidence > 0 and not any(offset) else None  # the best one's blocks begin at the corner
+
+
+def likelier(image: np.ndarray, one: ResolvedArea, other: ResolvedArea) -> ResolvedArea:
+    """Which of two areas in square blocks the pixels speak for; `one` unless the other is much likelier.
+
+    Args:
+        image: (H, W) or (H, W, 3) uint8.
+    """
+    left, top, likelihood = _likelihood_around(image, one)
+    if likelihood is None:
+        return other
+    boxes = [Box(*_corners(area.moved(-left, -top)), *area.columns()[4:]) for area in (one, other)]
+    return other if likelihood.advantage(boxes[1], boxes[0]) > _MUCH else one
+
+
+def _corners(area: ResolvedArea) -> tuple[int, int, int, int]:
+    return area.x, area.y, area.x + area.width, area.y + area.height
+
+
+def _likelihood_around(image: np.ndarray, area: Area) -> tuple[int, int, Likelihood | None]:
+    """Where a part of a picture begins, x and y, and the likelihood of areas in it; None: no JPEG, or it cannot be told
+    how it was saved."""
+    wide, high = min(area.width, _MOST), min(area.height, _MOST)
+    left, top = (max(start - _AROUND, 0) // BLOCK * BLOCK for start in (area.x, area.y))
+    right = area.x + wide + _AROUND * (wide == area.width)
+    bottom = area.y + high + _AROUND * (high == area.height)
+    gray = luma(image[top:bottom, left:right])
+    table = quantization(gray)
+    return left, top, None if table is None else Likelihood(gray, table)

@@ -1,14 +1,13 @@
 """Pixelated areas found by themselves: where they are, how large their blocks are, where the grid begins.
 
-Two of the ways to find them are tests of one hypothesis: within blocks the picture is constant, at the lines between
-blocks it may do what it wants, and outside it is a photo. What each step between neighbouring pixels says of it, as a
-log-likelihood ratio to "all is a photo", is added up over an area, and the area, block size and offset with the largest
-sum are looked for (`steps`). In lossless pictures the ratio follows from the size of the step (`exact`); where JPEG has
-blurred the blocks, or they are few, a network tells it from the surroundings of the step,
-in large pictures only where a smaller one, the screen, sees any (`learned`). What it finds in
-a JPEG is moved to where the pixels are likeliest, given what pixelation and JPEG do to a photo (`likelihood`), but for
-large blocks, which it finds in a smaller picture. Large blocks of lossless pictures are found as rectangles of one
-value, side by side (`large`). Of areas that are named in a JPEG, `named` tells the block size by their likelihood.
+In lossless pictures blocks are of one color each, and those side by side share whole sides (`cells`); their lines say
+how large they are, which need not be whole pixels (`periods`). Elsewhere a hypothesis is tested: within blocks the
+picture is constant, at the lines between blocks it may do what it wants, and outside it is a photo. A network says of
+each step between neighbouring pixels which of these it is, as a log-likelihood ratio to "all is a photo" (`learned`);
+in large pictures only where a smaller one, the screen, sees any. The area, block size and offset with the largest sum
+are looked for (`steps`). In a JPEG the area is then moved to where the pixels are likeliest, given what pixelation and
+JPEG do to a photo (`likelihood`), but for large blocks, which are found in a smaller picture. Of areas that are named in
+a JPEG, `named` tells the block size by their likelihood.
 """
 
 from collections.abc import Callable
@@ -18,14 +17,19 @@ import numpy as np
 
 from depixel.areas.area import ResolvedArea
 from depixel.base.errors import DepixelError
-from depixel.detection import exact, learned
-from depixel.detection.boxes import Candidate, apart
-from depixel.detection.jpeg import is_later, luma, quantization
+from depixel.detection import cells, learned
+from depixel.detection.boxes import Box, Candidate, apart, differ
+from depixel.detection.cells import Exact
+from depixel.detection.jpeg import BLOCK, BLOCKY, is_aligned, is_later, luma, quantization
 from depixel.detection.tiles import find_in_tiles
 from depixel.model.pixelation import LEAST_BLOCK
 
 AT_ONCE = 4_000_000
 """Pixels that are searched at once."""
+
+LEAST_IN_JPEG = 1500.0
+"""Evidence of an area of constant blocks in a picture that was a JPEG, where neighbours are equal in clusters; natural
+logarithm."""
 
 
 class Found(NamedTuple):
@@ -72,18 +76,34 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
         )
     if min(image.shape[:2]) < 2 * LEAST_BLOCK:
         return []
+    exact = _exact(image, check)
+    certain = [Candidate(one.evidence, Box.around(one.area), True) for one in exact if one.certain]
     if image.shape[0] * image.shape[1] <= AT_ONCE:
         gray = luma(image)
-        found = _find(gray, quantization(gray), check)
+        learnt = learned.find(gray, quantization(gray), check)
     else:
-        found = find_in_tiles(image, lambda gray, table: _find(gray, table, check))
-    return [Found(box.area, score, certain) for score, box, certain in apart(found)]
+        learnt = find_in_tiles(image, lambda gray, table: learned.find(gray, table, check))
+    guesses = [Candidate(one.evidence, Box.around(one.area), False) for one in exact if not one.certain]
+    rest = apart(guesses + learnt, before=certain)[len(certain) :]
+    return [Found(one.area, one.evidence, True) for one in exact if one.certain] + [
+        Found(box.area, score, sure) for score, box, sure in rest
+    ]
 
 
-def _find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) -> list[Candidate]:
-    """The areas of a picture (H, W) float32 that has gone through this quantization last; some may overlap."""
-    found = exact.find(gray, table is not None, check)
-    if table is not None:
-        found = [one for one in found if is_later(gray, table, one.box)]  # pixelated after it was a JPEG
-    certain = [one for one in apart(found) if one.certain]  # to the pixel
-    return apart(found + learned.find(gray, table, check), before=certain)
+def _exact(image: np.ndarray, check: Callable[[], None]) -> list[Exact]:
+    """Areas of constant blocks that JPEG has not made: those of a JPEG were pixelated after it was one."""
+    found = cells.find(image, check)
+    if not found:
+        return []
+    gray = luma(image)
+    table = quantization(gray[_middle(gray.shape[0]), _middle(gray.shape[1])])
+    if table is None:
+        return found
+    later = [one for one in found if is_later(gray, table, one.area)]
+    later = [one for one in later if not is_aligned(one.area) or differ(gray, one.area, 2 * BLOCKY)]
+    return [one._replace(certain=one.certain and one.evidence > LEAST_IN_JPEG) for one in later]
+
+
+def _middle(length: int) -> slice:
+    """A part from which the quantization is seen; it begins with a JPEG block."""
+    return slice(max(length // 2 - 500, 0) // BLOCK * BLOCK, length // 2 + 500)

@@ -79,7 +79,7 @@ def audit(restorer: Restorer, photo: np.ndarray, area: AreaLike, block_size: int
         raise DepixelError(f"area {named.place}: it is flat; there is nothing to hide")
 
     def looked_at(size: int) -> Size:
-        area = named.with_block_size(size)
+        area = named.with_blocks(size)
         restored = restorer.restore(pixelate(photo, [area]), [area], views=8)
         hidden, left = errors[size], _rmse(restored[here], photo[here])
         seen_as = max((s for s, error in errors.items() if s <= size and error <= left), default=1)

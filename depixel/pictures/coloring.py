@@ -28,7 +28,7 @@ def smoothed(window: np.ndarray, within: ResolvedArea) -> np.ndarray:
     """
     smooth = window.copy()
     area, left, top = smooth[within.part], within.x, within.y
-    means = block_means(area, within.block_size, within.offset)
+    means = block_means(area, within.grid)
     around = smooth[max(top - 1, 0) : top + within.height + 1, max(left - 1, 0) : left + within.width + 1]
     rows, columns = (
         slice(int(start > 0), int(start > 0) + n) for start, n in ((top, within.height), (left, within.width))
@@ -38,8 +38,8 @@ def smoothed(window: np.ndarray, within: ResolvedArea) -> np.ndarray:
         across = (padded[:, :-2] + padded[:, 2:]) * np.float32(0.25) + padded[:, 1:-1] * np.float32(0.5)
         blurred = (across[:-2] + across[2:]) * np.float32(0.25) + across[1:-1] * np.float32(0.5)
         blurred = blurred[rows, columns]
-        lacking = means - block_means(blurred, within.block_size, within.offset)
-        area[:] = blurred + spread(lacking, within.block_size, (within.height, within.width), within.offset)
+        lacking = means - block_means(blurred, within.grid)
+        area[:] = blurred + spread(lacking, within.grid, (within.height, within.width))
     return smooth
 
 

@@ -146,7 +146,8 @@ def each(work: Callable[[Job], T], all_jobs: Iterable[Job]) -> Iterator[Outcome[
 
 
 _Number = Annotated[int, Field(ge=0, le=10**9)]
-_AREAS = TypeAdapter(list[list[_Number]])
+_Length = _Number | Annotated[float, Field(ge=0, le=10**9)] | Annotated[str, Field(max_length=40)]
+_AREAS = TypeAdapter(list[list[_Length] | dict[str, list[_Number]]])
 
 
 def areas_beside(picture: Path) -> Path:
@@ -187,8 +188,9 @@ def read_areas(picture: Path) -> list[Area]:
 def _no_list(path: Path) -> DepixelError:
     return DepixelError(
         f"{path}: not a list of areas; it must hold "
-        '{"areas": [[x, y, width, height, block_size], ...]}, whole numbers, of which the last may be missing; or '
-        "two more, how many columns and rows the first blocks lack"
+        '{"areas": [[x, y, width, height, block_size], ...]}, whole numbers, of which the last may be missing or '
+        '"16x8"; or two more, how many columns and rows the first blocks lack; or {"area": [x, y, width, height], '
+        '"grid": [columns, rows]} instead of the list of numbers'
     )
 
 
@@ -204,20 +206,21 @@ def find_areas(name: Path, picture: Picture) -> list[ResolvedArea]:
     from depixel.detection.search import find  # SciPy: a third of the start of the command
 
     found = find(picture.seen())
-    restorable = [area for one in found if one.certain for area in _confirmed(picture, one.area)]
-    if restorable:
-        return restorable
-    guesses = "; or ".join(f"--area {','.join(map(str, one.area.numbers()))}" for one in found[:3])
+    certain = [one.area for one in found if one.certain]
+    if certain:
+        return certain
+    guesses = "; or ".join(_hint(picture, one.area) for one in found[:3])
     raise DepixelError(
         f"{name}: no pixelated area is found for certain"
         + (f". Perhaps {guesses}" if guesses else ", nor anything like one. Say where it is: --area x,y,width,height")
     )
 
 
-def _confirmed(picture: Picture, area: ResolvedArea) -> list[ResolvedArea]:
-    """The area as `resolve` has it, as if a person had named it; none if it may not be restored: in a JPEG its blocks
-    may be noisier than `resolve` lets pass."""
+def _hint(picture: Picture, area: ResolvedArea) -> str:
+    """What to type to have a guess restored."""
+    option = f"--area {','.join(map(str, area.numbers()))}"
     try:
-        return resolve(picture.pixels, [area.columns()])
+        (accepted,) = resolve(picture.pixels, [area.numbers()])
     except DepixelError:
-        return []
+        accepted = None
+    return option if accepted and accepted.place == area.place else f"{option} --ignore-check"

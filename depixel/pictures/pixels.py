@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from depixel.areas.area import AreaLike, checked_areas
-from depixel.areas.grid import block_means, spread
+from depixel.areas.grid import Grid, block_means, spread
 from depixel.base.errors import DepixelError
 
 Picture = TypeVar("Picture", np.ndarray, Image.Image)
@@ -65,9 +65,10 @@ def pixelate(image: Picture, areas: Sequence[AreaLike]) -> Picture:
     pixelated = pixels_of(image).copy()
     colors = without_alpha(pixelated)
     for area in checked_areas(areas, colors.shape[1], colors.shape[0]):
-        if area.block_size is None:
+        if area.block_width is None or area.block_height is None:
             raise DepixelError(f"area {area.place}: name the side of its blocks, as the fifth number")
         part = colors[area.part]
-        means = block_means(part, area.block_size, area.offset)
-        part[:] = spread(means.round(), area.block_size, part.shape[:2], area.offset)
+        grid = Grid(area.block_width, area.block_height, area.offset_x, area.offset_y)
+        hidden = ... if area.mask is None else area.mask
+        part[hidden] = spread(block_means(part, grid).round(), grid, part.shape[:2])[hidden]
     return like(image, pixelated)

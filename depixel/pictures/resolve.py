@@ -1,75 +1,218 @@
-"""Areas as a person names them become areas that can be restored: the pixels show their block sizes and offsets."""
+"""Areas as a person names them become areas that can be restored: the pixels show their blocks and where they begin."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
 from depixel.areas.area import Area, AreaLike, ResolvedArea, checked_areas
-from depixel.areas.grid import MOST_BLOCK, fits_blocks, shown_block_size, shown_grid, shows_multiples
+from depixel.areas.grid import (
+    MOST_BLOCK,
+    Grid,
+    block_means,
+    fits_blocks,
+    shown_block_size,
+    shown_grid,
+    shows_multiples,
+    spread,
+)
 from depixel.base.errors import DepixelError
 from depixel.pictures.pixels import scale_of, without_alpha
 
 _LOOKED_AT = 2048  # pixels a side of a large area, to see whether it is pixelated
 _EXACT = 0.4  # share of columns and rows
+_NEAR = 3  # pixels: an area that is named snaps to blocks whose sides are nearer
+_AROUND = 64  # pixels around an area in which its blocks are looked for; a multiple of JPEG's blocks
+
+_CONSTANT = 0.5  # share of blocks of one value, at least, in an area whose blocks are named: others may be drawn over
+_MOST_SEARCHED = (
+    1_000_000  # pixels of a named area in a JPEG and its surroundings; larger ones stay where they are named
+)
 
 
-def resolve(image: np.ndarray, areas: Sequence[AreaLike]) -> list[ResolvedArea]:
-    """Check areas against a picture, and find the block sizes and offsets that are not named.
+def resolve(image: np.ndarray, areas: Sequence[AreaLike], ignore_check: bool = False) -> list[ResolvedArea]:
+    """Check areas against a picture, and find the blocks that are not named.
 
-    In a JPEG each area takes a search by likelihood. A `ResolvedArea` was looked at before and is not looked at again;
-    it is checked to be inside the picture like any other.
+    An area whose sides are all within 3 pixels of those of an area that is seen in the pixels becomes that one; any
+    other stays where it is named, and its first blocks may be cut off. In a JPEG each area takes a search. A
+    `ResolvedArea` was looked at before and is not looked at again; it is checked to be inside the picture like any
+    other.
 
     Args:
         image: the pixels of a picture, as `Restorer.restore` takes them. areas: as `Restorer.restore` takes them.
+        ignore_check: whether an area whose blocks are named is taken as it is, even if the pixels contradict.
 
     Raises:
         DepixelError: an area is not inside the picture, overlaps another, is not pixelated, or not in such blocks.
     """
     colors = without_alpha(image)
     checked = checked_areas(areas, colors.shape[1], colors.shape[0])
-    return [area if isinstance(area, ResolvedArea) else _looked_at(colors, area) for area in checked]
+    resolved = [area if isinstance(area, ResolvedArea) else _looked_at(colors, area, ignore_check) for area in checked]
+    return [
+        area for area in checked_areas(resolved, colors.shape[1], colors.shape[0]) if isinstance(area, ResolvedArea)
+    ]
 
 
-def _looked_at(colors: np.ndarray, area: Area) -> ResolvedArea:
+def _looked_at(colors: np.ndarray, area: Area, ignore_check: bool) -> ResolvedArea:
     """The area with the blocks that the pixels show, or with those that are named if the pixels do not contradict."""
-    size = area.block_size
     seen = _gray_levels(colors, area, _LOOKED_AT)
-    if colors.dtype == np.uint8 and not _is_exact(seen):
-        from depixel.detection.named import block_size_in_jpeg  # SciPy: a third of the start of the command
-
-        found = block_size_in_jpeg(colors.squeeze(2) if colors.shape[2] == 1 else colors, area)
-        if found and size in (None, found):
-            return area.in_blocks_of(found)
-        if found:
-            raise DepixelError(_other_size(area, found))
-    if (
-        size is not None
-        and fits_blocks(seen, size, area.offset)
-        and (not shows_multiples(seen, size, area.offset) or shown_block_size(seen) == size)
-    ):
-        return area.in_blocks_of(size)
-    if any(area.offset):
+    named = _named_grids(area)
+    if _is_exact(seen):
+        shown = _shown(colors, area)
+        if not shown and (fitting := [grid for grid in named if _fits_exactly(seen, grid)]):
+            return area.in_blocks(fitting[0])
+    else:
+        shown = _shown(colors, area) or _shown_in_jpeg(colors, area)
+    if shown and (not named or _same_blocks(shown, area)):
+        return shown
+    if named and ignore_check:
+        return area.in_blocks(min(named, key=lambda grid: _noise(seen, grid)))
+    if shown:
+        raise DepixelError(_other_blocks(area, shown.blocks))
+    if fitting := [grid for grid in named if fits_blocks(seen, grid) and not _are_larger(seen, grid)]:
+        return area.in_blocks(fitting[0])
+    if area.offset_x or area.offset_y:
         raise DepixelError(
-            f"area {area.place}: it does not look pixelated in blocks of {size} pixels, of which the first lack "
-            f"{area.offset_x} columns and {area.offset_y} rows"
+            f"area {area.place}: it does not look pixelated in blocks of {area.blocks} pixels, of which the first lack "
+            f"{area.offset_x} columns and {area.offset_y} rows" + _FORCE
         )
-    return _in_the_blocks_shown(seen, area, size)
+    return _in_the_blocks_shown(seen, area)
 
 
-def _in_the_blocks_shown(seen: np.ndarray, area: Area, size: int | None) -> ResolvedArea:
+_FORCE = ". To restore it in these blocks whatever the picture shows: --ignore-check"
+
+
+def _named_grids(area: Area) -> list[Grid]:
+    """The blocks that are named, none if they are not: where they are not whole pixels, as each tool rounds them."""
+    if area.block_width is None or area.block_height is None:
+        return []
+    grid = Grid(area.block_width, area.block_height, area.offset_x, area.offset_y)
+    if grid.is_whole or area.offset_x or area.offset_y:
+        return [grid]
+    steps = [0 if side == int(side) else Fraction(Fraction(side).denominator - 1, Fraction(side).denominator)
+             for side in (grid.width, grid.height)]  # fmt: skip
+    halves = [0 if side == int(side) else Fraction(1, 2) for side in (grid.width, grid.height)]
+    return [grid._replace(offset_x=x, offset_y=y) for x, y in ((halves[0], halves[1]), (0, 0), (steps[0], steps[1]))]
+
+
+def _shown(colors: np.ndarray, area: Area) -> ResolvedArea | None:
+    """The area as its blocks of one color show it."""
+    from depixel.detection import cells  # SciPy: a third of the start of the command
+
+    if colors.dtype != np.uint8:
+        colors = (colors >> 8).astype(np.uint8)
+    left, top, part = _surroundings(colors, area)
+    found = [one.area.moved(left, top) for one in cells.find(part) if one.certain]
+    return _nearest(found, area)
+
+
+def _shown_in_jpeg(colors: np.ndarray, area: Area) -> ResolvedArea | None:
+    """The area as a JPEG shows it, whose blocks are noisy."""
+    if colors.dtype != np.uint8 or not (area.is_square or area.block_width is None):
+        return None
+    from depixel.detection import named, search  # SciPy: a third of the start of the command
+
+    image = colors.squeeze(2) if colors.shape[2] == 1 else colors
+    left, top, part = _surroundings(colors, area)
+    if part.shape[0] * part.shape[1] <= _MOST_SEARCHED:
+        found = [one.area.moved(left, top) for one in search.find(part.squeeze()) if one.certain]
+        nearest = _nearest(found, area)
+        if nearest and (nearest.place != area.place or nearest.offset_x or nearest.offset_y):
+            beside = area.in_blocks(nearest.grid._replace(offset_x=0, offset_y=0))
+            if named.likelier(image, beside, nearest) == nearest:
+                return nearest
+    size = named.block_size_in_jpeg(image, area)
+    return area.in_blocks_of(size, (int(area.offset_x), int(area.offset_y))) if size else None
+
+
+def _surroundings(colors: np.ndarray, area: Area) -> tuple[int, int, np.ndarray]:
+    """Where a part of the picture begins, x and y, and that part: the area with what is around it."""
+    left, top = max(area.x - _AROUND, 0) // 8 * 8, max(area.y - _AROUND, 0) // 8 * 8
+    part = colors[top : area.y + area.height + _AROUND, left : area.x + area.width + _AROUND]
+    return left, top, np.ascontiguousarray(part if part.shape[2] == 3 else part[:, :, 0])
+
+
+def _nearest(found: list[ResolvedArea], area: Area) -> ResolvedArea | None:
+    """The area of those that are found that is meant, or the part of it; None: none of them."""
+    if area.mask is not None:
+        return _under_mask(found, area)
+    for one in found:
+        starts = one.x - area.x, one.y - area.y
+        stops = area.x + area.width - one.x - one.width, area.y + area.height - one.y - one.height
+        if all(abs(by) <= _NEAR for by in (*starts, *stops)):
+            return one
+        if all(by <= _NEAR for by in (*starts, *stops)):  # within it
+            x0, y0 = max(area.x, one.x), max(area.y, one.y)
+            x1, y1 = (
+                min(area.x + area.width, one.x + one.width),
+                min(area.y + area.height, one.y + one.height),
+            )
+            part = Area(x0, y0, x1 - x0, y1 - y0)
+            if one.mask is not None:
+                part = replace(part, mask=one.mask[y0 - one.y : y1 - one.y, x0 - one.x : x1 - one.x])
+            return part.in_blocks(one.grid.at(x0 - one.x, y0 - one.y))
+    return None
+
+
+def _under_mask(found: list[ResolvedArea], area: Area) -> ResolvedArea | None:
+    """An area of which the mask says the shape, in the blocks of what is found in most of it."""
+    for one in found:
+        left, top = max(one.x, area.x), max(one.y, area.y)
+        right, bottom = min(one.x + one.width, area.x + area.width), min(one.y + one.height, area.y + area.height)
+        if max(right - left, 0) * max(bottom - top, 0) > area.width * area.height / 2:
+            x, y = area.x - one.x, area.y - one.y
+            grid = one.grid if x >= 0 and y >= 0 else one.grid._replace(lines_x=None, lines_y=None)
+            return area.in_blocks(grid.at(x, y))
+    return None
+
+
+def _same_blocks(shown: ResolvedArea, area: Area) -> bool:
+    """Whether blocks have the size that is named, as exactly as a person names it."""
+    return all(
+        abs(float(one) - float(other)) <= 0.01 * max(float(one) - int(one) > 0, float(other) - int(other) > 0)
+        for one, other in (
+            (shown.block_width, area.block_width or 0),
+            (shown.grid.height, area.block_height or 0),
+        )
+    )
+
+
+def _fits_exactly(seen: np.ndarray, grid: Grid) -> bool:
+    """Whether most blocks are of one value, and no larger ones are."""
+    high, low = np.maximum, np.minimum
+    lefts, tops = grid.begins(seen.shape[1], seen.shape[0])
+    ranges = [of.reduceat(of.reduceat(seen, tops, axis=0), lefts, axis=1) for of in (high, low)]
+    constant = (ranges[0] == ranges[1]).all(axis=2)
+    at_sides = constant[0], constant[-1], constant[:, 0], constant[:, -1]  # the area may reach too far
+    return min(of.mean() for of in (constant, *at_sides)) > _CONSTANT and not _are_larger(seen, grid)
+
+
+def _are_larger(seen: np.ndarray, grid: Grid) -> bool:
+    return grid.is_whole and grid.width == grid.height and (
+        shows_multiples(seen, int(grid.width), (int(grid.offset_x), int(grid.offset_y)))
+        and shown_block_size(seen) != grid.width
+    )  # fmt: skip
+
+
+def _noise(seen: np.ndarray, grid: Grid) -> float:
+    return float(np.square(seen - spread(block_means(seen, grid), grid, seen.shape[:2])).mean())
+
+
+def _in_the_blocks_shown(seen: np.ndarray, area: Area) -> ResolvedArea:
     """The area, which names no offset, with the blocks that its pixels (h, w, C) show."""
-    found = shown_block_size(seen)
-    shifted, offset = shown_grid(seen)
-    if shifted > max(found, 1) and size in (None, shifted) and shifted <= MOST_BLOCK:  # it begins within a block
-        return area.in_blocks_of(shifted, offset)
-    if size is None and found:
+    size = area.block_size if area.is_square else None
+    found, shifted = shown_block_size(seen), shown_grid(seen)
+    if shifted and max(found, 1) < shifted.width <= MOST_BLOCK and size in (None, shifted.width):
+        return area.in_blocks(shifted)  # it begins within a block
+    if not area.blocks and found:
         return area.in_blocks_of(min(found, MOST_BLOCK))
     if found:
-        raise DepixelError(_other_size(area, found))
+        raise DepixelError(_other_blocks(area, str(found)))
     raise DepixelError(
         f"area {area.place}: it does not look pixelated"
-        + (" in blocks that begin at its upper left corner. Name their size if you know it" if size is None else
-           f" in blocks of {size} pixels that begin at its upper left corner")
+        + (f" in blocks of {area.blocks} pixels that begin at its upper left corner" + _FORCE if area.blocks else
+           " in blocks that begin at its upper left corner. Name their size if you know it")
     )  # fmt: skip
 
 
@@ -79,10 +222,10 @@ def _is_exact(seen: np.ndarray) -> bool:
     return bool(np.concatenate(same).mean() > _EXACT)
 
 
-def _other_size(area: Area, shown: int) -> str:
+def _other_blocks(area: Area, shown: str) -> str:
     return (
         f"area {area.place}: from its upper left corner on it shows blocks of {shown} pixels, not of "
-        f"{area.block_size}. Give the size that fits, or the corner at which a block begins"
+        f"{area.blocks}. Give the size that fits, or the corner at which a block begins; or --ignore-check"
     )
 
 

@@ -63,6 +63,7 @@ class Restorer:
         areas: Sequence[AreaLike],
         views: Literal[1, 2, 8] = 1,
         trust: Trust = "rounded",
+        ignore_check: bool = False,
     ) -> Picture:
         """Restore the pixelated areas of a picture as it comes: of any size, gray or color.
 
@@ -80,6 +81,7 @@ class Restorer:
             trust: what the value of a block is: "exact", the truncated mean of its pixels, as in the challenge;
                 "rounded", their mean give or take half a level; "linear", the same of their mean in linear light;
                 "loose", their mean give or take 8 levels. Where it is not known, "rounded" costs least.
+            ignore_check: whether areas whose blocks are named are restored even if the pixels contradict.
 
         Returns:
             A new picture of the same kind, shape and dtype; pixels outside the areas, and alpha, as they were.
@@ -100,7 +102,7 @@ class Restorer:
             >>> [abs(float(restored[y : y + 8, 8:16].mean()) - shown) < 1 for y, shown in ((8, 120), (16, 60))]
             [True, True]
         """
-        return self.restore_many([image], [areas], views, trust)[0]
+        return self.restore_many([image], [areas], views, trust, ignore_check)[0]
 
     def restore_many(
         self,
@@ -108,11 +110,13 @@ class Restorer:
         areas: Sequence[Sequence[AreaLike]],
         views: Literal[1, 2, 8] = 1,
         trust: Trust = "rounded",
+        ignore_check: bool = False,
     ) -> list[Picture]:
         """Restore several pictures, whose areas go through the network together: quicker where they are small.
 
         Args:
-            images: pictures, each as `restore` takes it. areas: those of each. views, trust: as of `restore`.
+            images: pictures, each as `restore` takes it. areas: those of each. views, trust, ignore_check: as of
+                `restore`.
 
         Returns:
             A new picture of each.
@@ -130,7 +134,7 @@ class Restorer:
         tiles = [
             (tile, i)
             for i, (image, named) in enumerate(zip(pixels, areas, strict=True))
-            for area in resolve(image, named)
+            for area in resolve(image, named, ignore_check)
             for tile in tiles_of(Shown(area, trust), image.shape)
         ]
         restored = [image.copy() for image in pixels]
@@ -162,7 +166,7 @@ def disagreement(restorer: Restorer, image: np.ndarray, areas: Sequence[AreaLike
     """
     found = np.zeros(image.shape[:2], np.float32)
     for area in resolve(image, areas):
-        around = ceil((CONTEXT + STEP) * Shown(area, "rounded").step) + 1  # no window shows more
+        around = ceil((CONTEXT + STEP) * max(Shown(area, "rounded").steps)) + 1  # no window shows more
         left, top = max(area.x - around, 0), max(area.y - around, 0)
         part = image[top : area.y + area.height + around, left : area.x + area.width + around]
         part = part.astype(np.uint16) * np.uint16(257 // scale_of(image))  # so that no view is rounded to gray levels
@@ -197,9 +201,9 @@ def _predict(model: Model, tiles: list[tuple[Tile, np.ndarray]], views: Sequence
     weights = {1: np.ones(1, np.float32), 3: np.array(LUMINANCE, np.float32)}
     luminance = np.stack([np.tensordot(weights[len(window)], window, 1) for window in windows])  # (B, height, width)
     for plane, area in zip(luminance, within, strict=True):
-        count = block_counts(area.height, area.width, area.block_size, area.offset)
+        count = block_counts(area.height, area.width, area.grid)
         lost = (count - 1) / count / 2  # by truncation, which the networks have learnt with
-        plane[area.part] -= spread(lost, area.block_size, (area.height, area.width), area.offset)
+        plane[area.part] -= spread(lost, area.grid, (area.height, area.width))
     found = model.predict_windows(luminance, np.array([area.columns() for area in within]), views)
     return [
         wanted[None] if len(window) == 1 else colored(window, area, wanted)

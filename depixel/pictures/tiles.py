@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from depixel.areas.area import ResolvedArea
-from depixel.areas.grid import Offset, block_counts, block_means, spread
+from depixel.areas.area import Area, ResolvedArea
+from depixel.areas.grid import Grid, block_counts, block_means, spread
 from depixel.model.windows import CONTEXT, window_side
 from depixel.photos.decoding import from_linear, to_linear
 from depixel.pictures.pixels import scale_of, without_alpha
@@ -18,6 +18,9 @@ from depixel.pictures.pixels import scale_of, without_alpha
 SMALL, LARGE = 4, 12
 """Blocks of so many pixels are restored as they are, smaller ones as blocks of `SMALL`, larger ones of `SCALED`."""
 SCALED = 8
+STRETCHED = 5, 6
+"""Blocks that are no squares of whole pixels are restored as squares of so many: those of less than `SCALED` squared
+pixels, and larger ones."""
 LEARNT_AREA, LEARNT_BLOCK = 32, 16
 """In areas of up to so many pixels a side, blocks of up to so many are restored as they are: networks know those."""
 TILE = 256
@@ -36,15 +39,21 @@ class Shown:
     """What the pixels of an area say of it.
 
     Attributes:
-        area: with its block size. step: pixels of the picture in a working pixel, along each axis. block: working
-            pixels of a block. trust: what the values of its blocks are.
+        area: with its blocks. trust: what the values of its blocks are. block: working pixels of a block, which is
+            square in them. steps: pixels of the picture in a working pixel, across and down.
+        lacking: number of columns and rows that the first blocks lack, whole pixels.
     """
 
     def __init__(self, area: ResolvedArea, trust: Trust):
-        self.area, self.trust, size = area, trust, area.block_size
+        self.area, self.trust, grid = area, trust, area.grid
         most = LEARNT_BLOCK if max(area.width, area.height) <= LEARNT_AREA else LARGE
-        self.block = SMALL if size < SMALL else size if size <= most else SCALED
-        self.step = Fraction(size, self.block)
+        if area.is_square:
+            size = int(grid.width)
+            self.block = SMALL if size < SMALL else size if size <= most else SCALED
+        else:
+            self.block = STRETCHED[float(grid.width * grid.height) >= SCALED**2]
+        self.steps = Fraction(grid.width) / self.block, Fraction(grid.height) / self.block
+        self.lacking = int(grid.offset_x), int(grid.offset_y)
 
     def values(self, colors: np.ndarray, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What is known of the true means of the blocks in a part of the area that begins with a block.
@@ -52,38 +61,40 @@ class Shown:
         Returns:
             (rows, columns, C) float64, stored levels: the least, the likeliest and the greatest mean of each block.
         """
-        part, offset = colors[self.area.y :, self.area.x :][rows, columns], self.offset(rows, columns)
-        shown = block_means(part, self.area.block_size, offset)  # a JPEG's blocks are noisy
+        part, grid = colors[self.area.y :, self.area.x :][rows, columns], self.grid(rows, columns)
+        shown = block_means(part, grid)  # a JPEG's blocks are noisy
+        if self.area.mask is not None:
+            hidden = self.area.mask[rows, columns, None]
+            count = block_means(hidden, grid)
+            shown = np.where(count > 0, block_means(part * hidden, grid) / np.maximum(count, 1e-9), shown)
         if self.trust == "exact":
-            count = block_counts(part.shape[0], part.shape[1], self.area.block_size, offset)[:, :, None]
+            count = block_counts(part.shape[0], part.shape[1], grid)[:, :, None]
             slack = (count - 1) / count
             return shown, shown + slack / 2, shown + slack
         slack = LOOSE * scale_of(colors) if self.trust == "loose" else 0.5
         return shown - slack, shown, shown + slack
 
-    def offset(self, rows: slice, columns: slice) -> Offset:
-        """Number of columns and rows that the first blocks of a part of the area lack: as the area's, if it begins
-        there."""
-        x, y = self.area.offset
-        return 0 if columns.start else x, 0 if rows.start else y
+    def grid(self, rows: slice, columns: slice) -> Grid:
+        """The blocks of a part of the area."""
+        return self.area.grid.at(columns.start, rows.start)
 
     def project(
-        self, values: np.ndarray, least: np.ndarray, most: np.ndarray, white: int, offset: Offset
+        self, values: np.ndarray, least: np.ndarray, most: np.ndarray, white: int, grid: Grid, hidden: np.ndarray
     ) -> np.ndarray:
         """Move the blocks of a prediction (h, w, C), black 0, to where they show a value between `least` and `most`.
 
-        A block is moved as a whole and clipped to what can be stored. Where that changes its mean, how far it must be
-        moved is found by bisection.
+        The `hidden` pixels (h, w, 1) of a block are moved together and clipped to what can be stored. Where that
+        changes their mean, how far they must be moved is found by bisection.
         """
-        size, shape = self.area.block_size, values.shape[:2]
+        shape = values.shape[:2]
         reach = white + np.abs(values).max()
         low, high, moved = (np.full(least.shape, start, np.float64) for start in (-reach, reach, 0))
         for step in range(_STEPS):
-            inside = (values + spread(moved, size, shape, offset)).clip(0, white)
+            inside = (values + hidden * spread(moved, grid, shape)).clip(0, white)
             if self.trust == "linear":
-                shows = white * from_linear(block_means(to_linear(inside / white), size, offset))
+                shows = white * from_linear(block_means(to_linear(inside / white), grid))
             else:
-                shows = block_means(inside, size, offset)
+                shows = block_means(inside, grid)
             missing = shows.clip(least, most) - shows
             if np.abs(missing).max() < 0.01:
                 break
@@ -147,88 +158,122 @@ class Tile(NamedTuple):
 
     def within(self) -> ResolvedArea:
         """The visible part of the area in the window; working pixels."""
-        x, y, step = self.across, self.down, self.shown.step
-        offset_x, offset_y = (int(lacking / step) for lacking in self.shown.area.offset)
+        x, y = self.across, self.down
+        offset_x, offset_y = (
+            int(lacks / step) for lacks, step in zip(self.shown.lacking, self.shown.steps, strict=True)
+        )
         offset_x, offset_y = 0 if x.first else offset_x, 0 if y.first else offset_y
         left, top = x.first + offset_x, y.first + offset_y
         width, height = x.last - left, y.last - top
-        return ResolvedArea(left, top, width, height, self.shown.block, offset_x=offset_x, offset_y=offset_y).moved(
-            -x.start, -y.start
+        return (
+            Area(left, top, width, height)
+            .moved(-x.start, -y.start)
+            .in_blocks_of(self.shown.block, (offset_x, offset_y))
         )
 
-    def _part(self, offset: int, extent: int, first: int, last: int) -> slice:
-        """A part of the area along one axis, from working pixels to those of the picture."""
-        return slice(max(int(first * self.shown.step) - offset, 0), min(ceil(last * self.shown.step) - offset, extent))
+    def _parts(self, across: tuple[int, int], down: tuple[int, int]) -> tuple[slice, slice]:
+        """Rows and columns of the area, from those that begin blocks in working pixels: begin and end of each."""
+        area, grid = self.shown.area, self.shown.area.grid
+        columns, rows = (
+            slice(max(ceil(begin * step - offset), 0), min(ceil(end * step - offset), extent))
+            for (begin, end), step, offset, extent in (
+                (across, self.shown.steps[0], grid.offset_x, area.width),
+                (down, self.shown.steps[1], grid.offset_y, area.height),
+            )
+        )
+        return rows, columns
 
     def window(self, image: np.ndarray) -> np.ndarray:
         """(C, height, width) float32, 0..255: the picture around, and the likeliest means of the blocks."""
         area, x, y = self.shown.area, self.across, self.down
         colors = without_alpha(image)
-        offset_x, offset_y = area.offset
-        origin = area.x - offset_x, area.y - offset_y
-        planes = _resampled(colors, self.shown.step, origin, (x.start, y.start), self.side)
-        rows = self._part(offset_y, area.height, y.first, y.last)
-        columns = self._part(offset_x, area.width, x.first, x.last)
+        origin = area.x - self.shown.lacking[0], area.y - self.shown.lacking[1]
+        planes = _resampled(colors, self.shown.steps, origin, (x.start, y.start), self.side)
+        rows, columns = self._parts((x.first, x.last), (y.first, y.last))
         means = self.shown.values(colors, rows, columns)[1] / scale_of(image)
         within = self.within()
-        inside = spread(means, within.block_size, (within.height, within.width), within.offset)
+        inside = spread(means, within.grid, (within.height, within.width))
         planes[(slice(None), *within.part)] = np.moveaxis(inside, 2, 0)
         return planes
 
     def write(self, restored: np.ndarray, image: np.ndarray, window: np.ndarray) -> None:
         """Bring a restored window (C, height, width) back, move its blocks' means onto what is known, and write it."""
-        area, x, y, step = self.shown.area, self.across, self.down, self.shown.step
-        offset_x, offset_y = area.offset
-        rows = self._part(offset_y, area.height, y.begin, y.end)
-        columns = self._part(offset_x, area.width, x.begin, x.end)
+        area, x, y = self.shown.area, self.across, self.down
+        rows, columns = self._parts((x.begin, x.end), (y.begin, y.end))
         height, width = rows.stop - rows.start, columns.stop - columns.start
-        left = (columns.start + offset_x) / step - x.start
-        top = (rows.start + offset_y) / step - y.start
-        if step == 1:
-            taken = list(window[:, int(top) : int(top) + height, int(left) : int(left) + width])
-        else:
-            box = float(left), float(top), float(left + width / step), float(top + height / step)
-            how = Image.Resampling.BICUBIC if step > 1 else Image.Resampling.BOX
-            taken = [np.asarray(Image.fromarray(plane).resize((width, height), how, box)) for plane in window]
+        left, top = (
+            (first + lacks) / step - span.start
+            for first, lacks, step, span in zip(
+                (columns.start, rows.start), self.shown.lacking, self.shown.steps, (x, y), strict=True
+            )
+        )
+        box = left, top, left + width / self.shown.steps[0], top + height / self.shown.steps[1]
+        taken = [_resized(plane, box, (height, width)) for plane in window]
         values = np.stack(taken, axis=2).astype(np.float64) * scale_of(image)
         least, _, most = self.shown.values(without_alpha(image), rows, columns)
         white = np.iinfo(image.dtype).max
-        values = self.shown.project(values, least, most, white, self.shown.offset(rows, columns))
-        without_alpha(restored)[area.y :, area.x :][rows, columns] = values.round()
+        place = without_alpha(restored)[area.y :, area.x :][rows, columns]
+        hidden = np.ones((1, 1, 1), bool) if area.mask is None else area.mask[rows, columns, None]
+        values = np.where(hidden, values, place)  # a block of which some pixels are known shows the mean of all of them
+        values = self.shown.project(values, least, most, white, self.shown.grid(rows, columns), hidden)
+        place[:] = np.where(hidden, values.round(), place)
 
 
 def tiles_of(shown: Shown, shape: tuple[int, ...]) -> Iterator[Tile]:
     """Lay the windows for an area of a picture of this shape."""
-    area, step = shown.area, shown.step
-    laid = []
-    for start, extent, offset, length in (
-        (area.x, area.width, area.offset[0], shape[1]),
-        (area.y, area.height, area.offset[1], shape[0]),
+    area, laid = shown.area, []
+    for start, extent, lacks, step, length, firsts in zip(
+        (area.x, area.y),
+        (area.width, area.height),
+        shown.lacking,
+        shown.steps,
+        shape[1::-1],
+        area.grid.begins(area.width, area.height),
+        strict=True,
     ):
-        before, after = int((start - offset) / step), int((length - start - extent) / step)
-        laid.append(spans(ceil((extent + offset) / step), shown.block, before, after))
+        before, after = int((start - lacks) / step), int((length - start - extent) / step)
+        working = min(ceil((extent + lacks) / step), len(firsts) * shown.block)
+        laid.append(spans(working, shown.block, before, after))
     return (Tile(shown, across, down) for down in laid[1] for across in laid[0])
 
 
 def _resampled(
-    colors: np.ndarray, step: Fraction, origin: tuple[int, int], start: tuple[int, int], side: tuple[int, int]
+    colors: np.ndarray,
+    steps: tuple[Fraction, Fraction],
+    origin: tuple[int, int],
+    start: tuple[int, int],
+    side: tuple[int, int],
 ) -> np.ndarray:
-    """(C, *side) float32, 0..255: the picture in pixels of `step` of its own.
+    """(C, *side) float32, 0..255: the picture in pixels of `steps` of its own, across and down.
 
     Args:
         colors: (H, W, C); its last rows and columns are repeated where it ends. origin: x, y of a point in it.
         start: x, y of where to begin, from there, in the new pixels.
     """
     boxes, indices = [], []
-    for at, begin, extent, length in zip(origin, start, side[::-1], colors.shape[1::-1], strict=True):
+    for at, begin, extent, length, step in zip(origin, start, side[::-1], colors.shape[1::-1], steps, strict=True):
         first, last = at + begin * step, at + (begin + extent) * step
         boxes.append((first - int(first // 1), last - int(first // 1)))
         indices.append(np.arange(int(first // 1), ceil(last)).clip(0, length - 1))
     part = colors[indices[1][:, None], indices[0]]
+    (x0, x1), (y0, y1) = boxes
     planes = (np.ascontiguousarray(part[:, :, i], np.float32) for i in range(part.shape[2]))
-    if step != 1:
-        (x0, x1), (y0, y1) = boxes
-        box = float(x0), float(y0), float(x1), float(y1)
-        how = Image.Resampling.BOX if step > 1 else Image.Resampling.BICUBIC
-        planes = (np.asarray(Image.fromarray(plane).resize(side[::-1], how, box)) for plane in planes)
-    return np.stack(list(planes)) / np.float32(scale_of(colors))
+    return np.stack([_resized(plane, (x0, y0, x1, y1), side) for plane in planes]) / np.float32(scale_of(colors))
+
+
+def _resized(
+    plane: np.ndarray, box: tuple[Fraction | int, Fraction | int, Fraction | int, Fraction | int], side: tuple[int, int]
+) -> np.ndarray:
+    """(height, width) float32: the part of a plane in a box left, top, right, bottom; smaller pixels become the mean of
+    what they cover, larger ones are interpolated."""
+    left, top, right, bottom = box
+    across, down = (right - left) / side[1], (bottom - top) / side[0]
+    if across == down == 1 and left == int(left) and top == int(top):
+        return plane[int(top) : int(bottom), int(left) : int(right)]
+    image = Image.fromarray(plane)
+    how = [Image.Resampling.BOX if step > 1 else Image.Resampling.BICUBIC for step in (across, down)]
+    if how[0] == how[1]:
+        edges = float(left), float(top), float(right), float(bottom)
+        return np.asarray(image.resize(side[::-1], how[0], edges))
+    image = image.resize((side[1], image.height), how[0], (float(left), 0.0, float(right), float(image.height)))
+    return np.asarray(image.resize(side[::-1], how[1], (0.0, float(top), float(side[1]), float(bottom))))

@@ -62,7 +62,9 @@ _PICTURE_BACK: Responses = {
 }
 _PNG_BACK: Responses = {200: {"content": {"image/png": _BINARY}}}
 
-AreaText = Annotated[str, Field(pattern=r"^[0-9]{1,6}(,[0-9]{1,6}){3}(,[0-9]{1,3}|(,[0-9]{1,3}){3})?$")]
+_LENGTH = r"[0-9]{1,6}(\.[0-9]{1,4}|/[0-9]{1,4})?"
+_BLOCKS = rf"(@[0-9]{{1,5}}x[0-9]{{1,5}}|,{_LENGTH}(x{_LENGTH})?(,{_LENGTH},{_LENGTH})?)"
+AreaText = Annotated[str, Field(pattern=rf"^[0-9]{{1,6}}(,[0-9]{{1,6}}){{3}}{_BLOCKS}?$")]
 AreaQuery = Annotated[
     list[AreaText],
     Query(
@@ -70,8 +72,9 @@ AreaQuery = Annotated[
         min_length=1,
         max_length=100,
         description="x,y,width,height or x,y,width,height,block in pixels of the upright picture, from its upper left "
-        "corner; may be given more than once. Blocks begin at the area's upper left corner; if the first ones are cut "
-        "off, two numbers more say how many columns and rows they lack.",
+        "corner; may be given more than once. A block is 8, or 16x8 if it is not square; x,y,width,height@16x12 says "
+        "how many blocks there are across and down. Blocks begin at the area's upper left corner; if the first ones "
+        "are cut off, two numbers more say how many columns and rows they lack.",
     ),
 ]
 BlockQuery = Annotated[

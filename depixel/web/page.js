@@ -131,8 +131,8 @@ async function find(near) {
   const picture = loaded;
   const found = await (await ask("api/find", file, near ? { near: textOf({ ...near, block: null }) } : {})).json();
   if (picture !== loaded) return [];
-  return found.areas.map((a) => ({ x: a.x, y: a.y, width: a.width, height: a.height, block: a.block_size, certain: a.certain,
-    offset: a.offset_x || a.offset_y ? [a.offset_x, a.offset_y] : null }));
+  return found.areas.map((a) => ({ x: a.x, y: a.y, width: a.width, height: a.height, block: a.area.split(",")[4], certain: a.certain,
+    offset: a.offset_x || a.offset_y ? a.area.split(",").slice(5) : null }));
 }
 
 async function findAll() {
@@ -181,8 +181,11 @@ async function restore() {
     const blob = await answer.blob();
     const bitmap = await bitmapOf(blob);
     if (picture !== loaded) return;
-    const known = answer.headers.get("Areas").split(";").map((text) => text.split(",").map(Number));
-    known.forEach(([, , , , block], i) => { areas[i].block = block; });
+    const known = answer.headers.get("Areas").split(";").map((text) => text.split(","));
+    known.forEach(([x, y, width, height, block, ...offset], i) => {
+      const [left, top, wide, high] = [x, y, width, height].map(Number);
+      Object.assign(areas[i], { x: left, y: top, width: wide, height: high, block, offset: offset.length ? offset : null });
+    });
     listAreas();
     forget();
     restored = bitmap;
@@ -262,10 +265,12 @@ function listAreas() {
     row.className = "area";
     for (const [key, name, least] of [["x", "left", 0], ["y", "top", 0], ["width", "width", 2], ["height", "height", 2], ["block", "block", 2]]) {
       const label = document.createElement("label"), input = document.createElement("input");
-      Object.assign(input, { type: "number", min: least, value: area[key] ?? "", placeholder: "auto", inputMode: "numeric" });
+      const type = key === "block" ? "text" : "number";  // a block may be 16x8
+      Object.assign(input, { type, min: least, value: area[key] ?? "", placeholder: "auto", inputMode: "numeric" });
       input.setAttribute("aria-label", `${name} of area ${i + 1}`);
       input.onchange = () => {
-        area[key] = input.value === "" && key === "block" ? null : Math.max(least, Math.round(Number(input.value)));
+        const sides = /^\d+(\.\d+)?(x\d+(\.\d+)?)?$/.test(input.value.trim()) ? input.value.trim() : null;
+        area[key] = key === "block" ? sides : Math.max(least, Math.round(Number(input.value)));
         if (key !== "width" && key !== "height") area.offset = null;  // blocks begin at the new corner
         forget();
         listAreas();

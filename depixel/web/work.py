@@ -60,9 +60,12 @@ class FoundArea(BaseModel):
     y: int
     width: int
     height: int
-    block_size: int
-    offset_x: int = Field(description="columns that the first blocks lack; 0 if blocks begin at the left side")
-    offset_y: int = Field(description="rows that the first blocks lack")
+    block_size: int | None = Field(description="null: blocks are no squares of whole pixels")
+    block_width: float
+    block_height: float
+    offset_x: float = Field(description="columns that the first blocks lack; 0 if blocks begin at the left side")
+    offset_y: float = Field(description="rows that the first blocks lack")
+    area: str = Field(description="all of these numbers, as the parameter `area` of a restoration takes them")
     certain: bool = Field(description="the evidence is beyond what untouched photos show")
 
 
@@ -95,11 +98,20 @@ def named(texts: Iterable[str], block: int | None = None) -> list[Area]:
     """The areas that a request names.
 
     Args:
-        texts: x,y,width,height and, if it says so, the side of a block and two offsets; whole numbers.
+        texts: x,y,width,height and, if it says so, the side of a block (8, 16x8) and two offsets; or x,y,width,height
+            and the number of blocks across and down behind an @: 0,0,64,48@8x6.
         block: the side of a block, in pixels, of areas that do not say it.
     """
-    numbers = ([int(number) for number in text.split(",")] for text in texts)
-    return [Area.of(area if len(area) > 4 else [*area, block]) for area in numbers]
+    return [_named(text, block) for text in texts]
+
+
+def _named(text: str, block: int | None) -> Area:
+    place, _, grid = text.partition("@")
+    numbers = place.split(",")
+    if grid:
+        columns, rows = map(int, grid.split("x"))
+        return Area.of([int(number) for number in numbers]).in_grid(columns, rows)
+    return Area.of(numbers if len(numbers) > 4 else [*numbers, block])
 
 
 def restore(restorer: Restorer, data: bytes, areas: list[Area], views: Literal[1, 2, 8], trust: Trust) -> Made:
@@ -161,9 +173,18 @@ def find(data: bytes, near: str | None, stop: threading.Event) -> FoundAreas:
 
 
 def _found_area(area: ResolvedArea, certain: bool) -> FoundArea:
-    x, y, width, height, size, offset_x, offset_y = area.columns()
     return FoundArea(
-        x=x, y=y, width=width, height=height, block_size=size, offset_x=offset_x, offset_y=offset_y, certain=certain
+        x=area.x,
+        y=area.y,
+        width=area.width,
+        height=area.height,
+        block_size=area.block_size if area.is_square else None,
+        block_width=float(area.grid.width),
+        block_height=float(area.grid.height),
+        offset_x=float(area.offset_x),
+        offset_y=float(area.offset_y),
+        area=",".join(map(str, area.numbers())),
+        certain=certain,
     )
 
 

@@ -6,7 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from depixel.areas.area import Area, ResolvedArea, checked_areas
+from depixel.areas.area import Area, ResolvedArea, checked_areas, masked
+from depixel.areas.grid import Grid
 from depixel.base.errors import DepixelError
 
 
@@ -44,7 +45,7 @@ def test_what_is_no_area_is_told(given):
 
 def test_a_resolved_area_is_a_row_of_seven_columns():
     area = ResolvedArea(1, 2, 30, 40, 8, offset_x=3, offset_y=5)
-    assert area.columns() == (1, 2, 30, 40, 8, 3, 5) and area.block_size == 8 and area.offset == (3, 5)
+    assert area.columns() == (1, 2, 30, 40, 8, 3, 5) and area.block_size == 8
     assert area.described() == "1,2,30,40,8,3,5 (blocks of 8, the first ones cut off)"
     assert ResolvedArea(1, 2, 30, 40, 8).columns() == (1, 2, 30, 40, 8, 0, 0)
     assert ResolvedArea(1, 2, 30, 40, 8).described() == "1,2,30,40 in blocks of 8"
@@ -54,7 +55,7 @@ def test_blocks_make_an_area_a_resolved_one():
     area = Area(1, 2, 30, 40, offset_x=3)
     assert area.in_blocks_of(8) == ResolvedArea(1, 2, 30, 40, 8, offset_x=3)
     assert area.in_blocks_of(8, (0, 5)) == ResolvedArea(1, 2, 30, 40, 8, offset_y=5)
-    assert area.with_block_size(8) == Area(1, 2, 30, 40, 8, offset_x=3) != area.in_blocks_of(8)
+    assert area.with_blocks(8) == Area(1, 2, 30, 40, 8, offset_x=3) != area.in_blocks_of(8)
 
 
 def test_its_part_of_a_picture_moves_with_it():
@@ -65,18 +66,36 @@ def test_its_part_of_a_picture_moves_with_it():
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "offset_x", "told"),
+    ("text", "width", "height"),
     [
-        (8, 7, 0, "blocks of 8 x 7 pixels are not restored yet"),
-        (Fraction(15, 2), None, 0, "blocks of 15/2 x 15/2 pixels are not restored yet"),
-        (8, 8, Fraction(1, 2), "lack 1/2 columns and 0 rows are not restored yet"),
+        ("16x8", 16, 8),
+        ("7.5x5.625", Fraction(15, 2), Fraction(45, 8)),
+        ("25/3x8", Fraction(25, 3), 8),
+        (8.2, "8.2", "8.2"),
     ],
 )
-def test_what_is_not_restored_yet_is_told(width, height, offset_x, told):
-    area = ResolvedArea(1, 2, 30, 40, width, block_height=height, offset_x=offset_x)
-    for use in (area.columns, area.numbers, area.described, lambda: area.checked(100, 100)):
-        with pytest.raises(DepixelError, match=told):
-            use()
+def test_blocks_need_be_neither_square_nor_whole(text, width, height):
+    area = Area.of([1, 2, 30, 40, text])
+    assert (area.block_width, area.block_height) == (Fraction(width), Fraction(height))
+    assert area.blocks == str(text) and Area.of(area.numbers()) == area
+    moved = Area.of([1, 2, 30, 40, text, "1/3", 0.5])
+    assert moved.offset_x == Fraction(1, 3) and Area.of(moved.numbers()) == moved
+    with pytest.raises(DepixelError, match=f"blocks of {text}.* pixels are no squares of whole pixels"):
+        area.in_blocks(Grid(area.block_width, area.block_height)).columns()
+
+
+def test_an_area_may_be_named_by_the_number_of_its_blocks():
+    area = Area.of({"area": [61, 53, 120, 90], "grid": [16, 16]})
+    assert area == Area(61, 53, 120, 90, Fraction(15, 2), block_height=Fraction(45, 8))
+    assert area.numbers() == [61, 53, 120, 90, "7.5x5.625"]
+    for grid in ((0, 4), (61, 4), (4, 46), (4, 2.5)):
+        with pytest.raises(
+            DepixelError, match=r"area 61,53,120,90: it is \d+ pixels (wide|high), which .* do not fit in"
+        ):
+            Area.of({"area": [61, 53, 120, 90], "grid": grid})
+    for wrong in ({"area": [1, 2, 3, 4]}, {"area": [1, 2, 3], "grid": [1, 1]}, {"grid": [1, 1]}):
+        with pytest.raises(DepixelError, match="is no area"):
+            Area.of(wrong)
 
 
 def test_whole_fractions_are_whole_numbers():
@@ -85,11 +104,37 @@ def test_whole_fractions_are_whole_numbers():
     assert area.columns() == (1, 2, 30, 40, 8, 0, 3) and all(type(number) is int for number in area.columns())
 
 
-def test_masks_are_not_restored_yet():
+def test_a_mask_has_the_shape_of_its_area_and_goes_with_it():
     area = Area(1, 2, 30, 40, 8, mask=np.ones((40, 30), bool))
-    assert area.in_blocks_of(8).mask is area.mask
-    with pytest.raises(DepixelError, match="area 1,2,30,40: areas with a mask are not restored yet"):
-        checked_areas([area], 100, 100)
+    assert area.in_blocks_of(8).mask is area.mask and checked_areas([area], 100, 100) == [area]
+    with pytest.raises(DepixelError, match=r"area 1,2,30,40: its mask has the shape \(30, 40\)"):
+        checked_areas([replace(area, mask=np.ones((30, 40), bool))], 100, 100)
+
+
+def test_masks_may_share_a_rectangle_but_no_pixel():
+    left = np.arange(8) < np.arange(8)[:, None]
+    one, other = Area(0, 0, 8, 8, 2, mask=left), Area(0, 0, 8, 8, 2, mask=~left)
+    assert len(checked_areas([one, other], 8, 8)) == 2
+    with pytest.raises(DepixelError, match="overlap"):
+        checked_areas([one, replace(other, mask=~left | left)], 8, 8)
+
+
+def test_a_picture_as_a_mask_gives_areas_their_shapes():
+    mask = np.zeros((20, 30), np.uint8)
+    mask[2:8, 3:9] = 255
+    mask[10:18, 12:20] = 200
+    mask[10:12, 12:14] = 100
+    square, notched = masked(mask, [], (20, 30))
+    assert square == Area(3, 2, 6, 6) and square.mask is None
+    assert notched == Area(12, 10, 8, 8) and notched.mask.sum() == 60 and not notched.mask[1, 1]
+    (named,) = masked(np.stack([mask] * 3, axis=2), [Area(0, 0, 12, 12, 4)], (20, 30, 3))
+    assert named == Area(0, 0, 12, 12, 4) and named.mask.sum() == 36
+    with pytest.raises(DepixelError, match=r"the mask has 30 x 20 pixels, the picture 31 x 20"):
+        masked(mask, [], (20, 31))
+    with pytest.raises(DepixelError, match="the mask is dark at 20,0,4,4"):
+        masked(mask, [Area(20, 0, 4, 4)], (20, 30))
+    with pytest.raises(DepixelError, match="the mask is dark everywhere"):
+        masked(mask // 2, [], (20, 30))
 
 
 def test_areas_do_not_change_and_may_be_keys():

@@ -18,12 +18,10 @@ def test_colors_are_interpolated_as_the_networks_interpolate():
         smooth = smoothed(shown, area)
         for channel in range(3):
             lowered = shown[:, :, channel].copy()
-            count = block_counts(area.height, area.width, area.block_size, area.offset)
-            lowered[area.part] -= spread(
-                (count - 1) / count / 2, area.block_size, (area.height, area.width), area.offset
-            )
+            count = block_counts(area.height, area.width, area.grid)
+            lowered[area.part] -= spread((count - 1) / count / 2, area.grid, (area.height, area.width))
             blocks = Blocks(torch.tensor([area.columns()]), 64, 72)
             expected = blocks.smooth(torch.from_numpy(lowered)[None, None], COLOR_STEPS)[0, 0].numpy()
             np.testing.assert_allclose(smooth[area.part][:, :, channel], expected[area.part], atol=0.01)
-        means = [block_means(of[area.part], area.block_size, area.offset) for of in (smooth, shown)]
+        means = [block_means(of[area.part], area.grid) for of in (smooth, shown)]
         np.testing.assert_allclose(*means, atol=0.01)

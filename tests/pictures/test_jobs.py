@@ -196,14 +196,18 @@ def test_blocks_that_begin_outside_of_the_area_are_told_by_what_they_lack(tmp_pa
     assert jobs.read_areas(tmp_path / "a.png") == [Area.of(area.numbers()) for area in found]
 
 
-def test_what_is_found_but_cannot_be_restored_does_not_stop_what_can(monkeypatch):
+def test_what_is_certain_is_restored_and_hints_are_what_to_type(monkeypatch):
     shown = pixelate(noise(120, 140), [(16, 24, 48, 40, 8)])
     area = ResolvedArea(16, 24, 48, 40, 8)
     found = [Found(ResolvedArea(70, 20, 30, 30, 6), 9.0, True), Found(area, 8.0, True)]
     monkeypatch.setattr("depixel.detection.search.find", lambda image: found)
-    assert jobs.find_areas(Path("a.png"), Picture(shown, "PNG")) == [area]
-    found[1] = Found(replace(area, offset_y=3), 8.0, certain=False)
-    perhaps = r"found for certain\. Perhaps --area 70,20,30,30,6; or --area 16,24,48,40,8,0,3$"
+    assert jobs.find_areas(Path("a.png"), Picture(shown, "PNG")) == [found[0].area, area]
+    found[:] = [one._replace(certain=False) for one in found]
+    found.append(Found(replace(area, offset_y=3), 8.0, certain=False))
+    perhaps = (
+        r"found for certain\. Perhaps --area 70,20,30,30,6 --ignore-check; or --area 16,24,48,40,8; "
+        r"or --area 16,24,48,40,8,0,3$"
+    )
     with pytest.raises(DepixelError, match=perhaps):
         jobs.find_areas(Path("a.png"), Picture(shown, "PNG"))
 

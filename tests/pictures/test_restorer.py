@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 import depixel
 from depixel.areas.area import Area, ResolvedArea
-from depixel.areas.grid import block_means, spread
+from depixel.areas.grid import Grid, block_means, spread
 from depixel.base.errors import DepixelError
 from depixel.model import predictor
 from depixel.model.pixelation import prepare_image
@@ -46,8 +46,9 @@ def part(area) -> tuple[slice, slice]:
 def deviations(one: np.ndarray, other: np.ndarray, area) -> np.ndarray:
     """By how much the means of the blocks differ."""
     one, other = (a[part(area)].reshape(area[3], area[2], -1).astype(float) for a in (one, other))
-    offset = Area.of(area).offset
-    return np.abs(block_means(one, area[4], offset) - block_means(other, area[4], offset))
+    named = Area.of(area)
+    grid = Grid(named.block_width, named.block_height, named.offset_x, named.offset_y)
+    return np.abs(block_means(one, grid) - block_means(other, grid))
 
 
 KINDS = [(channels, dtype) for channels in (None, 3, 4) for dtype in (np.uint8, np.uint16)] + [(2, np.uint8)]
@@ -267,10 +268,10 @@ def test_linear_light_is_projected_in_linear_light():
     area = (8, 8, 64, 64, 16)
     colors = image[part(area)].astype(float)
     shown = image.copy()
-    light = 255 * from_linear(block_means(to_linear(colors / 255), 16))
-    shown[part(area)] = spread(light.round(), 16, (64, 64))
+    light = 255 * from_linear(block_means(to_linear(colors / 255), Grid.square(16)))
+    shown[part(area)] = spread(light.round(), Grid.square(16), (64, 64))
     restored = restorer().restore(shown, [area], trust="linear")
-    again = 255 * from_linear(block_means(to_linear(restored[part(area)] / 255), 16))
+    again = 255 * from_linear(block_means(to_linear(restored[part(area)] / 255), Grid.square(16)))
     assert np.abs(again - light.round()).max() <= 1
     otherwise = restorer().restore(shown, [area], trust="rounded")
     assert restored[part(area)].mean() < otherwise[part(area)].mean()  # averages of light are brighter than others

@@ -1,0 +1,134 @@
+"""The period of lines along one axis, of blocks that need not be whole pixels wide: where a block begins is rounded.
+
+Line number k is seen at ceil(k size - offset) (`depixel.areas.grid.Grid`). Such lines are a digital straight line:
+each says that its place lies within a pixel, and together they bound the size and the offset as a linear program does.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import ceil, floor
+
+import numpy as np
+
+from depixel.areas.grid import MOST_BLOCK, Pixels
+from depixel.model.pixelation import LEAST_BLOCK
+
+_MOST_PARTS = 1000  # of a pixel
+_TIE = Fraction(1, 50)  # pixels: a line nearer to where it is rounded the other way may be, by errors of a float
+
+
+def fit(low: np.ndarray, high: np.ndarray, length: int, guess: float) -> tuple[Pixels, Pixels] | None:
+    """The simplest size of blocks, and how much of one the first block lacks, under which all lines are where they are.
+
+    Simple are whole sizes that begin with the area, then a whole number of blocks in its length, then other whole
+    sizes, then the fraction with the least denominator.
+
+    Args:
+        low, high: (n,) int64, ascending, one at least: where blocks but the first begin, counted from where the area
+            does; between the two where it is not known to the pixel. Some lines may be missing.
+        length: of the area along the axis, pixels.
+        guess: the size, pixels, to a few percent.
+
+    Returns:
+        Size and offset, pixels; None: no blocks of equal size begin at these lines.
+    """
+    numbers = _numbers(low, guess)
+    # the first block is at most a whole one, and so is the last, unless lines are missing there
+    closed = (
+        np.append(low, length),
+        np.insert(high, 0, 0),
+        np.append(numbers, numbers[-1] + 1),
+        np.insert(numbers, 0, -1),
+    )
+    for tie in (Fraction(0), _TIE):
+        options = []
+        for missing, known in enumerate((closed, (low, high, numbers, numbers))):
+            for rank, size in _sizes(*_bounds(*known, guess, tie), length):
+                least, most = _first(*known, size, tie)
+                offset = _offset(least, most, size)
+                if offset is not None and (missing or size - offset <= most):
+                    begin = 0 if offset in (0, Fraction(1, 2)) else 2
+                    options.append((rank + 2 * missing + begin, size, offset))
+        if options:
+            _, size, offset = min(options)
+            return _whole(size), _whole(offset)
+    return None
+
+
+def fit_size(low: np.ndarray, high: np.ndarray, size: Pixels) -> Pixels | None:
+    """The offset under which blocks of a size that is known begin at all lines; None: there is none."""
+    numbers = _numbers(low, float(size))
+    offset = _offset(*_first(low, high, numbers, numbers, Fraction(size), _TIE), Fraction(size))
+    return None if offset is None else _whole(offset)
+
+
+def _first(
+    low: np.ndarray, high: np.ndarray, low_numbers: np.ndarray, high_numbers: np.ndarray, size: Fraction, tie: Fraction
+) -> tuple[Fraction, Fraction]:
+    """Where the first line can be before it is rounded: after the one, up to the other."""
+    return (
+        max(int(at) - 1 - tie - k * size for at, k in zip(low, low_numbers.tolist(), strict=True)),
+        min(int(at) + tie - k * size for at, k in zip(high, high_numbers.tolist(), strict=True)),
+    )
+
+
+def _numbers(lines: np.ndarray, guess: float) -> np.ndarray:
+    """(n,) int64: how many blocks begin between the first line and each."""
+    numbers, size = np.zeros(len(lines), np.int64), guess
+    for i in range(1, len(lines)):
+        numbers[i] = numbers[i - 1] + max(1, round(float(lines[i] - lines[i - 1]) / size))
+        if numbers[i] >= 4:  # the longer the stretch, the better it is known
+            size = float(lines[i] - lines[0]) / float(numbers[i])
+    return numbers
+
+
+def _bounds(
+    low: np.ndarray, high: np.ndarray, low_numbers: np.ndarray, high_numbers: np.ndarray, guess: float, tie: Fraction
+) -> tuple[float, float]:
+    """Between which the size lies, both excluded; if the first is not less than the second, nowhere."""
+    apart = low_numbers[None, :] - high_numbers[:, None]
+    room = low[None, :] - 1 - 2 * float(tie) - high[:, None]  # pixels that the distance is more than
+    least = (room[apart > 0] / apart[apart > 0]).max(initial=max(guess - 1, LEAST_BLOCK - 1e-9))
+    most = (room[apart < 0] / apart[apart < 0]).min(initial=min(guess + 1, MOST_BLOCK + 1e-9))
+    return float(least), float(most)
+
+
+def _sizes(least: float, most: float, length: int) -> Iterator[tuple[int, Fraction]]:
+    """Sizes between the bounds, simpler ones with a lower rank."""
+    if least + 1e-6 >= most:
+        return
+    for whole in range(ceil(least + 1e-9), floor(most - 1e-9) + 1):
+        yield 0, Fraction(whole)
+    for count in range(max(1, ceil(length / most)), floor(length / least) + 1):
+        if least < length / count < most:
+            yield 1, Fraction(length, count)
+    fraction = _simplest(Fraction(least + 1e-9), Fraction(most - 1e-9))
+    if fraction.denominator <= _MOST_PARTS:
+        yield 4, fraction
+
+
+def _simplest(least: Fraction, most: Fraction) -> Fraction:
+    """The fraction with the least denominator between two others (Stern-Brocot)."""
+    whole = floor(least) + 1
+    if whole < most:
+        return Fraction(whole)
+    rest_least, rest_most = least - (whole - 1), most - (whole - 1)
+    if rest_least == 0:
+        return whole - 1 + Fraction(1, floor(1 / rest_most) + 1)
+    return whole - 1 + 1 / _simplest(1 / rest_most, 1 / rest_least)
+
+
+def _offset(least: Fraction, most: Fraction, size: Fraction) -> Fraction | None:
+    """How much the first block lacks, if the first line that is seen lies in (least, most]: 0, 1/2, else a whole number
+    or half more; None: the first line cannot be there."""
+    if least >= most:
+        return None
+    halves = range(2 * ceil(size))
+    for offset in (Fraction(half, 2) for half in (*halves[:2], *halves[2::2], *halves[3::2])):
+        if offset < size and (floor((least + offset) / size) + 1) * size - offset <= most:
+            return offset
+    return -most % size
+
+
+def _whole(value: Fraction) -> Pixels:
+    return int(value) if value.denominator == 1 else value
