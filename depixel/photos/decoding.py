@@ -6,7 +6,7 @@ Two pieces of knowledge stand here for the whole project: what the EXIF orientat
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,7 +56,7 @@ class UnreadableError(DepixelError):
 
 
 @contextmanager
-def opened(data: bytes, formats: Sequence[str] = FORMATS) -> Iterator[ImageFile.ImageFile]:
+def opened(data: bytes, formats: tuple[str, ...] = FORMATS) -> Iterator[ImageFile.ImageFile]:
     """Open a photo from its bytes and yield the image. Only the header is read; `load()` reads the pixels.
 
     Args:

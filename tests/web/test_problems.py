@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 import requests
 
-from depixel.pictures import formats
+from depixel.pictures import writing
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import AREA, file_of, pixelated, told
 
@@ -22,7 +22,7 @@ def bomb() -> bytes:
     rows = b"".join(coder.compress(bytes(side + 1)) for _ in range(side)) + coder.flush()
     header = side.to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
     chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(formats._chunk(*chunk) for chunk in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(writing.chunk(*chunk) for chunk in chunks)
 
 
 WRONG = {
