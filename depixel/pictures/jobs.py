@@ -137,7 +137,7 @@ def read(job: Job) -> Picture:
         picture = formats.read(job.source)
     if job.png:
         return formats.as_png(picture)
-    kinds.check_written(picture.format)
+    kinds.check_written(picture.format, picture.has_alpha)
     return picture
 
 

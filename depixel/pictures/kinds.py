@@ -19,11 +19,13 @@ class Format(NamedTuple):
         name: for people.
         suffixes: how names of such files end, in small letters.
         written: whether pictures are written back in it: all but JPEG and lossy WebP without loss.
+        alpha: whether they are if they have alpha.
     """
 
     name: str
     suffixes: tuple[str, ...]
     written: bool = True
+    alpha: bool = True
 
 
 FORMATS = {
@@ -31,7 +33,7 @@ FORMATS = {
     "JPEG": Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")),
     "WEBP": Format("WebP", (".webp",)),
     "TIFF": Format("TIFF", (".tif", ".tiff")),
-    "BMP": Format("BMP", (".bmp", ".dib")),
+    "BMP": Format("BMP", (".bmp", ".dib"), alpha=False),
     "PPM": Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm")),
     "TGA": Format("TGA", (".tga",)),
     "AVIF": Format("AVIF", (".avif",), written=False),  # not without loss
@@ -48,12 +50,16 @@ SUFFIXES = {suffix: key for key, form in FORMATS.items() for suffix in form.suff
 READ = "PNG, JPEG, WebP, TIFF, BMP, PPM, TGA, GIF, AVIF and JPEG 2000 are read; HEIC and JPEG XL with a plugin"
 
 
-def check_written(form: str) -> None:
-    """Raise `DepixelError` if pictures are not written back in a format, Pillow's name of it; says what to type."""
-    if not FORMATS[form].written:
-        raise DepixelError(
-            f"{FORMATS[form].name} is read, but not written. Write the result as PNG, without loss: --format png"
-        )
+def is_written(form: str, alpha: bool) -> bool:
+    """Whether pictures, with alpha or without, are written back in a format, Pillow's name of it."""
+    return FORMATS[form].written and (FORMATS[form].alpha or not alpha)
+
+
+def check_written(form: str, alpha: bool) -> None:
+    """Raise `DepixelError`, which says what to type, unless `is_written`."""
+    if not is_written(form, alpha):
+        name = f"{FORMATS[form].name}{' with alpha' if FORMATS[form].written else ''}"
+        raise DepixelError(f"{name} is read, but not written. Write the result as PNG, without loss: --format png")
 
 
 class _Plugin(NamedTuple):

@@ -66,11 +66,14 @@ class Picture:
             options["exif"] = tags.tobytes()
         return replace(self, pixels=pixels, options=options)
 
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the last channel is alpha."""
+        return self.pixels.ndim == 3 and self.pixels.shape[2] != 3
+
     def clear(self) -> np.ndarray:
         """(H, W) bool: the pixels under alpha 0, which nobody sees."""
-        if self.pixels.ndim == 2 or self.pixels.shape[2] == 3:
-            return np.zeros(self.pixels.shape[:2], bool)
-        return self.pixels[:, :, -1] == 0
+        return self.pixels[:, :, -1] == 0 if self.has_alpha else np.zeros(self.pixels.shape[:2], bool)
 
     def searchable(self) -> np.ndarray:
         """As `seen`, with noise under alpha 0, where no area is to be found."""

@@ -78,7 +78,7 @@ def encoded(picture: Picture) -> bytes:
 
 
 def _write(file: BinaryIO, picture: Picture) -> None:
-    kinds.check_written(picture.format)
+    kinds.check_written(picture.format, picture.has_alpha)
     stored = np.ascontiguousarray(pixels_as_stored(picture.pixels, picture.orientation))
     if picture.format == "PNG" and stored.nbytes > _LARGE:
         picture = replace(picture, options=picture.options | {"compress_level": _QUICK})

@@ -24,7 +24,7 @@ from depixel.model.windows import VIEWS
 from depixel.photos.decoding import decode
 from depixel.pictures import formats, pixels
 from depixel.pictures import restorer as restoring
-from depixel.pictures.kinds import FORMATS
+from depixel.pictures.kinds import is_written
 from depixel.pictures.resolve import resolve
 from depixel.pictures.restorer import Model, Restorer
 from depixel.pictures.tiles import Trust
@@ -135,7 +135,8 @@ def pixelate(data: bytes, areas: list[Area], png: bool = False) -> Made:
 
 def _read(data: bytes, png: bool) -> formats.Picture:
     picture = formats.decoded(data)
-    return formats.as_png(picture) if png or not FORMATS[picture.format].written else picture
+    own = is_written(picture.format, picture.has_alpha) and not png
+    return picture if own else formats.as_png(picture)
 
 
 def _text(areas: Iterable[Area]) -> str:
