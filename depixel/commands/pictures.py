@@ -14,6 +14,7 @@ from tqdm import tqdm
 from depixel.base.console import progress
 from depixel.base.errors import DepixelError
 from depixel.commands import options
+from depixel.commands.models import known_models
 
 if TYPE_CHECKING:  # the command starts without NumPy
     import numpy as np
@@ -47,7 +48,7 @@ _png = click.option(
 )
 @click.option("--auto", is_flag=True, help="Find the areas in each picture; a guess is told, not restored.")
 @click.option("--block", type=click.IntRange(2, 200), help="Side of a block, pixels; else it is found.")
-@options.model()
+@options.model(callback=known_models)
 @click.option(
     "--views",
     type=click.Choice([1, 2, 8]),
@@ -321,7 +322,7 @@ def pixelate(
     help="The address to listen on. Others than this machine can reach it only if you name another.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
-@options.model()
+@options.model(callback=known_models)
 @click.option("--no-browser", is_flag=True, help="Do not open the page in the browser.")
 def serve(host: str, port: int, model: str, no_browser: bool) -> None:
     """Restore pictures in the browser.
@@ -363,7 +364,7 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
 @click.argument("photo", type=options.path(dir_okay=False))
 @click.option("--area", type=options.AreaType(), required=True, metavar="X,Y,W,H", help="What is to be hidden, pixels.")
 @click.option("--block", type=click.IntRange(2, 200), required=True, help="Side of a block, pixels.")
-@options.model()
+@options.model(callback=known_models)
 @options.as_json
 def audit(photo: Path, area: "Area", block: int, model: str, as_json: bool) -> None:
     """How much would a pixelation hide?

@@ -30,7 +30,7 @@ WRONG = {
     "nothing": (lambda: b"", told(), "not an image"),
     "a page": (lambda: b"<html><script>alert(1)</script></html>", told(), "not an image"),
     "a GIF": (lambda: file_of(photo(120, 140), "GIF"), told(), "is a GIF; save it as PNG"),
-    "cut off": (lambda: pixelated()[:3000], told(), "broken image"),
+    "cut off": (lambda: pixelated()[:3000], told(), "the file is damaged"),
     "a bomb": (bomb, told(), "more than 50 million pixels; cut out the part"),
     "outside": (pixelated, "100,16,64,48", "not inside the picture, which is 140 pixels wide and 120 high"),
     "other blocks": (pixelated, told((*AREA[:4], 7)), "it shows blocks of 8 pixels, not of 7"),
