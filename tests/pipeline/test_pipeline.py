@@ -59,6 +59,7 @@ BESIDE = {
         "analysis/sides",
         "base/stage",
         "challenge/truth",
+        "model/metrics",
         "photos/tiff",
         "scoring/baselines",
         "scoring/covariance",
@@ -78,7 +79,7 @@ BESIDE = {
         "scoring/covariance",
         "scoring/evaluation",
     },
-    "export": {"challenge/truth", "scoring/baselines", "scoring/covariance", "scoring/evaluation"},
+    "export": {"challenge/truth", "model/metrics", "scoring/baselines", "scoring/covariance", "scoring/evaluation"},
 }
 """What the packages that dvc.yaml names for a stage hold beside what it uses. If DVC starts the stage for it, the stage
 finds its result by its record."""

@@ -26,10 +26,10 @@ def bomb() -> bytes:
 
 
 WRONG = {
-    "no picture": (lambda: b"no picture at all", told(), "not an image; PNG, JPEG, WebP and TIFF are read"),
-    "nothing": (lambda: b"", told(), "not an image"),
-    "a page": (lambda: b"<html><script>alert(1)</script></html>", told(), "not an image"),
-    "a GIF": (lambda: file_of(photo(120, 140), "GIF"), told(), "is a GIF; save it as PNG"),
+    "no picture": (lambda: b"no picture at all", told(), "is text, not a picture; PNG, JPEG, WebP, TIFF,"),
+    "nothing": (lambda: b"", told(), "is empty"),
+    "a page": (lambda: b"<html><script>alert(1)</script></html>", told(), "is a web page (HTML)"),
+    "a video": (lambda: b"\0\0\0\x18ftypmp42" + bytes(99), told(), "video is not supported. Extract frames"),
     "cut off": (lambda: pixelated()[:3000], told(), "the file is damaged"),
     "a bomb": (bomb, told(), "more than 50 million pixels; cut out the part"),
     "outside": (pixelated, "100,16,64,48", "not inside the picture, which is 140 pixels wide and 120 high"),
