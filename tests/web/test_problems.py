@@ -7,8 +7,7 @@ import pytest
 import requests
 
 from depixel.pictures import writing
-from tests.pictures.test_restorer import photo
-from tests.web.conftest import AREA, file_of, pixelated, told
+from tests.web.conftest import AREA, pixelated, told
 
 pytest.importorskip("depixel.web.problems", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]")
 pytestmark = pytest.mark.usefixtures("one_thread")
