@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from depixel.base.errors import DepixelError
 from depixel.photos.decoding import MOST_PIXELS, UnreadableError, opened, orientation, upright_pixels
-from depixel.pictures import besides, kinds
+from depixel.pictures import besides, jxl, kinds
 from depixel.pictures.picture import Picture
 from depixel.pictures.writing import chunk
 
@@ -64,6 +64,8 @@ def decoded(data: bytes) -> Picture:
     """As `read`, from the bytes of a file. Raises `UnreadableError`, whose text names no file."""
     formats = kinds.formats_of(data)
     try:
+        if formats == ("JXL",):
+            _check_jxl(data)
         with opened(data, formats) as image:
             return _picture(image, data)
     except UnreadableError as error:
@@ -72,7 +74,12 @@ def decoded(data: bytes) -> Picture:
         raise UnreadableError(f"{error}{_HINTS.get(str(error), '')}") from error
 
 
-_HINTS = {f"more than {MOST_PIXELS // 10**6} million pixels": "; cut out the part to restore, or make it smaller"}
+_TOO_LARGE = f"more than {MOST_PIXELS // 10**6} million pixels"
+_SEVERAL = (
+    "is animated, or has several pages; a single picture is needed. Take out the one to restore, such as by: "
+    "ffmpeg -i FILE frame_%04d.png, or for the pages of a TIFF: tiffsplit FILE"
+)
+_HINTS = {_TOO_LARGE: "; cut out the part to restore, or make it smaller"}
 _MAGIC = re.compile(
     rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|II\*\0|MM\0\*|BM|GIF8|\xff\x4f\xff\x51|\0\0\0\x0cjP  ", re.DOTALL
 )
@@ -85,6 +92,15 @@ def _not_opened(data: bytes, formats: tuple[str, ...]) -> str:
     return kinds.unknown(data)
 
 
+def _check_jxl(data: bytes) -> None:
+    """Raise `UnreadableError` for what the plugin would decode though it is too large, or of which it drops frames."""
+    head = jxl.head(data)
+    if head.width * head.height > MOST_PIXELS:
+        raise UnreadableError(_TOO_LARGE)
+    if head.animated:
+        raise UnreadableError(_SEVERAL)
+
+
 def _picture(image: ImageFile.ImageFile, data: bytes) -> Picture:
     form = "JPEG" if image.format == "MPO" else str(image.format)  # other pictures stand behind the JPEG
     if form == "PNG":
@@ -92,10 +108,7 @@ def _picture(image: ImageFile.ImageFile, data: bytes) -> Picture:
     elif form == "TIFF":
         _refuse_raw(image)
     if image.format not in ("MPO", "HEIF") and _goes_on(image):
-        raise UnreadableError(
-            "is animated, or has several pages; a single picture is needed. Take out the one to restore, such as by: "
-            "ffmpeg -i FILE frame_%04d.png, or for the pages of a TIFF: tiffsplit FILE"
-        )
+        raise UnreadableError(_SEVERAL)
     deep_gray = form == "PNG" and data[24:26] == b"\x10\x04"  # 16 bits, gray with alpha
     deep_colors = not deep_gray and _deep_colors(image)
     turned = (
