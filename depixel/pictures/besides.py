@@ -71,6 +71,8 @@ def _of_others(image: Image.Image, data: bytes) -> Iterator[str]:
             yield "an HDR gain map"
         if info.get("depth_images") or any(mark in head for mark in _DEPTH):
             yield "a depth map"
+    if image.format == "PNG" and len(behind := data[data.rfind(b"IEND") + 8 :].strip(b"\0")) >= _PADDING:
+        yield f"{len(behind)} bytes behind the picture"
     if image.format == "TIFF" and _SUBDIRECTORIES in image.getexif():
         yield "smaller pictures (previews)"
     bits = _bits(image, data)

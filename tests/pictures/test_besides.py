@@ -41,6 +41,10 @@ def test_what_stands_behind_a_jpeg_is_told():
     assert told(made("JPEG") + bytes(5000)) == ""
 
 
+def test_what_stands_behind_a_png_is_told():
+    assert "holds 5000 bytes behind the picture" in told(made("PNG") + b"x" * 5000)
+
+
 def test_the_other_pictures_of_an_mpo_are_told():
     assert "holds another picture, which" in told(made("MPO", save_all=True, append_images=[PHOTO]))
     assert "holds 2 more pictures, which" in told(made("MPO", save_all=True, append_images=[PHOTO, PHOTO]))
