@@ -411,7 +411,7 @@ def audit(photo: Path, area: "Area", block: int, model: str, as_json: bool) -> N
 
 
 @click.command()
-@click.argument("model", metavar="NAME|PATH")
+@click.argument("model", metavar="NAME|PATH", callback=known_models)
 @click.option("-o", "--output", "out", type=options.path(dir_okay=False), required=True, help="The file, NAME.onnx.")
 @click.option("--int8", is_flag=True, help="Quantize it to 8 bits: smaller, faster, a little worse.")
 @options.force

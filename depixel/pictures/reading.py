@@ -81,7 +81,7 @@ _SEVERAL = (
 )
 _HINTS = {_TOO_LARGE: "; cut out the part to restore, or make it smaller"}
 _MAGIC = re.compile(
-    rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|II\*\0|MM\0\*|BM|GIF8|\xff\x4f\xff\x51|\0\0\0\x0cjP  ", re.DOTALL
+    rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|II\*\0|MM\0\*|BM.{4}\0{4}|GIF8|\xff\x4f\xff\x51|\0\0\0\x0cjP  ", re.DOTALL
 )
 
 
@@ -111,9 +111,8 @@ def _picture(image: ImageFile.ImageFile, data: bytes) -> Picture:
         raise UnreadableError(_SEVERAL)
     deep_gray = form == "PNG" and data[24:26] == b"\x10\x04"  # 16 bits, gray with alpha
     deep_colors = not deep_gray and _deep_colors(image)
-    turned = (
-        1 if form == "JXL" and not getattr(image, "jpeg", None) else orientation(image)
-    )  # its decoder has turned it
+    upright = form == "JXL" and not getattr(image, "jpeg", None)  # by its decoder, which leaves EXIF as it was
+    turned = 1 if upright else orientation(image)  # a TIFF forgets it when it is loaded
     if deep_gray:
         with opened(_as_bytes(data)) as other:
             pixels = np.asarray(other).view(">u2").astype(np.uint16)
@@ -125,7 +124,7 @@ def _picture(image: ImageFile.ImageFile, data: bytes) -> Picture:
             pixels = np.dstack([pixels, alpha])
     else:
         pixels = _pixels(image)
-    if form != "TIFF":  # these Pillow has turned upright while it loaded them, and forgotten how they were
+    if form != "TIFF":  # these Pillow has turned upright while it loaded them
         pixels = upright_pixels(pixels, turned)
     return Picture(pixels, form, turned, _options(image, data, turned), besides.notes(image, data))
 

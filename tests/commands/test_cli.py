@@ -100,7 +100,7 @@ def test_predict_takes_a_name_or_several_models(folder, tmp_path, monkeypatch):
         answers.append((tmp_path / "answer.bin").read_bytes())
     assert len(set(answers)) == 3 and answers[2] == answers[3]
     result = depixel("predict", folder / "test_set.pkl", "-o", "no.bin", "--model", "m2")
-    assert result.exit_code == 1 and "--model m2: there is no such model. There are " in result.output
+    assert result.exit_code == 1 and "m2: there is no model of this name. There are " in result.output
     assert "m0, m1" in result.output
 
 
@@ -393,7 +393,7 @@ def test_names_of_models_and_files_complete(tmp_path, monkeypatch):
 
 def test_a_wrong_model_is_told_before_anything_is_written(folder, pictures):
     for model, problem in (
-        ("no_such", "--model no_such: there is no such model. There are "),
+        ("no_such", "no_such: there is no model of this name. There are "),
         (folder / "targets.npz", "targets.npz: no model"),
     ):
         result = depixel("restore", pictures / "in", "-o", pictures / "out", "--area", "0,0,9,9", "--model", model)
