@@ -17,6 +17,6 @@ def known_models(context: click.Context, parameter: click.Parameter, value: Name
             names = sorted({path.stem for folder in folders() for path in folder.glob("*.safetensors")})
             there = f"There are {', '.join(names)}" if names else "There are none: `dvc pull` fetches them"
             raise DepixelError(
-                f"--model {model}: there is no such model. {there}; or name a file, FOLDER/NAME.safetensors"
+                f"{model}: there is no model of this name. {there}; or name a file: FOLDER/NAME.safetensors"
             )
     return value
