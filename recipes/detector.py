@@ -47,6 +47,7 @@ from depixel.model.predictor import best_device, best_precision  # noqa: E402
 from depixel.onnx.writing import store, translate  # noqa: E402
 from recipes.detector_examples import Examples, collect_all  # noqa: E402
 from recipes.detector_networks import NETWORKS  # noqa: E402
+from recipes.terms import LICENSE  # noqa: E402
 
 BATCH = 512  # pictures of 64 x 64 pixels; a quarter as many of 128 x 128
 RATE, WARM_UP, CLIP, AVERAGE = 4e-3, 200, 2.0, 0.998
@@ -154,6 +155,7 @@ every second contributor; by `recipes/detector.py`.
 
 {sources}
 
+{license}
 ## What it is not good for
 
 - *Deciding that a picture is untouched*: small areas and strong compression escape it.
@@ -202,6 +204,7 @@ def ship(name: str, network: nn.Module, steps: int, photos: int, sources: Path) 
         parameters=parameter_count(network) / 1e6,
         digest=hash_of(path, "sha256"),
         sources=terms.strip(),
+        license=LICENSE,
         **about,
     )
     with replacing(PROJECT / f"models/{name}.md") as beside:

@@ -63,6 +63,7 @@ from recipes.plan import (  # noqa: E402
     read_table,
 )
 from recipes.preparation import prepare, python, write_params  # noqa: E402
+from recipes.terms import LICENSE  # noqa: E402
 from recipes.timing import train_step  # noqa: E402
 
 
@@ -156,6 +157,7 @@ differ from params.yaml, and the code's sha256:
 
 {sources}
 
+{license}
 ## How to make it again
 
 ```
@@ -193,6 +195,7 @@ def ship(name: str, folder: Path, sources: Path) -> None:
         trained_on=model.configuration.hardware,
         settings="\n".join(_history(name)),
         sources=terms.strip(),
+        license=LICENSE,
         versions=", ".join(f"{key} {version}" for key, version in model.configuration.versions.items()),
     )
     with replacing(PROJECT / f"models/{name}.md") as beside:

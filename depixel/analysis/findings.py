@@ -124,6 +124,7 @@ def findings(result: Analysis, settings: AnalyzeSettings, exact: int) -> list[Fi
     """
     return [
         *_copies(result, exact),
+        *_cut_off(result.photos),
         *_odd(result, settings),
         *_balance(result.photos),
         *_cameras(result.photos),
@@ -161,6 +162,19 @@ def _copies(result: Analysis, exact: int) -> Iterator[Finding]:
             "Keep one of each: column same_as of analysis.csv names it.",
             again,
             _shown(photos, same),
+        )
+
+
+def _cut_off(photos: pd.DataFrame) -> Iterator[Finding]:
+    cut = photos[photos.cut_off]
+    if len(cut):
+        yield Finding(
+            f"{_number(len(cut), 'photo', 'is', 'are')} damaged: data is missing before the end of the JPEG.",
+            "Decoders fill what is missing with gray, without an error. A network learns from that, and on the test "
+            "side it counts as truth.",
+            "Get the whole files, or leave these photos out.",
+            len(cut),
+            cut.path.tolist()[:EXAMPLES],
         )
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import uniform_filter1d
 
-from depixel.photos.decoding import opened
-from depixel.photos.jpeg import standard_table
+from depixel.photos.decoding import exif_tag, opened
+from depixel.photos.jpeg import lacks_data, standard_table
 
 SIDE = 64
 """Side of the images that light and detail are measured on, pixels. The thresholds hold for this side."""
@@ -42,12 +42,14 @@ class OfFile(NamedTuple):
         blockiness: how much larger the steps are at the borders of JPEG's 8 x 8 blocks than beside them; 1 = no larger.
         color: root mean square of the chroma (Cb, Cr), gray levels; below 2 the photo looks gray.
         camera: make and model from EXIF; "" if there are none.
+        cut_off: whether data is missing before the end of the JPEG, so that a part of the photo is gray padding.
     """
 
     quality: int
     blockiness: float
     color: float
     camera: str
+    cut_off: bool
 
 
 def of_file(data: bytes) -> OfFile:
@@ -60,18 +62,16 @@ def of_file(data: bytes) -> OfFile:
     luminance, chroma = (pixels, None) if pixels.ndim == 2 else (pixels[..., 0], pixels[..., 1:])
     color = 0.0 if chroma is None else np.sqrt(np.square(chroma[::2, ::2].astype(np.float32) - 128).sum(-1).mean())
     return OfFile(
-        _quality(tables[0]) if tables else 100, round(_blockiness(luminance), 3), round(float(color), 2), camera
+        _quality(tables[0]) if tables else 100,
+        round(_blockiness(luminance), 3),
+        round(float(color), 2),
+        camera,
+        lacks_data(data),
     )
 
 
 def _camera(image: Image.Image) -> str:
-    try:
-        exif = image.getexif()
-        make, model = (_UNPRINTABLE.sub(" ", str(exif.get(tag) or "")).strip()[:40] for tag in (_MAKE, _MODEL))
-    except MemoryError:
-        raise
-    except Exception:  # broken EXIF is no reason to stop
-        return ""
+    make, model = (_UNPRINTABLE.sub(" ", str(exif_tag(image, tag) or "")).strip()[:40] for tag in (_MAKE, _MODEL))
     return model if model.lower().startswith(make.lower()) else f"{make} {model}".strip()
 
 

@@ -99,7 +99,7 @@ class Area:
         )
 
     def numbers(self) -> list[int | str]:
-        """What `of` reads: no block size if it is not known, no offsets if there are none; text for what is not whole."""
+        """What `of` reads: no block size if it is not known, no offsets if there are none; text for fractions."""
         place: list[int | str] = [self.x, self.y, self.width, self.height]
         if self.block_width is None or self.block_height is None:
             return place

@@ -1,7 +1,7 @@
 """The challenge's files, byte for byte: test sets and targets in, submissions in and out.
 
-All of them come from outside. A test set is a pickle, which is read without running any code of it (`safe_pickle`);
-what it describes becomes an array only after it was checked.
+All of them come from outside, perhaps packed (`packed`). A test set is a pickle, which is read without running any code
+of it (`safe_pickle`); what it describes becomes an array only after it was checked.
 """
 
 import io
@@ -17,8 +17,8 @@ from pydantic import Field
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.settings import Settings
+from depixel.challenge import packed
 from depixel.challenge.safe_pickle import ClaimedArray, evaluate
-from depixel.model.metrics import rmse_mean, rmse_pooled
 from depixel.model.pixelation import LEAST_AREA, LEAST_BLOCK, prepare_image
 
 # What exceeds these is taken for hostile. The test set of 2023 has 54 MB, 6 635 samples, and NumPy writes about 25
@@ -58,7 +58,7 @@ def read_test_set(path: str | Path) -> TestSet:
     Raises:
         DepixelError: the file cannot be read, is not such a pickle, or would import something else, which is named.
     """
-    data = _read(path)
+    data = content_of(path)
     try:
         content = evaluate(data, MOST_OPERATIONS)
         if not isinstance(content, dict):
@@ -152,7 +152,7 @@ def read_submission(path: str | Path) -> list[np.ndarray]:
     Raises:
         DepixelError: the file cannot be read or is no submission; names the prediction and the byte where it breaks.
     """
-    data = _read(path)
+    data = content_of(path)
     width = data[0]
     if not 1 <= width <= 4:
         raise DepixelError(
@@ -237,39 +237,34 @@ def read_targets(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     return photos, areas
 
 
-def score(predictions: Sequence[np.ndarray], photos: np.ndarray, areas: np.ndarray) -> dict[str, float]:
-    """Score a submission against known targets.
+def is_npz(path: Path) -> bool:
+    """Whether a file is a zip of arrays of NumPy, as `read_targets` reads it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
-    Args:
-        predictions: N arrays, 1-D uint8: the unknown pixels of each sample in row-major order.
-        photos, areas: as `read_targets` returns them.
 
-    Returns:
-        rmse_pooled and rmse_mean (`depixel.model.metrics`), gray levels; ratio_pooled and ratio_mean, both divided by
-        the same for the identity, which predicts the pixelated pixels themselves.
+def packer_of(path: str | Path) -> str:
+    """What packed a file: bz2, gzip, xz or zip; "" if nothing did, or it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return packed.packer(file.read(8))
+    except OSError:
+        return ""
+
+
+def content_of(path: str | Path) -> bytes:
+    """The content of a file of the challenge, unpacked.
 
     Raises:
-        DepixelError: the number of predictions or the length of one is wrong, or the identity is right everywhere.
+        DepixelError: it cannot be read, is empty, damaged or too large.
     """
-    if len(predictions) != len(areas):
-        raise DepixelError(f"{len(predictions)} predictions for {len(areas)} samples: are they for another test set?")
-    identities, targets = [], []
-    for i, (prediction, area) in enumerate(zip(predictions, areas.tolist(), strict=True)):
-        pixelated, known, target = prepare_image(photos[None, i % len(photos)], *area)
-        if len(prediction) != len(target):
-            raise DepixelError(f"prediction {i} has {len(prediction)} pixels, but {len(target)} are unknown")
-        identities.append(pixelated[~known])
-        targets.append(target)
-    pooled, mean = rmse_pooled(predictions, targets), rmse_mean(predictions, targets)
-    identity_pooled, identity_mean = rmse_pooled(identities, targets), rmse_mean(identities, targets)
-    if not identity_pooled:
-        raise DepixelError("all areas of the targets are flat, so that there is nothing to restore and no ratio")
-    return {
-        "rmse_pooled": pooled,
-        "rmse_mean": mean,
-        "ratio_pooled": pooled / identity_pooled,
-        "ratio_mean": mean / identity_mean,
-    }
+    try:
+        return packed.unpacked(_read(path), MOST_BYTES)
+    except DepixelError as error:
+        raise error if str(error).startswith(f"{path}: ") else DepixelError(f"{path}: {error}") from error
 
 
 def _read(path: str | Path) -> bytes:

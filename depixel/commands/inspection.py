@@ -11,6 +11,7 @@ import click
 from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.commands import options
+from depixel.commands.models import known_models
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -48,7 +49,7 @@ _DRAWN = (
     click.option(
         "-o", "--output", type=options.path(dir_okay=False), required=True, help="The picture to write, a PNG."
     ),
-    options.model(options.PIPELINE_MODEL),
+    options.model(options.PIPELINE_MODEL, callback=known_models),
     options.force,
 )
 

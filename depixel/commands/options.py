@@ -12,7 +12,6 @@ from depixel.base.errors import DepixelError
 
 if TYPE_CHECKING:
     from depixel.areas.area import Area
-
     from depixel.areas.grid import Pixels
 
     _AreaType = click.ParamType[Area]

@@ -13,6 +13,7 @@ from depixel.base.files import replacing
 from depixel.base.layout import ANALYSIS, ORIGINS, PREPARED, RAW, SPLIT
 from depixel.base.tables import path_of
 from depixel.commands import options
+from depixel.commands.models import known_models
 
 if TYPE_CHECKING:
     from depixel.curation.suggestion import Picks
@@ -162,7 +163,7 @@ def analyze(photos: Path, output: Path, test_set: Path | None, as_json: bool) ->
 @click.command()
 @click.argument("folder", type=options.path(file_okay=False))
 @click.option("-n", "--count", default=20, show_default=True, type=click.IntRange(min=1), help="Number of photos.")
-@options.model(options.PIPELINE_MODEL)
+@options.model(options.PIPELINE_MODEL, callback=known_models)
 @options.as_json
 @click.option("--sheet", type=options.path(dir_okay=False), help="Also draw the chosen photos, as a PNG.")
 def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | None) -> None:

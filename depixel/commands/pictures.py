@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 from tqdm import tqdm
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from depixel.base.console import progress
 from depixel.base.errors import DepixelError
 from depixel.commands import options
+from depixel.commands.models import known_models
 
 if TYPE_CHECKING:  # the command starts without NumPy
     import numpy as np
@@ -25,7 +26,15 @@ if TYPE_CHECKING:  # the command starts without NumPy
     from depixel.pictures.tiles import Trust
 
 _inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(readable=False))
-_out = click.option("-o", "--output", "out", type=options.path(), required=True, help="The folder to write to.")
+_out = click.option(
+    "-o", "--output", "out", type=options.path(), required=True, help="The folder to write to; - is standard output."
+)
+_png = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["png"]),
+    help="Write PNGs, which keep every pixel, whatever the pictures are. Else each is written in its own format.",
+)
 
 
 @click.command(cls=options.GridCommand)
@@ -45,7 +54,7 @@ _out = click.option("-o", "--output", "out", type=options.path(), required=True,
     help="A picture of the same size, light where the pictures are pixelated: for areas that are no rectangles.",
 )
 @click.option("--ignore-check", is_flag=True, help="Restore the areas as they are named, whatever the picture shows.")
-@options.model()
+@options.model(callback=known_models)
 @click.option(
     "--views",
     type=click.Choice([1, 2, 8]),
@@ -64,6 +73,7 @@ _out = click.option("-o", "--output", "out", type=options.path(), required=True,
 @click.option(
     "--compare", "sheet", type=options.path(dir_okay=False), help="Also draw the areas before and after, as a PNG."
 )
+@_png
 @options.force
 @options.as_json
 def restore(
@@ -78,26 +88,32 @@ def restore(
     views: Literal[1, 2, 8],
     trust: "Trust",
     sheet: Path | None,
+    form: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
     """Restore the pixelated areas of pictures.
 
-    IN is a picture (PNG, JPEG, WebP, TIFF), a folder of pictures or a pattern. Each is written to the folder OUT under
+    IN is a picture, a folder of pictures, a pattern, or - for standard input. Each is written to the folder OUT under
     its name, in its format, with its metadata; pixels outside the areas stay as they are, but for what encoding a JPEG
-    anew does to them. Without --area, the areas of photo.png are those in photo.png.areas.json beside it, which
-    `depixel pixelate` writes: {"areas": [[x, y, width, height, block_size], ...]}, with two numbers more where the
-    first blocks lack so many columns and rows; with --auto they are found.
+    anew does to them. PNG, JPEG, WebP, TIFF, BMP, PPM and TGA are read and written; AVIF, JPEG 2000, GIF, HEIC and JPEG
+    XL are read, with --format png.
+
+    Without --area, the areas of photo.png are those in photo.png.areas.json beside it, which `depixel pixelate` writes:
+    {"areas": [[x, y, width, height, block_size], ...]}, with two numbers more where the first blocks lack so many
+    columns and rows; with --auto they are found.
 
     A restoration is a likely picture, not the true one: it is no evidence of who somebody is or of what was written.
 
-    A picture that cannot be restored does not stop the others. Exit code 0 if all were restored, 1 if not.
+    A picture that cannot be restored does not stop the others. Pictures of a folder or a pattern that have no area are
+    copied as they are, if any has one or with --auto. Exit code 0 if all were written, 1 if not.
 
     \b
     Example:
       depixel restore photo.png -o restored --auto
       depixel restore photo.png -o restored --area 40,60,120,80
       depixel restore photos "scans/*.jpg" -o restored --area 0,0,64,64 --block 16 --compare before_after.png
+      depixel restore - -o - --auto --format png < photo.jpg > restored.png
     """
     from depixel.pictures import jobs
 
@@ -105,14 +121,28 @@ def restore(
         raise DepixelError("--auto finds areas and blocks by itself: leave out --area, --block and --mask, or --auto")
     if sheet:
         options.refuse_existing(sheet, force)
-    found = jobs.jobs(inputs, out, force)
+    _check_output(out, as_json)
+    found = jobs.jobs(inputs, out, force, form == "png")
     if sheet and sheet.resolve() in {path.resolve() for job in found for path in (job.source, job.target)}:
         raise DepixelError(f"--compare {sheet}: is one of the pictures. Name another file for the sheet")
     from depixel.pictures.restorer import Restorer
 
     comparison = _Comparison(sheet)
-    work = _Restoring(Restorer.load(model), areas, block, mask, ignore_check, auto, views, trust, comparison)
+    some = auto or any(jobs.areas_beside(job.source).exists() for job in found)
+    work = _Restoring(Restorer.load(model), areas, block, mask, ignore_check, auto, views, trust, comparison, some)
     _tell(jobs.each(work, progress(found, unit=" pictures")), as_json, comparison.write)
+
+
+class _Done(NamedTuple):
+    """What was done to a picture: its areas, and notes for people."""
+
+    areas: "list[ResolvedArea]"
+    notes: tuple[str, ...]
+
+
+def _check_output(out: Path, as_json: bool) -> None:
+    if as_json and str(out) == "-":
+        raise DepixelError("--json and -o - both write to standard output: leave out one of them")
 
 
 @dataclass
@@ -128,38 +158,54 @@ class _Restoring:
     views: Literal[1, 2, 8]
     trust: "Trust"
     comparison: "_Comparison"
+    some: bool  # have areas: copy the others
 
-    def __call__(self, job: "Job") -> "list[ResolvedArea]":
+    def __call__(self, job: "Job") -> "_Done":
+        from depixel.pictures import jobs
+
+        try:
+            return self._restored(job)
+        except jobs.NoAreaError as error:
+            if job.named or not self.some:
+                raise
+            jobs.keep(job)
+            return _Done([], (f"copied as it is: {error}",))
+
+    def _restored(self, job: "Job") -> "_Done":
         from depixel.areas.area import masked
         from depixel.pictures import formats, jobs
         from depixel.pictures.resolve import resolve
 
+        moves: tuple[str, ...] = ()
         if self.auto:
-            picture = formats.read(job.source)
+            picture = jobs.read(job)
             found = jobs.find_areas(job.source, picture)
         else:
             named = self.areas or ([] if self.mask else jobs.read_areas(job.source))
-            picture = formats.read(job.source)
+            picture = jobs.read(job)
             if self.mask:
                 named = masked(formats.read(self.mask).seen(), named, picture.pixels.shape[:2])
             if self.block:
                 named = [area.with_blocks(*self.block) for area in named]
             found = resolve(picture.pixels, named, self.ignore_check)
-            _tell_moves(job.source, named, found)
+            moves = _moves(named, found)
         before = self.comparison.panels_of(picture.pixels, found)
         restored = self.restorer.restore(picture.pixels, found, self.views, self.trust)
         picture = picture.showing(restored)  # lets go of the old pixels
-        formats.write(job.target, picture)
+        jobs.write(job, picture)
         self.comparison.add(job.source.name, before, picture.pixels, found)
-        return found
+        hidden = int(picture.clear().sum()) if self.auto else 0
+        unsearched = (f"{hidden} pixels under alpha 0 were not searched",) if hidden else ()
+        return _Done(found, moves + picture.notes + unsearched)
 
 
-def _tell_moves(source: Path, named: "Sequence[Area]", found: "Sequence[ResolvedArea]") -> None:
-    """Say which areas are elsewhere than they are named."""
-    for area, real in zip(named, found, strict=True):
-        if area.place != real.place:
-            told = f"{source}: area {area.place} is moved to {real.place}, where blocks of {real.blocks} begin and end"
-            tqdm.write(_plain(told), file=sys.stderr)
+def _moves(named: "Sequence[Area]", found: "Sequence[ResolvedArea]") -> tuple[str, ...]:
+    """Which areas are elsewhere than they are named."""
+    return tuple(
+        f"area {area.place} is moved to {real.place}, where blocks of {real.blocks} begin and end"
+        for area, real in zip(named, found, strict=True)
+        if area.place != real.place
+    )
 
 
 _MOST_PANELS = 100
@@ -202,27 +248,30 @@ class _Comparison:
             click.echo(f"{self.path}: shows the first {_MOST_PANELS} areas, and not {self.left_out} more", err=True)
 
 
-def _tell(
-    outcomes: "Iterable[Outcome[list[ResolvedArea]]]", as_json: bool, end: Callable[[], None] = lambda: None
-) -> None:
+def _tell(outcomes: "Iterable[Outcome[_Done]]", as_json: bool, end: Callable[[], None] = lambda: None) -> None:
     """Print what became of pictures, `end` it, and exit with 1 if one failed."""
     done, told = [], tqdm.write  # which leaves a progress bar in its line
     for outcome in outcomes:
         done.append(outcome)
         if outcome.problem:
             told(f"Error: {_plain(outcome.problem)}", file=sys.stderr)
-        elif not as_json:
-            told(f"{_plain(str(outcome.job.target))}: {'; '.join(area.described() for area in outcome.made or [])}")
+        elif outcome.made and not as_json:
+            target, areas = str(outcome.job.target), "; ".join(area.described() for area in outcome.made.areas)
+            if areas:
+                told(f"{_plain(target)}: {areas}", file=sys.stderr if target == "-" else sys.stdout)
+            for note in outcome.made.notes:
+                told(f"{_plain(str(outcome.job.source))}: {_plain(note)}", file=sys.stderr)
     end()
     if as_json:
         made = [
             {
                 "picture": str(o.job.source),
                 "output": str(o.job.target),
-                "areas": [area.numbers() for area in o.made or []],
+                "areas": [area.numbers() for area in o.made.areas],
+                "notes": list(o.made.notes),
             }
             for o in done
-            if not o.problem
+            if o.made
         ]
         failed = [{"picture": str(o.job.source), "problem": o.problem} for o in done if o.problem]
         click.echo(json.dumps({"pictures": made, "failed": failed}))
@@ -244,14 +293,21 @@ def _plain(text: str) -> str:
     "once.",
 )
 @click.option("--block", type=click.IntRange(2, 200), required=True, help="Side of a block, pixels.")
+@_png
 @options.force
 @options.as_json
 def pixelate(
-    inputs: tuple[str, ...], out: Path, areas: "tuple[Area, ...]", block: int, force: bool, as_json: bool
+    inputs: tuple[str, ...],
+    out: Path,
+    areas: "tuple[Area, ...]",
+    block: int,
+    form: str | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Pixelate areas of pictures, to try out what comes back.
 
-    IN is a picture (PNG, JPEG, WebP, TIFF), a folder of pictures or a pattern. Each is written to the folder OUT under
+    IN is a picture, a folder of pictures, a pattern, or - for standard input. Each is written to the folder OUT under
     its name, and beside it a file with the areas, which `depixel restore` reads. Each block becomes the rounded mean of
     its pixels. Metadata stays, but for what may show the pixels as they were: thumbnails, previews, Photoshop's and
     cameras' own notes.
@@ -261,23 +317,25 @@ def pixelate(
       depixel pixelate photo.png -o pixelated --area 40,60,120,80 --block 8
       depixel restore pixelated/photo.png -o restored
     """
-    from depixel.base.files import replacing
     from depixel.pictures import formats, jobs
     from depixel.pictures.pixels import pixelate
 
     named = [area.in_blocks_of(block) for area in areas]
 
-    def work(job: jobs.Job) -> "list[ResolvedArea]":
-        if (beside := jobs.areas_beside(job.target)).exists() and not force:
+    def work(job: jobs.Job) -> _Done:
+        beside = None if job.target == jobs.STREAM else jobs.areas_beside(job.target)
+        if beside and beside.exists() and not force:
             raise DepixelError(f"{beside} exists already. Choose another folder, or overwrite it: --force")
-        picture = formats.read(job.source)
+        picture = jobs.read(job)
         data = formats.encoded(picture.hiding(pixelate(picture.pixels, named)))
-        jobs.write_areas(job.target, named)  # first: its name is the longer one
-        with replacing(job.target) as place:
-            place.write_bytes(data)
-        return named
+        if beside:
+            jobs.write_areas(job.target, named)  # first: its name is the longer one
+        jobs.write_bytes(job, data)
+        return _Done(named, picture.notes)
 
-    _tell(jobs.each(work, progress(jobs.jobs(inputs, out, force), unit=" pictures")), as_json)
+    _check_output(out, as_json)
+    found = jobs.jobs(inputs, out, force, form == "png")
+    _tell(jobs.each(work, progress(found, unit=" pictures")), as_json)
 
 
 @click.command()
@@ -288,7 +346,7 @@ def pixelate(
     help="The address to listen on. Others than this machine can reach it only if you name another.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
-@options.model()
+@options.model(callback=known_models)
 @click.option("--no-browser", is_flag=True, help="Do not open the page in the browser.")
 def serve(host: str, port: int, model: str, no_browser: bool) -> None:
     """Restore pictures in the browser.
@@ -330,7 +388,7 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
 @click.argument("photo", type=options.path(dir_okay=False))
 @click.option("--area", type=options.AreaType(), required=True, metavar="X,Y,W,H", help="What is to be hidden, pixels.")
 @click.option("--block", type=click.IntRange(2, 200), required=True, help="Side of a block, pixels.")
-@options.model()
+@options.model(callback=known_models)
 @options.as_json
 def audit(photo: Path, area: "Area", block: int, model: str, as_json: bool) -> None:
     """How much would a pixelation hide?
@@ -377,7 +435,7 @@ def audit(photo: Path, area: "Area", block: int, model: str, as_json: bool) -> N
 
 
 @click.command()
-@click.argument("model", metavar="NAME|PATH")
+@click.argument("model", metavar="NAME|PATH", callback=known_models)
 @click.option("-o", "--output", "out", type=options.path(dir_okay=False), required=True, help="The file, NAME.onnx.")
 @click.option("--int8", is_flag=True, help="Quantize it to 8 bits: smaller, faster, a little worse.")
 @options.force

@@ -126,7 +126,8 @@ def _in_half(picture: _Picture, check: Callable[[], None], most: int) -> list[Ca
 
 
 def _doubled(box: Box) -> Box:
-    return Box(*(2 * n for n in box[:7]))
+    x0, y0, x1, y1, size, offset_x, offset_y, _ = box
+    return Box(2 * x0, 2 * y0, 2 * x1, 2 * y1, 2 * size, 2 * offset_x, 2 * offset_y)
 
 
 def _refined(steps: Steps, grown: Box) -> Box:

@@ -10,6 +10,7 @@ that makes it a t-distribution. So that it can be computed quickly, tiles count 
 
 from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
@@ -250,9 +251,14 @@ def _sizes(box: Box, high: int, wide: int) -> list[Box]:
     return [box._replace(size=size, offset_x=0, offset_y=0) for size in range(LEAST_BLOCK, most + 1)]
 
 
+def _changed(box: Box, numbers: dict[str, int]) -> Box:
+    values: dict[str, Any] = dict(numbers)
+    return box._replace(**values)
+
+
 def _offsets(offset_name: str, box: Box, high: int, wide: int) -> list[Box]:
     """Areas whose first blocks lack more or less."""
-    return [box._replace(**{offset_name: offset}) for offset in range(box.size)]
+    return [_changed(box, {offset_name: offset}) for offset in range(box.size)]
 
 
 def _ends(first: str, last: str, offset_name: str, box: Box, high: int, wide: int) -> list[Box]:
@@ -260,8 +266,8 @@ def _ends(first: str, last: str, offset_name: str, box: Box, high: int, wide: in
     start, stop, offset, size = (getattr(box, name) for name in (first, last, offset_name, "size"))
     line = start - offset + (stop - 1 - start + offset) // size * size  # the last one
     ends = {stop + by for by in range(-_NEAR, _NEAR + 1)} | {line + by * size for by in (-1, 0, 1, 2)}
-    options = {box._replace(**{last: end}) for end in ends}
-    options |= {box._replace(**{last: stop + by, offset_name: (start - stop) % size}) for by in range(1, _NEAR + 1)}
+    options = {_changed(box, {last: end}) for end in ends}
+    options |= {_changed(box, {last: stop + by, offset_name: (start - stop) % size}) for by in range(1, _NEAR + 1)}
     length = wide if last == "x1" else high
     return [other for other in sorted(options) if start + LEAST_BLOCK <= getattr(other, last) <= length]
 
@@ -272,8 +278,8 @@ def _begins(first: str, last: str, offset_name: str, box: Box, high: int, wide: 
     begins = {start + by for by in range(-_NEAR, _NEAR + 1)} | {start - offset + by * size for by in (-1, 0, 1, 2)}
     options = set()
     for begin in begins:
-        moved, by = box._replace(**{first: begin}), begin - start
-        options |= {moved._replace(**{offset_name: 0}), moved._replace(**{offset_name: (offset + by) % size})}
+        moved, by = _changed(box, {first: begin}), begin - start
+        options |= {_changed(moved, {offset_name: 0}), _changed(moved, {offset_name: (offset + by) % size})}
         options |= {moved._replace(size=size + by), moved._replace(size=size - by)}
     return [
         other

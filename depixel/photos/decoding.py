@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -23,7 +24,8 @@ MOST_SCANS = 100
 a file only a few bytes."""
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
-"""Pillow's names of the formats that are decoded. None of their decoders runs another program, as that of EPS does."""
+"""Pillow's names of the formats in which a photo may be. None of their decoders runs another program, as that of EPS
+does."""
 
 _SCAN = re.compile(rb"\xff\xda\x00[\x06\x08\x0a\x0c][\x01-\x04]")  # its header; of 1 to 4 channels
 _DECODER_BYTES = 12  # a pixel; the most that the decoders ask for at a time, untouched memory included
@@ -54,11 +56,15 @@ class UnreadableError(DepixelError):
 
 
 @contextmanager
-def opened(data: bytes) -> Iterator[ImageFile.ImageFile]:
+def opened(data: bytes, formats: tuple[str, ...] = FORMATS) -> Iterator[ImageFile.ImageFile]:
     """Open a photo from its bytes and yield the image. Only the header is read; `load()` reads the pixels.
 
+    Args:
+        data: the bytes of the file.
+        formats: Pillow's names of the formats that are tried, in this order.
+
     Raises:
-        UnreadableError: the bytes are not an image of one of `FORMATS`, the image has more than `MOST_PIXELS`, or a
+        UnreadableError: the bytes are not an image of one of `formats`, the image has more than `MOST_PIXELS`, or a
             decoder fails within the block.
         MemoryError: there is not enough memory to find out.
     """
@@ -66,7 +72,7 @@ def opened(data: bytes) -> Iterator[ImageFile.ImageFile]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = Image.open(io.BytesIO(data), formats=formats)
             pixels = image.width * image.height
             if pixels > MOST_PIXELS:
                 raise Image.DecompressionBombError
@@ -81,7 +87,8 @@ def opened(data: bytes) -> Iterator[ImageFile.ImageFile]:
         raise UnreadableError("not an image") from None
     except Exception as error:  # decoders raise nearly anything on a broken file
         np.empty(pixels * _DECODER_BYTES, np.uint8)  # and libjpeg and libwebp the same for lack of memory: raise that
-        raise UnreadableError(f"broken image: {' '.join(str(error).split()) or type(error).__name__}") from error
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableError(f"the file is damaged, or encoded in a way that cannot be read ({said})") from error
 
 
 def decode(data: bytes) -> Image.Image:
@@ -103,14 +110,29 @@ def scan(image: Image.Image) -> None:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation of an image as it is stored, 1..8; 1 (upright) if there is none or it makes no sense."""
+    """The EXIF orientation of an image as it is stored, 1..8; 1 (upright) if there is none or it makes no sense.
+
+    Raises what `exif_tag` raises.
+    """
+    value = exif_tag(image, _EXIF_ORIENTATION)
+    return int(value) if value in _UPRIGHT else 1
+
+
+def exif_tag(image: Image.Image, tag: int) -> Any:
+    """The value of an EXIF tag; None if there is none, or if EXIF is broken, which is no reason to lose the photo.
+
+    Loads a PNG first, because its EXIF may stand behind its pixels, and raises what the decoder raises if these are
+    damaged. Left to itself, Pillow loads it here, too: the error would be taken for one of EXIF, and the next `load()`
+    would give zeros.
+    """
+    if image.format == "PNG":
+        image.load()
     try:
-        value = image.getexif().get(_EXIF_ORIENTATION)
-        return int(value) if value in _UPRIGHT else 1
+        return image.getexif().get(tag)
     except MemoryError:
         raise
-    except Exception:  # broken EXIF is no reason to lose the photo
-        return 1
+    except Exception:  # whatever broken tags make Pillow raise
+        return None
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +13,41 @@ from pydantic import Field, TypeAdapter
 
 from depixel.areas.area import Area, ResolvedArea
 from depixel.base.errors import DepixelError
-from depixel.base.files import write_json
-from depixel.pictures.formats import SUFFIXES, Picture
+from depixel.base.files import replacing, write_json
+from depixel.pictures import formats, kinds
+from depixel.pictures.formats import Picture
+from depixel.pictures.kinds import SUFFIXES
+from depixel.pictures.reading import MOST_BYTES
 from depixel.pictures.resolve import resolve
 
 AREAS = ".areas.json"
-"""What the name of a picture gets, to be that of the file beside it with its areas."""
+"""Suffix of the file that lists a picture's areas: photo.png.areas.json."""
+
+STREAM = Path("-")
+"""Stands for standard input as a source, for standard output as a target."""
 
 _MOST_BYTES = 1_000_000  # of a file of areas
 
 
+class NoAreaError(DepixelError):
+    """A picture has no area to restore, as far as is known."""
+
+
 class Job(NamedTuple):
-    """A picture and where its result goes; `problem` says why it cannot go there, "" if it can."""
+    """A picture and where its result goes.
+
+    Attributes:
+        source, target: files, or `STREAM`.
+        problem: why it cannot go there; "" if it can.
+        named: whether the picture was named, rather than found in a folder or by a pattern.
+        png: whether the result is a PNG whatever the picture is.
+    """
 
     source: Path
     target: Path
     problem: str = ""
+    named: bool = True
+    png: bool = False
 
 
 T = TypeVar("T")
@@ -41,21 +62,25 @@ class Outcome(Generic[T]):
     problem: str = ""
 
 
-def jobs(inputs: Sequence[str], out: Path, force: bool = False) -> list[Job]:
+def jobs(inputs: Sequence[str], out: Path, force: bool = False, png: bool = False) -> list[Job]:
     """Say for each picture of `inputs` which file in the folder `out` its result becomes.
 
     Args:
         inputs: picture files, folders, of which every picture counts, in folders within too, and patterns such as
             `*.png`; what is hidden (`.name`) only if it is named. A picture keeps its name, one of a folder also the
-            folders within that it is in.
-        out: the folder; need not be there. force: overwrite what is there.
+            folders within that it is in. `-` is standard input.
+        out: the folder; need not be there. Or `STREAM`: the result of a single picture goes to standard output.
+        force: overwrite what is there.
+        png: write PNGs; the names of the results end in .png then.
 
     Returns:
         A job for each picture; and one with a problem for an input that is not there, or has no pictures.
 
     Raises:
-        DepixelError: `out` is not a folder.
+        DepixelError: `out` is not a folder; or a stream is a terminal, or does not fit the other side.
     """
+    if out == STREAM or "-" in inputs:
+        return [_through(inputs, out, png)]
     if out.exists() and not out.is_dir():
         raise DepixelError(f"{out}: is a file; name a folder with -o")
     if out.suffix.lower() in SUFFIXES and not out.exists():
@@ -75,12 +100,76 @@ def jobs(inputs: Sequence[str], out: Path, force: bool = False) -> list[Job]:
             if name is None:
                 found.append(Job(source, out, "the folder cannot be read"))
                 continue
-            target = out / name
+            target = out / (name.with_suffix(".png") if png and name.suffix.lower() != ".png" else name)
             if taken.get(target) == source.resolve():  # named twice, as by itself and by a pattern
                 continue
-            found.append(Job(source, target, _problem(source, target, out, taken, force)))
+            problem = _problem(source, target, out, taken, force)
+            found.append(Job(source, target, problem, os.path.lexists(given) and not Path(given).is_dir(), png))
             taken.setdefault(target, source.resolve())
     return found
+
+
+def _through(inputs: Sequence[str], out: Path, png: bool) -> Job:
+    """The job of which standard input or output is a part."""
+    if len(inputs) != 1 or Path(inputs[0]).is_dir():
+        raise DepixelError("-: standard input and output are for one picture: name one file, or - alone")
+    if out != STREAM:
+        raise DepixelError(f"-: has no name that a file in {out} could have. Write to standard output: -o - > NAME")
+    if sys.stdout.isatty():
+        raise DepixelError("-o -: a picture would garble the terminal. Send it to a file or a program: -o - > NAME")
+    if inputs[0] == "-" and sys.stdin.isatty():
+        raise DepixelError("-: standard input is the terminal. Give it a picture: depixel ... - -o - < NAME > NAME")
+    return Job(Path(inputs[0]), STREAM, png=png)
+
+
+def read(job: Job) -> Picture:
+    """Read the picture of a job, as the PNG that it shall become if the job says so.
+
+    Raises:
+        DepixelError: it cannot be read (`formats.read`), or its format is not one that is written.
+    """
+    if job.source == STREAM:
+        data = sys.stdin.buffer.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise DepixelError(f"-: has more than {MOST_BYTES // 10**6} MB, which no picture here needs")
+        picture = formats.decoded(data)
+    else:
+        picture = formats.read(job.source)
+    if job.png:
+        return formats.as_png(picture)
+    kinds.check_written(picture.format, picture.has_alpha)
+    return picture
+
+
+def write(job: Job, picture: Picture) -> None:
+    """Write the picture that a job makes, whole or not at all. Raises `DepixelError` if it cannot be written."""
+    if job.target == STREAM:
+        write_bytes(job, formats.encoded(picture))
+    else:
+        formats.write(job.target, picture)
+
+
+def write_bytes(job: Job, content: bytes) -> None:
+    """As `write`, from the bytes of the file."""
+    if job.target == STREAM:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    with replacing(job.target) as beside:
+        beside.write_bytes(content)
+
+
+def keep(job: Job) -> None:
+    """Write the picture of a job as it is: byte for byte, unless it shall become a PNG and is none.
+
+    Raises:
+        DepixelError: it cannot be read or written.
+    """
+    if job.source.suffix.lower() != job.target.suffix.lower():
+        write(job, read(job))
+        return
+    with replacing(job.target) as beside:
+        shutil.copyfile(job.source, beside)
 
 
 def _problem(source: Path, target: Path, out: Path, taken: Collection[Path], force: bool) -> str:
@@ -167,18 +256,20 @@ def read_areas(picture: Path) -> list[Area]:
         DepixelError: the file is not there, or is something else.
     """
     path = areas_beside(picture)
+    if picture == STREAM:
+        raise NoAreaError("-: where is it pixelated? Say so with --area x,y,width,height, or find it: --auto")
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DepixelError(f"{path}: has more than {_MOST_BYTES // 10**6} MB, which no list of areas needs")
         numbers = _AREAS.validate_python(json.loads(path.read_text(encoding="utf-8"))["areas"])
     except FileNotFoundError:
-        raise DepixelError(
-            f"{picture}: where is it pixelated? Say so with --area x,y,width,height, or in {path}"
+        raise NoAreaError(
+            f"{picture}: where is it pixelated? Say so with --area x,y,width,height, or in {path}; or find it: --auto"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _no_list(path) from error
     if not numbers:
-        raise DepixelError(f"{path}: names no area; {picture} needs none restored")
+        raise NoAreaError(f"{path}: names no area; {picture} needs none restored")
     try:
         return [Area.of(area) for area in numbers]
     except DepixelError as error:
@@ -201,16 +292,16 @@ def find_areas(name: Path, picture: Picture) -> list[ResolvedArea]:
         name: what the picture is called.
 
     Raises:
-        DepixelError: none is found for certain; names the guesses.
+        NoAreaError: none is found for certain; names the guesses.
     """
     from depixel.detection.search import find  # SciPy: a third of the start of the command
 
-    found = find(picture.seen())
+    found = find(picture.searchable())
     certain = [one.area for one in found if one.certain]
     if certain:
         return certain
     guesses = "; or ".join(_hint(picture, one.area) for one in found[:3])
-    raise DepixelError(
+    raise NoAreaError(
         f"{name}: no pixelated area is found for certain"
         + (f". Perhaps {guesses}" if guesses else ", nor anything like one. Say where it is: --area x,y,width,height")
     )

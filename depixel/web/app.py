@@ -21,14 +21,23 @@ from depixel.areas.grid import MOST_BLOCK
 from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.model.pixelation import LEAST_BLOCK
+from depixel.pictures.kinds import READ
 from depixel.pictures.restorer import Restorer
 from depixel.pictures.tiles import Trust
 from depixel.web import guard, problems, runs, work
 from depixel.web.problems import PROBLEMS, Problem, Responses
 from depixel.web.queue import Queue
 
-_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "TIFF": "image/tiff"}
-_ENDINGS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "TIFF": "tif"}
+_TYPES = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "WEBP": "image/webp",
+    "TIFF": "image/tiff",
+    "BMP": "image/bmp",
+    "PPM": "image/x-portable-anymap",
+    "TGA": "image/x-tga",
+}
+_ENDINGS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "TIFF": "tif", "BMP": "bmp", "PPM": "ppm", "TGA": "tga"}
 
 _PAGE = (
     ("/", "page.html", "text/html"),
@@ -42,7 +51,7 @@ _PAGE = (
 
 _PICTURE = {
     "requestBody": {
-        "description": "The bytes of a picture file: PNG, JPEG, WebP or TIFF, at most 50 megapixels.",
+        "description": f"The bytes of a picture file, at most 50 megapixels. {READ}.",
         "required": True,
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
@@ -51,12 +60,18 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PICTURE_BACK: Responses = {
     200: {
         "content": dict.fromkeys(_TYPES.values(), _BINARY),
-        "description": "The picture, in its format, with its metadata.",
+        "description": "The picture with its metadata: as a PNG if `format` says so, or if its own format is not one "
+        "of these; else in its own format.",
         "headers": {
             "Areas": {
                 "description": "The areas with their block sizes: x,y,width,height,block;...",
                 "schema": {"type": "string"},
-            }
+            },
+            "Notes": {
+                "description": "What the file that was sent also holds and this one does not, and what is wrong with "
+                "it; only if there is something.",
+                "schema": {"type": "string"},
+            },
         },
     }
 }
@@ -81,12 +96,17 @@ BlockQuery = Annotated[
     int | None, Query(ge=LEAST_BLOCK, le=MOST_BLOCK, description="Side of a block, of areas that do not say it.")
 ]
 NearQuery = Annotated[AreaText | None, Query(description="x,y,width,height: look there only, and half as much around.")]
+FormatQuery = Annotated[
+    Literal["png"] | None, Query(alias="format", description="Answer with a PNG, which keeps every pixel.")
+]
 Views = Literal["1", "2", "8"]
 _VIEWS: dict[Views, Literal[1, 2, 8]] = {"1": 1, "2": 2, "8": 8}
 
 
 def _picture_back(made: work.Made, stem: str) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{stem}.{_ENDINGS[made.kind]}"', "Areas": made.areas}
+    if made.notes:
+        headers["Notes"] = "; ".join(made.notes)
     return Response(made.content, media_type=_TYPES[made.kind], headers=headers)
 
 
@@ -123,22 +143,29 @@ async def restore_picture(
     block: BlockQuery = None,
     views: Annotated[Views, Query(description="Turned views to average; 8 is best.")] = "1",
     trust: Annotated[Trust, Query(description="What the value of a block is.")] = "rounded",
+    form: FormatQuery = None,
 ) -> Response:
     """Restore the pixelated areas of a picture. Block sizes that are not given are found."""
 
     def restored(stop: threading.Event) -> work.Made:
         restorer = work.watched(service.restorer, stop)
-        return work.restore(restorer, data, work.named(area, block), _VIEWS[views], trust)
+        return work.restore(restorer, data, work.named(area, block), _VIEWS[views], trust, form == "png")
 
     async with service.queue.admitted(request) as data:
         return _picture_back(await service.queue.work(request, restored), "restored")
 
 
 @api.post("/api/pixelate", response_class=Response, responses=_PICTURE_BACK | PROBLEMS, openapi_extra=_PICTURE)
-async def pixelate_picture(request: Request, service: Service, area: AreaQuery, block: BlockQuery = 8) -> Response:
+async def pixelate_picture(
+    request: Request, service: Service, area: AreaQuery, block: BlockQuery = 8, form: FormatQuery = None
+) -> Response:
     """Pixelate areas of a picture: each block becomes its rounded mean."""
+
+    def pixelated(stop: threading.Event) -> work.Made:
+        return work.pixelate(data, work.named(area, block), form == "png")
+
     async with service.queue.admitted(request) as data:
-        made = await service.queue.work(request, lambda stop: work.pixelate(data, work.named(area, block)))
+        made = await service.queue.work(request, pixelated)
         return _picture_back(made, "pixelated")
 
 

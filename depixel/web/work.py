@@ -24,6 +24,7 @@ from depixel.model.windows import VIEWS
 from depixel.photos.decoding import decode
 from depixel.pictures import formats, pixels
 from depixel.pictures import restorer as restoring
+from depixel.pictures.kinds import is_written
 from depixel.pictures.resolve import resolve
 from depixel.pictures.restorer import Model, Restorer
 from depixel.pictures.tiles import Trust
@@ -44,13 +45,15 @@ class Made(NamedTuple):
     """A picture that was made.
 
     Attributes:
-        content: its file. kind: the file's format: PNG, JPEG, WEBP or TIFF.
+        content: its file. kind: the file's format: PNG, JPEG, WEBP, TIFF, BMP, PPM or TGA.
         areas: the areas with their block sizes, as text: x,y,width,height,block;...
+        notes: what the file that was sent holds beside the picture, and what is wrong with it, for people.
     """
 
     content: bytes
     kind: str
     areas: str
+    notes: tuple[str, ...] = ()
 
 
 class FoundArea(BaseModel):
@@ -114,27 +117,38 @@ def _named(text: str, block: int | None) -> Area:
     return Area.of(numbers if len(numbers) > 4 else [*numbers, block])
 
 
-def restore(restorer: Restorer, data: bytes, areas: list[Area], views: Literal[1, 2, 8], trust: Trust) -> Made:
+def restore(
+    restorer: Restorer, data: bytes, areas: list[Area], views: Literal[1, 2, 8], trust: Trust, png: bool = False
+) -> Made:
     """A picture file with its areas restored, and these areas with the block sizes that were found.
+
+    Args:
+        png: make a PNG, whatever `data` is. A picture of a format that is not written becomes one in any case.
 
     Raises:
         DepixelError: no picture, or `areas` do not fit it (`Restorer.restore`).
     """
-    picture = formats.decoded(data)
+    picture = _read(data, png)
     resolved = resolve(picture.pixels, areas)
     restored = restorer.restore(picture.pixels, resolved, views, trust)
-    return Made(formats.encoded(picture.showing(restored)), picture.format, _text(resolved))
+    return Made(formats.encoded(picture.showing(restored)), picture.format, _text(resolved), picture.notes)
 
 
-def pixelate(data: bytes, areas: list[Area]) -> Made:
-    """A picture file with its areas pixelated, and without thumbnails of what was there.
+def pixelate(data: bytes, areas: list[Area], png: bool = False) -> Made:
+    """A picture file with its areas pixelated, and without thumbnails of what was there. `png` as of `restore`.
 
     Raises:
         DepixelError: no picture, or `areas` do not fit it (`pixels.pixelate`).
     """
-    picture = formats.decoded(data)
+    picture = _read(data, png)
     pixelated = pixels.pixelate(picture.pixels, areas)
-    return Made(formats.encoded(picture.hiding(pixelated)), picture.format, _text(areas))
+    return Made(formats.encoded(picture.hiding(pixelated)), picture.format, _text(areas), picture.notes)
+
+
+def _read(data: bytes, png: bool) -> formats.Picture:
+    picture = formats.decoded(data)
+    own = is_written(picture.format, picture.has_alpha) and not png
+    return picture if own else formats.as_png(picture)
 
 
 def _text(areas: Iterable[Area]) -> str:
@@ -157,7 +171,7 @@ def find(data: bytes, near: str | None, stop: threading.Event) -> FoundAreas:
         if stop.is_set():
             raise StoppedError
 
-    seen = formats.decoded(data).seen()
+    seen = formats.decoded(data).searchable()
     height, width = seen.shape[:2]
     rows, columns = _around(near, width, height) if near else (slice(0, height), slice(0, width))
     seen = seen[rows, columns]

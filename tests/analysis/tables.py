@@ -29,6 +29,7 @@ def made(count: int = 240, contributors: int = 24, seed: int = 0) -> pd.DataFram
             "bytes": 9000,
             "quality": 85,
             "camera": "A",
+            "cut_off": False,
         }
     )
     for name, middle in (("brightness", 120), ("contrast", 50), ("detail", 25), ("color", 20), ("sharpness", 30)):

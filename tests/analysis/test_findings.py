@@ -33,6 +33,14 @@ def test_findings_say_what_why_and_what_to_do():
     assert blank.what.startswith("2 photos are nearly blank (contrast below 12): ")
 
 
+def test_photos_that_are_cut_off_are_told():
+    photos = made()
+    photos.loc[[7], "cut_off"] = True
+    (finding,) = told(photos)
+    assert finding.what == "1 photo is damaged: data is missing before the end of the JPEG."
+    assert finding.count == 1 and finding.photos == ["k00/7.jpg"]
+
+
 def test_pairs_are_shown_two_by_two():
     photos = made()
     found = told(photos, [Pair(30, 31, 0.95), Pair(60, 62, 0.9)])

@@ -20,7 +20,7 @@ def test_the_table_has_upright_sizes():
         Verdict("k1", "a.jpg", 5000, "1", 300, 150, "RGB", 6),
         Verdict("", "b.jpg", 6000, "2", 100, 120, "L", 1),
     ]
-    files = [OfFile(80, 1.0, 9.0, "A"), OfFile(70, 1.5, 0.0, "")]
+    files = [OfFile(80, 1.0, 9.0, "A", False), OfFile(70, 1.5, 0.0, "", True)]
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64), np.uint8)
     table = photo_table.table(photos, np.array(["train", "test"]), verdicts, files, images)
     assert table.path.tolist() == ["k1/a.jpg", "b.jpg"]

@@ -1,8 +1,5 @@
-import json
 import os
 import pickle
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,7 +17,6 @@ from depixel.challenge.test_sets import (
     read_submission,
     read_targets,
     read_test_set,
-    score,
     write_submission,
 )
 
@@ -318,52 +314,10 @@ def test_check():
     assert "image[~known]" in check([image.ravel() for image in images], test_set)[-1]
 
 
-# Scores
+# Targets
 
 PHOTOS = np.random.default_rng(1).integers(0, 256, (2, 8, 9), dtype=np.uint8)
 ROWS = np.array([[0, 1, 4, 5, 2], [3, 0, 6, 8, 4], [1, 1, 2, 2, 16]])
-
-
-def truth():
-    return [PHOTOS[i % 2, y : y + h, x : x + w].ravel() for i, (x, y, w, h, _) in enumerate(ROWS)]
-
-
-def test_score_by_hand():
-    photos = np.array([[[0, 4, 0], [4, 8, 0], [0, 0, 0]]], dtype=np.uint8)  # the block's mean is 4
-    rows = np.array([[0, 0, 2, 2, 2]])
-    assert score([np.array([0, 4, 4, 4], np.uint8)], photos, rows) == pytest.approx(
-        {"rmse_pooled": 2, "rmse_mean": 2, "ratio_pooled": 0.5**0.5, "ratio_mean": 0.5**0.5}
-    )
-
-
-def test_a_perfect_score():
-    assert set(score(truth(), PHOTOS, ROWS).values()) == {0}
-
-
-@pytest.mark.parametrize(
-    ("predictions", "photos", "message"),
-    [
-        (truth()[:2], PHOTOS, "2 predictions for 3 samples"),
-        ([*truth()[:2], truth()[0]], PHOTOS, "prediction 2 has 20 pixels, but 4 are unknown"),
-        (truth(), np.zeros_like(PHOTOS), "flat"),
-    ],
-)
-def test_what_cannot_be_scored_is_refused(predictions, photos, message):
-    with pytest.raises(DepixelError, match=message):
-        score(predictions, photos, ROWS)
-
-
-def test_scores_as_the_bench_does(shared, tmp_path):
-    bench = shared / "bench"
-    test_set = read_test_set(bench / "test_set.pkl")
-    noise = np.random.default_rng(0).integers(0, 20, test_set.pixelated.shape, dtype=np.uint8)
-    noisy = np.maximum(test_set.pixelated, noise) - noise
-    for name, images in {"identity": test_set.pixelated, "noisy": noisy}.items():
-        path = tmp_path / name
-        write_submission(path, [image[~known] for image, known in zip(images, test_set.known, strict=True)])
-        told = subprocess.run([sys.executable, bench / "score.py", path], check=True, capture_output=True, text=True)
-        scores = score(read_submission(path), *read_targets(bench))
-        assert {key: round(value, 4) for key, value in scores.items()} == json.loads(told.stdout)
 
 
 def test_targets_are_read_from_file_or_folder(tmp_path):

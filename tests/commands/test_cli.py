@@ -15,7 +15,7 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from PIL import Image
 
-from depixel.challenge import test_sets
+from depixel.challenge import test_sets, truth
 from depixel.cli import main
 from depixel.model import networks
 from depixel.model.pixelation import prepare_image
@@ -100,7 +100,8 @@ def test_predict_takes_a_name_or_several_models(folder, tmp_path, monkeypatch):
         answers.append((tmp_path / "answer.bin").read_bytes())
     assert len(set(answers)) == 3 and answers[2] == answers[3]
     result = depixel("predict", folder / "test_set.pkl", "-o", "no.bin", "--model", "m2")
-    assert result.exit_code == 1 and "models/pretrained/m2.safetensors: there is no such file" in result.output
+    assert result.exit_code == 1 and "m2: there is no model of this name. There are " in result.output
+    assert "m0, m1" in result.output
 
 
 @pytest.mark.parametrize("onto", ["interval", "center"])
@@ -137,6 +138,49 @@ def test_score_of_the_identity(folder):
     assert scores["ratio_pooled"] == scores["ratio_mean"] == 1
     table = depixel("score", folder / "identity.bin", folder).output
     assert f"{scores['rmse_pooled']:.4f}" in table and f"{scores['rmse_mean']:.4f}" in table
+
+
+def test_a_packed_submission_is_taken_and_told(shared):
+    test_set, submission = REPOSITORY / "data/test_set/test_set.pkl", shared / "field/14_submission_bz2.bin"
+    result = depixel("check", submission, test_set)
+    assert result.exit_code == 0 and "40 predictions" in result.stdout and "a server would take it" in result.stdout
+    assert "is packed by bz2" in result.stderr and "in place" in result.stderr
+    scores = json.loads(depixel("score", submission, REPOSITORY / "data/test_set", "--json").output)
+    assert 0 < scores["ratio_mean"] <= 1
+
+
+def test_score_takes_the_true_pixels_alone(folder, tmp_path):
+    targets, _ = truth.read(folder)
+    test_sets.write_submission(tmp_path / "target.data", targets)
+    result = depixel("score", folder / "identity.bin", tmp_path / "target.data")
+    assert result.exit_code == 0 and "--test-set" in result.output and "ratio to identity " not in result.output
+    known = json.loads(depixel("score", folder / "identity.bin", folder, "--json").output)
+    alone = json.loads(depixel("score", folder / "identity.bin", tmp_path / "target.data", "--json").output)
+    assert alone == {key: known[key] for key in ("rmse_pooled", "rmse_mean")}
+    command = ["score", folder / "identity.bin", tmp_path / "target.data", "--test-set", folder / "test_set.pkl"]
+    assert json.loads(depixel(*command, "--json").output) == known
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
+def test_on_a_terminal_predict_counts_pictures_and_tells_the_time_left(folder, tmp_path):
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    command = [sys.executable, "-m", "depixel.cli", "predict", folder / "test_set.pkl", "-o", tmp_path / "a.bin"]
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    with subprocess.Popen(
+        [*command, "--model", folder / "model.safetensors"], stderr=theirs, stdout=subprocess.PIPE, cwd=REPOSITORY
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the end of a pseudo-terminal
+            while more := os.read(ours, 4096):
+                shown += more
+    os.close(ours)
+    assert process.returncode == 0 and b" 3/3 " in shown and b"pictures/s" in shown
 
 
 @pytest.mark.parametrize(
@@ -287,7 +331,7 @@ def test_one_bad_picture_does_not_stop_the_rest(folder, pictures):
     command = ["restore", pictures / "pix", "-o", pictures / "out", "--model", folder / "model.safetensors"]
     result = depixel(*command)
     assert result.exit_code == 1
-    assert f"Error: {pictures / 'pix/b.jpg'}: broken image" in result.output
+    assert f"Error: {pictures / 'pix/b.jpg'}: the file is damaged" in result.output
     assert sorted(path.name for path in (pictures / "out").iterdir()) == ["a.png", "c.tif"]
     result = depixel(*command, "--json")
     assert result.exit_code == 1
@@ -348,7 +392,10 @@ def test_names_of_models_and_files_complete(tmp_path, monkeypatch):
 
 
 def test_a_wrong_model_is_told_before_anything_is_written(folder, pictures):
-    for model, problem in (("no_such", "there is no such file"), (folder / "targets.npz", "targets.npz: no model")):
+    for model, problem in (
+        ("no_such", "no_such: there is no model of this name. There are "),
+        (folder / "targets.npz", "targets.npz: no model"),
+    ):
         result = depixel("restore", pictures / "in", "-o", pictures / "out", "--area", "0,0,9,9", "--model", model)
         assert result.exit_code == 1 and problem in result.output
     assert not (pictures / "out").exists()

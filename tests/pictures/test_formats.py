@@ -25,6 +25,11 @@ def exif(orientation: int) -> Image.Exif:
     return made
 
 
+WITHOUT_METADATA = [
+    *(("BMP", channels, np.uint8) for channels in (None, 3)),
+    *(("TGA", channels, np.uint8) for channels in (None, 2, 3, 4)),
+    *(("PPM", channels, dtype) for channels, dtype in ((None, np.uint8), (None, np.uint16), (3, np.uint8))),
+]
 LOSSLESS = [
     *(("PNG", channels, dtype) for channels in (None, 2, 3, 4) for dtype in (np.uint8, np.uint16)),
     *(("TIFF", channels, dtype) for channels in (None, 3, 4) for dtype in (np.uint8, np.uint16)),
@@ -55,6 +60,71 @@ def test_lossless_pictures_come_back_as_they_were(tmp_path, form, channels, dtyp
         assert image.getexif()[274] == orientation
         assert image.info["icc_profile"] == PROFILE
         assert image.size == ((17, 23) if orientation < 5 or form == "TIFF" else (23, 17))
+
+
+@pytest.mark.parametrize(("form", "channels", "dtype"), WITHOUT_METADATA)
+def test_pictures_without_metadata_come_back_as_they_were(tmp_path, form, channels, dtype):
+    path, colors = tmp_path / "picture", pixels(channels, dtype)
+    Image.fromarray(colors).save(path, form)
+    read = formats.read(path)
+    np.testing.assert_array_equal(read.pixels, colors)
+    assert read.format == form and not read.notes
+    changed = colors.copy()
+    changed[5, 3] ^= 1
+    formats.write(path, read.showing(changed))
+    np.testing.assert_array_equal(formats.read(path).pixels, changed)
+    with Image.open(path) as image:
+        assert image.format == form
+
+
+@pytest.mark.parametrize("form", ["AVIF", "JPEG2000", "GIF"])
+def test_what_is_read_but_not_written_says_what_to_type(tmp_path, form):
+    Image.fromarray(pixels(3)).save(tmp_path / "picture", form)
+    picture = formats.read(tmp_path / "picture")
+    with Image.open(tmp_path / "picture") as image:
+        np.testing.assert_array_equal(picture.pixels, np.asarray(image.convert("RGB")))
+    with pytest.raises(DepixelError, match=r"is read, but not written\. .*--format png"):
+        formats.write(tmp_path / "other", picture)
+    assert not (tmp_path / "other").exists()
+    formats.write(tmp_path / "other", formats.as_png(picture))
+    np.testing.assert_array_equal(formats.read(tmp_path / "other").pixels, picture.pixels)
+
+
+def test_a_bmp_with_alpha_is_not_written(tmp_path):
+    """Pillow writes its alpha, but not that it is one."""
+    pixel = struct.pack("<4B", 30, 20, 10, 128)
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 108, 1, 1, 1, 32, 3, 4, 0, 0, 0, 0) + masks + b"BGRs" + bytes(48)
+    (tmp_path / "a.bmp").write_bytes(b"BM" + struct.pack("<IHHI", 126, 0, 0, 122) + header + pixel)
+    picture = formats.read(tmp_path / "a.bmp")
+    assert picture.pixels.tolist() == [[[10, 20, 30, 128]]]
+    with pytest.raises(DepixelError, match="BMP with alpha is read, but not written"):
+        formats.encoded(picture)
+
+
+def test_the_avif_of_the_field_is_read(shared):
+    with Image.open(shared / "field/13_photo.avif") as image:
+        np.testing.assert_array_equal(formats.read(shared / "field/13_photo.avif").pixels, np.asarray(image))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_as_png_a_picture_keeps_pixels_and_metadata(tmp_path, form, orientation):
+    path = tmp_path / "picture"
+    options = {} if form == "TIFF" else {"xmp": XMP}
+    tags = exif(orientation)
+    if form == "TIFF":
+        tags[700] = XMP
+    Image.fromarray(pixels(3)).save(path, form, exif=tags, icc_profile=PROFILE, **options)
+    picture = formats.read(path)
+    formats.write(path, formats.as_png(picture))
+    again = formats.read(path)
+    np.testing.assert_array_equal(again.pixels, picture.pixels)
+    assert (again.format, again.orientation) == ("PNG", orientation)
+    with Image.open(path) as image:
+        assert image.getexif()[271] == "Maker" and image.getexif().get(274, 1) == orientation
+        assert image.info["icc_profile"] == PROFILE and image.text["XML:com.adobe.xmp"].encode() == XMP
+    assert formats.as_png(again) is again
 
 
 def test_what_is_upright_is_what_pillow_shows_upright(tmp_path):
@@ -131,20 +201,19 @@ def made(image: Image.Image, form: str, **options) -> bytes:
 
 
 BAD = {
-    "text": (b"no picture", "not an image; PNG, JPEG, WebP and TIFF are read"),
-    "empty": (b"", "not an image"),
-    "cut off": (made(Image.effect_noise((200, 200), 50), "JPEG")[:3000], "broken image"),
+    "text": (b"no picture", "is text, not a picture; PNG, JPEG, WebP, TIFF, BMP,"),
+    "empty": (b"", "bad.png: is empty"),
+    "cut off": (made(Image.effect_noise((200, 200), 50), "JPEG")[:3000], "the file is damaged"),
     "bomb": (made(Image.new("1", (20000, 20000)), "PNG"), "more than 50 million pixels"),
-    "gif": (made(Image.new("L", (9, 9)), "GIF"), "is a GIF; save it as PNG"),
     "cmyk": (made(Image.new("CMYK", (9, 9)), "JPEG"), "has the color mode CMYK"),
     "float": (made(Image.new("F", (9, 9)), "TIFF"), "has the color mode F"),
     "animated": (
         made(Image.new("L", (9, 9)), "WEBP", save_all=True, append_images=[Image.new("L", (9, 9), 200)]),
-        "has several frames",
+        "is animated, or has several pages",
     ),
     "pages": (
         made(Image.new("L", (9, 9)), "TIFF", save_all=True, append_images=[Image.new("L", (9, 9))]),
-        "several frames",
+        "several pages",
     ),
 }
 
@@ -379,5 +448,5 @@ def test_pages_are_not_counted_to_the_last(tmp_path):
     path = tmp_path / "a.tif"
     small = Image.new("L", (8, 8))
     small.save(path, save_all=True, append_images=[small] * 2)
-    with pytest.raises(DepixelError, match="several frames or pages"):
+    with pytest.raises(DepixelError, match="has several pages"):
         formats.read(path)

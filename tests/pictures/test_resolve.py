@@ -19,7 +19,7 @@ def test_what_first_blocks_cannot_lack_is_told():
     with pytest.raises(DepixelError, match="is no area"):
         resolve(shown, [(10, 10, 40, 30, 8, 3)])
     assert resolve(shown, [(18, 18, 3, 5, 8, 4, 3)]) == [ResolvedArea(18, 18, 3, 5, 8)]  # no line is seen in one block
-    with pytest.raises(DepixelError, match="area 13,10,37,30: .* shows blocks of 8 pixels, not of 9"):
+    with pytest.raises(DepixelError, match=r"area 13,10,37,30: .* shows blocks of 8 pixels, not of 9"):
         resolve(shown, [(13, 10, 37, 30, 9, 3, 0)])
     assert resolve(shown, [(13, 10, 37, 30, 8, 3, 0)])
     with pytest.raises(DepixelError, match="does not look pixelated"):  # four parts of blocks larger than the area

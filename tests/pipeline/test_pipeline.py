@@ -58,6 +58,8 @@ BESIDE = {
         "analysis/overview",
         "analysis/sides",
         "base/stage",
+        "challenge/truth",
+        "model/metrics",
         "photos/tiff",
         "scoring/baselines",
         "scoring/covariance",
@@ -77,7 +79,7 @@ BESIDE = {
         "scoring/covariance",
         "scoring/evaluation",
     },
-    "export": {"scoring/baselines", "scoring/covariance", "scoring/evaluation"},
+    "export": {"challenge/truth", "model/metrics", "scoring/baselines", "scoring/covariance", "scoring/evaluation"},
 }
 """What the packages that dvc.yaml names for a stage hold beside what it uses. If DVC starts the stage for it, the stage
 finds its result by its record."""

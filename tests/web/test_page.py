@@ -289,8 +289,8 @@ def test_the_shipped_model_brings_a_real_photo_nearer_to_what_it_was(browser):
 @pytest.mark.parametrize(
     ("data", "name", "problem"),
     [
-        (b"no picture", "notes.png", "not an image; PNG, JPEG, WebP and TIFF are read"),
-        (file_of(photo(120, 160))[:2000], "cut.png", "broken image"),
+        (b"no picture", "notes.png", "is text, not a picture; PNG, JPEG, WebP, TIFF,"),
+        (file_of(photo(120, 160))[:2000], "cut.png", "the file is damaged"),
         (bytes(31_000_000), "huge.png", "huge.png has more than 30 MB"),
     ],
     ids=["no picture", "cut off", "huge"],

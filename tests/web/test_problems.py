@@ -6,9 +6,8 @@ from functools import cache
 import pytest
 import requests
 
-from depixel.pictures import formats
-from tests.pictures.test_restorer import photo
-from tests.web.conftest import AREA, file_of, pixelated, told
+from depixel.pictures import writing
+from tests.web.conftest import AREA, pixelated, told
 
 pytest.importorskip("depixel.web.problems", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -22,15 +21,15 @@ def bomb() -> bytes:
     rows = b"".join(coder.compress(bytes(side + 1)) for _ in range(side)) + coder.flush()
     header = side.to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
     chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(formats._chunk(*chunk) for chunk in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(writing.chunk(*chunk) for chunk in chunks)
 
 
 WRONG = {
-    "no picture": (lambda: b"no picture at all", told(), "not an image; PNG, JPEG, WebP and TIFF are read"),
-    "nothing": (lambda: b"", told(), "not an image"),
-    "a page": (lambda: b"<html><script>alert(1)</script></html>", told(), "not an image"),
-    "a GIF": (lambda: file_of(photo(120, 140), "GIF"), told(), "is a GIF; save it as PNG"),
-    "cut off": (lambda: pixelated()[:3000], told(), "broken image"),
+    "no picture": (lambda: b"no picture at all", told(), "is text, not a picture; PNG, JPEG, WebP, TIFF,"),
+    "nothing": (lambda: b"", told(), "is empty"),
+    "a page": (lambda: b"<html><script>alert(1)</script></html>", told(), "is a web page (HTML)"),
+    "a video": (lambda: b"\0\0\0\x18ftypmp42" + bytes(99), told(), "video is not supported. Extract frames"),
+    "cut off": (lambda: pixelated()[:3000], told(), "the file is damaged"),
     "a bomb": (bomb, told(), "more than 50 million pixels; cut out the part"),
     "outside": (pixelated, "100,16,64,48", "not inside the picture, which is 140 pixels wide and 120 high"),
     "other blocks": (pixelated, told((*AREA[:4], 7)), "it shows blocks of 8 pixels, not of 7"),

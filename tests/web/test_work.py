@@ -96,3 +96,16 @@ def test_a_large_picture_is_searched_in_parts_only(url):
     assert answer.status_code == 422 and "draw them roughly" in answer.json()["problem"]
     assert requests.post(f"{url}api/find?near=10,10,100,100", data, timeout=60).status_code == 200
     assert requests.post(f"{url}api/find?near=9000,10,100,100", data, timeout=60).status_code == 422
+
+
+def test_a_png_comes_back_if_asked_for_or_if_the_format_is_not_written(url):
+    jpeg, avif = pixelated("JPEG", quality=95, subsampling=0), file_of(photo(120, 140), "AVIF")
+    for data, query in ((jpeg, "&format=png"), (avif, "")):
+        answer = requests.post(f"{url}api/pixelate?area={told()}{query}", data, timeout=60)
+        assert answer.headers["Content-Type"] == "image/png" and "Notes" not in answer.headers
+        assert 'filename="pixelated.png"' in answer.headers["Content-Disposition"]
+        expected = pixelate(formats.decoded(data).pixels, [AREA])
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
+    answer = requests.post(f"{url}api/restore?area={told()}&format=png", jpeg + jpeg, timeout=60)
+    assert answer.headers["Content-Type"] == "image/png" and "another picture" in answer.headers["Notes"]
+    assert requests.post(f"{url}api/restore?area={told()}&format=gif", jpeg, timeout=60).status_code == 422

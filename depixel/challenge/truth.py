@@ -1,0 +1,125 @@
+"""What a test set hides, and the score of a submission against it.
+
+The course keeps the true pixels in a file like a submission (`target.data`). This project keeps photos and areas
+(`targets.npz`), from which it knows the pixelated pixels, too.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from depixel.base.errors import DepixelError
+from depixel.challenge import test_sets
+from depixel.challenge.safe_pickle import ClaimedArray, evaluate
+from depixel.challenge.test_sets import TestSet
+from depixel.model.metrics import rmse_mean, rmse_pooled
+from depixel.model.pixelation import prepare_image
+
+_KEYS = ("target_arrays", "targets", "predictions")  # of a dict that holds them
+_SUBMISSION = (1, 2, 3, 4)  # its first byte
+
+
+class Truth(NamedTuple):
+    """The unknown pixels of a test set's samples: flat uint8 arrays, in its order.
+
+    Attributes:
+        targets: as they were. identities: as they are shown, pixelated; None if that is not known.
+    """
+
+    targets: Sequence[np.ndarray]
+    identities: Sequence[np.ndarray] | None = None
+
+
+def read(path: str | Path, test_set: TestSet | None = None) -> Truth:
+    """Read the true pixels of a test set, whatever holds them, packed or not.
+
+    Args:
+        path: a targets.npz or the folder that holds it; a file like a submission, such as the course's target.data; or
+            a pickle of a list of uint8 arrays, of which no code is run.
+        test_set: for the pixelated pixels, where the file does not say them.
+
+    Raises:
+        DepixelError: the file cannot be read or holds something else, or is not for this test set.
+    """
+    path = Path(path)
+    if path.is_dir() or test_sets.is_npz(path):
+        return of_areas(*test_sets.read_targets(path))
+    data = test_sets.content_of(path)
+    targets = test_sets.read_submission(path) if data[0] in _SUBMISSION else _of_pickle(path, data)
+    if test_set is None:
+        return Truth(targets)
+    if problems := test_sets.check(targets, test_set):
+        raise DepixelError("\n  ".join([f"{path}: not the targets of this test set:", *problems]))
+    return Truth(targets, [image[~known] for image, known in zip(test_set.pixelated, test_set.known, strict=True)])
+
+
+def of_areas(photos: np.ndarray, areas: np.ndarray) -> Truth:
+    """The truth of photos that are pixelated in areas, as `test_sets.read_targets` returns them."""
+    identities, targets = [], []
+    for i, area in enumerate(areas.tolist()):
+        pixelated, known, target = prepare_image(photos[None, i % len(photos)], *area)
+        identities.append(pixelated[~known])
+        targets.append(target)
+    return Truth(targets, identities)
+
+
+def score(predictions: Sequence[np.ndarray], truth: Truth) -> dict[str, float]:
+    """Score a submission against known targets.
+
+    Args:
+        predictions: N arrays, 1-D uint8: the unknown pixels of each sample in row-major order.
+
+    Returns:
+        rmse_pooled and rmse_mean (`depixel.model.metrics`), gray levels. If the identities are known, also ratio_pooled
+        and ratio_mean: both divided by the same for the identity, which predicts the pixelated pixels themselves.
+
+    Raises:
+        DepixelError: the number of predictions or the length of one is wrong, or the identity is right everywhere.
+    """
+    targets, identities = truth
+    if len(predictions) != len(targets):
+        raise DepixelError(f"{len(predictions)} predictions for {len(targets)} samples: are they for another test set?")
+    for i, (prediction, target) in enumerate(zip(predictions, targets, strict=True)):
+        if len(prediction) != len(target):
+            raise DepixelError(f"prediction {i} has {len(prediction)} pixels, but {len(target)} are unknown")
+    scores = {"rmse_pooled": rmse_pooled(predictions, targets), "rmse_mean": rmse_mean(predictions, targets)}
+    if identities is None:
+        return scores
+    if not (pooled := rmse_pooled(identities, targets)):
+        raise DepixelError("all areas of the targets are flat, so that there is nothing to restore and no ratio")
+    return scores | {
+        "ratio_pooled": scores["rmse_pooled"] / pooled,
+        "ratio_mean": scores["rmse_mean"] / rmse_mean(identities, targets),
+    }
+
+
+def _of_pickle(path: Path, data: bytes) -> list[np.ndarray]:
+    try:
+        held = evaluate(data, test_sets.MOST_OPERATIONS)
+        if isinstance(held, dict):
+            held = next((held[key] for key in _KEYS if key in held), held)
+        if not isinstance(held, list | tuple) or not held:
+            raise DepixelError(f"it holds a {type(held).__name__}")
+        found = [_flat(array) for array in held]
+        if sum(map(len, found)) > len(data):
+            raise DepixelError("it repeats an array over and over")
+        return found
+    except DepixelError as error:
+        raise DepixelError(
+            f"{path}: not the targets of a test set ({error}). They are a targets.npz, a file like a submission, or a "
+            "pickle of a list of uint8 arrays, the unknown pixels of each sample"
+        ) from error
+
+
+def _flat(array: object) -> np.ndarray:
+    """The values of an array that a pickle claims, after checks."""
+    if not isinstance(array, ClaimedArray) or array.dtype != "u1" or array.fortran is True:
+        raise DepixelError("one of its values is no array of uint8, row by row")
+    held = array.data
+    if isinstance(held, str):  # as old pickles have bytes
+        held = held.encode("latin1", "replace")
+    if not isinstance(held, bytes | bytearray) or not held:
+        raise DepixelError("one of its arrays is empty")
+    return np.frombuffer(held, np.uint8)

@@ -1,0 +1,61 @@
+"""The head of a JPEG XL file: its size, and whether it is animated (ISO/IEC 18181-1, D.2 and D.3).
+
+The plugin decodes a file while it opens it, and only its first frame.
+"""
+
+from typing import NamedTuple
+
+_SIZES = (9, 13, 18, 30)  # bits of a side
+_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # of width to height
+
+
+class Head(NamedTuple):
+    """Width and height in pixels, as stored, and whether there may be more frames."""
+
+    width: int
+    height: int
+    animated: bool
+
+
+class _Bits:
+    """Reads numbers, their lowest bits first; behind the end there are zeros."""
+
+    def __init__(self, data: bytes):
+        self._number, self._at = int.from_bytes(data, "little"), 0
+
+    def take(self, count: int) -> int:
+        found = self._number >> self._at & (1 << count) - 1
+        self._at += count
+        return found
+
+
+def head(data: bytes) -> Head:
+    """Read the head of a JPEG XL file, bare or in a container. What is broken gives any numbers."""
+    start = 0
+    if not data.startswith(b"\xff\x0a"):
+        whole, part = data.find(b"jxlc"), data.find(b"jxlp")
+        start = whole + 4 if whole >= 0 else part + 8
+    bits = _Bits(data[start + 2 : start + 40])
+    width, height = _size(bits)
+    animated = False
+    if not bits.take(1) and bits.take(1):  # not all is default, and there are extra fields
+        bits.take(3)  # orientation
+        if bits.take(1):
+            _size(bits)  # intrinsic
+        if not bits.take(1):  # a preview is rare
+            animated = bool(bits.take(1))
+    return Head(width, height, animated)
+
+
+def _size(bits: _Bits) -> tuple[int, int]:
+    small = bits.take(1)
+    height = _side(bits, small)
+    ratio = bits.take(3)
+    if not ratio:
+        return _side(bits, small), height
+    over, under = _RATIOS[ratio - 1]
+    return height * over // under, height
+
+
+def _side(bits: _Bits, small: int) -> int:
+    return 8 * (bits.take(5) + 1) if small else bits.take(_SIZES[bits.take(2)]) + 1
