@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from depixel.base import layout
-from depixel.base.console import path_option, progress
+from depixel.base.console import counted, path_option, progress
 from depixel.base.files import write_json
 from depixel.base.stage import Inputs, stage
 from depixel.photos import archives, lost, rules, tracked
@@ -67,7 +67,7 @@ def main(
         copies = rules.copy_valid(photos, copy_to, name_format, workers)
         for _ in progress(copies, total=counts["valid"], desc="copy", unit=" photos"):
             pass
-    contributors = f"{counts['contributors']} contributor{'s' * (counts['contributors'] != 1)}"
+    contributors = counted(counts["contributors"], "contributor")
     click.echo(f"{counts['valid']} of {counts['files']} files from {contributors} are valid.")
     if counts["valid"] < counts["files"]:
         click.echo(f"Why the others are not: {out.as_posix()}/manifest.csv, column reason.")

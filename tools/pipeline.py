@@ -142,10 +142,12 @@ def reproduce(stages: Stages) -> int:
 
     from depixel.base.errors import DepixelError
     from depixel.maintenance.repair import mend
+    from depixel.photos import tracked
 
     try:
         for sentence in mend(Path()):
             print(sentence, flush=True)
+        tracked.check()  # DVC would hang at a FIFO before any stage could say so
     except DepixelError as error:
         sys.exit(f"Error: {error}")
     stages.watch(content("dvc.yaml"), expected())

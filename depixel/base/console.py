@@ -122,3 +122,8 @@ def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
 def progress(items: Iterable[Any] | None = None, **options: Any) -> "tqdm[Any]":
     """A progress bar on the standard error, quiet when that is not a terminal. `options` are tqdm's."""
     return tqdm(items, disable=None, dynamic_ncols=True, **options)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 photo`, `2 photos`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

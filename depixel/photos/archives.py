@@ -86,6 +86,7 @@ class Entries:
         root: the folder.
 
     Attributes:
+        root: the folder.
         left_out: what DVC does not track, in order.
 
     Raises:
@@ -93,7 +94,7 @@ class Entries:
     """
 
     def __init__(self, root: str | Path):
-        self._root = Path(root)
+        self.root = Path(root)
         self._count = 0
         self._broken: list[Entry] = []  # archives: these entries have no name
         self._loose: list[str] = []
@@ -101,8 +102,8 @@ class Entries:
         self._contributors: defaultdict[str, list[Callable[[], Iterable[Entry]]]] = defaultdict(list)
         folders: set[str] = set()
         packed: list[tuple[Path, int]] = []
-        for found in tracked.walk(self._root):
-            first, *rest = found.path.relative_to(self._root).parts
+        for found in tracked.walk(self.root):
+            first, *rest = found.path.relative_to(self.root).parts
             if found.left_out:
                 self.left_out.append(found)
             elif _is_archive(found.path):
@@ -123,7 +124,7 @@ class Entries:
             self._broken += [entry for entry in members if not entry.name]
             self._contributors[contributor].append(partial(_members, contributor, path, size))
         for folder in folders:
-            within = partial(_within, self._root, self._root / folder, called[folder])
+            within = partial(_within, self.root, self.root / folder, called[folder])
             self._contributors[called[folder]].append(within)
         self._broken.sort(key=_order)
         self._loose.sort()
@@ -132,15 +133,15 @@ class Entries:
     def _nothing(self) -> str:
         left_out = f"\n{tracked.told(self.left_out)}" if self.left_out else ""
         return (
-            f"{self._root}: no photos there. Get those of this project with `dvc pull`, put contributors' ZIPs or "
-            f"folders of photos into {self._root}, or make a sample with `depixel sample {self._root}`.{left_out}"
+            f"{self.root}: no photos there. Get those of this project with `dvc pull`, put contributors' ZIPs or "
+            f"folders of photos into {self.root}, or make a sample with `depixel sample {self.root}`.{left_out}"
         )
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Entry]:
-        return merge(self._broken, _of_folder(self._root, "", self._loose), self._of_contributors(), key=_order)
+        return merge(self._broken, _of_folder(self.root, "", self._loose), self._of_contributors(), key=_order)
 
     def _of_contributors(self) -> Iterator[Entry]:
         for contributor in sorted(self._contributors, key=lambda name: f"{name}/"):  # the order of the paths
