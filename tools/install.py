@@ -60,7 +60,7 @@ class InstallError(Exception):
 def main(arguments: list[str]) -> None:
     """Make the environment that the command line names, and stamp it."""
     if arguments not in (["run"], ["dev"]):
-        sys.exit(__doc__)
+        sys.exit(__doc__ or "python3 -m tools.install run, or dev")  # -OO drops docstrings
     try:
         if sys.version_info < OLDEST:
             found, needed = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST))
