@@ -84,6 +84,11 @@ clean:  ## remove the environment and what tests and builds leave; keep photos, 
 
 PYTEST = OMP_WAIT_POLICY=PASSIVE python -m pytest -n 2 --dist loadfile
 
+# An environment holds its own path: in a folder that was moved it is made anew
+ifeq ($(shell test -L .venv || grep -qsF '$(CURDIR)/.venv/bin/' .venv/bin/pip || echo moved),moved)
+.PHONY: .venv/run .venv/dev
+endif
+
 # The two environments: for the pipeline, and with what checks and tests need. They are made by the Python outside .venv.
 .venv/run: requirements.lock pyproject.toml
 	@PATH="$(OUTSIDE)" exec $(PYTHON) -m tools.install run

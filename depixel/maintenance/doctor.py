@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from depixel.base import layout
+from depixel.base.code import PACKAGE
 from depixel.base.environment import check_locked
 from depixel.base.errors import DepixelError
 from depixel.versioning import CommandError, dvc, file_at, git_or_none
@@ -51,7 +52,10 @@ def _environment() -> tuple[str, str]:
         check_locked(layout.ENVIRONMENT)
     except DepixelError as error:
         return str(error).split(",")[0], "pip install -r requirements.lock"
-    return f"Python {sys.version.split()[0]}, packages as in requirements.lock", ""
+    here = Path("depixel/__init__.py")
+    other = here.is_file() and not here.samefile(PACKAGE / here.name)  # of two checkouts
+    depixel = f"; `depixel` is that of {PACKAGE.parent}, not of this folder" * other
+    return f"Python {sys.version.split()[0]}, packages as in requirements.lock{depixel}", ""
 
 
 def _project() -> tuple[str, str]:
