@@ -16,6 +16,7 @@ from depixel.versioning import CommandError, dvc, file_at, git_or_none
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
+_RESULTS = ("data", "models", layout.METRICS.as_posix(), layout.PREDICTIONS.as_posix())
 _CARD = layout.MODEL.with_suffix(".md").as_posix()
 
 ROOM = 2_000_000_000
@@ -89,12 +90,15 @@ def _photos() -> tuple[str, str]:
     if missing := [pointer.as_posix() for pointer in pointers if pointer.is_file()]:
         return f"{len(missing)} folders are not here", f"dvc pull {' '.join(missing)}"
     if not snapshots.is_unchanged():
-        return f"not those of {name}: changed", "depixel diff HEAD; depixel snapshot publish NAME, or use NAME"
-    if layout.MANIFEST.is_file() and (gone := lost.lost(rules.load_manifest(layout.MANIFEST))):
-        gone = lost.lost(rules.load_manifest(layout.MANIFEST), lost.committed())
-        return f"{name}. {lost.told(gone)}", "the sentence before, then dvc repro"
+        found, mend = f"not those of {name}: changed", "depixel diff HEAD; depixel snapshot publish NAME, or use NAME"
+    else:
+        found, mend = name, ""
+    verdicts = list(rules.load_manifest(layout.MANIFEST)) if layout.MANIFEST.is_file() else []
+    if lost.lost(verdicts):
+        found = f"{found}. {lost.told(lost.lost(verdicts, lost.committed()))}"
+        mend = f"{mend}; dvc repro".removeprefix("; ")
     left_out = tracked.told(tracked.left_out(layout.RAW)).replace("\n", " ")
-    return f"{name}. {left_out}" if left_out else name, ""
+    return ". ".join(filter(None, (found, left_out))), mend
 
 
 def _remote() -> tuple[str, str]:
@@ -199,8 +203,8 @@ def _are_only_missing(status: Iterable[Any]) -> bool:
     causes = [cause for of_stage in status for cause in of_stage]
     if not all(isinstance(cause, dict) for cause in causes):  # such as "changed command"
         return False
-    states = {state for cause in causes for files in cause.values() for state in files.values()}
-    return states == {"deleted"} and layout.RAW.is_dir()
+    found = [one for cause in causes for files in cause.values() for one in files.items()]
+    return all(state in ("deleted", "not in cache") and path.split("/")[0] in _RESULTS for path, state in found)
 
 
 def _unseen_by_git() -> list[str]:
