@@ -150,6 +150,9 @@ def reproduce(stages: Stages) -> int:
         tracked.check()  # DVC would hang at a FIFO before any stage could say so
     except DepixelError as error:
         sys.exit(f"Error: {error}")
+    except OSError as error:  # a read-only checkout
+        reason = f"{error.filename}: {error.strerror}"
+        sys.exit(f"Error: {reason}. DVC and the stages write here: `git clone` this to a folder that you may write to")
     stages.watch(content("dvc.yaml"), expected())
     missing = [name for name in FETCHED if Path(name).is_file() and not Path(name).with_suffix("").exists()]
     # the committed results go into the cache: `git checkout .` and `dvc checkout` bring them back from there

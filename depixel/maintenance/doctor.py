@@ -1,6 +1,7 @@
 """Checks of the environment, photos, remote, cache and results; each problem comes with the command that mends it."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -41,6 +42,10 @@ def examine() -> Iterator[Finding]:
     for subject, look in SUBJECTS.items():
         try:
             found, mend = look()
+        except PermissionError as error:
+            from depixel.curation.dvc_objects import NO_PERMISSION
+
+            found, mend = f"{error.filename}: cannot be read ({error.strerror})", NO_PERMISSION
         except ImportError as error:
             found, mend = f"cannot be looked at: {error}", "pip install -r requirements.lock"
         except Exception as error:  # the doctor is called when anything may be wrong
@@ -66,6 +71,8 @@ def _project() -> tuple[str, str]:
             return f"{path.as_posix()} has both sides of a conflict", "what docs/photos.md says of conflicts"
     if not layout.DVC.is_dir():
         return f"{Path.cwd()} is no DVC project", "cd to the project's folder"
+    if not os.access(layout.DVC, os.W_OK):
+        return f"{Path.cwd()} is read-only, and DVC and the stages write to it", "git clone . FOLDER"
     from depixel.maintenance.repair import broken
 
     if found := broken(Path()):

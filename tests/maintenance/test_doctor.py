@@ -61,3 +61,16 @@ def test_the_doctor_names_a_fifo_instead_of_hanging(tmp_path, monkeypatch):
     found = {finding.subject: finding for finding in doctor.examine()}
     for subject in ("photos", "results"):
         assert "data/raw/pipe.jpg: neither a file nor a folder" in found[subject].found and found[subject].mend
+
+
+def test_a_cache_of_another_user_and_a_read_only_folder_are_named(tmp_path, monkeypatch):
+    def refused():
+        raise PermissionError(13, "Permission denied", ".dvc/cache/files/md5/ab/c")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "SUBJECTS", {"cache": refused, "project": doctor._project})
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    layout.DVC.mkdir()
+    cache, project = doctor.examine()
+    assert ".dvc/cache/files/md5/ab/c: cannot be read" in cache.found and "cache.shared group" in cache.mend
+    assert "read-only" in project.found and "git clone" in project.mend
