@@ -143,7 +143,7 @@ def _lost(broken: Sequence[Verdict]) -> Iterator[Finding]:
     if broken:
         yield Finding(
             f"{_number(len(broken), 'archive', 'cannot', 'cannot')} be read: the photos in it are lost to this run.",
-            "An upload that was cut off, mostly. Who sent it is missing from the photos, or is there in part only.",
+            "Most are uploads that were cut off. Their contributors are missing from the training, wholly or in part.",
             "Get the archive again, or delete it from the photos.",
             len(broken),
             contributors=[{"contributor": one.contributor, "is": one.reason} for one in broken[:EXAMPLES]],

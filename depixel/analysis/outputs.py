@@ -108,8 +108,9 @@ def readable(result: Analysis, found: list[Finding], folder: Path = METRICS) -> 
     lines += [f"{number}. {_short(finding)}" for number, finding in enumerate(found[:NAMED], 1)]
     if len(found) > NAMED:
         lines.append(f"and {counted(len(found) - NAMED, 'more finding')}")
-    files, sheets = (folder / FILES[0]).as_posix(), ", ".join((folder / name).as_posix() for name in FILES[1:])
-    lines.append(f"Why it matters and what to do, and all numbers: {files}. Pictures: {sheets}.")
+    report, *sheets = FILES
+    report = (folder / report).as_posix()
+    lines.append(f"Why it matters, what to do, and all numbers: {report}. Pictures beside it: {', '.join(sheets)}.")
     return "\n".join(lines)
 
 
