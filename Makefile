@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help repro report check test soak endurance verify bench wheel lock clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
+	@LC_ALL=C sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
 
 repro: .venv/run  ## install what is missing, fetch the photos, run all stages, print the scores
 	@python -m tools.repro
@@ -83,6 +83,11 @@ clean:  ## remove the environment and what tests and builds leave; keep photos, 
 # What the targets need
 
 PYTEST = OMP_WAIT_POLICY=PASSIVE python -m pytest -n 2 --dist loadfile
+
+# An environment holds its own path: in a folder that was moved it is made anew
+ifeq ($(shell test -L .venv || test ! -e .venv/bin/pip || grep -qsF '$(CURDIR)/.venv/bin/' .venv/bin/pip || echo moved),moved)
+.PHONY: .venv/run .venv/dev
+endif
 
 # The two environments: for the pipeline, and with what checks and tests need. They are made by the Python outside .venv.
 .venv/run: requirements.lock pyproject.toml

@@ -2,7 +2,7 @@
 
 import click
 
-from depixel.base.console import PlainGroup
+from depixel.base.console import PlainGroup, with_help
 from depixel.commands import challenge, experiments, inspection, photos, pictures, project, snapshots
 
 
@@ -56,6 +56,7 @@ for command in (
     *(experiments.list_experiments, experiments.report, inspection.inspect, project.doctor, project.mend),
 ):
     main.add_command(command)
+with_help(main)
 
 if __name__ == "__main__":
     main()

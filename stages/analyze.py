@@ -68,7 +68,7 @@ def main(
     sides = splits.load_splits(split, photos)
     made = (out, *(metrics / name for name in outputs.FILES))
     verdicts = list(rules.load_manifest(manifest))
-    exact = sum(verdict.code == 6 for verdict in verdicts)
+    exact, broken = rules.exact_copies(verdicts), [verdict for verdict in verdicts if not verdict.name]
     entries = list(rules.valid_entries(archives.Entries(raw), verdicts))
     if inputs.reusable(out.with_suffix(f".{RECORD}"), without=[raw]):
         click.echo(f"{out.as_posix()}: is of this very code, these settings and photos; it stays as it is.")
@@ -77,10 +77,10 @@ def main(
     verdicts = [verdict for verdict in verdicts if verdict.code == 0]
     table = photo_table.table(photos, sides, verdicts, files, images)
     result = overview.analyze(table, images, codes, read_table(known, Copy, splits.MADE_BY), settings, workers)
-    found = findings.findings(result, settings, exact)
+    found = findings.findings(result, settings, exact, broken)
     outputs.write(result, found, exact, images, out, metrics)
     inputs.made(*made)
-    click.echo(outputs.readable(result, found))
+    click.echo(outputs.readable(result, found, metrics))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import click
 import numpy as np
 
 from depixel.base import layout
-from depixel.base.console import params_option, path_option
+from depixel.base.console import counted, params_option, path_option
 from depixel.base.files import replacing, write_json
 from depixel.base.reuse import RECORD, made_by
 from depixel.base.stage import Inputs, stage
@@ -61,10 +61,11 @@ def main(inputs: Inputs, folder: Path, out: Path, metrics: Path) -> None:
     with replacing(metrics / "copies.png") as beside:
         contact_sheet(panels, ["photo", "shows the same"], captions, across=4).save(beside, format="PNG")
     for side, count in counts.items():
-        click.echo(f"{side}: {count['photos']} photos of {count['contributors']} contributors")
+        click.echo(f"{side}: {counted(count['photos'], 'photo')} of {counted(count['contributors'], 'contributor')}")
     if found:
         places = f"{out.with_name(layout.COPIES.name).as_posix()}, {(metrics / 'copies.png').as_posix()}"
-        click.echo(f"{len(found)} pairs on different sides show the same; no copy is trained on: {places}.")
+        pairs = f"{counted(len(found), 'pair')} on different sides show{'s' * (len(found) == 1)} the same"
+        click.echo(f"{pairs}; no copy is trained on: {places}.")
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from depixel.base import layout
-from depixel.base.console import path_option, progress
+from depixel.base.console import counted, path_option, progress
 from depixel.base.files import write_json
 from depixel.base.stage import Inputs, stage
-from depixel.photos import archives, rules
+from depixel.photos import archives, lost, rules, tracked
 
 PATH = click.Path(path_type=Path)
 
@@ -36,6 +36,8 @@ def main(
       4  it is RGB or grayscale, with at least 100 pixels on each side
       5  it is not all one value
       6  it is not the same, byte for byte, as an earlier valid file
+
+    What DVC does not track, such as what .dvcignore names and links to folders, is left out and reported.
 
     \b
     Writes
@@ -65,9 +67,15 @@ def main(
         copies = rules.copy_valid(photos, copy_to, name_format, workers)
         for _ in progress(copies, total=counts["valid"], desc="copy", unit=" photos"):
             pass
-    click.echo(f"{counts['valid']} of {counts['files']} files from {counts['contributors']} contributors are valid.")
+    contributors = counted(counts["contributors"], "contributor")
+    click.echo(f"{counts['valid']} of {counts['files']} files from {contributors} are valid.")
     if counts["valid"] < counts["files"]:
         click.echo(f"Why the others are not: {out.as_posix()}/manifest.csv, column reason.")
+    if entries.left_out:
+        click.echo(tracked.told(entries.left_out))
+    if counts["unreadable_archives"]:
+        found = lost.lost(rules.load_manifest(out / layout.MANIFEST.name), lost.committed())
+        click.secho(f"{lost.told(found)}.", fg="red")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,27 @@ def installed(tmp_path_factory) -> Path:
     return folder / "installed"
 
 
+def test_a_script_beside_a_clone_gets_the_package(tmp_path):
+    """Python takes a folder called depixel beside the script as a package, unless sys.path has a real one."""
+    clone = tmp_path / "depixel"
+    shutil.copytree(
+        REPOSITORY / "depixel", clone / "depixel", ignore=shutil.ignore_patterns("__pycache__", "pretrained")
+    )
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, clone)
+    build = "from setuptools import build_meta; build_meta.build_editable(r'.')"
+    subprocess.run([sys.executable, "-c", build], cwd=clone, check=True, capture_output=True)
+    (wheel,) = clone.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    script = f"import site; site.addsitedir({str(tmp_path / 'installed')!r}); import depixel; print(depixel.__file__)"
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-E", "-S", "script.py"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert Path(done.stdout.strip()) == clone / "depixel/__init__.py"
+
+
 def shipped() -> list[Path]:
     """What `make wheel` adds to the package, as far as it is here."""
     (patterns,) = re.findall(r"cp -L (.+) depixel/pretrained", (REPOSITORY / "Makefile").read_text(encoding="utf-8"))

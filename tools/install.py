@@ -60,7 +60,7 @@ class InstallError(Exception):
 def main(arguments: list[str]) -> None:
     """Make the environment that the command line names, and stamp it."""
     if arguments not in (["run"], ["dev"]):
-        sys.exit(__doc__)
+        sys.exit(__doc__ or "python3 -m tools.install run, or dev")  # -OO drops docstrings
     try:
         if sys.version_info < OLDEST:
             found, needed = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST))
@@ -89,7 +89,7 @@ def install(dev: bool) -> None:
     uv = shutil.which("uv")
     files = [Path("requirements.lock"), *([Path("requirements-dev.lock")] if dev else [])]
     torch = locked("torch", files[0])
-    there = any(VENV.glob(f"lib/python*/site-packages/torch-{torch}*.dist-info"))
+    there = not moved() and any(VENV.glob(f"lib/python*/site-packages/torch-{torch}*.dist-info"))
     from_index = False
     if there:
         most = least = NOTHING
@@ -120,8 +120,9 @@ def install(dev: bool) -> None:
 
 
 def make_venv(uv: str | None) -> None:
-    """Make .venv with pip in it, unless a whole one is there."""
-    if PYTHON.exists() and not subprocess.run([PYTHON, "-c", "import pip"], capture_output=True).returncode:  # noqa: S603
+    """Make .venv with pip in it, unless a whole one is there that was made for this folder."""
+    there = PYTHON.exists() and not moved()
+    if there and not subprocess.run([PYTHON, "-c", "import pip"], capture_output=True).returncode:  # noqa: S603
         return
     child.say(f"Makes {VENV} with Python {sys.version.split()[0]} ...")
     if uv:
@@ -133,6 +134,14 @@ def make_venv(uv: str | None) -> None:
             f"{VENV} could not be made (see above). On Debian and Ubuntu it takes `apt install python3-venv`; another "
             "Python is taken by `make PYTHON=python3.12 repro`"
         )
+
+
+def moved() -> bool:
+    """Whether the environment was made in another folder: its commands begin with the path of its Python."""
+    pip = VENV / "bin/pip"
+    if VENV.is_symlink() or not pip.is_file():  # somebody else's, or not whole
+        return False
+    return str(Path.cwd() / PYTHON) not in pip.read_text(encoding="utf-8", errors="replace")
 
 
 def locked(name: str, lock: Path) -> str:

@@ -142,17 +142,24 @@ def reproduce(stages: Stages) -> int:
 
     from depixel.base.errors import DepixelError
     from depixel.maintenance.repair import mend
+    from depixel.photos import tracked
 
     try:
         for sentence in mend(Path()):
             print(sentence, flush=True)
+        tracked.check()  # DVC would hang at a FIFO before any stage could say so
     except DepixelError as error:
         sys.exit(f"Error: {error}")
+    except OSError as error:  # a read-only checkout
+        reason = f"{error.filename}: {error.strerror}"
+        sys.exit(f"Error: {reason}. DVC and the stages write here: `git clone` this to a folder that you may write to")
     stages.watch(content("dvc.yaml"), expected())
     missing = [name for name in FETCHED if Path(name).is_file() and not Path(name).with_suffix("").exists()]
-    for command in [["pull", *missing]] * bool(missing) + [["repro"]]:
+    # the committed results go into the cache: `git checkout .` and `dvc checkout` bring them back from there
+    fetching = [["pull", *missing], ["fetch", "--quiet"]] if missing else []
+    for command in [*fetching, ["repro"]]:
         code = int(dvc(command))
-        if code or stages.stopped:
+        if stages.stopped or (code and command[0] != "fetch"):  # results need not be in the remote
             return code
     stages.next()
     print()

@@ -21,12 +21,16 @@ from depixel.analysis.photo_table import (
 )
 from depixel.dataset.splits import COPY, SIDES
 from depixel.photos.near_duplicates import Pair
+from depixel.photos.rules import Verdict
 
 TOLD_APART = 3
 """How many times as often as by chance a classifier must be right for a finding."""
 
 EXAMPLES = 12
 """Number of photos or contributors that a finding names at most, and that a row of a sheet shows."""
+
+FEW = 200
+"""Number of photos below which scores say little."""
 
 _LARGE_SHARE = 0.2  # of the training photos
 _MISSING = 0.05  # of the test photos: what is no rarer there is worth a word if training has half of that or less
@@ -114,15 +118,18 @@ def _kinds(settings: AnalyzeSettings) -> dict[str, _Kind]:
     }
 
 
-def findings(result: Analysis, settings: AnalyzeSettings, exact: int) -> list[Finding]:
+def findings(result: Analysis, settings: AnalyzeSettings, exact: int, broken: Sequence[Verdict] = ()) -> list[Finding]:
     """All findings on the photos, in a fixed order; an empty list if there is nothing to tell.
 
     Args:
         result: the analysis.
         settings: the thresholds it was made with, to name in sentences.
         exact: number of files that are copies of others, byte for byte.
+        broken: the verdicts on archives that cannot be read.
     """
     return [
+        *_lost(broken),
+        *_few(result.photos),
         *_copies(result, exact),
         *_cut_off(result.photos),
         *_odd(result, settings),
@@ -131,6 +138,27 @@ def findings(result: Analysis, settings: AnalyzeSettings, exact: int) -> list[Fi
         *_outstanding(result),
         *_missing(result),
     ]
+
+
+def _lost(broken: Sequence[Verdict]) -> Iterator[Finding]:
+    if broken:
+        yield Finding(
+            f"{_number(len(broken), 'archive', 'cannot', 'cannot')} be read: the photos in it are lost to this run.",
+            "Most are uploads that were cut off. Their contributors are missing from the training, wholly or in part.",
+            "Get the archive again, or delete it from the photos.",
+            len(broken),
+            contributors=[{"contributor": one.contributor, "is": one.reason} for one in broken[:EXAMPLES]],
+        )
+
+
+def _few(photos: pd.DataFrame) -> Iterator[Finding]:
+    if len(photos) < FEW:
+        yield Finding(
+            f"{_number(len(photos), 'photo', 'is', 'are')} valid; fewer than {FEW} say little.",
+            "A network learns little from them, and the test side has so few that its score is mostly luck.",
+            "Collect more photos; or start from a model that has seen many (train.init: pretrained).",
+            len(photos),
+        )
 
 
 def _copies(result: Analysis, exact: int) -> Iterator[Finding]:

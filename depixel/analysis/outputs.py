@@ -13,14 +13,19 @@ from depixel.analysis.findings import EXAMPLES, Finding, percent, sides_of
 from depixel.analysis.measures import small
 from depixel.analysis.overview import Analysis
 from depixel.analysis.photo_table import ALL, MEASURES, SIGNIFICANT, words
+from depixel.base.console import counted
 from depixel.base.files import replacing, write_json
+from depixel.base.layout import METRICS
 from depixel.sheets import contact_sheet
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """The quantiles of each measure that the report gives."""
 
-NAMED = 5
-"""Number of photos or contributors that are named where a person reads."""
+NAMED = 8
+"""The largest number of findings that the terminal shows."""
+
+SOME = 2
+"""The largest number of photos or contributors that the terminal names for each."""
 
 
 def report(result: Analysis, found: list[Finding], exact: int) -> dict[str, Any]:
@@ -85,33 +90,35 @@ def _side(result: Analysis, here: pd.Series, numbers: list[int]) -> dict[str, An
     }
 
 
-def readable(result: Analysis, found: list[Finding]) -> str:
-    """The sides as a table and the findings as a list, as text for a terminal.
+def readable(result: Analysis, found: list[Finding], folder: Path = METRICS) -> str:
+    """The analysis in a few lines, as text for a terminal; `report` has all of it.
 
     Args:
         result: the analysis.
         found: the findings on it.
+        folder: where `write` writes `FILES`, to name.
     """
     photos, lines = result.photos, []
-    shown = sides_of(photos)
-    counted = {"photos": photos.groupby("side").size(), "contributors": photos.groupby("side").contributor.nunique()}
-    table = {name: [f"{counts[side]}" for side in shown] for name, counts in counted.items()}
-    middle = photos.groupby("side")[list(MEASURES)].median()
-    table |= {f"median {m.name}": [f"{middle[name][side]:.4g}" for side in shown] for name, m in MEASURES.items()}
-    share = result.are.groupby(photos.side).mean()
-    table |= {f"{kind} photos": [percent(share[kind][side]) for side in shown] for kind in result.are}
-    lines.append(pd.DataFrame(table, index=shown).T.to_string())
+    for side in sides_of(photos):
+        here = photos[photos.side == side]
+        of = counted(here.contributor.nunique(), "contributor")
+        lines.append(f"{side}: {counted(len(here), 'photo')} of {of}, median brightness {here.brightness.median():.4g}")
     if result.differences and result.differences[0].p > SIGNIFICANT:
-        lines.append(
-            f"\nTraining and test side differ no more than chance makes them (p = {result.differences[0].p:g})."
-        )
-    for number, finding in enumerate(found, 1):
-        lines.append(f"\n{number}. {finding.what}")
-        lines += [f"   - {row['contributor'] or '.'}: {row['is']}" for row in finding.contributors[:NAMED]]
-        if finding.photos:
-            lines.append(f"   Such as: {', '.join(finding.photos[:NAMED])}")
-        lines += [f"   Why it matters: {finding.why}", f"   What to do: {finding.do}"]
+        lines.append(f"Training and test side differ no more than chance makes them (p = {result.differences[0].p:g}).")
+    lines += [f"{number}. {_short(finding)}" for number, finding in enumerate(found[:NAMED], 1)]
+    if len(found) > NAMED:
+        lines.append(f"and {counted(len(found) - NAMED, 'more finding')}")
+    report, *sheets = FILES
+    report = (folder / report).as_posix()
+    lines.append(f"Why it matters, what to do, and all numbers: {report}. Pictures beside it: {', '.join(sheets)}.")
     return "\n".join(lines)
+
+
+def _short(finding: Finding) -> str:
+    """What a finding is about, on one line, with the first of whom or what it names."""
+    what = finding.what.split(": ")[0].rstrip(".")
+    named = [str(row["contributor"] or ".") for row in finding.contributors] or list(finding.photos)
+    return f"{what} ({', '.join(named[:SOME])}{', ...' * (len(named) > SOME)})" if named else what
 
 
 FILES = ("analysis.json", "clusters.png", "findings.png")

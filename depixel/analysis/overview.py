@@ -22,10 +22,12 @@ from depixel.base.errors import DepixelError
 from depixel.base.layout import HASHES, IMAGES, INDEX, MANIFEST
 from depixel.dataset.prepared import load_images, load_index
 from depixel.dataset.splits import COPY, MADE_BY, SIDES
-from depixel.photos import archives, near_duplicates, rules
+from depixel.photos import near_duplicates, rules
+from depixel.photos.archives import Entries
 from depixel.photos.near_duplicates import Copy, Pair
 from depixel.photos.preparation import PrepareSettings, prepare
 from depixel.photos.processes import each
+from depixel.photos.rules import Verdict
 
 _BLOCK = 512  # photos that are compared to all others at a time
 
@@ -155,32 +157,30 @@ def analyze(
 
 
 def of_folder(
-    raw: str | Path,
+    entries: Entries,
     settings: AnalyzeSettings,
     workers: int | None = None,
     progress: Callable[..., Iterable[Any]] = lambda items, **_: items,
-) -> tuple[Analysis, np.ndarray, int]:
-    """Analyze the photos in a folder that no pipeline has seen. They are validated and prepared on the way.
+) -> tuple[Analysis, np.ndarray, list[Verdict]]:
+    """Analyze the photos of a folder that no pipeline has seen. They are validated and prepared on the way.
 
     Args:
-        raw: the folder of photos, archives, or folders of such.
+        entries: the files.
         settings: what counts as odd, and the number of clusters.
         workers: number of processes; None: one for each core. It changes no result.
         progress: wraps an iterable in a progress bar, as `console.progress` does.
 
     Returns:
-        The analysis, in which all photos are on side `ALL`; their images, (N, 64, 64) uint8; the number of files that
-        are exact copies of others.
+        The analysis, in which all photos are on side `ALL`; their images, (N, 64, 64) uint8; the verdicts on all files.
 
     Raises:
-        DepixelError: there are no photos in the folder, or no valid ones.
+        DepixelError: none of the files is a valid photo.
     """
     sizes = PrepareSettings(size=measures.SIDE)
     with tempfile.TemporaryDirectory() as place:
         validated, prepared = Path(place) / "validated", Path(place) / "prepared"
-        entries = archives.Entries(raw)
         judged = progress(rules.validate(entries, workers), total=len(entries), desc="validate", unit=" files")
-        counts = rules.write_verdicts(judged, validated, raw)
+        rules.write_verdicts(judged, validated, entries.root)
         verdicts = list(rules.load_manifest(validated / MANIFEST.name))
         valid = list(rules.valid_entries(entries, verdicts))
         prepare(progress(valid, desc="prepare", unit=" photos"), len(valid), prepared, sizes, workers)
@@ -190,5 +190,4 @@ def of_folder(
     files = list(progress(of_files(valid, workers), total=len(valid), desc="analyze", unit=" photos"))
     sides = np.full(len(photos), ALL)
     found = table(photos, sides, [verdict for verdict in verdicts if verdict.code == 0], files, images)
-    result = analyze(found, images, codes, [], settings, workers)
-    return result, images, counts["invalid"]["6 duplicate"]
+    return analyze(found, images, codes, [], settings, workers), images, verdicts

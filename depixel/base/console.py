@@ -1,6 +1,8 @@
 """What every command of the project shares: how it reports errors, stops and shows progress; options of all stages."""
 
+import ast
 import functools
+import inspect
 import signal
 import subprocess
 import sys
@@ -35,6 +37,28 @@ def path_option(*names: str, default: Path, help: str) -> Callable[[F], F]:
     )
 
 
+def docstring(function: Callable[..., Any]) -> str | None:
+    """The docstring of a function; from its source where `python -OO` has dropped it."""
+    function = inspect.unwrap(function)
+    code = function.__code__
+    if sys.flags.optimize < 2 or not Path(code.co_filename).is_file():
+        return function.__doc__
+    for node in ast.walk(ast.parse(Path(code.co_filename).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+            starts = {node.lineno, *(decorator.lineno for decorator in node.decorator_list)}
+            if code.co_firstlineno in starts:
+                return ast.get_docstring(node)
+    return None
+
+
+def with_help(command: click.Command) -> None:
+    """Give a command, and all below it, the help that their docstrings say, also under `python -OO`."""
+    if not command.help and command.callback:
+        command.help = docstring(command.callback)
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        with_help(below)
+
+
 def told_plainly(function: Callable[P, T]) -> Callable[P, T]:
     """Turn a `DepixelError`, a file that cannot be looked at or lack of memory into one message and exit code 1, Ctrl-C
     into exit code 130."""
@@ -57,6 +81,7 @@ def told_plainly(function: Callable[P, T]) -> Callable[P, T]:
             click.echo("\nInterrupted; nothing half-written is left. Run the same command again.", err=True)
             sys.exit(130)
 
+    wrapped.__doc__ = docstring(function)
     return wrapped
 
 
@@ -122,3 +147,8 @@ def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
 def progress(items: Iterable[Any] | None = None, **options: Any) -> "tqdm[Any]":
     """A progress bar on the standard error, quiet when that is not a terminal. `options` are tqdm's."""
     return tqdm(items, disable=None, dynamic_ncols=True, **options)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 photo`, `2 photos`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -23,7 +23,7 @@ from zc.lockfile import LockError, LockFile
 import depixel
 from depixel.base import reuse
 from depixel.base.code import code_digest
-from depixel.base.console import told_plainly
+from depixel.base.console import docstring, told_plainly
 from depixel.base.environment import check_locked
 from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of
@@ -140,6 +140,7 @@ def stage(*reads: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
                 function(inputs, **options)
                 inputs.finish()
 
+        wrapped.__doc__ = docstring(function)
         return wrapped
 
     return decorate

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from depixel.base.console import progress
+from depixel.base.console import counted, progress
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.layout import ANALYSIS, ORIGINS, PREPARED, RAW, SPLIT
@@ -17,6 +17,7 @@ from depixel.commands.models import known_models
 
 if TYPE_CHECKING:
     from depixel.curation.suggestion import Picks
+    from depixel.photos.tracked import Found
 
 
 @click.command()
@@ -43,7 +44,7 @@ def sample(folder: Path, seed: int, contributors: int, photos: int, test_set: Pa
 
     with progress(total=contributors, unit="contributor") as bar:
         write_sample(folder, seed=seed, contributors=contributors, photos=photos, on_done=bar.update)
-    click.echo(f"{folder}: {contributors} contributors' ZIPs with {photos} photos each")
+    click.echo(f"{folder}: {counted(contributors, 'ZIP')} of contributors with {counted(photos, 'photo')} each")
     if test_set:
         test_sets.write_test_set(test_set, *unseen_photos(seed, count=40))
         click.echo(f"{test_set}: 40 samples of other photos")
@@ -90,8 +91,9 @@ def fetch(name: str, sha256: str | None, raw: Path) -> None:
       depixel fetch https://example.org/photos.zip --sha256 2c26b46b...
     """
     from depixel.curation import public
-    from depixel.photos import archives
+    from depixel.photos import archives, tracked
 
+    tracked.check(raw)
     if "://" in name:
         if not sha256:
             raise DepixelError(f"{name}: name its checksum, so that the file can be checked: --sha256 HASH")
@@ -99,12 +101,21 @@ def fetch(name: str, sha256: str | None, raw: Path) -> None:
     else:
         dataset = public.known(name)
     path = public.fetch(dataset, raw, partial(progress, desc=dataset.name))
-    count = len(archives.Entries(raw))
-    click.echo(f"{path.as_posix()}: whole, and its checksum is right. {raw.as_posix()} has {count} files now.")
+    entries = archives.Entries(raw)
+    click.echo(f"{path.as_posix()}: whole, and its checksum is right. {raw.as_posix()} has {len(entries)} files now.")
+    _tell_left_out(entries.left_out)
     click.echo(
         "It is one contributor: with few others set `split.by: photo` in params.yaml. Its origin is noted in "
         f"{ORIGINS.as_posix()}. Next: `depixel snapshot publish NAME`, or `dvc add {RAW.as_posix()}` and `dvc repro`"
     )
+
+
+def _tell_left_out(left_out: "list[Found]") -> None:
+    """Say what DVC does not track, and so is not read."""
+    from depixel.photos import tracked
+
+    if left_out:
+        click.echo(tracked.told(left_out), err=True)
 
 
 @click.command()
@@ -139,18 +150,23 @@ def analyze(photos: Path, output: Path, test_set: Path | None, as_json: bool) ->
     from depixel.analysis.photo_table import AnalyzeSettings
     from depixel.challenge import test_sets
     from depixel.curation import gaps
+    from depixel.photos import rules
+    from depixel.photos.archives import Entries
 
     samples = test_sets.read_test_set(test_set) if test_set else None
     if samples:
         gaps.check_count(len(samples.pixelated), f"{test_set}: pictures")
     settings = AnalyzeSettings()
-    result, images, exact = overview.of_folder(photos, settings, progress=progress)
-    found = findings.findings(result, settings, exact)
+    entries = Entries(photos)
+    _tell_left_out(entries.left_out)
+    result, images, verdicts = overview.of_folder(entries, settings, progress=progress)
+    exact, broken = rules.exact_copies(verdicts), [verdict for verdict in verdicts if not verdict.name]
+    found = findings.findings(result, settings, exact, broken)
     different = result.photos[result.photos.same_as == ""]
     if samples:
         gaps.check_count(len(different), "different photos")
     outputs.write(result, found, exact, images, output / ANALYSIS.name, output)
-    report, text = outputs.report(result, found, exact), outputs.readable(result, found)
+    report, text = outputs.report(result, found, exact), outputs.readable(result, found, output)
     if samples:
         images = images[different.index]
         beside = gaps.coverage(images, different.contributor, samples, settings)
@@ -194,6 +210,7 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
     if sheet and picks.picture:
         with replacing(sheet) as beside:
             picks.picture.save(beside, "PNG")
+    _tell_left_out(picks.left_out)
     if as_json:
         rows = [{key: None if value != value else value for key, value in row.items()} for row in _rows(picks)]
         click.echo(json.dumps(rows))

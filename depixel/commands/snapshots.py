@@ -1,12 +1,13 @@
 """Commands for the named states of the photos: list, use, publish and compare them."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from depixel.base.console import progress
+from depixel.base.console import counted, progress
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.layout import PARAMS, RAW, RAW_POINTER, VALIDATED
@@ -97,15 +98,20 @@ def publish(name: str, note: str, positions: str | None) -> None:
       depixel snapshot publish v3 --note "two more contributors"
     """
     from depixel.curation import snapshots
+    from depixel.photos import tracked
 
     before = snapshots.check_name(name)
+    tracked.check(RAW)
     if positions != "keep":
         _handle_positions(strip=positions == "strip")
-    made = snapshots.publish(name, note, _verdicts(RAW, "validate"))
+    verdicts = _verdicts(RAW, "validate")
+    made = snapshots.publish(name, note, verdicts)
     for other in before:
         if other.md5 == made.md5:
             click.echo(f"The same photos are called {other.name}, too.")
-    click.echo(f"{name}: {made.valid} valid of {made.photos} photos from {made.contributors} contributors, pushed.")
+    contributors = counted(int(made.contributors), "contributor")
+    click.echo(f"{name}: {made.valid} valid of {made.photos} photos from {contributors}, pushed.")
+    _tell_lost(verdicts)
     click.echo(f'For the others: git add data && git commit -m "Photos {name}" && git push')
 
 
@@ -128,12 +134,23 @@ def _handle_positions(strip: bool) -> None:
 
 
 def _verdicts(root: Path, name: str) -> "list[Verdict]":
-    """The verdicts on all files in a folder; `name` is shown at the progress bar."""
-    from depixel.photos import archives, rules
+    """The verdicts on all files in a folder; `name` is shown at the progress bar. What DVC does not track is told."""
+    from depixel.photos import archives, rules, tracked
 
     entries = archives.Entries(root)
+    if entries.left_out:
+        click.echo(f"{name}. {tracked.told(entries.left_out)}", err=True)
     found = rules.validate(entries, None, rules.known_verdicts(VALIDATED))
     return list(progress(found, total=len(entries), desc=name, unit=" files"))
+
+
+def _tell_lost(verdicts: "list[Verdict]", before: "list[Verdict] | None" = None) -> None:
+    """Say which archives cannot be read, in red; `before`: the verdicts on an earlier state."""
+    from depixel.photos import lost
+
+    held = None if before is None else Counter(verdict.contributor for verdict in before if not verdict.code)
+    if gone := lost.lost(verdicts, held):
+        click.secho(f"{lost.told(gone)}.", fg="red", err=True)
 
 
 @click.command()
@@ -167,6 +184,7 @@ def diff(before: str, after: str, as_json: bool, sheet: Path | None) -> None:
             with replacing(sheet) as beside:
                 changes.sheet(found, Entries(first), Entries(second)).save(beside, format="PNG")
     valid = [sum(not verdict.code for verdict in of) for of in (old, new)]
+    _tell_lost(new, old)
     if as_json:
         contributors = changes.by_contributor(found, old, new).to_dict("records")
         listed = [change._asdict() for change in found]

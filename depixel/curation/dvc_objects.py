@@ -135,7 +135,14 @@ def is_damaged(path: Path) -> bool:
     return bool(re.fullmatch("[0-9a-f]{32}", expected)) and hash_of(path, "md5") != expected
 
 
+NO_PERMISSION = (
+    "the cache is shared, and the permissions of this file keep you out: its owner types `chmod -R g+rwX` with the "
+    "folder of the cache, and each user `dvc config --local cache.shared group`"
+)
+"""What helps where another user's umask keeps others out of a shared cache."""
+
 _ADVICE = (
+    (r"errno 13\b", NO_PERMISSION),
     (
         "forbidden|denied|credential|signature|access.?key|unauthorized|40[13]",
         "the remote does not let you in: give it your keys, `dvc remote modify --local NAME access_key_id ...` and "

@@ -115,15 +115,15 @@ def strip(path: Path) -> None:
         DepixelError: a member cannot be read, or the file cannot be written; then the file is as it was.
     """
     archives.close()
-    name = path.name.lower()
+    kind = archives.kind_of(path) if path.name.lower().endswith(archives.ARCHIVES) else None
     try:
         with replacing(path) as beside:
-            if name.endswith(".zip"):
-                _strip_zip(path, beside)
-            elif name.endswith(archives.ARCHIVES):
-                _strip_tar(path, beside, "w" if name.endswith(".tar") else "w:gz")
-            else:
+            if kind is None:
                 beside.write_bytes(without_position(path.read_bytes()))
+            elif kind == "ZIP":
+                _strip_zip(path, beside)
+            else:
+                _strip_tar(path, beside, "w" if kind == "tar" else "w:gz")
     except (zipfile.BadZipFile, tarfile.TarError, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
         raise DepixelError(
             f"{path.as_posix()}: cannot be written anew without positions ({error}). Take the damaged or encrypted "

@@ -22,6 +22,7 @@ from depixel.base.files import replacing
 from depixel.base.layout import DVC_TEMPORARY, RAW, RAW_POINTER, SNAPSHOTS
 from depixel.base.tables import read_table, write_table
 from depixel.curation.dvc_objects import FOLDER, check_room, inode, objects
+from depixel.photos import tracked
 from depixel.photos.rules import Verdict
 from depixel.versioning import CommandError, dvc, file_at, git_or_none
 
@@ -149,6 +150,7 @@ def use(name: str, force: bool = False) -> None:
         DepixelError: there is no such snapshot, it cannot be fetched, or data/raw has changes that would be lost. Then
             all is as it was.
     """
+    tracked.check()
     md5 = resolve(name)
     if not force and RAW_POINTER.is_file() and not _is_named(now := current()) and now != md5:
         what = f"{RAW_POINTER.as_posix()} names photos that no snapshot and no commit does"
@@ -244,6 +246,7 @@ def publish(name: str, note: str, verdicts: Iterable[Verdict]) -> Snapshot:
         DepixelError: the name cannot be used, see `check_name`; the store within the repository would become too large;
             or DVC cannot add or push the photos.
     """
+    tracked.check()
     known = check_name(name)
     verdicts = list(verdicts)
     before = RAW_POINTER.read_bytes() if RAW_POINTER.is_file() else None

@@ -28,6 +28,7 @@ from depixel.model.windows import VIEWS, window_side
 from depixel.photos import archives, near_duplicates, preparation, rules
 from depixel.photos.preparation import PrepareSettings
 from depixel.photos.rules import Verdict
+from depixel.photos.tracked import Found
 from depixel.sheets import contact_sheet, error_picture, fill
 
 AREAS = 4
@@ -118,6 +119,7 @@ class Picks(NamedTuple):
         names: of all new photos that are valid.
         known: number of photos that are for training already.
         invalid: the verdicts on the files that are no valid photos.
+        left_out: what DVC would not track, and so is not looked at.
         picture: the `sheet`, if one was asked for.
     """
 
@@ -125,6 +127,7 @@ class Picks(NamedTuple):
     names: list[str]
     known: int
     invalid: list[Verdict]
+    left_out: list[Found]
     picture: Image.Image | None
 
 
@@ -172,7 +175,7 @@ def from_folder(
         photos, names = new_photos(place)
         found = suggest(restorer, photos, known, pixelation, count, partial(progress, unit="batch"))
         picture = sheet(restorer, photos, pixelation, found, names) if draw else None
-    return Picks(found, names, len(known), invalid, picture)
+    return Picks(found, names, len(known), invalid, entries.left_out, picture)
 
 
 def _different(photos: Photos, candidates: np.ndarray) -> np.ndarray:

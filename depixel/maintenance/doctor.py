@@ -1,19 +1,24 @@
 """Checks of the environment, photos, remote, cache and results; each problem comes with the command that mends it."""
 
 import json
+import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from depixel.base import layout
+from depixel.base.code import PACKAGE
 from depixel.base.environment import check_locked
 from depixel.base.errors import DepixelError
-from depixel.versioning import CommandError, dvc
+from depixel.versioning import CommandError, dvc, file_at, git_or_none
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
+
+_RESULTS = ("data", "models", layout.METRICS.as_posix(), layout.PREDICTIONS.as_posix())
+_CARD = layout.MODEL.with_suffix(".md").as_posix()
 
 ROOM = 2_000_000_000
 """Free bytes below which a run may fill the disk with prepared photos, caches and checkpoints."""
@@ -37,6 +42,10 @@ def examine() -> Iterator[Finding]:
     for subject, look in SUBJECTS.items():
         try:
             found, mend = look()
+        except PermissionError as error:
+            from depixel.curation.dvc_objects import NO_PERMISSION
+
+            found, mend = f"{error.filename}: cannot be read ({error.strerror})", NO_PERMISSION
         except ImportError as error:
             found, mend = f"cannot be looked at: {error}", "pip install -r requirements.lock"
         except Exception as error:  # the doctor is called when anything may be wrong
@@ -49,7 +58,10 @@ def _environment() -> tuple[str, str]:
         check_locked(layout.ENVIRONMENT)
     except DepixelError as error:
         return str(error).split(",")[0], "pip install -r requirements.lock"
-    return f"Python {sys.version.split()[0]}, packages as in requirements.lock", ""
+    here = Path("depixel/__init__.py")
+    other = here.is_file() and not here.samefile(PACKAGE / here.name)  # of two checkouts
+    depixel = f"; `depixel` is that of {PACKAGE.parent}, not of this folder" * other
+    return f"Python {sys.version.split()[0]}, packages as in requirements.lock{depixel}", ""
 
 
 def _project() -> tuple[str, str]:
@@ -59,6 +71,8 @@ def _project() -> tuple[str, str]:
             return f"{path.as_posix()} has both sides of a conflict", "what docs/photos.md says of conflicts"
     if not layout.DVC.is_dir():
         return f"{Path.cwd()} is no DVC project", "cd to the project's folder"
+    if not os.access(layout.DVC, os.W_OK):
+        return f"{Path.cwd()} is read-only, and DVC and the stages write to it", "git clone . FOLDER"
     from depixel.maintenance.repair import broken
 
     if found := broken(Path()):
@@ -68,7 +82,9 @@ def _project() -> tuple[str, str]:
 
 def _photos() -> tuple[str, str]:
     from depixel.curation import snapshots
+    from depixel.photos import lost, rules, tracked
 
+    tracked.check()
     named = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
     md5 = snapshots.current()
     name = f"snapshot {named[md5]}" if md5 in named else f"{md5}, which has no name"
@@ -81,8 +97,15 @@ def _photos() -> tuple[str, str]:
     if missing := [pointer.as_posix() for pointer in pointers if pointer.is_file()]:
         return f"{len(missing)} folders are not here", f"dvc pull {' '.join(missing)}"
     if not snapshots.is_unchanged():
-        return f"not those of {name}: changed", "depixel diff HEAD; depixel snapshot publish NAME, or use NAME"
-    return name, ""
+        found, mend = f"not those of {name}: changed", "depixel diff HEAD; depixel snapshot publish NAME, or use NAME"
+    else:
+        found, mend = name, ""
+    verdicts = list(rules.load_manifest(layout.MANIFEST)) if layout.MANIFEST.is_file() else []
+    if lost.lost(verdicts):
+        found = f"{found}. {lost.told(lost.lost(verdicts, lost.committed()))}"
+        mend = f"{mend}; dvc repro".removeprefix("; ")
+    left_out = tracked.told(tracked.left_out(layout.RAW)).replace("\n", " ")
+    return ". ".join(filter(None, (found, left_out))), mend
 
 
 def _remote() -> tuple[str, str]:
@@ -151,28 +174,63 @@ def _cache() -> tuple[str, str]:
 
 def _link_of_photos() -> str:
     """How the photos in data/raw and those in the cache share their bytes."""
-    for path in layout.RAW.rglob("*"):
-        if path.is_symlink():
-            return "links to the cache"
-        if path.is_file():
-            return (
-                "hard links to the cache"
-                if path.stat().st_nlink > 1
-                else "copies, or clones where this file system can"
-            )
-    return "not here"
+    from depixel.photos import tracked
+
+    path = next((found.path for found in tracked.walk(layout.RAW) if not found.left_out), None)
+    if path is None:
+        return "not here"
+    if path.is_symlink():
+        return "links to the cache"
+    shared = path.stat().st_nlink > 1
+    return "hard links to the cache" if shared else "copies, or clones where this file system can"
 
 
 def _results() -> tuple[str, str]:
+    from depixel.photos import tracked
+
+    tracked.check()  # or DVC hangs
     try:
         status = json.loads(dvc("status", "--json"))
     except CommandError as error:
         return f"cannot be looked at: {error.reason}", "what `dvc status` says"
     pointers = layout.RAW_POINTER.suffix  # of data, which `photos` looks at
-    changed = [stage for stage in status if not stage.endswith(pointers)]
+    changed = {stage: causes for stage, causes in status.items() if not stage.endswith(pointers)}
+    if changed and _are_only_missing(changed.values()):
+        return "committed, but not here", "dvc pull"
     if changed:
         return f"not up to date: {', '.join(changed)}", "dvc repro"
+    if unseen := _unseen_by_git():
+        named = " ".join(unseen)
+        return f"{named}: other than committed, and git does not see it", f"touch {named}; git add {named}"
     return "of this code, these settings and photos", ""
+
+
+def _are_only_missing(status: Iterable[Any]) -> bool:
+    """Whether files are missing that stages wrote, and nothing is changed. `status`: what DVC says of each stage."""
+    causes = [cause for of_stage in status for cause in of_stage]
+    if not all(isinstance(cause, dict) for cause in causes):  # such as "changed command"
+        return False
+    found = [one for cause in causes for files in cause.values() for one in files.items()]
+    return all(state in ("deleted", "not in cache") and path.split("/")[0] in _RESULTS for path, state in found)
+
+
+def _unseen_by_git() -> list[str]:
+    """Results that differ from the last commit, and that `git status` does not list.
+
+    git takes a file of the same size, written in the same second, as unchanged.
+    """
+    if not shutil.which("git"):  # DVC works without it, too
+        return []
+    paths = (git_or_none("ls-files", layout.METRICS.as_posix(), _CARD) or "").splitlines()
+    listed = git_or_none("status", "--porcelain", "--", *paths) or ""
+    seen = {line[3:] for line in listed.splitlines()}
+    unseen = []
+    for path in paths:
+        committed = file_at("HEAD", path)
+        differs = committed is not None and Path(path).is_file() and Path(path).read_bytes() != committed
+        if differs and path not in seen:
+            unseen.append(path)
+    return unseen
 
 
 def _disk() -> tuple[str, str]:

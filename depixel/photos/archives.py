@@ -1,28 +1,42 @@
 """Where photos come from: folders, ZIP and tar archives, read by one interface in one order, never unpacked to disk."""
 
 import os
+import posixpath
 import re
 import tarfile
+import unicodedata
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from heapq import merge
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple, TypeAlias
 
 from indexed_gzip import IndexedGzipFile
 
 from depixel.base.errors import DepixelError
 from depixel.base.tables import path_of
+from depixel.photos import tracked
 from depixel.photos.decoding import UnreadableError
+from depixel.photos.tracked import printable
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others inflate more than they are asked for
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control, line ends, not in UTF-8
 _ENCRYPTED = 0x1
-_GZIPPED = (".tar.gz", ".tgz")
-ARCHIVES = (".zip", ".tar", *_GZIPPED)
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 """How the names of archives end, in lower case."""
+
+Kind: TypeAlias = Literal["ZIP", "tar", "tar.gz"]
+"""The kinds of archives that are read."""
+
+_OTHERS = {
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"BZh": "packed by bzip2",
+    b"\xfd7zXZ": "packed by xz",
+    b"\x28\xb5\x2f\xfd": "packed by zstd",
+    b"<": "a page of the web, so its download went wrong",
+}  # how files begin that people take for archives of photos
 
 _PLACES = 256  # from which a .tar.gz can be read; each takes 32 kB of memory
 _HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, b"X")
@@ -35,6 +49,7 @@ class Entry(NamedTuple):
 
     Attributes:
         contributor: the name of the archive without its ending, or of the first folder; "" for a file in neither.
+            Names that differ by upper and lower case only, or by Unicode form, are one contributor.
         name: the path within the archive, the first folder or the root, with `/`; "" for an archive that cannot be
             read. Control characters in both names are escaped.
         size: bytes, as the folder or the archive declares them.
@@ -59,9 +74,9 @@ class Entry(NamedTuple):
 class Entries:
     """Every file below a folder, those in archives included, in ascending order of `Entry.path`.
 
-    Archives are .zip, .tar, .tar.gz and .tgz files. Archives and folders may be nested in folders; archives in archives
-    are not opened. Links to files are followed, links to folders are not. A file that cannot be read is an entry with
-    its problem.
+    Archives are ZIPs, tars and gzipped tars, whose names end as `ARCHIVES`; the content says which kind they are.
+    Archives and folders may be nested in folders; archives in archives are not opened. What DVC does not track is left
+    out, see `tracked.walk`. A file that cannot be read is an entry with its problem.
 
     `len` gives the number of entries; they can be iterated as often as needed. Each iteration reads folders and
     archives anew: memory holds only the names of archives, of contributors' folders and of the files that are in
@@ -70,52 +85,85 @@ class Entries:
     Args:
         root: the folder.
 
+    Attributes:
+        root: the folder.
+        left_out: what DVC does not track, in order.
+
     Raises:
         DepixelError: `root` is not a folder, or nothing is in it.
     """
 
     def __init__(self, root: str | Path):
-        self._root = Path(root)
+        self.root = Path(root)
         self._count = 0
-        self._odd: list[Entry] = []  # what cannot be read, and what has no name
+        self._broken: list[Entry] = []  # archives: these entries have no name
         self._loose: list[str] = []
+        self.left_out: list[tracked.Found] = []
         self._contributors: defaultdict[str, list[Callable[[], Iterable[Entry]]]] = defaultdict(list)
         folders: set[str] = set()
-        for path, size, problem in _files(self._root):
-            self._count += 1
-            first, *rest = path.relative_to(self._root).parts
-            if problem:
-                contributor, name = (first, "/".join(rest)) if rest else ("", first)
-                self._odd.append(Entry(_printable(contributor), _printable(name), size, str(path), None, problem))
-            elif _is_archive(path):
-                members = _members(path, size)
-                self._count += len(members) - 1
-                self._odd += [entry for entry in members if not entry.name]
-                self._contributors[_contributor(path)].append(partial(_members, path, size))
+        packed: list[tuple[Path, int]] = []
+        for found in tracked.walk(self.root):
+            first, *rest = found.path.relative_to(self.root).parts
+            if found.left_out:
+                self.left_out.append(found)
+            elif _is_archive(found.path):
+                packed.append((found.path, found.size))
             elif rest:
                 folders.add(first)
+                self._count += 1
             else:
                 self._loose.append(first)
-        if not self._count:
-            raise DepixelError(
-                f"{root}: no photos there. Get those of this project with `dvc pull`, put contributors' ZIPs or "
-                f"folders of photos into {root}, or make a sample with `depixel sample {root}`"
-            )
+                self._count += 1
+        if not (self._count or packed):
+            raise DepixelError(self._nothing())
+        called = _called([*folders, *(_stem(path) for path, _ in packed)])
+        for path, size in packed:
+            contributor = called[_stem(path)]
+            members = _members(contributor, path, size)
+            self._count += len(members)
+            self._broken += [entry for entry in members if not entry.name]
+            self._contributors[contributor].append(partial(_members, contributor, path, size))
         for folder in folders:
-            self._contributors[_printable(folder)].append(partial(_within, self._root / folder))
-        self._odd.sort(key=_order)
+            within = partial(_within, self.root, self.root / folder, called[folder])
+            self._contributors[called[folder]].append(within)
+        self._broken.sort(key=_order)
         self._loose.sort()
+        self.left_out.sort()
+
+    def _nothing(self) -> str:
+        left_out = f"\n{tracked.told(self.left_out)}" if self.left_out else ""
+        return (
+            f"{self.root}: no photos there. Get those of this project with `dvc pull`, put contributors' ZIPs or "
+            f"folders of photos into {self.root}, or make a sample with `depixel sample {self.root}`.{left_out}"
+        )
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Entry]:
-        return merge(self._odd, _of_folder(self._root, "", self._loose), self._of_contributors(), key=_order)
+        return merge(self._broken, _of_folder(self.root, "", self._loose), self._of_contributors(), key=_order)
 
     def _of_contributors(self) -> Iterator[Entry]:
         for contributor in sorted(self._contributors, key=lambda name: f"{name}/"):  # the order of the paths
             found = merge(*(entries() for entries in self._contributors[contributor]), key=_order)
             yield from (entry for entry in found if entry.name)
+
+
+def _called(names: Iterable[str]) -> dict[str, str]:
+    """What the contributors of these names of archives and folders are called.
+
+    A folder copied by macOS may have another Unicode form, one from Windows another case: they are one contributor, who
+    is on one side of the split.
+    """
+    alike: defaultdict[str, set[str]] = defaultdict(set)
+    called = {name: printable(unicodedata.normalize("NFC", name)) for name in names}
+    for name in called.values():
+        alike[_caseless(name)].add(name)
+    return {name: min(alike[_caseless(shown)]) for name, shown in called.items()}
+
+
+def _caseless(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def read(entry: Entry, limit: int) -> bytes:
@@ -147,69 +195,78 @@ def read(entry: Entry, limit: int) -> bytes:
         raise UnreadableError(f"cannot be read: {_one_line(error)}") from error
 
 
-def _files(root: Path) -> Iterator[tuple[Path, int, str]]:
-    """Yield the files below `root` in any order, each with its bytes and why it cannot be read ("" if it can)."""
-    folders = [root]
-    while folders:
-        folder = folders.pop()
-        try:
-            for path in folder.iterdir():
-                if path.is_file():
-                    yield path, path.stat().st_size, ""
-                elif not path.is_dir():
-                    yield path, 0, "neither a file nor a folder" if path.exists() else "a link to nothing"
-                elif path.is_symlink():
-                    yield path, 0, "a link to a folder, which is not followed"
-                else:
-                    folders.append(path)
-        except OSError as error:
-            if folder != root:
-                yield folder, 0, f"cannot be read: {_one_line(error)}"
-
-
 def _is_archive(path: Path) -> bool:
     return path.name.lower().endswith(ARCHIVES)
 
 
-def _contributor(archive: Path) -> str:
-    """The name without what makes it an archive."""
+def _stem(archive: Path) -> str:
+    """The name without what makes it an archive; all of it if nothing else is left."""
     end = next(end for end in ARCHIVES if archive.name.lower().endswith(end))
-    return _printable(archive.name[: -len(end)])
+    return archive.name[: -len(end)] or archive.name
+
+
+def kind_of(archive: Path) -> Kind:
+    """The kind of an archive by its content; by its name if the content does not say."""
+    head = _head(archive)
+    if head.startswith((b"PK\3\4", b"PK\5\6")):
+        return "ZIP"
+    if head.startswith(b"\x1f\x8b"):
+        return "tar.gz"
+    return "ZIP" if archive.name.lower().endswith(".zip") and not _is_tar(head) else "tar"
+
+
+def _head(archive: Path) -> bytes:
+    try:
+        with archive.open("rb") as file:
+            return file.read(tarfile.BLOCKSIZE)
+    except OSError:  # whoever opens it next says why
+        return b""
+
+
+def _is_tar(head: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")  # checks the sum of the header
+        return True
+    except tarfile.HeaderError:
+        return False
 
 
 def _order(entry: Entry) -> tuple[str, str, int]:
     return entry.path, entry.source, entry.member or 0
 
 
-def _within(folder: Path) -> Iterator[Entry]:
+def _within(root: Path, folder: Path, contributor: str) -> Iterator[Entry]:
     """The files in a contributor's folder, in order."""
-    found = (path for path, _, problem in _files(folder) if not problem and not _is_archive(path))
-    return _of_folder(folder, _printable(folder.name), sorted(path.relative_to(folder).as_posix() for path in found))
+    found = (one.path for one in tracked.walk(root, folder) if not one.left_out and not _is_archive(one.path))
+    return _of_folder(folder, contributor, [path.relative_to(folder).as_posix() for path in found])
 
 
 def _of_folder(folder: Path, contributor: str, names: list[str]) -> Iterator[Entry]:
-    for name in sorted(names, key=_printable):
+    for name in sorted(names, key=printable):
         path = folder / name
         try:
-            yield Entry(contributor, _printable(name), path.stat().st_size, str(path))
+            yield Entry(contributor, printable(name), path.stat().st_size, str(path))
         except OSError as error:  # gone meanwhile
-            yield Entry(contributor, _printable(name), 0, str(path), None, f"cannot be read: {_one_line(error)}")
+            yield Entry(contributor, printable(name), 0, str(path), None, f"cannot be read: {_one_line(error)}")
 
 
-def _members(archive: Path, size: int) -> list[Entry]:
+def _members(contributor: str, archive: Path, size: int) -> list[Entry]:
     """The files in an archive, in order; where it cannot be read, one entry without a name."""
-    contributor = _contributor(archive)
-    members = _zipped if archive.suffix.lower() == ".zip" else _tarred
+    kind = kind_of(archive)
     try:
-        found = [
-            Entry(contributor, _printable(name), length, str(archive), member, problem)
-            for name, length, member, problem in members(archive, size)
-        ]
+        members = list((_zipped if kind == "ZIP" else _tarred)(archive, size))
     except MemoryError:
         raise
     except Exception as error:  # as above
-        kind = "ZIP" if members is _zipped else "tar"
-        return [Entry(contributor, "", size, str(archive), None, f"no {kind}: {_one_line(error)}")]
+        other = next((what for start, what in _OTHERS.items() if _head(archive).startswith(start)), "")
+        reason = f"it is {other}; a .zip, .tar or .tar.gz is read" if other else _one_line(error)
+        return [Entry(contributor, "", size, str(archive), None, f"no {kind.removesuffix('.gz')}: {reason}")]
+    last = {posixpath.normpath(name): number for number, (name, *_) in enumerate(members)}
+    found = []
+    for number, (name, length, member, problem) in enumerate(members):
+        if name and last[posixpath.normpath(name)] != number:  # as when it is unpacked
+            problem = problem or "a later file in this archive has the same name and replaces it"
+        found.append(Entry(contributor, printable(name), length, str(archive), member, problem))
     return sorted(found, key=_order)
 
 
@@ -249,7 +306,7 @@ def _tarred(archive: Path, size: int) -> Iterator[tuple[str, int, int | None, st
 
 
 def _opened_tar(path: str) -> BinaryIO:
-    if not path.lower().endswith(_GZIPPED):
+    if kind_of(Path(path)) != "tar.gz":
         return Path(path).open("rb")
     return IndexedGzipFile(path, spacing=max(1 << 18, Path(path).stat().st_size // _PLACES))
 
@@ -282,7 +339,7 @@ def _is_within(name: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _archive(path: str) -> zipfile.ZipFile | BinaryIO:
-    return zipfile.ZipFile(path) if path.lower().endswith(".zip") else _opened_tar(path)
+    return zipfile.ZipFile(path) if kind_of(Path(path)) == "ZIP" else _opened_tar(path)
 
 
 def close() -> None:
@@ -294,10 +351,6 @@ if hasattr(os, "register_at_fork"):  # a file that the parent has opened has one
     os.register_at_fork(after_in_child=_archive.cache_clear)
 
 
-def _printable(text: str) -> str:
-    return _UNPRINTABLE.sub(lambda character: character[0].encode("unicode_escape").decode("ascii"), text)
-
-
 def _one_line(error: Exception) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return _printable(" ".join(text.split())) or type(error).__name__
+    return printable(" ".join(text.split())) or type(error).__name__

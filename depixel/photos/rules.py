@@ -232,6 +232,11 @@ def load_manifest(path: str | Path) -> Iterator[Verdict]:
             raise DepixelError(f"{path}: not a manifest ({error}). Make it anew with `{MADE_BY}`") from error
 
 
+def exact_copies(verdicts: Iterable[Verdict]) -> int:
+    """Number of files that are the same, byte for byte, as another one."""
+    return sum(verdict.code == 6 for verdict in verdicts)
+
+
 def _number(cell: str | int | None) -> int | None:  # a table is read as text
     return int(cell) if cell else None
 

@@ -81,8 +81,10 @@ def runs(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:
     shown = shown[:RUNS]
     table = pd.DataFrame(shown)
     marked = [True] + [False] * (len(table) - 1)
+    listed = records.readable(recorded, by="ratio_mean").to_dict("records")
     return {
-        "recorded": records.readable(recorded, by="ratio_mean").to_dict("records"),
+        "recorded": listed[:RUNS],
+        "more": listed[RUNS:],
         "plot": parts.svg(plots.ranges(table["label"].tolist(), table, "ratio_mean", "runs", marked)),
         "table": [run | {key: parts.interval(run, key) for key in scores.RATIOS} for run in shown],
     }

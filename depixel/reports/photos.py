@@ -7,6 +7,7 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import read_json
 from depixel.curation import snapshots
 from depixel.dataset.samples import Photos
+from depixel.photos import lost, rules
 from depixel.photos.near_duplicates import SHOWN as SHOWN_COPIES
 from depixel.reports import parts, plots
 from depixel.reports.parts import Section
@@ -40,3 +41,10 @@ def section() -> Section:
         "clusters": parts.png_file(layout.METRICS / "clusters.png"),
         "odd": parts.png_file(layout.METRICS / "findings.png"),
     }
+
+
+def lost_archives() -> str:
+    """A sentence on the archives that cannot be read; "" if there are none, or the manifest is not here."""
+    if not layout.MANIFEST.is_file() or not lost.lost(rules.load_manifest(layout.MANIFEST)):
+        return ""
+    return lost.told(lost.lost(rules.load_manifest(layout.MANIFEST), lost.committed()))

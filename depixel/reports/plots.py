@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ _STYLE: "dict[RcKeyType, Any]" = {
 }
 
 
+_PAD = 0.15  # inches beside a plot with labels: the page's font may be wider than the one that Matplotlib measures
+
+
 def _svg(figure: Figure, name: str) -> str:
     """The figure as an <svg> element; `name` makes the ids within it differ from those of other plots of the page."""
     file = io.StringIO()
@@ -59,8 +63,8 @@ def _svg(figure: Figure, name: str) -> str:
     return svg
 
 
-def _figure(width: float = 6.4, height: float = 3.2) -> tuple[Figure, Axes]:
-    figure = Figure((width, height), layout="constrained")
+def _figure(width: float = 6.4, height: float = 3.2, pad: float = 0.04) -> tuple[Figure, Axes]:
+    figure = Figure((width, height), layout=ConstrainedLayoutEngine(w_pad=pad))
     return figure, figure.subplots()
 
 
@@ -83,7 +87,7 @@ def ranges(labels: Sequence[str], values: pd.DataFrame, key: str, name: str, mar
         labels: what each line shows. values: columns `key`, `key`_low and `key`_high, a row a label.
         marked: which rows stand out; none if it is empty. name: of the plot in the page.
     """
-    figure, axes = _figure(height=0.7 + 0.3 * len(labels))
+    figure, axes = _figure(height=0.7 + 0.3 * len(labels), pad=_PAD)
     places = np.arange(len(labels))[::-1]
     first = np.array(marked, bool) if len(marked) else np.zeros(len(labels), bool)
     middle, low, high = (values[column].to_numpy(float) for column in (key, f"{key}_low", f"{key}_high"))

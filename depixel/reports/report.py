@@ -21,6 +21,12 @@ from depixel.reports import classes, history, parts, photos, plots, restorations
 from depixel.reports.parts import Section
 from depixel.scoring import scores
 
+RECORDED = 5
+"""The largest number of recorded experiments that stand beside the run's score: the best."""
+
+THIS_RUN = "this run"
+"""What the run is called beside others."""
+
 _OF_THE_PIXELS = ("prepare.size", "split.", "pixelation.", "evaluate.")
 """How the names of settings begin that decide which pixels a run is scored on."""
 
@@ -34,6 +40,7 @@ def report(progress: Callable[[str], object] = lambda part: None) -> str:
     Raises:
         DepixelError: results are missing, or do not belong together.
     """
+    progress("reads the results")
     samples = read_samples(WORKSPACE)
     comparison = parts.read_table(layout.COMPARISON)
     chosen = restorations.choose(samples)
@@ -51,8 +58,8 @@ def report(progress: Callable[[str], object] = lambda part: None) -> str:
         "again": history.again,
     }
     page = {}
-    for name, make in sections.items():
-        progress(name)
+    for number, (name, make) in enumerate(sections.items(), 1):
+        progress(f"part {number} of {len(sections)}: {name}")
         page[name] = make()
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -69,6 +76,7 @@ def _head(samples: pd.DataFrame, comparison: pd.DataFrame) -> Section:
         "samples": len(samples),
         "photos": len(samples[scores.PHOTO].drop_duplicates()),
         "verdict": _verdict(comparison),
+        "lost": photos.lost_archives(),
         "revision": history.revision(),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
@@ -87,9 +95,11 @@ def _verdict(comparison: pd.DataFrame) -> str:
 
 def _score(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:
     """This run beside the baselines and the recorded experiments."""
-    beside = pd.concat([comparison, _on_the_same_pixels(recorded)], ignore_index=True)
+    others = _on_the_same_pixels(recorded).sort_values("ratio_mean")
+    run = comparison.replace({"model": {"model": THIS_RUN}})
+    beside = pd.concat([run, others.head(RECORDED)], ignore_index=True)
     beside = beside.sort_values("ratio_mean", ignore_index=True)
-    marked = (beside["model"] == "model").tolist()
+    marked = (beside["model"] == THIS_RUN).tolist()
     table = beside.copy()
     for score in ("rmse_mean", "rmse_pooled"):
         table[score] = [f"{value:.2f}" if value == value else "" for value in table[score]]  # recorded ones have none
@@ -99,6 +109,7 @@ def _score(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:
             for ratio in ("ratio_mean", "ratio_pooled")
         ],
         "table": scores.readable(table).to_dict("records"),
+        "more": max(len(others) - RECORDED, 0),
     }
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from depixel.analysis import contributors, findings, sides
 from depixel.photos.near_duplicates import Pair
+from depixel.photos.rules import Verdict
 from tests.analysis.tables import SETTINGS, made, result_of
 
 
@@ -95,3 +96,14 @@ def test_what_training_lacks():
     assert len(told(photos, differences=[row._replace(p=0.4, test=0.015)])) == 1  # the dark ones themselves
     measure = told(made(), differences=[sides.Difference("detail", 20.0, 30.0, 0.5, 0.001)])
     assert "median is 30, that of training 20" in measure[0].what
+
+
+def test_few_photos_and_lost_archives_come_first():
+    broken = [Verdict("kim", "", 9, code=3, reason="no ZIP: cut off")]
+    found = findings.findings(result_of(made(199)), SETTINGS, 0, broken)
+    assert [finding.what.split(":")[0] for finding in found] == [
+        "1 archive cannot be read",
+        "199 photos are valid; fewer than 200 say little.",
+    ]
+    assert found[0].contributors == [{"contributor": "kim", "is": "no ZIP: cut off"}]
+    assert told(made(200)) == []

@@ -39,3 +39,18 @@ def test_sheets_have_a_row_for_each_cluster_and_finding():
     assert (np.asarray(sheet) == 222).sum() >= 64 * 64
     clusters = outputs.clusters_sheet(result, images)
     assert (np.asarray(clusters) == 0).sum() >= 3 * findings.EXAMPLES * 64 * 64
+
+
+def test_the_text_is_short_whatever_is_found(tmp_path):
+    photos = made()
+    result = result_of(photos, differences=compare(photos))
+    found = [
+        findings.Finding(f"{i} photos are odd: a, b.", "why", "do", i, ["k/1.jpg", "k/2.jpg", "k/3.jpg"])
+        for i in range(30)
+    ]
+    lines = outputs.readable(result, found, tmp_path).splitlines()
+    assert len(lines) <= 15 and max(map(len, lines)) < 250
+    assert "1. 0 photos are odd (k/1.jpg, k/2.jpg, ...)" in lines and "and 22 more findings" in lines
+    assert lines[0].startswith("train: 80 photos of 8 contributors") and str(tmp_path / "analysis.json") in lines[-1]
+    alone = outputs.readable(result_of(made(3, 3)), [], tmp_path)
+    assert "train: 1 photo of 1 contributor," in alone

@@ -21,7 +21,7 @@ from depixel.model import networks
 from depixel.model.pixelation import prepare_image
 from depixel.model.predictor import ModelConfiguration, Predictor
 from depixel.pictures import formats
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, run
 from tests.scoring.test_scores import drawn
 
 
@@ -424,3 +424,25 @@ def test_an_output_that_cannot_be_written_is_told(folder, pictures):
     assert result.exit_code == 1 and "leads out of the folder" in result.output
     result = depixel("pixelate", pictures / "in/b.jpg", "-o", "/proc/no", "--area", "8,10,40,36", "--block", 6)
     assert result.exit_code == 1 and "cannot be written" in result.output
+
+
+HELPS = """
+import importlib, json, click, depixel.cli
+def helps(name, command):
+    told[name] = command.get_help(click.Context(command, info_name=name))
+    for below, one in (command.commands.items() if isinstance(command, click.Group) else ()):
+        helps(f"{name} {below}", one)
+told = {}
+helps("depixel", depixel.cli.main)
+for stage in ("settings", "validate", "prepare", "split", "analyze", "train", "evaluate", "card", "export"):
+    helps(stage, importlib.import_module(f"stages.{stage}").main)
+print(json.dumps(told))
+"""
+
+
+def test_help_stays_where_python_drops_docstrings():
+    told, dropped = (json.loads(run("python", *flags, "-c", HELPS, cwd=REPOSITORY).stdout) for flags in ((), ("-OO",)))
+    assert len(told) > 40 and all("Example" in text for name, text in told.items() if name != "depixel")
+    assert dropped == told
+    shown = run("python", "-OO", "-m", "depixel.cli", "--help", cwd=REPOSITORY).stdout
+    assert "Restore the pixelated areas of images." in shown and "depixel snapshot use v1" in shown

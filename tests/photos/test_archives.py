@@ -48,8 +48,81 @@ def test_a_name_may_be_there_twice(tmp_path, write_zip):
     (tmp_path / "k1" / "a.jpg").write_bytes(b"loose")
     found = entries(tmp_path)
     assert [entry.path for entry in found] == ["k1/a.jpg"] * 3
-    assert sorted(read(entry, 10) for entry in found) == [b"first", b"loose", b"second"]
+    replaced, *read_ones = sorted(found, key=lambda entry: not entry.problem)
+    assert sorted(read(entry, 10) for entry in read_ones) == [b"loose", b"second"]
+    with pytest.raises(UnreadableError, match="a later file in this archive has the same name"):
+        read(replaced, 10)
     assert entries(tmp_path) == found
+
+
+@pytest.mark.parametrize("name", ["k1.tar", "k1.tgz"])
+def test_an_updated_tar_has_each_photo_once(tmp_path, name):
+    mode = "w:gz" if name.endswith("gz") else "w"
+    with tarfile.open(tmp_path / name, mode) as archive:
+        for member, content in (("./a.jpg", b"old"), ("b.jpg", b"b"), ("a.jpg", b"new")):
+            info = tarfile.TarInfo(member)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    assert [(e.name, read(e, 10)) for e in entries(tmp_path) if not e.problem] == [("a.jpg", b"new"), ("b.jpg", b"b")]
+    assert [entry.name for entry in entries(tmp_path) if entry.problem] == ["./a.jpg"]
+
+
+@pytest.mark.parametrize("named", ["k1.zip", "k1.tar", "k1.tar.gz", "k1.TGZ"])
+@pytest.mark.parametrize("is_", ["zip", "tar", "tgz", "v7"])
+def test_an_archive_is_read_as_what_it_is(tmp_path, write_zip, named, is_):
+    place = tmp_path / "raw" / named
+    place.parent.mkdir()
+    if is_ == "zip":
+        write_zip(tmp_path / "made.zip", {"a.jpg": b"photo"}).rename(place)
+    else:
+        path = write_tar(tmp_path / f"made.{is_.replace('v7', 'tar')}", {"a.jpg": b"photo"})
+        content = bytearray(path.read_bytes())
+        if is_ == "v7":  # tars of old have no magic number
+            content[257:265] = bytes(8)
+            content[148:156] = b"        "
+            content[148:156] = b"%06o\0 " % sum(content[:512])
+        place.write_bytes(content)
+    assert [(entry.path, read(entry, 10)) for entry in entries(place.parent)] == [("k1/a.jpg", b"photo")]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"), [(b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a", "RAR"), (b"<html>", "a page of the web")]
+)
+def test_what_is_no_archive_is_named(tmp_path, content, what):
+    (tmp_path / "k1.zip").write_bytes(content + bytes(100))
+    (entry,) = entries(tmp_path)
+    assert what in entry.problem and entry.name == ""
+
+
+@pytest.mark.parametrize("names", [("Jos\u00e9", "Jose\u0301"), ("kim", "Kim"), ("É", "é"), ("STRASSE", "straße")])
+@pytest.mark.parametrize("ends", [("", ""), (".zip", ""), (".tar", ".ZIP")])
+def test_names_that_look_alike_are_one_contributor(tmp_path, write_zip, names, ends):
+    for number, (name, end) in enumerate(zip(names, ends, strict=True)):
+        path = tmp_path / f"{name}{end}"
+        if end:
+            write_zip(path, {f"{number}.jpg": b"1"})
+        else:
+            path.mkdir()
+            (path / f"{number}.jpg").write_bytes(b"1")
+    write_zip(tmp_path / "Kim 2.zip", {"2.jpg": b"1"})
+    found = entries(tmp_path)
+    assert len({entry.contributor for entry in found}) == 2
+    assert found == sorted(found, key=lambda entry: entry.path)
+    assert sorted(entry.name for entry in found) == ["0.jpg", "1.jpg", "2.jpg"]
+    assert {read(entry, 10) for entry in found} == {b"1"}
+
+
+def test_a_contributor_alone_is_called_as_the_folder_is(tmp_path, write_zip):
+    write_zip(tmp_path / "Kim_ÄÖ.zip", {"a.jpg": b"1"})
+    assert listed(tmp_path) == ["Kim_ÄÖ/a.jpg"]
+
+
+def test_archives_named_by_their_ending_alone_have_a_place(tmp_path, write_zip):
+    for name in (".zip", "-.zip", "a.zip", ".tar"):
+        write_zip(tmp_path / name, {"z.jpg": name.encode()})
+    (tmp_path / "loose.jpg").write_bytes(b"loose")
+    found = entries(tmp_path)
+    assert [entry.path for entry in found] == ["-/z.jpg", ".tar/z.jpg", ".zip/z.jpg", "a/z.jpg", "loose.jpg"]
 
 
 def test_the_order_is_that_of_all_paths(tmp_path, write_zip):
@@ -143,15 +216,8 @@ def test_names_are_shown_on_one_line_in_utf8(tmp_path, write_zip):
     assert [read(entry, 10) for entry in entries(tmp_path)] == [b"1", b"2"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
-def test_names_that_are_not_utf8_are_escaped(tmp_path):
-    (tmp_path / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"1")
-    assert listed(tmp_path) == ["caf\\udce9.jpg"]
-    assert read(entries(tmp_path)[0], 10) == b"1"
-
-
-@pytest.mark.skipif(os.name == "nt", reason="needs links and FIFOs")
-def test_links_and_special_files(tmp_path):
+@pytest.mark.skipif(os.name == "nt", reason="needs links, FIFOs, and names that Windows has not")
+def test_links_to_files_are_read_and_what_dvc_cannot_take_is_left_out(tmp_path):
     root = tmp_path / "raw"
     root.mkdir()
     (tmp_path / "cache").write_bytes(b"linked")
@@ -159,16 +225,15 @@ def test_links_and_special_files(tmp_path):
     (root / "folder.jpg").symlink_to(root)
     (root / "nothing.jpg").symlink_to(root / "gone")
     os.mkfifo(root / "pipe.jpg")
-    found = {entry.name: entry for entry in entries(root)}
-    assert read(found.pop("file.jpg"), 10) == b"linked"
-    assert {name: entry.problem for name, entry in found.items()} == {
-        "folder.jpg": "a link to a folder, which is not followed",
-        "nothing.jpg": "a link to nothing",
-        "pipe.jpg": "neither a file nor a folder",
+    (root / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"1")
+    (entry,) = found = Entries(root)
+    assert read(entry, 10) == b"linked"
+    assert {os.fsencode(one.path.name): one.left_out for one in found.left_out} == {
+        b"caf\xe9.jpg": "its name is not in UTF-8: rename it",
+        b"folder.jpg": "a link to a folder, which is not followed",
+        b"nothing.jpg": "a link to nothing",
+        b"pipe.jpg": "neither a file nor a folder",
     }
-    for entry in found.values():
-        with pytest.raises(UnreadableError):
-            read(entry, 10)
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.write_bytes(b"1")])

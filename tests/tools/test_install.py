@@ -2,6 +2,7 @@
 
 import http.server
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -253,3 +254,28 @@ def test_ctrl_c_shows_one_line(folder):
         "Stopped. `make repro` goes on; what is downloaded already comes from the cache."
     ]
     assert code == -2 and not (folder / ".venv/run").exists()
+
+
+# A folder that was moved
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_an_environment_in_a_folder_that_was_moved_is_made_anew(tmp_path, monkeypatch, moved):
+    here = tmp_path / "a clone"
+    here.mkdir()
+    for name in ("Makefile", "requirements.lock", "requirements-dev.lock", "pyproject.toml"):
+        (here / name).write_bytes((REPOSITORY / name).read_bytes())
+    (here / ".venv/bin").mkdir(parents=True)
+    before = tmp_path / "elsewhere" if moved else here
+    (here / ".venv/bin/pip").write_text(f"#!{before}/.venv/bin/python3\n", encoding="utf-8")
+    for stamp in ("run", "dev"):
+        (here / ".venv" / stamp).touch()
+    monkeypatch.chdir(here)
+    assert install.moved() == moved
+    planned = subprocess.run(["make", "--dry-run", ".venv/dev"], capture_output=True, text=True, check=True).stdout
+    assert ("tools.install" in planned) == moved
+    (here / ".venv").rename(tmp_path / "shared")
+    (here / ".venv").symlink_to(tmp_path / "shared")
+    assert not install.moved()  # it belongs to others, too
+    planned = subprocess.run(["make", "--dry-run", ".venv/dev"], capture_output=True, text=True, check=True).stdout
+    assert "tools.install" not in planned

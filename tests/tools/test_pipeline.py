@@ -1,9 +1,11 @@
 """What `make repro` runs: in a tiny DVC project, in a terminal, under the real Makefile."""
 
 import logging
+import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -109,6 +111,13 @@ def test_the_stages_that_were_done_before_ctrl_c_are_kept(folder):
 
 
 @pytest.mark.slow
+def test_what_dvc_would_hang_at_is_named_first(folder):
+    (folder / "data/raw").mkdir()
+    os.mkfifo(folder / "data/raw/pipe.jpg")
+    done = run("make", "repro", cwd=folder, code=2)
+    assert "data/raw/pipe.jpg: neither a file nor a folder" in done.stderr
+
+
 def test_a_failing_stage_is_told_and_fails(folder):
     write_stages(folder, "python slow.py 0 /nowhere/out2")
     shown, code = make(folder)
@@ -188,6 +197,22 @@ def test_make_alone_lists_all_targets():
         line.split()[1:] for line in (REPOSITORY / "Makefile").read_text().splitlines() if line.startswith(".PHONY:")
     )
     assert [line.split()[1] for line in shown.splitlines()] == targets
+
+
+@pytest.mark.skipif(not shutil.which("localedef"), reason="no localedef to make a locale with")
+def test_make_lists_all_targets_in_turkish_too(tmp_path):
+    """Its alphabet has no q, w and x: a range of letters misses them."""
+    made = subprocess.run(["localedef", "-i", "tr_TR", "-f", "UTF-8", str(tmp_path / "tr_TR.UTF-8")], check=False)
+    if not (tmp_path / "tr_TR.UTF-8").exists():
+        pytest.skip(f"localedef makes no Turkish locale ({made.returncode})")
+    turkish = {"LOCPATH": str(tmp_path), "LC_ALL": "tr_TR.UTF-8"}
+    told = [
+        subprocess.run(
+            ["make"], cwd=REPOSITORY, env=os.environ | more, capture_output=True, text=True, check=True
+        ).stdout
+        for more in ({}, turkish)
+    ]
+    assert told[1] == told[0] and "make wheel" in told[1]
 
 
 def test_every_benchmark_that_make_bench_runs_is_there():

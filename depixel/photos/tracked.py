@@ -1,0 +1,211 @@
+"""What DVC tracks of a folder: one walk that sees the files that `dvc add` records, and names what it leaves out.
+
+Files that DVC does not track reach no clone, and it notices no change of them. So no stage and no command reads them.
+The rules are those of DVC 3.67: the patterns of `.dvcignore` files, from the project's folder down; folders that belong
+to git, Mercurial or DVC, and other DVC projects; links to folders are not followed.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pathspec.patterns.gitignore import GitIgnorePatternError
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+from depixel.base import layout
+from depixel.base.errors import DepixelError
+
+IGNORED = ".dvcignore"
+"""The name of the files with patterns of what DVC leaves out."""
+
+NAMED = 5
+"""The largest number of paths that a message names."""
+
+_ALWAYS = (".hg/", ".git/", ".git", f"{layout.DVC}/")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control, line ends, not in UTF-8
+
+
+class Found(NamedTuple):
+    """A file that DVC tracks; or a file or folder that it does not.
+
+    Attributes:
+        path: where it is.
+        size: bytes; 0 for what is left out.
+        left_out: why DVC does not track it; "" if it does.
+        stops: whether DVC hangs or ends in an error as long as it is there.
+    """
+
+    path: Path
+    size: int
+    left_out: str = ""
+    stops: bool = False
+
+
+class _Pattern(NamedTuple):
+    regex: "re.Pattern[str]"  # of a path from the top folder
+    ignores: bool
+    of_folders: bool
+    reason: str
+
+
+def walk(root: Path, start: Path | None = None) -> Iterator[Found]:
+    """Yield what is below a folder, in any order: files that DVC tracks, and what it leaves out, folders as a whole.
+
+    A folder in no DVC project, or in a part of one that DVC leaves out, is taken as a project of its own.
+
+    Args:
+        root: the folder.
+        start: a folder below `root` that is tracked; what is in it alone is yielded.
+
+    Raises:
+        DepixelError: a `.dvcignore` cannot be read.
+    """
+    top, patterns = _above(root)
+    folders = [(root, patterns)]
+    for part in start.relative_to(root).parts if start else ():
+        folder, above = folders.pop()
+        folders.append((folder / part, [*above, *_of_folder(folder, top, above)]))
+    while folders:
+        folder, patterns = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            if folder != root:
+                yield Found(folder, 0, f"cannot be read: {error.strerror or error}")
+            continue
+        inner = [entry.name for entry in found if entry.is_dir()]
+        patterns = [*patterns, *_of_folder(folder, top, patterns), *_of_projects(folder, top, inner)]
+        for entry in found:
+            path = folder / entry.name
+            reason = _ignored(patterns, _relative(path, top), entry.is_dir())
+            if reason:
+                yield Found(path, 0, reason)
+            elif not _is_utf8(entry.name):
+                yield Found(path, 0, "its name is not in UTF-8: rename it", stops=True)
+            elif entry.is_dir() and not entry.is_symlink():
+                folders.append((path, patterns))
+            else:
+                yield _of_file(path, entry)
+
+
+def _of_file(path: Path, entry: "os.DirEntry[str]") -> Found:
+    if entry.is_dir():
+        return Found(path, 0, "a link to a folder, which is not followed")
+    try:
+        status = entry.stat()
+    except OSError as error:
+        reason = "a link to nothing" if entry.is_symlink() else f"cannot be read: {error.strerror or error}"
+        return Found(path, 0, reason, stops=True)
+    if not stat.S_ISREG(status.st_mode):
+        return Found(path, 0, "neither a file nor a folder", stops=True)
+    if entry.name == IGNORED:
+        return Found(path, 0, "DVC allows it only above the photos: move its lines to that of the project", stops=True)
+    return Found(path, status.st_size)
+
+
+def left_out(root: Path) -> list[Found]:
+    """What DVC does not track below a folder, in order. Raises `DepixelError` as `walk`."""
+    return sorted(found for found in walk(root) if found.left_out)
+
+
+def told(found: Sequence[Found]) -> str:
+    """What is left out, for people: a line for each, at most `NAMED`; "" if that is nothing."""
+    if not found:
+        return ""
+    lines = [f"  {printable(str(one.path))}: {printable(one.left_out)}" for one in found[:NAMED]]
+    more = [f"  and {len(found) - NAMED} more"] if len(found) > NAMED else []
+    return "\n".join(["Left out, because DVC does not track it:", *lines, *more])
+
+
+def check(root: Path = layout.RAW) -> None:
+    """Raise `DepixelError` if DVC would hang or end in an error at something below a folder; a missing one is fine."""
+    stopping = [found for found in left_out(root) if found.stops]
+    if stopping:
+        named = "; ".join(f"{printable(str(one.path))}: {one.left_out}" for one in stopping[:NAMED])
+        more = f"; and {len(stopping) - NAMED} more" if len(stopping) > NAMED else ""
+        raise DepixelError(f"DVC cannot take what is in {root.as_posix()}. {named}{more}. Take it out, and go on")
+
+
+def printable(text: str) -> str:
+    """Text on one line, in UTF-8: other characters become escapes."""
+    return _UNPRINTABLE.sub(lambda character: character[0].encode("unicode_escape").decode("ascii"), text)
+
+
+# The patterns
+
+
+def _above(root: Path) -> tuple[Path, list[_Pattern]]:
+    """The folder that patterns start from, and those that hold above `root`."""
+    here = Path(os.path.abspath(root))  # noqa: PTH100  a link stays where it is
+    top = next((folder for folder in (here, *here.parents) if (folder / layout.DVC).is_dir()), here)
+    patterns = [_pattern(line, "", f"DVC never tracks {line.rstrip('/')}") for line in _ALWAYS]
+    always = [pattern for pattern in patterns if pattern]
+    found, folder = list(always), top
+    for part in here.relative_to(top).parts:
+        found += _of_folder(folder, top, found)
+        folder /= part
+        if _ignored(found, _relative(folder, top), is_folder=True):
+            return here, always
+    return top, found
+
+
+def _of_folder(folder: Path, top: Path, above: Sequence[_Pattern]) -> list[_Pattern]:
+    """The patterns of a folder's own .dvcignore."""
+    path = folder / IGNORED
+    if not path.is_file() or _ignored(above, _relative(path, top), is_folder=False):
+        return []
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").split("\n")]
+        found = [_pattern(line, _relative(folder, top), f"{IGNORED} has {line}") for line in lines]
+    except (OSError, UnicodeDecodeError, GitIgnorePatternError, re.error) as error:
+        raise DepixelError(f"{path}: DVC cannot read it ({error}). Correct it: a pattern a line, in UTF-8") from error
+    return [pattern for pattern in found if pattern]
+
+
+def _of_projects(folder: Path, top: Path, names: Iterable[str]) -> list[_Pattern]:
+    """Patterns for the folders within this one that are DVC projects."""
+    names = [name for name in names if os.path.lexists(folder / name / layout.DVC)]
+    found = [_pattern(f"/{name}/", _relative(folder, top), "a DVC project of its own") for name in names]
+    return [pattern for pattern in found if pattern]
+
+
+def _pattern(line: str, folder: str, reason: str) -> _Pattern | None:
+    """A line of the .dvcignore in `folder`, a path from the top folder; None if it says nothing."""
+    regex, ignores = GitIgnoreSpecPattern.pattern_to_regex(line)
+    if regex is None or ignores is None:
+        return None
+    if folder:
+        from dvc.pathspec_math import change_rule  # a tenth of a second, and most projects have one .dvcignore
+
+        line = change_rule(line, folder)
+        regex, ignores = GitIgnoreSpecPattern.pattern_to_regex(line)
+    if regex is None or ignores is None:
+        return None
+    return _Pattern(re.compile(regex), ignores, line.endswith("/"), reason)
+
+
+def _ignored(patterns: Sequence[_Pattern], path: str, is_folder: bool) -> str:
+    """Why a path, whose parents are not ignored, is; "" if it is not. The last pattern that fits decides."""
+    for pattern in reversed(patterns):
+        if pattern.of_folders and not is_folder:
+            continue
+        if pattern.regex.match(path) or (is_folder and pattern.regex.match(f"{path}/")):
+            return pattern.reason if pattern.ignores else ""
+    return ""
+
+
+def _relative(path: Path, top: Path) -> str:
+    here = Path(os.path.abspath(path)).relative_to(top).as_posix()  # noqa: PTH100
+    return "" if here == "." else here
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+        return True
+    except UnicodeEncodeError:
+        return False

@@ -1,0 +1,76 @@
+"""The doctor sees what git and DVC do not, and names what mends it."""
+
+import os
+
+import pytest
+
+from depixel.base import layout
+from depixel.maintenance import doctor
+from tests.conftest import run
+
+
+@pytest.fixture
+def committed(tmp_path, monkeypatch):
+    """A repository with two results, whose times are long past."""
+    monkeypatch.chdir(tmp_path)
+    layout.METRICS.mkdir()
+    for name in ("a.json", "b.json"):
+        (layout.METRICS / name).write_text("0.667", encoding="utf-8")
+        os.utime(layout.METRICS / name, (1_000_000_000, 1_000_000_000))
+    run("git", "init", "--quiet", cwd=tmp_path)
+    run("git", "config", "core.trustctime", "false", cwd=tmp_path)
+    run("git", "add", "metrics", cwd=tmp_path)
+    run("git", "commit", "--quiet", "--message=results", cwd=tmp_path)
+    return tmp_path
+
+
+def test_a_result_of_the_same_size_and_time_is_compared_by_content(committed):
+    assert doctor._unseen_by_git() == []
+    path = layout.METRICS / "a.json"
+    path.write_text("0.668", encoding="utf-8")
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    assert run("git", "status", "--porcelain", cwd=committed).stdout == ""
+    assert doctor._unseen_by_git() == ["metrics/a.json"]
+    path.touch()
+    assert run("git", "status", "--porcelain", cwd=committed).stdout.strip() == "M metrics/a.json"
+    assert doctor._unseen_by_git() == []  # git sees it now
+
+
+MISSING = [{"changed deps": {"data/raw": "deleted"}}, {"changed outs": {"data/split.csv": "not in cache"}}]
+
+
+@pytest.mark.parametrize(
+    ("more", "only"),
+    [
+        ({"changed outs": {"models/depixel.json": "deleted"}}, True),
+        ({"changed deps": {"depixel/photos": "deleted"}}, False),
+        ({"changed deps": {"data/raw": "modified"}}, False),
+        ({"changed deps": {"params.yaml": {"train.epochs": "modified"}}}, False),
+        ("changed command", False),
+    ],
+)
+def test_results_that_are_only_missing_are_pulled(more, only):
+    assert doctor._are_only_missing([MISSING])
+    assert doctor._are_only_missing([MISSING, [more]]) == only
+
+
+def test_the_doctor_names_a_fifo_instead_of_hanging(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    layout.RAW.mkdir(parents=True)
+    os.mkfifo(layout.RAW / "pipe.jpg")
+    found = {finding.subject: finding for finding in doctor.examine()}
+    for subject in ("photos", "results"):
+        assert "data/raw/pipe.jpg: neither a file nor a folder" in found[subject].found and found[subject].mend
+
+
+def test_a_cache_of_another_user_and_a_read_only_folder_are_named(tmp_path, monkeypatch):
+    def refused():
+        raise PermissionError(13, "Permission denied", ".dvc/cache/files/md5/ab/c")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "SUBJECTS", {"cache": refused, "project": doctor._project})
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    layout.DVC.mkdir()
+    cache, project = doctor.examine()
+    assert ".dvc/cache/files/md5/ab/c: cannot be read" in cache.found and "cache.shared group" in cache.mend
+    assert "read-only" in project.found and "git clone" in project.mend
