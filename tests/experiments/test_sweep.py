@@ -160,6 +160,7 @@ def test_a_search_can_be_prolonged_and_its_experiments_recorded(folder, depixel,
     assert f"was begun at commit {commit[:7]}, and params.yaml changed since then. Choose another" in told
 
 
+@pytest.mark.slow
 def test_photos_that_are_not_added_or_committed_are_refused_and_none_is_trained_without(folder, depixel):
     command = ("sweep", "wide", "-S", "train.width=39,41")
     (folder / "data/raw/new.jpg").write_bytes(b"new")
