@@ -1,9 +1,13 @@
 """git and DVC as commands. No other module starts them; every exit code is checked here.
 
 `git` and `dvc` return what the command prints and raise `CommandError` if it fails. `git_or_none` and `file_at` answer
-questions that git may answer with no. `start_dvc` is for a command that runs beside this process.
+questions that git may answer with no. A git that refuses to answer raises an error there, too: it has not said no.
+`start_dvc` is for a command that runs beside this process.
 """
 
+import json
+import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -31,13 +35,19 @@ class CommandError(DepixelError):
     Attributes:
         reason: why, on one line.
         said: all that the command wrote to its standard error.
+        following: what to type next, a sentence without its full stop.
     """
 
     def __init__(self, command: str, code: int, said: str) -> None:
         self.said = said
         self.reason = _reason(said, code)
+        self.following = _next(command, said)
         shown = command if len(command) <= _LONGEST else f"{command[:_LONGEST]}..."
-        super().__init__(f"`{shown}` failed: {self.reason.rstrip('.')}. {_next(command, said)}")
+        super().__init__(f"`{shown}` failed: {self.reason.rstrip('.')}. {self.following}")
+
+
+class UnknownRevisionError(DepixelError):
+    """A name is neither that of an experiment nor a git revision of this project."""
 
 
 def git(*arguments: str, cwd: Path | None = None) -> str:
@@ -58,14 +68,19 @@ def git(*arguments: str, cwd: Path | None = None) -> str:
 
 
 def git_or_none(*arguments: str, cwd: Path | None = None) -> str | None:
-    """As `git`, for a question: None if git says no, which is any exit code but 0.
+    """As `git`, for a question: None if git says no, which is exit code 1, or if there is no repository.
 
     Raises:
-        CommandError: git was killed, so that there is no answer.
+        CommandError: git was killed, or refuses to answer, as in a repository of another user.
         DepixelError: git is not installed.
     """
     done = _ask(arguments, cwd)
     return None if done.returncode else _text(done.stdout)
+
+
+def has_commit(revision: str = "HEAD") -> bool:
+    """Whether the current folder is in a git repository that has this commit. Raises as `git_or_none`."""
+    return git_or_none("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}") is not None
 
 
 def file_at(revision: str, path: str | Path, cwd: Path | None = None) -> bytes | None:
@@ -77,8 +92,11 @@ def file_at(revision: str, path: str | Path, cwd: Path | None = None) -> bytes |
     Raises:
         CommandError, DepixelError: as `git_or_none`.
     """
-    done = _ask(("cat-file", "blob", f"{revision}:./{Path(path).as_posix()}"), cwd)
-    return None if done.returncode else done.stdout
+    done = _ask(("cat-file", "--batch"), cwd, f"{revision}:./{Path(path).as_posix()}\n")
+    kind, _, content = done.stdout.partition(b"\n")
+    if not (found := re.fullmatch(rb"[0-9a-f]+ blob (\d+)", kind)):
+        return None
+    return content[: int(found[1])]
 
 
 def dvc(*arguments: str, cwd: Path | None = None) -> str:
@@ -119,12 +137,91 @@ def start_dvc(*arguments: str, cwd: Path, output: Path) -> "psutil.Popen":
         )
 
 
+def require_commit() -> None:
+    """Raise `DepixelError` if the current folder is in no git repository, or in one without a commit."""
+    if git_or_none("rev-parse", "--git-dir") is None:
+        raise DepixelError(f"{Path.cwd()}: in no git repository. {_NO_REPOSITORY}")
+    if not has_commit():
+        found, mend = _NO_COMMIT
+        raise DepixelError(f"{found}. Commit first: `{mend}`")
+
+
+# -- the state of the project ----------------------------------------------------------------------------------------
+
+
+def place() -> tuple[Path, Path]:
+    """The root of the git repository, and the current folder relative to it: `.` unless that is a subfolder.
+
+    Raises:
+        DepixelError: the current folder is in no git repository, or git refuses to say.
+    """
+    return Path(git("rev-parse", "--show-toplevel")), Path(git("rev-parse", "--show-prefix"))
+
+
+def uncommitted() -> list[str]:
+    """The tracked files that differ from the last commit, and new ones among those that results depend on.
+
+    Returns:
+        Paths relative to the current folder; what changed outside of it is left out.
+
+    Raises:
+        DepixelError: there is no commit, or git refuses to say.
+    """
+    require_commit()  # without a repository `git diff` compares folders
+    changed = _paths("diff", "--name-only", "--no-renames", "--relative", "HEAD", "--", ".")
+    new = _paths("ls-files", "--others", "--exclude-standard", "--", layout.PARAMS.as_posix(), *_inputs())
+    return [*changed, *new]
+
+
+def data_changed() -> list[str]:
+    """The folders of `DATA` that are here and not what DVC and the last `dvc add` know of them.
+
+    Raises:
+        CommandError: DVC cannot say.
+    """
+    if not (known := [pointer for pointer in DATA if Path(pointer).is_file()]):
+        return []
+    status = json.loads(dvc("status", "--json", *known))
+    changes = [change for of in status.values() for change in of if isinstance(change, dict)]
+    outs = {path: state for change in changes for path, state in change.get("changed outs", {}).items()}
+    return [path for path, state in outs.items() if state != "deleted"]
+
+
+def problem() -> tuple[str, str]:
+    """What keeps git, and DVC's experiments, from working in the current folder, and what to type; "" and "" if nothing
+    does."""
+    try:
+        if git_or_none("rev-parse", "--git-dir") is None:
+            return "the project is in no git repository, so there are no experiments", "git init"
+        if not has_commit():
+            return _NO_COMMIT
+        lacking = [key for key in ("user.name", "user.email") if not _known(key)]
+    except CommandError as error:
+        return f"git refuses to work here: {error.reason}", error.following
+    except DepixelError as error:
+        return str(error), "what it says"
+    return _NO_IDENTITY if lacking else ("", "")
+
+
+def _known(key: str) -> bool:
+    """Whether git and DVC know the name or the address of who commits."""
+    kind = key.removeprefix("user.").upper()
+    told = all(os.environ.get(f"GIT_{who}_{kind}") for who in ("AUTHOR", "COMMITTER"))
+    return told or bool(git_or_none("config", "--get", key))
+
+
 # -- experiments and revisions ---------------------------------------------------------------------------------------
 
 
 def experiment_ref(commit: str, name: str) -> str:
     """The git ref of DVC's experiment `name` that starts from `commit`, a full hash."""
     return f"refs/exps/{commit[:2]}/{commit[2:]}/{name}"
+
+
+def baseline(ref: str) -> str:
+    """The full hash of the commit that an experiment starts from, by its ref; "" if this is not one's."""
+    found = re.fullmatch("refs/exps/([0-9a-f]{2})/([0-9a-f]+)/.+", ref)
+    return found[1] + found[2] if found else ""
 
 
 def experiment_refs() -> list[str]:
@@ -142,17 +239,27 @@ def resolve(name: str) -> str:
     """The ref of an experiment, the youngest of this name; or the hash of the commit of a revision.
 
     Raises:
-        DepixelError: it is neither.
+        UnknownRevisionError: it is neither.
+        DepixelError: git refuses to say.
     """
     if found := [ref for ref in experiment_refs() if ref == name or ref.endswith(f"/{name}")]:
         return found[0]
-    commit = git_or_none("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    if commit is None:
-        raise DepixelError(
+    if not has_commit(name):
+        require_commit()
+        raise UnknownRevisionError(
             f"{name}: neither an experiment nor a git revision of this project. These are listed by `dvc exp list "
             "--all-commits` and `git branch --all`"
         )
-    return commit
+    return git("rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}")
+
+
+def hashes_of(locked: bytes) -> dict[str, str]:
+    """DVC's hash of each output that a dvc.lock names, by path. Empty if it is not one."""
+    try:
+        stages = yaml.safe_load(locked)["stages"].values()
+        return {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", []) if "md5" in out}
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def inputs_changed(*revisions: str) -> list[str]:
@@ -162,32 +269,42 @@ def inputs_changed(*revisions: str) -> list[str]:
         revisions: two, to compare them; or one, to compare it with the working tree.
 
     Returns:
-        Paths relative to the project's folder, as git lists them.
+        Paths relative to the project's folder.
 
     Raises:
         CommandError: git does not know a revision.
     """
+    return _paths("diff", "--name-only", "--no-renames", "--relative", *revisions, "--", *_inputs())
+
+
+def _inputs() -> list[str]:
+    """The tracked files and folders of which results are made: code, versions and `DATA`."""
     stages = yaml.safe_load(layout.PIPELINE.read_text(encoding="utf-8"))["stages"].values()
     named = {path for stage in stages for path in stage.get("deps", [])}
     code = {path for path in named if path.endswith((".py", ".lock")) or path.split("/")[0] == "depixel"}
-    return git("diff", "--name-only", *revisions, "--", layout.PIPELINE.as_posix(), *sorted(code), *DATA).splitlines()
+    return [layout.PIPELINE.as_posix(), *sorted(code), *DATA]
+
+
+def _paths(*arguments: str) -> list[str]:
+    """The paths that a command of git lists, relative to the current folder."""
+    return git("-c", "core.quotePath=false", *arguments).splitlines()
 
 
 # -- how the commands are started ------------------------------------------------------------------------------------
 
 
-def _git(arguments: tuple[str, ...], cwd: Path | None) -> "subprocess.CompletedProcess[bytes]":
+def _git(arguments: tuple[str, ...], cwd: Path | None, told: str = "") -> "subprocess.CompletedProcess[bytes]":
     command = shutil.which("git")
     if command is None:
         raise DepixelError("git is not installed, or not on the PATH. Install it: https://git-scm.com/downloads")
     return subprocess.run(  # noqa: S603
-        [command, *arguments], stdin=subprocess.DEVNULL, capture_output=True, cwd=cwd
+        [command, *arguments], input=told.encode(), capture_output=True, cwd=cwd, env={**os.environ, "LC_ALL": "C"}
     )
 
 
-def _ask(arguments: tuple[str, ...], cwd: Path | None) -> "subprocess.CompletedProcess[bytes]":
-    done = _git(arguments, cwd)
-    if done.returncode < 0:  # a signal ended it: neither yes nor no
+def _ask(arguments: tuple[str, ...], cwd: Path | None, told: str = "") -> "subprocess.CompletedProcess[bytes]":
+    done = _git(arguments, cwd, told)
+    if done.returncode not in (0, 1) and b"not a git repository" not in done.stderr:  # neither yes nor no
         raise _failed("git", arguments, done)
     return done
 
@@ -213,10 +330,28 @@ def _reason(said: str, code: int) -> str:
 
 def _next(command: str, said: str) -> str:
     """What to type after a failure."""
-    if "not a git repository" in said or "not inside of a DVC repository" in said:
-        return "Run from the project's folder"
-    if "No module named dvc" in said:
-        return "Install it: `pip install -r requirements.lock`"
+    if owner := re.search("dubious ownership in repository at '(.+)'|path '(.+)' is not owned by current user", said):
+        trusted = shlex.quote(owner[1] or owner[2])
+        return f"It belongs to another user. If you trust it: `git config --global --add safe.directory {trusted}`"
+    for marks, advice in _ADVICE.items():
+        if re.search(marks, said):
+            return advice
     if command.startswith("git"):
         return "`git status` says what state the project is in"
     return "`depixel doctor` says what is wrong and what mends it"
+
+
+_NO_REPOSITORY = "Run from the project's folder; if this is it, make it a git repository: `git init`"
+_NO_COMMIT = "the git repository has no commit yet", "git add --all && git commit -m start"
+_NO_IDENTITY = (
+    "git does not know who you are, so neither git nor DVC's experiments can commit",
+    "git config --global user.name NAME && git config --global user.email ADDRESS",
+)
+_ADVICE = {
+    "not a git repository": _NO_REPOSITORY,
+    "not inside of a DVC repository": "Run from the project's folder",
+    "No module named dvc": "Install it: `pip install -r requirements.lock`",
+    "not have any commits|argument 'HEAD'|revision 'HEAD'": f"Commit first: `{_NO_COMMIT[1]}`",
+    "must be configured|tell me who you are|empty ident": f"Tell git who you are: `{_NO_IDENTITY[1]}`",
+}
+"""What to type, by a pattern of what git or DVC said."""

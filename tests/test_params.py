@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 import yaml
+from dvc.utils import hydra
 
 from depixel import params
 from depixel.base.errors import DepixelError
@@ -37,6 +38,13 @@ def test_a_preset_changes_its_values_and_nothing_else(folder, name):
     assert 0 < len(changed) <= len(told)
     for old, new in changed:  # the comment too stays as it is
         assert old.partition("#")[2] == new.partition("#")[2]
+
+
+def test_dvc_changes_one_line_for_one_setting(folder):
+    before = (folder / "params.yaml").read_text(encoding="utf-8").splitlines()
+    hydra.apply_overrides("params.yaml", ["train.epochs=3"])
+    after = (folder / "params.yaml").read_text(encoding="utf-8").splitlines()
+    assert [new.split("#")[0].strip() for old, new in zip(before, after, strict=True) if old != new] == ["epochs: 3"]
 
 
 def test_every_preset_sets_the_same_so_that_nothing_is_left_of_the_one_before():

@@ -1,6 +1,7 @@
 import shutil
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_git_returns_text_and_raises_what_failed_why_and_what_to_type(repository
 def test_outside_a_repository_git_says_where_to_run_it(tmp_path):
     said = told(git, "status", cwd=tmp_path)
     assert said.startswith("`git status` failed: not a git repository")
-    assert said.endswith("Run from the project's folder")
+    assert "Run from the project's folder" in said and said.endswith("`git init`")
 
 
 def test_a_question_is_answered_with_none_and_not_with_an_error(repository):
@@ -69,6 +70,82 @@ def test_a_git_that_was_killed_is_no_answer(repository, tmp_path, monkeypatch):
     for ask in (git, git_or_none):
         assert "`git status` failed: signal 9 ended it." in told(ask, "status")
     assert "signal 9 ended it" in told(file_at, "HEAD", "part.csv")
+
+
+def test_a_git_that_refuses_has_not_said_no(repository, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    for ask in (git, git_or_none):
+        told_ = told(ask, "rev-parse", "--verify", "--quiet", "nowhere")
+        assert "detected dubious ownership" in told_ and "It belongs to another user" in told_
+        assert told_.endswith(f"`git config --global --add safe.directory {repository}`")
+    for ask in (versioning.uncommitted, versioning.experiment_refs, versioning.has_commit, versioning.require_commit):
+        assert "dubious ownership" in told(ask)
+    assert "dubious ownership" in told(file_at, "HEAD", "part.csv")
+    found, mend = versioning.problem()
+    assert "dubious ownership" in found and "safe.directory" in mend
+    monkeypatch.delenv("GIT_TEST_ASSUME_DIFFERENT_OWNER")
+    (repository / ".git/config").write_text("[core", encoding="utf-8")
+    for ask in (git, git_or_none):
+        assert "bad config" in told(ask, "rev-parse", "--verify", "--quiet", "nowhere")
+
+
+def test_dvc_in_a_folder_of_another_user_says_what_git_says():
+    said = "ERROR: unexpected error - /a b/.git/: repository path '/a b' is not owned by current user"
+    assert str(CommandError("dvc exp run", 255, said)).endswith("`git config --global --add safe.directory '/a b'`")
+
+
+def test_what_keeps_git_from_working_is_told(repository, tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    found, mend = versioning.problem()
+    assert "does not know who you are" in found and "git config --global user.name" in mend
+    (tmp_path / "config").write_text("[user]\nname = a\nemail = a@localhost\n")
+    assert versioning.problem() == ("", "")
+    (tmp_path / "config").unlink()
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_NAME", "a")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "a@localhost")
+    assert versioning.problem() == ("", "")
+    shutil.rmtree(repository / ".git")
+    assert versioning.problem()[1] == "git init" and "`git init`" in told(versioning.require_commit)
+    run("git", "init", "--quiet", cwd=repository)
+    assert not versioning.has_commit() and file_at("HEAD", "part.csv") is None
+    for said in (versioning.problem()[1], told(versioning.require_commit), told(versioning.resolve, "HEAD")):
+        assert "git add --all && git commit" in said
+    monkeypatch.setenv("PATH", "")
+    assert versioning.problem()[0].startswith("git is not installed")
+
+
+def test_what_is_uncommitted_is_told_by_paths_from_the_project_wherever_it_is(repository, tmp_path, monkeypatch):
+    inner = repository / "teams/one"
+    inner.mkdir(parents=True)
+    for name in ("dvc.yaml", "stages", "depixel", "data"):
+        (repository / name).rename(inner / name)
+    run("git", "add", "--all", cwd=repository)
+    run("git", "commit", "--quiet", "--message=moved", cwd=repository)
+    monkeypatch.chdir(inner)
+    assert versioning.place() == (repository.resolve(), Path("teams/one"))
+    (repository / "notes.txt").write_text("of another team")
+    assert versioning.uncommitted() == []
+    for name in ("depixel/base/files.py", "depixel/base/new.py", "data/test_set.dvc", "own notes.txt"):
+        (inner / name).write_text("second\n")
+    (inner / "data/raw.dvc").rename(inner / "data/rohé.dvc")
+    run("git", "add", "data", cwd=inner)
+    changed = ["data/raw.dvc", "data/rohé.dvc", "data/test_set.dvc", "depixel/base/files.py", "depixel/base/new.py"]
+    assert sorted(versioning.uncommitted()) == changed
+    assert versioning.inputs_changed("HEAD") == ["data/raw.dvc", "data/test_set.dvc", "depixel/base/files.py"]
+    assert file_at("HEAD", "data/raw.dvc") == b"first\n"
+
+
+def test_the_start_of_an_experiment_is_in_its_ref():
+    assert versioning.baseline(experiment_ref("0123456789" * 4, "wide")) == "0123456789" * 4
+    assert versioning.baseline("refs/heads/main") == ""
+
+
+def test_hashes_are_read_from_a_lock():
+    lock = b"stages: {a: {cmd: x, outs: [{path: b, md5: c}, {path: d}]}, e: {cmd: f}}"
+    assert versioning.hashes_of(lock) == {"b": "c"}
+    assert versioning.hashes_of(b"") == versioning.hashes_of(b"stages: [") == versioning.hashes_of(b"\xff") == {}
 
 
 def test_a_missing_git_is_told(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -214,14 +215,32 @@ def _show(outcome: "Outcome", alike: bool) -> None:
         click.echo(f"{experiment}: {why}")
 
 
+_SHOWN = 10
+"""Number of experiments that a table shows without --all."""
+_all = click.option("--all", "everything", is_flag=True, help="Show all, not only the best.")
+
+
+def _show_best(table: "pd.DataFrame", by: str, also: Sequence[str], everything: bool) -> None:
+    """Print the experiments with the lowest score `by` and those named `also`, and how many others there are."""
+    from depixel.experiments import records
+
+    table = table.sort_values(by, ignore_index=True)
+    shown = table if everything else table[(table.index < _SHOWN) | table["name"].isin(also)]
+    click.echo(records.readable(shown, by=by).to_string(index=False))
+    if more := len(table) - len(shown):
+        click.echo(f"and {more} more, which --all shows")
+
+
 @click.command("experiments")
 @options.as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print all settings and scores as CSV.")
-def list_experiments(as_json: bool, as_csv: bool) -> None:
-    """List all experiments that are here, whatever commit they started from, and the last commit, HEAD.
+@_all
+def list_experiments(as_json: bool, as_csv: bool, everything: bool) -> None:
+    """List the experiments that are here, whatever commit they started from, and the last commit, HEAD.
 
-    `dvc exp show` lists those of the last commit, and with -A those of all. Lowest validation RMSE first: to choose by
-    the test scores beside it would make them too good. Of the settings, those that differ.
+    Shows the ten with the lowest validation RMSE, and HEAD; --all, --csv and --json show all. To choose by the test
+    scores beside it would make them too good. Of the settings, those that differ. `dvc exp show` lists the experiments
+    of the last commit, and with -A those of all.
 
     \b
     Example:
@@ -230,29 +249,33 @@ def list_experiments(as_json: bool, as_csv: bool) -> None:
     """
     from depixel.experiments import records
 
-    table = records.all_experiments()
+    table, lacking = records.all_experiments()
+    for why in lacking:
+        click.echo(f"Not listed: {why}", err=True)
     if as_csv:
         click.echo(table.to_csv(index=False), nl=False)
     elif as_json:
         click.echo(json.dumps(table.to_dict("records")))
     elif set(table["name"]) - {"HEAD"}:
-        click.echo(records.readable(table, by="validation_rmse").to_string(index=False))
+        _show_best(table, "validation_rmse", ["HEAD"], everything)
     else:
-        click.echo("No experiment here so far. `dvc exp run --name NAME -S train.width=48` makes one")
+        with_results = " with results" if lacking else ""
+        click.echo(f"No experiment{with_results} here so far. `dvc exp run --name NAME -S train.width=48` makes one")
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("-m", "--note", default="", help="Why they matter.")
 @options.as_json
-def record(names: tuple[str, ...], note: str, as_json: bool) -> None:
+@_all
+def record(names: tuple[str, ...], note: str, as_json: bool, everything: bool) -> None:
     """Keep experiments in a tracked table.
 
     DVC's experiments do not travel with a clone; metrics/experiments.csv does, and so do the errors of each sample in
     metrics/recorded, by which `depixel compare NAME` works there, too. Adds the experiments, or git revisions,
     NAME with all their settings, scores with 95 % confidence intervals over the test photos, the commit of the code (+
-    if the experiment changed it), the snapshot of the photos, date and note. Then, or without NAME, prints the table,
-    lowest ratio_mean first, with the settings that differ.
+    if the experiment changed it), the snapshot of the photos, date and note. Then, or without NAME, prints the ten with
+    the lowest ratio_mean, and NAME, with the settings that differ; --all and --json print all.
 
     \b
     Example:
@@ -271,7 +294,7 @@ def record(names: tuple[str, ...], note: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(table.sort_values("ratio_mean").to_dict("records")))
     elif len(table):
-        click.echo(records.readable(table, by="ratio_mean").to_string(index=False))
+        _show_best(table, "ratio_mean", names, everything)
     else:
         click.echo(f"{layout.EXPERIMENTS.as_posix()}: no experiment so far. `depixel record NAME` adds one")
 

@@ -68,6 +68,28 @@ def objects(md5: str, damaged: set[tuple[int, int]] | None = None) -> dict[str, 
     return paths
 
 
+def file(md5: str) -> Path:
+    """Find one file in DVC's cache, by its hash. If it is missing or damaged there, it is fetched from remotes.
+
+    Raises:
+        DepixelError: it is in no remote, or a remote cannot be reached.
+    """
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    try:
+        with Repo() as repo, _heard() as said:
+            path = Path(repo.cache.local.oid_to_path(md5))
+            _pull(repo, [HashInfo("md5", md5)], set())
+    except MemoryError:
+        raise
+    except Exception as error:  # each kind of remote raises its own
+        raise DepixelError(f"{md5}: cannot be fetched ({' '.join(str(error).split())})") from error
+    if not path.is_file():
+        raise DepixelError(f"{md5}: is in no remote{f' ({said[0]})' if said else ''}")
+    return path
+
+
 @contextmanager
 def _heard() -> Iterator[list[str]]:
     """Collect the errors that DVC logs: it logs, and does not raise, why a file was not transferred."""

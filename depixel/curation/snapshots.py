@@ -24,7 +24,7 @@ from depixel.base.tables import read_table, write_table
 from depixel.curation.dvc_objects import FOLDER, check_room, inode, objects
 from depixel.photos import tracked
 from depixel.photos.rules import Verdict
-from depixel.versioning import CommandError, dvc, file_at, git_or_none
+from depixel.versioning import CommandError, dvc, file_at, git_or_none, require_commit
 
 WORKSPACE = "workspace"
 """Stands for the photos in data/raw as they are now."""
@@ -98,6 +98,7 @@ def resolve(name: str) -> str:
         return named[name]
     pointer = file_at(name, RAW_POINTER)
     if pointer is None:
+        require_commit()
         known = ", ".join(named) or "none so far; `depixel snapshot publish NAME` makes one"
         raise DepixelError(
             f"{name}: neither a snapshot nor a git revision with a {RAW_POINTER.as_posix()}. Snapshots: {known}. New "

@@ -1,4 +1,7 @@
-"""The folder in which one experiment of a sweep runs: a clone of the project that uses the project's cache."""
+"""The folder in which one experiment of a sweep runs: a clone of the project that uses the project's cache.
+
+The git repository is cloned as a whole; the project can be a subfolder of it, `within`.
+"""
 
 import csv
 import shutil
@@ -10,14 +13,14 @@ import psutil
 
 from depixel.base import layout
 from depixel.base.files import replacing
-from depixel.versioning import dvc, git, git_or_none
+from depixel.versioning import dvc, git, git_or_none, place
 
 KEPT = (layout.CHECKPOINTS, layout.LOGS)
 """The folders that a new clone takes from the interrupted one before it."""
 
 
 def make_clone(folder: Path, commit: str) -> None:
-    """Clone the project in the current folder at `commit`, without a copy of its objects, cache and photos.
+    """Clone the repository of the current folder at `commit`, without a copy of its objects, cache and photos.
 
     If `folder` holds an interrupted clone, it is replaced, and what is `KEPT` stays.
 
@@ -29,17 +32,18 @@ def make_clone(folder: Path, commit: str) -> None:
 
     with Repo() as repo:
         cache = repo.cache.local_cache_dir
+    root, within = place()
     with replacing(folder) as beside:
-        git("clone", "--quiet", "--shared", "--no-checkout", ".", str(beside))
+        git("clone", "--quiet", "--shared", "--no-checkout", str(root), str(beside))
         git("checkout", "--quiet", "--detach", commit, cwd=beside)
         if (local := layout.DVC / "config.local").is_file():
-            shutil.copy(local, beside / layout.DVC)
-        with Config(str(beside / layout.DVC)).edit("local") as config:
+            shutil.copy(local, beside / within / layout.DVC)
+        with Config(str(beside / within / layout.DVC)).edit("local") as config:
             config.setdefault("cache", {})["dir"] = cache
         for name in KEPT:
-            if (folder / name).is_dir():
-                shutil.move(folder / name, beside / name)
-    dvc("checkout", "--quiet", "--allow-missing", cwd=folder)
+            if (folder / within / name).is_dir():
+                shutil.move(folder / within / name, beside / within / name)
+    dvc("checkout", "--quiet", "--allow-missing", cwd=folder / within)
 
 
 def has(ref: str, clone: Path | None = None) -> bool:
@@ -48,13 +52,13 @@ def has(ref: str, clone: Path | None = None) -> bool:
 
 
 def bring(ref: str, name: str, clone: Path) -> None:
-    """Copy an experiment and its logs from a clone to the project in the current folder.
+    """Copy an experiment and its logs from a project in a clone to the project in the current folder.
 
     Raises:
         DepixelError: git cannot fetch it.
     """
     if not has(ref):
-        git("fetch", "--quiet", "--no-tags", str(clone.resolve()), f"{ref}:{ref}")
+        git("fetch", "--quiet", "--no-tags", git("rev-parse", "--show-toplevel", cwd=clone), f"{ref}:{ref}")
     if (clone / layout.LOGS / name).is_dir():
         with replacing(layout.LOGS / name) as beside:
             shutil.copytree(clone / layout.LOGS / name, beside)

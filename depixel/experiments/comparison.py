@@ -1,5 +1,6 @@
 """Whether one model is better than others, or had luck with the test photos: from the tables that evaluations write."""
 
+import io
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -9,8 +10,9 @@ import pandas as pd
 from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
+from depixel.curation import dvc_objects
 from depixel.scoring.scores import LEVEL, PHOTO, RATIOS, RESAMPLES, SAMPLE, SAMPLE_COLUMNS, intervals
-from depixel.versioning import git, resolve
+from depixel.versioning import UnknownRevisionError, file_at, hashes_of, resolve
 
 WORKSPACE = "workspace"
 """The name of the working tree as a source of samples."""
@@ -41,33 +43,42 @@ def read_samples(source: str) -> pd.DataFrame:
         except OSError as error:
             raise DepixelError(f"{path}: cannot be read ({error.strerror})") from error
 
-    try:  # DVC refuses a name that is there twice
-        revision = git("rev-parse", resolve(source))
-    except DepixelError:
-        revision = source
-    import dvc.api  # half a second, for revisions only
-    from dvc.exceptions import DvcException, PathMissingError
-    from dvc.scm import RevError
-
     try:
-        with dvc.api.open(_TABLE, repo=".", rev=revision, encoding="utf-8") as file:
-            return _parse(file, f"{_TABLE} of {source}")
-    except (RevError, PathMissingError) as error:
-        if (kept := _kept(source)).is_file():
-            return _parse(kept, str(kept))
-        if isinstance(error, PathMissingError):
-            raise DepixelError(
-                f"{source}: its {_TABLE} is neither in the cache nor in the remote; older revisions have none. Score "
-                f"its model here:\n  dvc get . models --rev {source} --out other\n"
-                "  python stages/evaluate.py --model other/depixel.safetensors --metrics other\n"
-                "and compare other/samples.csv"
-            ) from error
-        raise DepixelError(
+        found, origin = _table_at(source), f"{_TABLE} of {source}"
+    except (UnknownRevisionError, _NoTableError):
+        if not (kept := _kept(source)).is_file():
+            raise
+        found, origin = kept, str(kept)
+    return _parse(found, origin)
+
+
+class _NoTableError(DepixelError):
+    """A revision or experiment has no table of samples that is here or in a remote."""
+
+
+def _table_at(source: str) -> TextIO | Path:
+    """The table of a revision or experiment, from git, the cache or a remote."""
+    try:
+        revision = resolve(source)
+    except UnknownRevisionError as error:
+        raise UnknownRevisionError(
             f"{source}: neither a table (NAME.csv) nor a git revision nor an experiment of this project. These are "
             "listed by `git branch --all` and `dvc exp list --all-commits`"
         ) from error
-    except (DvcException, OSError) as error:
-        raise DepixelError(f"{source}: cannot be read ({error}). Run from the project's folder") from error
+    if (content := file_at(revision, layout.SAMPLES)) is not None:  # where DVC does not cache it
+        return io.StringIO(content.decode("utf-8", errors="replace"))
+    why = "older revisions have none"
+    if md5 := hashes_of(file_at(revision, layout.LOCKED_RESULTS) or b"").get(_TABLE):
+        try:
+            return dvc_objects.file(md5)
+        except DepixelError as error:
+            why = str(error)
+    raise _NoTableError(
+        f"{source}: its {_TABLE} is neither in the cache nor in the remote ({why}). Score its model here:\n"
+        f"  dvc get . models --rev {source} --out other\n"
+        "  python stages/evaluate.py --model other/depixel.safetensors --metrics other\n"
+        "and compare other/samples.csv"
+    )
 
 
 def keep_samples(name: str, source: str) -> None:

@@ -20,7 +20,16 @@ from depixel.base.files import replacing
 from depixel.curation import snapshots
 from depixel.experiments import comparison
 from depixel.scoring import scores as evaluation
-from depixel.versioning import experiment_refs, file_at, git, resolve
+from depixel.versioning import (
+    CommandError,
+    UnknownRevisionError,
+    baseline,
+    experiment_refs,
+    file_at,
+    git,
+    has_commit,
+    resolve,
+)
 
 SCORES = ["validation_rmse", "best_epoch", *(f"{r}{end}" for r in evaluation.RATIOS for end in ("", "_low", "_high"))]
 """The columns of scores, all numbers."""
@@ -28,6 +37,10 @@ ORIGIN = ["date", "commit", "data", "note"]
 """The columns that say what the scores were made from, all text."""
 CODE = ("depixel", "stages", layout.PIPELINE.as_posix(), layout.ENVIRONMENT.as_posix())
 """Folders and files that make an experiment one with other code."""
+
+
+class NoResultsError(DepixelError):
+    """An experiment or a revision has no results, or results of another form."""
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -38,61 +51,74 @@ def describe(name: str) -> dict[str, Any]:
 
     Returns:
         `name`; the `SCORES`, with 95 % confidence intervals over the test photos; `date`; `commit`, that of the code,
-        with a + if the experiment changed the code; `data`, the name of the snapshot of the photos, or else the
-        beginning of their hash; and each setting as `section.key`.
+        with a + if the experiment changed the code and a ? if that commit is not here; `data`, the name of the snapshot
+        of the photos, or else the beginning of their hash, or "" if DVC does not know them; and each setting as
+        `section.key`.
 
     Raises:
-        DepixelError: there is no such experiment, or it has no results.
+        NoResultsError: it has no results.
+        DepixelError: there is no such experiment, or git refuses to say.
     """
     ref = resolve(name)
-    commit, *parents = git("rev-list", "--parents", "--max-count=1", ref).split()
-    own_code = ""
-    if ref.startswith("refs/exps/"):
-        commit = parents[0]
-        own_code = git("diff", "--name-only", commit, ref, "--", *CODE)
+    commit, changed = baseline(ref), ""
+    if not commit:
+        commit = git("rev-parse", ref)
+    elif not has_commit(commit):  # as in a shallow clone
+        changed = "?"
+    elif git("diff", "--name-only", commit, ref, "--", *CODE):
+        changed = "+"
     try:
         compared = pd.read_csv(io.BytesIO(_content(name, ref, layout.COMPARISON))).set_index("model")
         scores = {**json.loads(_content(name, ref, layout.TRAINING)), **compared.loc["model"]}
         scores = {score: scores[score] for score in SCORES}
         settings = YAML(typ="safe").load(_content(name, ref, layout.PARAMS).decode())
     except (KeyError, ValueError) as error:
-        raise DepixelError(f"{name}: its metrics cannot be read ({error}). `dvc repro` makes them") from error
+        raise NoResultsError(f"{name}: its metrics cannot be read ({error}). `dvc repro` makes them") from error
     return {
         "name": ref.rpartition("/")[2] if ref.startswith("refs/exps/") else name,
         **scores,
         "date": datetime.fromtimestamp(int(git("show", "-s", "--format=%ct", ref)), timezone.utc).date().isoformat(),
-        "commit": commit[:10] + ("+" if own_code else ""),
+        "commit": commit[:10] + changed,
         "data": _data(ref),
         **{f"{section}.{key}": value for section, keys in settings.items() for key, value in keys.items()},
     }
 
 
-def all_experiments() -> pd.DataFrame:
+def all_experiments() -> tuple[pd.DataFrame, list[str]]:
     """`describe` of the last commit, HEAD, and of every DVC experiment in this repository, a row each.
 
-    Those without results are left out, so the table may have no row.
+    Returns:
+        The table, which may have no row; and for each experiment without results, which it lacks, the reason.
 
     Raises:
-        DepixelError: the current folder is in no git repository.
+        DepixelError: the current folder is in no git repository, or git refuses to say.
     """
-    rows = []
-    with suppress(DepixelError):
+    rows, lacking = [], []
+    with suppress(NoResultsError, UnknownRevisionError):
         rows.append(describe("HEAD"))
     for ref in experiment_refs():
-        with suppress(DepixelError):  # it failed, or is of another project's form
+        try:
             rows.append(describe(ref))
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["name", *SCORES])
+        except NoResultsError as error:  # it failed, or is of another project's form
+            lacking.append(str(error).removeprefix(ref.rpartition("/")[0] + "/"))
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["name", *SCORES]), lacking
 
 
 def _data(ref: str) -> str:
-    md5 = snapshots.resolve(ref)
-    return next((snapshot.name for snapshot in snapshots.read_snapshots() if snapshot.md5 == md5), md5[:10])
+    names = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
+    try:
+        md5 = snapshots.resolve(ref)
+    except CommandError:
+        raise
+    except DepixelError:  # photos that DVC does not know
+        return ""
+    return names.get(md5, md5[:10])
 
 
 def _content(name: str, ref: str, path: Path) -> bytes:
     content = file_at(ref, path)
     if content is None:
-        raise DepixelError(f"{name}: has no {path.as_posix()}, so it has no results. `dvc repro` makes them")
+        raise NoResultsError(f"{name}: has no {path.as_posix()}, so it has no results. `dvc repro` makes them")
     return content
 
 

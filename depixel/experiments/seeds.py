@@ -18,6 +18,7 @@ from depixel.base.settings import read_section
 from depixel.base.stage import Inputs
 from depixel.learning.task import TrainSettings
 from depixel.scoring.scores import LEVEL
+from depixel.versioning import dvc
 
 PREPARED = (layout.IMAGES, layout.INDEX, layout.SPLIT)
 """The files that every seed trains and is scored with."""
@@ -36,8 +37,8 @@ def run_seeds(count: int, tell: Callable[[str], None]) -> pd.DataFrame:
         `summary` of the test scores, also written to seeds/seeds.csv.
 
     Raises:
-        DepixelError: this is not the project's folder, prepared photos are missing or change meanwhile, a setting is
-            wrong, or a stage failed.
+        DepixelError: this is not the project's folder, prepared photos are missing, are not those of now or change
+            meanwhile, a setting is wrong, or a stage failed.
         KeyboardInterrupt: a stage was told to stop.
     """
     if not Path("stages/train.py").is_file():
@@ -45,6 +46,10 @@ def run_seeds(count: int, tell: Callable[[str], None]) -> pd.DataFrame:
     for path in PREPARED:
         if not path.is_file():
             raise DepixelError(f"{path.as_posix()}: there is no such file. Prepare the photos: `dvc repro split`")
+    if layout.DVC.is_dir() and (changed := json.loads(dvc("status", "--json", "--with-deps", "split"))):
+        raise DepixelError(
+            f"the prepared photos are not those of now ({', '.join(changed)} changed). Prepare them: `dvc repro split`"
+        )
     first = read_section(layout.PARAMS, "train", TrainSettings).seed
     settings = yaml.safe_load(layout.PARAMS.read_text(encoding="utf-8")) or {}
     inputs = Inputs(__file__)  # all seeds are to see the same photos, code and environment

@@ -19,12 +19,13 @@ import pandas as pd
 import psutil
 from zc.lockfile import LockError, LockFile
 
+from depixel import versioning
 from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.experiments import clones, records
 from depixel.experiments.plan import Interval, Plan
-from depixel.versioning import experiment_ref, git_or_none, inputs_changed, start_dvc
+from depixel.versioning import experiment_ref, git, has_commit, start_dvc
 
 if TYPE_CHECKING:
     import optuna
@@ -64,7 +65,7 @@ def run(plan: Plan, jobs: int = 1, prune: bool = True, tell: Callable[[str], Non
         tell: called with a line when an experiment starts or ends, and every few epochs.
 
     Raises:
-        DepixelError: tracked files are not committed; the sweep began with other settings, code or photos; or it runs
+        DepixelError: files or photos are not committed; the sweep began with other settings, code or photos; or it runs
             already.
         KeyboardInterrupt: it was told to stop; trainings have saved their state.
     """
@@ -83,18 +84,20 @@ def run(plan: Plan, jobs: int = 1, prune: bool = True, tell: Callable[[str], Non
 
 
 def _committed() -> str:
-    """The commit that experiments start from."""
-    changed = git_or_none("status", "--porcelain", "--untracked-files=no")
-    head = git_or_none("rev-parse", "--verify", "--quiet", "HEAD")
-    if changed is None or head is None:
-        raise DepixelError(f"{Path.cwd()} is no git repository with a commit. Run from the project's folder")
-    if files := [line[3:] for line in changed.splitlines()]:
+    """The commit that experiments start from. Raises `DepixelError` if anything they need is not in it."""
+    versioning.require_commit()
+    if folders := versioning.data_changed():
+        raise DepixelError(
+            f"{', '.join(folders)}: not as DVC knows it, so the experiments would run without what is new. Keep it: "
+            f"`dvc add {' '.join(folders)}` and `git add --all && git commit`; or go back: `dvc checkout`"
+        )
+    if files := versioning.uncommitted():
         more = f" and {len(files) - 3} more" if len(files) > 3 else ""
         raise DepixelError(
             f"{', '.join(files[:3])}{more}: changed since the last commit, from which the experiments start. Commit: "
-            "`git commit -a`; or go back: `git checkout .` and `dvc checkout`"
+            "`git add --all && git commit`; or go back: `git checkout .` and `dvc checkout`"
         )
-    return head
+    return git("rev-parse", "HEAD")
 
 
 @contextmanager
@@ -185,10 +188,10 @@ def _check_same(
 
 def _changed(begun: str, here: str) -> list[str]:
     """What an experiment depends on and differs between two commits."""
-    settings = git_or_none("diff", "--name-only", begun, here, "--", layout.PARAMS.as_posix())
-    if settings is None:
+    if not has_commit(begun):
         return ["the commit, which is gone,"]
-    return [*settings.split(), *inputs_changed(begun, here)]
+    settings = git("diff", "--name-only", "--relative", begun, here, "--", layout.PARAMS.as_posix())
+    return [*settings.split(), *versioning.inputs_changed(begun, here)]
 
 
 @dataclass
@@ -210,7 +213,7 @@ class _Sweep:
         from optuna.trial import TrialState
 
         self.plan, self.folder, self.commit, self.study, self.new, self.tell = plan, folder, commit, study, new, tell
-        self.states = TrialState
+        self.states, self.within = TrialState, versioning.place()[1]
         self.running: list[_Attempt] = []
         for trial in study.get_trials(states=(TrialState.RUNNING,)):  # when it was killed
             study.tell(trial.number, state=TrialState.FAIL)
@@ -292,7 +295,7 @@ class _Sweep:
         if name in (attempt.name for attempt in self.running):
             self.study.tell(trial, state=self.states.PRUNED)
             return
-        ref, clone = experiment_ref(self.commit, name), self.folder / name
+        ref, clone = experiment_ref(self.commit, name), self._project(name)
         if clones.has(ref):
             if self.new:
                 raise DepixelError(
@@ -307,7 +310,7 @@ class _Sweep:
                 self._finish(trial, name)
                 return
         self.tell(f"{name}: {'goes on' if interrupted else 'starts'}")
-        clones.make_clone(clone, self.commit)
+        clones.make_clone(self.folder / name, self.commit)
         options = [option for setting in settings for option in ("-S", setting)]
         process = start_dvc("exp", "run", "--name", name, *options, cwd=clone, output=self._output(name))
         self.running.append(_Attempt(name, trial, process))
@@ -332,7 +335,7 @@ class _Sweep:
     def _pruned(self, attempt: _Attempt, running: bool) -> bool:
         """Report the new epochs to the study; end an experiment that falls behind, and say whether it did."""
         told = attempt.epochs // _TOLD_EVERY
-        for epoch, rmse in clones.validation(self.folder / attempt.name, attempt.name)[attempt.epochs :]:
+        for epoch, rmse in clones.validation(self._project(attempt.name), attempt.name)[attempt.epochs :]:
             attempt.trial.report(rmse, epoch)
             attempt.epochs += 1
             if running and attempt.trial.should_prune():
@@ -350,12 +353,16 @@ class _Sweep:
     def _finish(self, trial: "optuna.Trial", name: str) -> None:
         """Bring an experiment that finished into the project, tell the study, and remove its clone."""
         ref = experiment_ref(self.commit, name)
-        clones.bring(ref, name, self.folder / name)
+        clones.bring(ref, name, self._project(name))
         described = records.describe(ref)
         self.study.tell(trial, described["validation_rmse"])
         best = f"validation RMSE {described['validation_rmse']:.3f} in epoch {described['best_epoch']}"
         self.tell(f"{name}: {best}, ratio_mean {described['ratio_mean']:.3f}")
         self._remove(name)
+
+    def _project(self, name: str) -> Path:
+        """The project's folder in the clone of an experiment."""
+        return self.folder / name / self.within
 
     def _output(self, name: str) -> Path:
         """The file with all that DVC and the stages of an experiment print."""

@@ -13,6 +13,7 @@ from depixel.base.code import PACKAGE
 from depixel.base.environment import check_locked
 from depixel.base.errors import DepixelError
 from depixel.versioning import CommandError, dvc, file_at, git_or_none
+from depixel.versioning import problem as git_problem
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -75,9 +76,10 @@ def _project() -> tuple[str, str]:
         return f"{Path.cwd()} is read-only, and DVC and the stages write to it", "git clone . FOLDER"
     from depixel.maintenance.repair import broken
 
-    if found := broken(Path()):
-        return f"{', '.join(found)} cut off", "depixel mend"
-    return "dvc.lock and DVC's own files are whole", ""
+    if cut := broken(Path()):
+        return f"{', '.join(cut)} cut off", "depixel mend"
+    found, mend = git_problem()
+    return found or "git, dvc.lock and DVC's own files are in order", mend
 
 
 def _photos() -> tuple[str, str]:

@@ -21,7 +21,7 @@ from depixel.experiments.comparison import compare, read_samples
 from depixel.reports import parts, plots
 from depixel.reports.parts import Section
 from depixel.scoring import scores
-from depixel.versioning import DATA, file_at, git_or_none, inputs_changed
+from depixel.versioning import DATA, file_at, git, has_commit, inputs_changed, uncommitted
 
 RUNS = 12
 """The largest number of runs that are shown, this one included."""
@@ -31,8 +31,8 @@ RUNS = 12
 
 
 def _lines(*arguments: str) -> list[str]:
-    """The lines that a command of git prints; none where it fails, as it does without a commit or a repository."""
-    return (git_or_none(*arguments) or "").splitlines()
+    """The lines that a command of git prints; none without a commit or a repository."""
+    return git(*arguments).splitlines() if has_commit() else []
 
 
 def _at(revision: str, path: Path) -> bytes:
@@ -40,15 +40,10 @@ def _at(revision: str, path: Path) -> bytes:
     return file_at(revision, path) or b""
 
 
-def _changed() -> list[str]:
-    """The tracked files that differ from the last commit."""
-    return [line[3:] for line in _lines("status", "--porcelain", "--untracked-files=no")]
-
-
 def revision() -> Section:
     """The last commit, "" if there is none, and the files that differ from it."""
     commit = "".join(_lines("log", "-1", "--format=%h %cs %s"))
-    return {"commit": commit.strip(), "changed": _changed() if commit else []}
+    return {"commit": commit.strip(), "changed": uncommitted() if commit else []}
 
 
 def _history() -> Iterator[tuple[str, str, str, pd.DataFrame]]:
@@ -135,7 +130,7 @@ def changes(samples: pd.DataFrame) -> Section | None:
 
 def _base() -> tuple[str, str]:
     """The revision to compare this run with, and what it is, for people; "" and "" if there is none."""
-    changed, here = _changed(), _lines("rev-parse", "HEAD")
+    changed, here = has_commit() and uncommitted(), _lines("rev-parse", "HEAD")
     for tag in _lines("tag", "--merged", "HEAD", "--sort=-creatordate"):
         is_this_run = not changed and _lines("rev-parse", f"{tag}^{{commit}}") == here
         if _at(tag, layout.EVALUATION) and not is_this_run:
@@ -185,7 +180,7 @@ def _paired(base: str, samples: pd.DataFrame) -> tuple[str, dict[str, str]]:
 
 def again() -> Section:
     """The commands, versions and settings that make this run again."""
-    commit = "".join(_lines("rev-parse", "--verify", "--quiet", "HEAD"))
+    commit = "".join(_lines("rev-parse", "HEAD"))
     content = layout.PARAMS.read_bytes()
     before, now = parts.flat_settings(_at("HEAD", layout.PARAMS)), parts.flat_settings(content)
     return {

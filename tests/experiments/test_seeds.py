@@ -48,6 +48,10 @@ def test_seeds_go_on_after_an_interruption_and_change_nothing_else(reproduced, d
     assert set(changed) <= {"??", "seeds/"}
     assert "Data and pipelines are up to date" in run("dvc", "status", cwd=copy).stdout
 
+    next((copy / "data/raw").rglob("*.zip")).unlink()
+    told = depixel("seeds", "2", cwd=copy, code=1).stderr
+    assert "the prepared photos are not those of now" in told and "`dvc repro split`" in told
+
 
 def test_photos_that_change_meanwhile_are_told(tmp_path, depixel):
     for name in ("stages/__init__.py", "stages/train.py", *PREPARED):

@@ -160,6 +160,22 @@ def test_a_search_can_be_prolonged_and_its_experiments_recorded(folder, depixel,
     assert f"was begun at commit {commit[:7]}, and params.yaml changed since then. Choose another" in told
 
 
+@pytest.mark.slow
+def test_photos_that_are_not_added_or_committed_are_refused_and_none_is_trained_without(folder, depixel):
+    command = ("sweep", "wide", "-S", "train.width=39,41")
+    (folder / "data/raw/new.jpg").write_bytes(b"new")
+    told = depixel(*command, cwd=folder, code=1).stderr
+    assert "data/raw: not as DVC knows it" in told and "`dvc add data/raw`" in told
+    run("dvc", "add", "--quiet", "data/raw", cwd=folder)
+    assert "data/raw.dvc: changed since the last commit" in depixel(*command, cwd=folder, code=1).stderr
+    run("git", "commit", "--quiet", "--all", "--message=photos", cwd=folder)
+    (folder / "data/test_set").mkdir()
+    (folder / "data/test_set/a.pkl").write_bytes(b"a")
+    run("dvc", "add", "--quiet", "data/test_set", cwd=folder)
+    assert "data/test_set.dvc: changed since" in depixel(*command, cwd=folder, code=1).stderr
+    assert not notes(folder)
+
+
 def test_a_search_ends_where_all_fail(folder, depixel):
     command = ("sweep", "bad", "-S", "train.width=13", "-S", "train.dropout=0.1,0.2")
     for _ in range(2):

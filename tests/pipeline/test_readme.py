@@ -77,6 +77,18 @@ def give(command: str, folder: Path, fresh: bool = False) -> None:
     assert PRINTS.get(command, "") in done.stdout
 
 
+def test_what_commands_write_into_the_project_is_not_committed():
+    names = re.findall(r" (?:-o|--out|--sheet|--compare|>) ([\w/]\S*)", "\n".join(COMMANDS))
+    written = [name for name in names if name != "requirements.lock"]
+    assert len(written) > 5
+    for name in written:
+        ignored = {
+            run("git", "check-ignore", "--quiet", path, cwd=REPOSITORY, code=None).returncode
+            for path in (name, f"{name}/a")
+        }
+        assert 0 in ignored, name
+
+
 def test_what_pages_say_is_printed_is_looked_at():
     assert any("--auto" in command for command in PRINTS)
 

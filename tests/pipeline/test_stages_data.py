@@ -420,3 +420,27 @@ def test_no_process_outlives_the_stage(project, slow):
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert not alive
     assert not (project / "data/validated").exists()
+
+
+def test_a_wrong_setting_says_how_to_take_back_what_an_experiment_left(tmp_path):
+    params = tmp_path / "params.yaml"
+    params.write_text("train: {epochs: 3}\n", encoding="utf-8")
+    run_command("git", "init", "--quiet", cwd=tmp_path)
+    run_command("git", "add", "--all", cwd=tmp_path)
+    run_command("git", "commit", "--quiet", "--message=start", cwd=tmp_path)
+    wrong = "train: {epochs: many}\n"
+    params.write_text(wrong, encoding="utf-8")
+    done = run("settings", cwd=tmp_path)
+    assert done.returncode == 1 and "train.epochs = 'many'" in done.stderr
+    assert done.stderr.endswith("take all its changes back: `git checkout params.yaml`\n")
+    queued = tmp_path / ".dvc/tmp/exps/one"  # where an experiment of the queue runs
+    queued.mkdir(parents=True)
+    (queued / "params.yaml").write_text(wrong, encoding="utf-8")
+    assert "git checkout" not in run("settings", cwd=queued).stderr
+    run_command("git", "commit", "--quiet", "--all", "--message=wrong", cwd=tmp_path)
+    assert "git checkout" not in run("settings", cwd=tmp_path).stderr
+    shutil.rmtree(tmp_path / ".git")
+    assert (
+        run("settings", cwd=tmp_path).stderr
+        == "Error: params.yaml: " + done.stderr.split(": ", 2)[2].splitlines()[0] + "\n"
+    )
