@@ -104,7 +104,9 @@ def _find(
         thin = min(box.x1 - box.x0, box.y1 - box.y0) < LEAST_BLOCK
         if thin or box.size < LEAST_BLOCK:
             return None
-        if likelihood:
+        if likelihood and likelihood.is_spent:
+            found.append(Candidate(score, box, False))
+        elif likelihood:
             found.append(_weighed(likelihood, box, steps))
         elif any(map(len, box.lines())):
             found.append(Candidate(score, _stretched(box, steps), _is_certain(score, box, picture)))

@@ -33,6 +33,7 @@ _ROUNDED, _ZERO = (
     1 / 4,
 )  # variances of a coefficient, in steps; of one that is 0 only that it was small is known
 
+_WORTH, _WORTH_OF_MEGAPIXEL = 1000, 3000  # tiles that are computed, each 3 ms with what is around it
 _TILE = 16  # pixels, a multiple of JPEG's blocks
 _MOST_TILES = 24  # of a large area, as many are enough, from all over
 _FEW_TILES, _FEW_BOXES = 8, 6  # tiles by which areas are compared first, and areas that are then compared by more
@@ -75,6 +76,11 @@ class Likelihood:
         self._errors = np.where(small, _ZERO, _ROUNDED) * table.ravel().astype(np.float64) ** 2 + _ROUNDING  # variances
         self._known: dict[tuple[tuple[int, int], Box | None], float] = {}
         self._tile = lru_cache(maxsize=2 * _MOST_TILES)(self._cut_out)  # a megabyte each
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether as much has been computed as a picture of this size is worth: about 3 s, and 10 s a megapixel."""
+        return len(self._known) > _WORTH + _WORTH_OF_MEGAPIXEL * self._gray.size / 1e6
 
     def evidence(self, box: Box) -> float:
         """Log-likelihood ratio, natural logarithm, of an area being pixelated to nothing being so; of a large area,
@@ -204,9 +210,12 @@ def _deviation(gray: np.ndarray, counts: np.ndarray) -> np.ndarray:
 def _pixelate(covariance: np.ndarray, box: Box, high: int, wide: int) -> None:
     """Make the covariance of a photo's pixels, row by row, that of the pixels after an area was pixelated."""
     rows, columns = np.arange(high), np.arange(wide)
-    lefts, tops = box.area.grid.begins(box.x1 - box.x0, box.y1 - box.y0)
-    down = np.searchsorted(tops, rows - box.y0, "right")
-    across = np.searchsorted(lefts, columns - box.x0, "right")
+    if box.grid is None:
+        down, across = (rows - box.y0 + box.offset_y) // box.size, (columns - box.x0 + box.offset_x) // box.size
+    else:
+        lefts, tops = box.grid.begins(box.x1 - box.x0, box.y1 - box.y0)
+        down = np.searchsorted(tops, rows - box.y0, "right")
+        across = np.searchsorted(lefts, columns - box.x0, "right")
     within = ((rows >= box.y0) & (rows < box.y1))[:, None] & ((columns >= box.x0) & (columns < box.x1))
     inside = np.flatnonzero(within)
     _, cells = np.unique((down[:, None] * _TILE + across)[within], return_inverse=True)
@@ -229,8 +238,10 @@ def _seen(box: Box, tile: tuple[int, int]) -> Box | None:
     seen = _cut(box.moved(-tile[0], -tile[1]), -_AROUND, _TILE + _AROUND)
     if not seen:
         return None
-    width, height = seen.x1 - seen.x0, seen.y1 - seen.y0
-    one_block = all(len(of) == 1 for of in seen.area.grid.begins(width, height))
+    if seen.grid is None:
+        one_block = seen.size - seen.offset_x >= seen.x1 - seen.x0 and seen.size - seen.offset_y >= seen.y1 - seen.y0
+    else:
+        one_block = all(len(of) == 1 for of in seen.grid.begins(seen.x1 - seen.x0, seen.y1 - seen.y0))
     if one_block or not _cut(seen, 0, _TILE):  # only for the contrast around the tile it does not matter of which size
         return seen._replace(size=len(_BLUR), offset_x=0, offset_y=0, grid=None)
     return seen

@@ -38,7 +38,7 @@ def test_what_is_pixelated_is_likelier_than_not_and_the_right_area_likelier_than
     assert seen.evidence(AREA) > 20 > 0 > untouched.evidence(AREA)
     others = [box for change in likelihood._GRIDS + likelihood._SIDES for box in change(AREA, 60, 60)]
     assert len(others) > 50
-    wrong = [box for box in others if max(abs(a - b) for a, b in zip(box, AREA, strict=True)) > 1]
+    wrong = [box for box in others if max(abs(a - b) for a, b in zip(box[:7], AREA[:7], strict=True)) > 1]
     assert max(map(seen.evidence, wrong)) < seen.evidence(AREA)
 
 

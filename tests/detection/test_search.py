@@ -34,7 +34,7 @@ def as_jpeg(image: np.ndarray, quality: int, **options) -> np.ndarray:
 
 def certain(image: np.ndarray) -> set[tuple[int, ...]]:
     """x, y, width, height, block size and offsets of what is found for certain."""
-    return {found.area.columns() for found in search.find(image) if found.certain}
+    return {tuple([*found.area.numbers(), 0, 0][:7]) for found in search.find(image) if found.certain}
 
 
 @pytest.mark.parametrize("area", [(10, 20, 30, 25, 7), (0, 0, 16, 12, 4), (40, 50, 24, 14, 12), (5, 5, 9, 40, 3)])
@@ -296,4 +296,4 @@ def test_margins_of_a_drawing_are_no_blocks():
 def test_tiles_of_more_than_the_largest_block_are_no_error():
     image = np.random.default_rng(0).integers(40, 215, (3, 3), dtype=np.uint8).repeat(220, axis=0).repeat(220, axis=1)
     assert isinstance(search.find(as_jpeg(image, 90)), list)
-    assert all(found.area.block_size <= 200 for found in search.find(image))
+    assert all(max(found.area.grid.width, found.area.grid.height) <= 200 for found in search.find(image))
