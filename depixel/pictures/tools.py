@@ -87,7 +87,7 @@ def _opencv(part: np.ndarray, columns: int, rows: int) -> np.ndarray:
 
 def _flameshot(part: np.ndarray, columns: int, rows: int) -> np.ndarray:
     """`QPixmap.scaled`, smooth and then fast (src/tools/pixelate/pixelatetool.cpp, Qt's qimagescale.cpp): the mean
-    of what a block covers, pixels at its sides by their share, truncated. Pixel i shows block floor((i + 1/2) n / W)."""
+    of what a block covers, pixels at its sides by their share, truncated; pixel i shows floor((i + 1/2) n / W)."""
     small = np.floor(_covered(_covered(part, rows, 0), columns, 1) + 1e-6)  # what floats lack of a whole number
     for axis, count in ((0, rows), (1, columns)):
         length = part.shape[axis]
