@@ -4,8 +4,8 @@
 
 Makes pictures of each kind from photos of every second contributor, in color and as large as the photo is: pixelated in
 many ways, enlarged, resized, and without any area. Each is searched as it is and as JPEGs. An area that is called
-certain is right if a true one has all four edges within 1 pixel of its own, and blocks within 0.1 pixels along each axis
-of more than one block; else it is wrong. Where one is no rectangle, nine tenths of what either covers must be the same;
+certain is right if a true one has all four edges within 1 pixel of its own, and blocks within 0.1 pixels along an axis
+of more than one; else it is wrong. Where one is no rectangle, nine tenths of what either covers must be the same;
 where it fades into the photo, its edges may be 6 pixels off. "right" is the share of the true areas that are found so,
 "wrong" that of the certain areas, with its 95 % interval (Wilson). Seconds are those of all cores together; "slow"
 counts pictures beyond 3 s and 10 s a megapixel.

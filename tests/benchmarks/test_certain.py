@@ -12,6 +12,7 @@ from depixel.areas.area import Area
 from depixel.areas.grid import Grid
 from tests.pictures.test_restorer import photo
 
+WITHOUT = ("untouched", "screen", "enlarged 2x", "enlarged 3x")
 AREA = Area(20, 30, 64, 48, 8)
 
 
@@ -46,8 +47,7 @@ def test_each_kind_shows_its_areas_and_is_the_same_again(kind):
     again, _ = certain.KINDS[kind](image, np.random.default_rng(3))
     np.testing.assert_array_equal(picture, again)
     assert picture.dtype == np.uint8 and picture.shape[2] == 3
-    assert len(areas) == (2 if "touch" in kind else 0 if kind in ("untouched", "screen") else "area" in kind or
-                          not kind.startswith("enlarged"))  # fmt: skip
+    assert len(areas) == (0 if kind in WITHOUT else 2 if kind == "two that touch" else 1)
     for area in areas:
         area.checked(picture.shape[1], picture.shape[0])
     if areas and picture.shape == image.shape:
