@@ -49,6 +49,7 @@ bench: .venv/dev  ## measure the figures of docs/measured.md and docs/pictures.m
 	python benchmarks/suggest.py --photos $(PHOTOS)
 	python benchmarks/restore.py --photos $(PHOTOS)
 	python benchmarks/detection.py --photos $(PHOTOS)
+	python benchmarks/certain.py --photos $(PHOTOS)
 	python benchmarks/engines.py --bench $(BENCH)
 	python benchmarks/repro.py
 	python benchmarks/prose.py

@@ -11,8 +11,9 @@ from depixel.base import layout
 from depixel.base.errors import DepixelError
 
 if TYPE_CHECKING:
-    from depixel.areas.area import Area
+    from depixel.areas.area import Area, ResolvedArea
     from depixel.areas.grid import Pixels
+    from depixel.pictures.tools import Tool
 
     _AreaType = click.ParamType[Area]
     _BlockType = click.ParamType[tuple[Pixels, Pixels]]
@@ -28,12 +29,9 @@ def path(**options: bool) -> click.Path:
 
 
 class AreaType(_AreaType):
-    """x,y,width,height as an `Area`; with `blocks` also with the block size and the offset behind it."""
+    """x,y,width,height as an `Area`, perhaps with the block size and the offset behind it."""
 
     name = "x,y,w,h"
-
-    def __init__(self, blocks: bool = False):
-        self.counts = (4, 5, 7) if blocks else (4,)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Area":
         """Read the text of an option as an area; what is none ends the command with a message."""
@@ -43,10 +41,12 @@ class AreaType(_AreaType):
             return value
         text, _, grid = value.partition("@")
         numbers = text.split(",")
-        if len(numbers) not in self.counts or not all(number.strip().isdecimal() for number in numbers[:4]):
-            counts = "four, or with the blocks five or seven," if 7 in self.counts else "four"
+        if len(numbers) not in (4, 5, 7) or not all(number.strip().isdecimal() for number in numbers[:4]):
             self.fail(
-                f"{text!r} is not x,y,width,height: {counts} whole numbers of pixels with commas between", param, ctx
+                f"{text!r} is not x,y,width,height: four, or with the blocks five or seven, whole numbers of pixels "
+                "with commas between",
+                param,
+                ctx,
             )
         try:
             area = Area.of([*map(int, numbers[:4]), *numbers[4:]])
@@ -106,20 +106,50 @@ class GridCommand(click.Command):
         return super().parse_args(ctx, joined)
 
 
-def areas(blocks: bool = False, **options: Any) -> _Decorator:
-    """--area, as often as wanted; `blocks` as of `AreaType`, then with --grid, for a `GridCommand`; `options` are
-    click's."""
+grid = click.option(
+    "--grid",
+    metavar="COLUMNSxROWS",
+    expose_value=False,  # `GridCommand` puts it behind the area
+    help="Number of blocks across and down in the --area before it, if you know that and not their size.",
+)
+
+
+def areas(**options: Any) -> _Decorator:
+    """--area, as often as wanted, with the blocks or --grid, for a `GridCommand`; `options` are click's."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        if blocks:
-            grid = "Number of blocks across and down in the --area before it, if you know that and not their size."
-            command = click.option("--grid", metavar="COLUMNSxROWS", expose_value=False, help=grid)(command)
-        decorated = click.option("--area", "areas", type=AreaType(blocks), multiple=True, metavar="X,Y,W,H", **options)(
-            command
-        )
-        return decorated
+        option = click.option("--area", "areas", type=AreaType(), multiple=True, metavar="X,Y,W,H", **options)
+        return option(grid(command))
 
     return decorate
+
+
+like = click.option(
+    "--like",
+    type=click.Choice(["flameshot", "imagemagick", "opencv", "pillow"]),
+    help="Make the blocks as this tool does: the nearest whole number of them shares the area evenly.",
+)
+
+
+def with_blocks(area: "Area", block: "tuple[Pixels, Pixels] | None", like: "Tool | None") -> "ResolvedArea":
+    """The area in the blocks that --block or --grid name, shared evenly if it is pixelated like a tool does.
+
+    Raises:
+        DepixelError: neither names them, or both do.
+    """
+    if block and area.blocks:
+        raise DepixelError(f"area {area.place}: its blocks are named twice; leave out --block")
+    if block:
+        area = area.with_blocks(*block)
+    if not area.blocks:
+        raise DepixelError(f"area {area.place}: add --block 8 (or 16x8), or the number of blocks: --grid 16x12")
+    if like:
+        from depixel.pictures.tools import counts
+
+        area = area.in_grid(*counts(area))
+    from depixel.areas.grid import Grid
+
+    return area.in_blocks(Grid(area.block_width or 0, area.block_height or 0, area.offset_x, area.offset_y))
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead.")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the command starts without NumPy
     from depixel.pictures.jobs import Job, Outcome
     from depixel.pictures.restorer import Restorer
     from depixel.pictures.tiles import Trust
+    from depixel.pictures.tools import Tool
 
 _inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(readable=False))
 _out = click.option(
@@ -41,7 +42,6 @@ _png = click.option(
 @_inputs
 @_out
 @options.areas(
-    blocks=True,
     help="A pixelated area of every picture: its left, top, width and height in pixels of the picture as you see it, "
     "to about 3 pixels. A fifth number is the side of its blocks, 8 or 16x8; two more say how many columns and rows "
     "the first blocks lack. May be given more than once. Without it, a file beside each picture says it.",
@@ -284,15 +284,16 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-@click.command()
+@click.command(cls=options.GridCommand)
 @_inputs
 @_out
 @options.areas(
     required=True,
-    help="What to pixelate: left, top, width and height in pixels of the picture as you see it. May be given more than "
-    "once.",
+    help="What to pixelate: left, top, width and height in pixels of the picture as you see it; a fifth number is the "
+    "side of its blocks. May be given more than once.",
 )
-@click.option("--block", type=click.IntRange(2, 200), required=True, help="Side of a block, pixels.")
+@click.option("--block", type=options.BlockType(), help="Side of a block, pixels: 8, or 16x8.")
+@options.like
 @_png
 @options.force
 @options.as_json
@@ -300,7 +301,8 @@ def pixelate(
     inputs: tuple[str, ...],
     out: Path,
     areas: "tuple[Area, ...]",
-    block: int,
+    block: "tuple[Pixels, Pixels] | None",
+    like: "Tool | None",
     form: str | None,
     force: bool,
     as_json: bool,
@@ -309,25 +311,26 @@ def pixelate(
 
     IN is a picture, a folder of pictures, a pattern, or - for standard input. Each is written to the folder OUT under
     its name, and beside it a file with the areas, which `depixel restore` reads. Each block becomes the rounded mean of
-    its pixels. Metadata stays, but for what may show the pixels as they were: thumbnails, previews, Photoshop's and
-    cameras' own notes.
+    its pixels; --like makes the blocks as another tool does. Metadata stays, but for what may show the pixels as they
+    were: thumbnails, previews, Photoshop's and cameras' own notes.
 
     \b
     Example:
       depixel pixelate photo.png -o pixelated --area 40,60,120,80 --block 8
+      depixel pixelate photo.png -o pixelated --area 40,60,120,80 --grid 16x12 --like pillow
       depixel restore pixelated/photo.png -o restored
     """
     from depixel.pictures import formats, jobs
     from depixel.pictures.pixels import pixelate
 
-    named = [area.in_blocks_of(block) for area in areas]
+    named = [options.with_blocks(area, block, like) for area in areas]
 
     def work(job: jobs.Job) -> _Done:
         beside = None if job.target == jobs.STREAM else jobs.areas_beside(job.target)
         if beside and beside.exists() and not force:
             raise DepixelError(f"{beside} exists already. Choose another folder, or overwrite it: --force")
         picture = jobs.read(job)
-        data = formats.encoded(picture.hiding(pixelate(picture.pixels, named)))
+        data = formats.encoded(picture.hiding(pixelate(picture.pixels, named, like)))
         if beside:
             jobs.write_areas(job.target, named)  # first: its name is the longer one
         jobs.write_bytes(job, data)
@@ -384,13 +387,22 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
         click.echo("\nEnded.")
 
 
-@click.command()
+@click.command(cls=options.GridCommand)
 @click.argument("photo", type=options.path(dir_okay=False))
 @click.option("--area", type=options.AreaType(), required=True, metavar="X,Y,W,H", help="What is to be hidden, pixels.")
-@click.option("--block", type=click.IntRange(2, 200), required=True, help="Side of a block, pixels.")
+@options.grid
+@click.option("--block", type=options.BlockType(), help="Side of a block, pixels: 8, or 16x8.")
+@options.like
 @options.model(callback=known_models)
 @options.as_json
-def audit(photo: Path, area: "Area", block: int, model: str, as_json: bool) -> None:
+def audit(
+    photo: Path,
+    area: "Area",
+    block: "tuple[Pixels, Pixels] | None",
+    like: "Tool | None",
+    model: str,
+    as_json: bool,
+) -> None:
     """How much would a pixelation hide?
 
     For who pixelates to protect. Pixelates an area of PHOTO, which must be the original, in blocks of this size and of
@@ -404,13 +416,15 @@ def audit(photo: Path, area: "Area", block: int, model: str, as_json: bool) -> N
     \b
     Example:
       depixel audit photo.jpg --area 40,60,120,80 --block 12
+      depixel audit photo.jpg --area 40,60,120,80 --grid 16x12 --like pillow
     """
     from depixel.pictures import audit as audits
     from depixel.pictures import formats
     from depixel.pictures.restorer import Restorer
 
     pixels = formats.read(photo).seen()
-    found = audits.audit(Restorer.load(model), pixels, area, block)
+    named = options.with_blocks(area, block, like)
+    found = audits.audit(Restorer.load(model), pixels, named, like=like)
     enough = audits.enough(found)
     if as_json:
         click.echo(json.dumps({"sizes": [size._asdict() for size in found], "enough": enough}))
@@ -419,7 +433,8 @@ def audit(photo: Path, area: "Area", block: int, model: str, as_json: bool) -> N
     for size in found:
         returned = f"{size.returned:.0%}" if size.returned > 0 else "nothing"
         click.echo(
-            f"{size.block_size:6}   {size.hidden:19.1f}   {size.left:22.1f}   {returned:>10}   {size.seen_as:17}"
+            f"{size.blocks():>6}   {size.hidden:19.1f}   {size.left:22.1f}   {returned:>10}   "
+            f"{size.blocks(size.seen_as):>17}"
         )
     if any(size.returned < -1 for size in found):
         click.echo(
@@ -427,7 +442,7 @@ def audit(photo: Path, area: "Area", block: int, model: str, as_json: bool) -> N
             "already this says nothing."
         )
     click.echo(
-        f"Blocks of {enough} pixels would be large enough against a model like this one."
+        f"Blocks of {found[0].blocks(enough)} pixels would be large enough against a model like this one."
         if enough
         else "None of these is large enough, even against a model like this one."
     )

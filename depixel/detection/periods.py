@@ -40,19 +40,19 @@ def fit(low: np.ndarray, high: np.ndarray, length: int, guess: float) -> tuple[P
         np.append(numbers, numbers[-1] + 1),
         np.insert(numbers, 0, -1),
     )
-    for tie in (Fraction(0), _TIE):
-        options = []
+    options = []
+    for inexact, tie in enumerate((Fraction(0), _TIE)):
         for missing, known in enumerate((closed, (low, high, numbers, numbers))):
             for rank, size in _sizes(*_bounds(*known, guess, tie), length):
                 least, most = _first(*known, size, tie)
                 offset = _offset(least, most, size)
                 if offset is not None and (missing or size - offset <= most):
                     begin = 0 if offset in (0, Fraction(1, 2)) else 2
-                    options.append((rank + 2 * missing + begin, size, offset))
-        if options:
-            _, size, offset = min(options)
-            return _whole(size), _whole(offset)
-    return None
+                    options.append((rank + 2 * missing + begin + inexact, inexact, size, offset))
+    if not options:
+        return None
+    *_, size, offset = min(options)
+    return _whole(size), _whole(offset)
 
 
 def fit_size(low: np.ndarray, high: np.ndarray, size: Pixels) -> Pixels | None:

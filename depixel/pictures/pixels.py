@@ -9,6 +9,7 @@ from PIL import Image
 from depixel.areas.area import AreaLike, checked_areas
 from depixel.areas.grid import Grid, block_means, spread
 from depixel.base.errors import DepixelError
+from depixel.pictures.tools import Tool, as_made_by, counts
 
 Picture = TypeVar("Picture", np.ndarray, Image.Image)
 LUMINANCE = (0.2126, 0.7152, 0.0722)
@@ -31,7 +32,7 @@ def pixels_of(image: Picture) -> np.ndarray:
     return image
 
 
-def like(image: Picture, pixels: np.ndarray) -> Picture:
+def of_kind(image: Picture, pixels: np.ndarray) -> Picture:
     """The pixels as a picture of the same kind."""
     if not isinstance(image, Image.Image):
         return pixels
@@ -50,11 +51,12 @@ def scale_of(image: np.ndarray) -> float:
     return 1.0 if image.dtype == np.uint8 else 257.0
 
 
-def pixelate(image: Picture, areas: Sequence[AreaLike]) -> Picture:
+def pixelate(image: Picture, areas: Sequence[AreaLike], like: Tool | None = None) -> Picture:
     """A copy of a picture with each block of the areas overwritten by its rounded mean; alpha stays.
 
     Args:
         image, areas: as `Restorer.restore` takes them; each area with its block size, 2 to 200 pixels.
+        like: the tool whose arithmetic makes the blocks instead, in a whole number of them (`tools.counts`).
 
     Returns:
         A new picture of the same kind, shape and dtype.
@@ -68,7 +70,11 @@ def pixelate(image: Picture, areas: Sequence[AreaLike]) -> Picture:
         if area.block_width is None or area.block_height is None:
             raise DepixelError(f"area {area.place}: name the side of its blocks, as the fifth number")
         part = colors[area.part]
-        grid = Grid(area.block_width, area.block_height, area.offset_x, area.offset_y)
+        if like:
+            made = as_made_by(like, part, *counts(area))
+        else:
+            grid = Grid(area.block_width, area.block_height, area.offset_x, area.offset_y)
+            made = spread(block_means(part, grid).round(), grid, part.shape[:2])
         hidden = ... if area.mask is None else area.mask
-        part[hidden] = spread(block_means(part, grid).round(), grid, part.shape[:2])[hidden]
-    return like(image, pixelated)
+        part[hidden] = made[hidden]
+    return of_kind(image, pixelated)

@@ -64,7 +64,7 @@ def _looked_at(colors: np.ndarray, area: Area, ignore_check: bool) -> ResolvedAr
             return area.in_blocks(fitting[0])
     else:
         shown = _shown(colors, area) or _shown_in_jpeg(colors, area)
-    if shown and (not named or _same_blocks(shown, area)):
+    if shown and (not named or _same_blocks(shown, area) or any(_same_lines(shown, area, grid) for grid in named)):
         return shown
     if named and ignore_check:
         return area.in_blocks(min(named, key=lambda grid: _noise(seen, grid)))
@@ -176,6 +176,12 @@ def _same_blocks(shown: ResolvedArea, area: Area) -> bool:
             (shown.grid.height, area.block_height or 0),
         )
     )
+
+
+def _same_lines(shown: ResolvedArea, area: Area, grid: Grid) -> bool:
+    """Whether blocks of another size, 77/13 instead of 6, begin at the same pixels."""
+    lines = zip(shown.grid.begins(shown.width, shown.height), grid.begins(area.width, area.height), strict=True)
+    return shown.place == area.place and all(map(np.array_equal, *zip(*lines, strict=True)))
 
 
 def _fits_exactly(seen: np.ndarray, grid: Grid) -> bool:

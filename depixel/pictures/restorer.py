@@ -20,7 +20,7 @@ from depixel.base.errors import DepixelError
 from depixel.model.windows import CONTEXT, STEP, VIEWS
 from depixel.onnx.reading import Exported
 from depixel.pictures.coloring import colored
-from depixel.pictures.pixels import LUMINANCE, Picture, like, pixels_of, scale_of, without_alpha
+from depixel.pictures.pixels import LUMINANCE, Picture, of_kind, pixels_of, scale_of, without_alpha
 from depixel.pictures.resolve import resolve
 from depixel.pictures.tiles import TILE, Shown, Tile, Trust, tiles_of
 
@@ -146,7 +146,7 @@ class Restorer:
                 windows = _predict(self.model, [(tile, pixels[i]) for tile, i in batch], VIEWS[:views])
                 for (tile, i), window in zip(batch, windows, strict=True):
                     tile.write(restored[i], pixels[i], window)
-        return [like(image, made) for image, made in zip(images, restored, strict=True)]
+        return [of_kind(image, made) for image, made in zip(images, restored, strict=True)]
 
 
 def disagreement(restorer: Restorer, image: np.ndarray, areas: Sequence[AreaLike]) -> np.ndarray:

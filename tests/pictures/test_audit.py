@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from depixel.areas.area import Area
 from depixel.base.errors import DepixelError
 from depixel.model import predictor
 from depixel.pictures.audit import FEW, Size, audit, enough
@@ -96,3 +97,25 @@ def test_where_nothing_comes_back_it_asks_whether_this_is_the_original(tmp_path)
     command = ("depixel", "audit", "photo.jpg", "--area", "20,12,96,64", "--block", "8", "--model", "m.safetensors")
     told = run(*command, cwd=tmp_path).stdout
     assert "nothing" in told and "is this the original?" in told
+
+
+@pytest.mark.parametrize("like", [None, "pillow", "imagemagick"])
+def test_blocks_keep_their_proportion(like):
+    named = Area.of((20, 12, 32, 24, "8x4"))
+    sizes = audit(restorer(Interpolation()), photo(), named, like=like)
+    assert sizes[0].blocks() == "8x4" and sizes[-1].blocks() == "24x12"
+    shown = pixelate(photo(), [named], like)
+    here = np.s_[12:36, 20:52]
+    assert sizes[0].hidden == pytest.approx(np.sqrt(np.mean((shown[here].astype(float) - photo()[here]) ** 2)))
+    for size in sizes:
+        assert size.enough == (min(32 / size.seen_as, 24 / (size.seen_as / 2)) <= FEW)
+
+
+def test_the_command_takes_a_number_of_blocks(tmp_path):
+    Image.fromarray(photo()).save(tmp_path / "photo.png")
+    test_predictor.predictor().save(tmp_path / "m.safetensors")
+    command = ("depixel", "audit", "photo.png", "--model", "m.safetensors", "--area", "20,12,48,32")
+    blocks = ("--grid", "5x5", "--like", "pillow")
+    sizes = json.loads(run(*command, *blocks, "--json", cwd=tmp_path).stdout)["sizes"]
+    assert sizes[0]["block_size"] == 9.6 and sizes[0]["proportion"] == pytest.approx(6.4 / 9.6)
+    assert "add --block 8" in run(*command, cwd=tmp_path, code=1).stderr
