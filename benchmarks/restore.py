@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import numpy as np
@@ -70,13 +71,15 @@ def zip_longest(lists) -> Iterator[list]:
 
 
 def pixelated(photo: np.ndarray, area: tuple[int, ...], how: str) -> np.ndarray:
-    """A copy, an area pixelated as tools do it: rounded, truncated, in linear light, nearest pixel, then JPEG."""
+    """A copy, an area pixelated as tools do it: rounded, truncated, in linear light, then JPEG; or sampled, in the
+    middle of blocks ("nearest") or at their corner ("corner")."""
     x, y, width, height, size = area[:5]
     made = photo.copy()
     part = made[y : y + height, x : x + width]
     flat, grid = part.reshape(height, width, -1), Grid.square(size)
-    if how == "nearest":
-        values = flat[size // 2 :: size, size // 2 :: size]
+    if how in ("nearest", "corner"):
+        first = size // 2 if how == "nearest" else 0
+        values = flat[first::size, first::size]
     elif how == "linear":
         values = (255 * encoded(block_means(in_linear_light(flat / 255), grid))).round()
     else:
@@ -201,9 +204,9 @@ def quality(restorer: Restorer, photos: list[np.ndarray]) -> None:
             )
         )
     click.echo("mean ratio, blocks of 8 px in color, by how they were made (rows) and how they are trusted (columns)")
-    trusts = ("exact", "rounded", "linear", "loose")
+    trusts = get_args(tiles.Trust)
     click.echo(" " * 9 + "".join(f"{trust:>9}" for trust in trusts))
-    for how in (*trusts[:3], "nearest", "JPEG90", "JPEG60"):
+    for how in (*trusts[:3], "nearest", "corner", "JPEG90", "JPEG60"):
         found = [ratios(restorer, photos, 8, 128, how, trust) for trust in trusts]
         click.echo(f"{how:9}" + "".join(f"{ratio:9.3f}" for ratio, _, _ in found) + f"   of {found[0][2]} photos")
     click.echo("mean ratio, gray, first blocks cut off: restored so, and as four areas")

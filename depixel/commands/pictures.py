@@ -64,11 +64,12 @@ _png = click.option(
 )
 @click.option(
     "--trust",
-    type=click.Choice(["exact", "rounded", "linear", "loose"]),
+    type=click.Choice(["exact", "rounded", "linear", "loose", "sampled"]),
     default="rounded",
     show_default=True,
     help="What the value of a block is: the mean of its pixels, truncated as in the challenge, or rounded; their mean "
-    "in linear light, as in GIMP; or loosely that, give or take 8 gray levels.",
+    "in linear light, as in GIMP; loosely that, give or take 8 gray levels; or a single pixel, sampled from the block, "
+    "as after nearest-neighbour resizing.",
 )
 @click.option(
     "--compare", "sheet", type=options.path(dir_okay=False), help="Also draw the areas before and after, as a PNG."

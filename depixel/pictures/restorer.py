@@ -22,6 +22,7 @@ from depixel.onnx.reading import Exported
 from depixel.pictures.coloring import colored
 from depixel.pictures.pixels import LUMINANCE, Picture, of_kind, pixels_of, scale_of, without_alpha
 from depixel.pictures.resolve import resolve
+from depixel.pictures.sampling import showing_means
 from depixel.pictures.tiles import TILE, Shown, Tile, Trust, tiles_of
 
 _BATCH = 4 * TILE * TILE  # pixels of the windows that go through the network together
@@ -80,7 +81,8 @@ class Restorer:
             views: how many turned views of the picture to average the predictions of.
             trust: what the value of a block is: "exact", the truncated mean of its pixels, as in the challenge;
                 "rounded", their mean give or take half a level; "linear", the same of their mean in linear light;
-                "loose", their mean give or take 8 levels. Where it is not known, "rounded" costs least.
+                "loose", their mean give or take 8 levels; "sampled", one of the pixels, in the block's middle or
+                upper left corner: then means are estimated and kept. Where it is not known, "rounded" costs least.
             ignore_check: whether areas whose blocks are named are restored even if the pixels contradict.
 
         Returns:
@@ -131,10 +133,13 @@ class Restorer:
         if len(images) != len(areas):
             raise DepixelError(f"{len(images)} pictures and areas of {len(areas)}: name the areas of each")
         pixels = [pixels_of(image) for image in images]
+        found = [resolve(image, named, ignore_check) for image, named in zip(pixels, areas, strict=True)]
+        if trust == "sampled":
+            pixels, found = map(list, zip(*map(showing_means, pixels, found), strict=True)) if pixels else ([], [])
         tiles = [
             (tile, i)
-            for i, (image, named) in enumerate(zip(pixels, areas, strict=True))
-            for area in resolve(image, named, ignore_check)
+            for i, image in enumerate(pixels)
+            for area in found[i]
             for tile in tiles_of(Shown(area, trust), image.shape)
         ]
         restored = [image.copy() for image in pixels]

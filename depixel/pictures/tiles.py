@@ -27,9 +27,9 @@ TILE = 256
 """The largest side of a window, working pixels: a multiple of 8."""
 MARGIN = 24
 """What two tiles see of each other at least, working pixels on each side of the cut between them."""
-Trust = Literal["exact", "rounded", "linear", "loose"]
+Trust = Literal["exact", "rounded", "linear", "loose", "sampled"]
 """What the value of a block is: the truncated mean of its pixels, their mean give or take half a level, the same of
-their mean in linear light (sRGB), or their mean give or take `LOOSE`."""
+their mean in linear light (sRGB), their mean give or take `LOOSE`, or one of them (`sampling.showing_means`)."""
 LOOSE = 8.0
 """Gray levels."""
 _STEPS = 20  # of the projection at most; one is enough where nothing is clipped
