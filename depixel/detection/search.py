@@ -76,7 +76,7 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
         )
     if min(image.shape[:2]) < 2 * LEAST_BLOCK:
         return []
-    exact = _exact(image, check)
+    exact = sorted(_exact(image, check), key=lambda one: -one.evidence)
     certain = [Candidate(one.evidence, Box.around(one.area), True) for one in exact if one.certain]
     if image.shape[0] * image.shape[1] <= AT_ONCE:
         gray = luma(image)

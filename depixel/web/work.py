@@ -109,12 +109,13 @@ def named(texts: Iterable[str], block: int | None = None) -> list[Area]:
 
 
 def _named(text: str, block: int | None) -> Area:
-    place, _, grid = text.partition("@")
-    numbers = place.split(",")
+    rectangle, _, grid = text.partition("@")
+    numbers = rectangle.split(",")
+    place: list[int | str | None] = [int(number) for number in numbers[:4]]
     if grid:
         columns, rows = map(int, grid.split("x"))
-        return Area.of([int(number) for number in numbers]).in_grid(columns, rows)
-    return Area.of(numbers if len(numbers) > 4 else [*numbers, block])
+        return Area.of(place).in_grid(columns, rows)
+    return Area.of([*place, *(numbers[4:] or [block])])
 
 
 def restore(

@@ -39,6 +39,7 @@ main()
 def project(tmp_path) -> Path:
     """A DVC project, as far as a stage sees it."""
     (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/__init__.py").touch()
     (tmp_path / "stages/small.py").write_text(STAGE, encoding="utf-8")
     (tmp_path / "photos/deep").mkdir(parents=True)
     for name in ("photos/one.zip", "photos/deep/two.jpg"):

@@ -322,7 +322,7 @@ def test_first_blocks_that_are_cut_off_may_be_named(folder, pictures):
     result = depixel(*command, "--force", "--auto")
     assert result.exit_code == 0 and "11,12,39,34,7,3,2 (blocks" in result.output
     result = depixel(*command, "--force", "--area", "11,12,39,34,7,3,2", "--block", 9)
-    assert result.exit_code == 1 and "in blocks of 9 pixels, of which the first lack 3 columns" in result.output
+    assert result.exit_code == 1 and "shows blocks of 7 pixels, not of 9" in result.output
 
 
 def test_one_bad_picture_does_not_stop_the_rest(folder, pictures):

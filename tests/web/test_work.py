@@ -46,10 +46,11 @@ def test_areas_whose_first_blocks_are_cut_off_are_found_and_restored(url, restor
     (found, *_) = requests.post(f"{url}api/find", file_of(image), timeout=60).json()["areas"]
     assert found.pop("certain")
     area = {"x": 0, "y": 0, "width": 73, "height": 75, "block_size": 16, "offset_x": 7, "offset_y": 5}
+    area |= {"block_width": 16, "block_height": 16, "area": "0,0,73,75,16,7,5"}
     assert found == area
-    answer = requests.post(f"{url}api/restore?area={told(area.values())}", file_of(image), timeout=60)
-    assert answer.headers["Areas"] == told(area.values())
-    expected = restorer.restore(image, [tuple(area.values())])
+    answer = requests.post(f"{url}api/restore?area={area['area']}", file_of(image), timeout=60)
+    assert answer.headers["Areas"] == area["area"]
+    expected = restorer.restore(image, [(0, 0, 73, 75, 16, 7, 5)])
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
     answer = requests.post(f"{url}api/restore?area=0,0,73,75,16,16,5", file_of(image), timeout=60)
     assert answer.status_code == 422 and "first blocks lack 0 to 16 - 1" in answer.json()["problem"]
