@@ -53,7 +53,46 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Ex
             found.append(one)
         if one is not None and one.certain and one.area.width * one.area.height > _ALL * codes.size:
             break
-    return _within_enlarged(image, found, check)
+    return _within_enlarged(image, _joined(codes, found), check)
+
+
+def _joined(codes: np.ndarray, found: list[Exact]) -> list[Exact]:
+    """Areas that are parts of one, of which what is drawn over it left two or more, joined."""
+    joined = sorted(found, key=lambda one: (one.area.y, one.area.x))
+    first = 0
+    while first < len(joined):
+        for second in range(first + 1, len(joined)):
+            whole = _together(codes, joined[first], joined[second])
+            if whole is not None:
+                joined[first] = whole
+                del joined[second]
+                break
+        else:
+            first += 1
+    return joined
+
+
+def _together(codes: np.ndarray, one: Exact, other: Exact) -> Exact | None:
+    """Both areas and what is between them; None: they are no parts of one."""
+    areas, grid = (one.area, other.area), one.area.grid
+    if not (one.certain and other.certain) or any(area.mask is not None for area in areas):
+        return None
+    for of, beside in ((areas, grid.height), (tuple(map(_turned, areas)), grid.width)):
+        upper, lower = sorted(of, key=lambda area: area.y)
+        down = lower.y - lower.offset_y - upper.y + upper.offset_y
+        if (
+            (upper.x, upper.width) == (lower.x, lower.width)
+            and upper.grid[:3] == lower.grid[:3]
+            and 0 < lower.y - upper.y - upper.height <= 3 * beside
+            and down % beside == 0
+        ):
+            x0, y0 = min(area.x for area in areas), min(area.y for area in areas)
+            x1, y1 = max(area.x + area.width for area in areas), max(area.y + area.height for area in areas)
+            first = next(area for area in areas if (area.x, area.y) == (x0, y0))
+            whole = Area(x0, y0, x1 - x0, y1 - y0).in_blocks(first.grid._replace(lines_x=None, lines_y=None))
+            if _is_rectangle(_shape(codes, whole)[0], drawn=1 - _DRAWN_OVER):
+                return Exact(whole, one.evidence + other.evidence, certain=True)
+    return None
 
 
 def _within_enlarged(image: np.ndarray, found: list[Exact], check: Callable[[], None]) -> list[Exact]:
@@ -218,13 +257,16 @@ def _area(codes: np.ndarray, cells: np.ndarray, shared: _Shared) -> Exact | None
     right, bottom = (int(n) for n in core[:, 2:].max(axis=0))
     area = Area(left, top, right - left, bottom - top).in_blocks(grid.at(left - int(x0), top - int(y0)))
     area = _refitted(_extended(codes, area), shared)
-    constant, hidden = _shape(codes, area)
-    filled = binary_fill_holes(constant)
+    constant, _ = _shape(codes, area)
     count = len(shared.across[0]) + len(shared.down[0])
     evidence = _evidence(codes, area, constant)
-    rectangle = bool(filled.all()) and constant.mean() >= _DRAWN_OVER
+    rectangle = _is_rectangle(constant)
     if not rectangle:
-        area = _masked(area, hidden)
+        wider = _wider(area, codes.shape)  # of the blocks beside it, a part may be in the area
+        hidden = _shape(codes, wider)[1]
+        if not hidden.any():
+            return None
+        area = _masked(wider, hidden)
     least = _LEAST_EVIDENCE if rectangle else _LEAST_OF_SHAPES
     certain = evidence >= least and count >= constant.sum() / 2
     return Exact(area, evidence, bool(certain))
@@ -428,16 +470,40 @@ def _shape(codes: np.ndarray, area: ResolvedArea) -> tuple[np.ndarray, np.ndarra
     for row, column in zip(*np.nonzero(~constant), strict=True):  # only a part of the block is in the area
         here = np.s_[tops[row] : tops[row] + rows[row], lefts[column] : lefts[column] + columns[column]]
         values, counts = np.unique(part[here], return_counts=True)
-        equal[here] = (part[here] == values[counts.argmax()]) & (counts.max() >= 4)
-    return constant, equal | constant.repeat(rows, axis=0).repeat(columns, axis=1)
+        equal[here] = (part[here] == values[counts.argmax()]) & (counts.max() >= max(4, counts.sum() / 5))
+    whole = constant.repeat(rows, axis=0).repeat(columns, axis=1)
+    return constant, whole | binary_opening(equal | whole, np.ones((3, 3), bool))  # a few pixels are equal by chance
+
+
+def _is_rectangle(constant: np.ndarray, drawn: float = 0.15) -> bool:
+    """Whether an area is all of its rectangle, though something may be drawn over blocks: these are few together, and
+    not at a corner, as those that an ellipse or an L lacks are. drawn: share of the blocks that one thing may hide."""
+    if constant.mean() < _DRAWN_OVER:
+        return False
+    pieces, count = label(~constant, np.ones((3, 3)))
+    corners = {int(pieces[row, column]) for row in (0, -1) for column in (0, -1)} - {0}
+    return not corners and (not count or np.bincount(pieces.ravel())[1:].max() <= drawn * constant.size)
+
+
+def _wider(area: ResolvedArea, shape: tuple[int, ...]) -> ResolvedArea:
+    """The area and the blocks beside it, as far as the picture goes."""
+    grid = area.grid
+    left, top = min(area.x, ceil(grid.width)), min(area.y, ceil(grid.height))
+    right = min(area.x + area.width + ceil(grid.width), shape[1])
+    bottom = min(area.y + area.height + ceil(grid.height), shape[0])
+    lines = [
+        None if of is None else tuple(line + start for line in (0, *of) if line + start)
+        for of, start in ((grid.lines_x, left), (grid.lines_y, top))
+    ]
+    grid = grid._replace(lines_x=None, lines_y=None).at(-left, -top)._replace(lines_x=lines[0], lines_y=lines[1])
+    x, y = area.x - left, area.y - top
+    return Area(x, y, right - x, bottom - y).in_blocks(grid)
 
 
 def _masked(area: ResolvedArea, hidden: np.ndarray) -> ResolvedArea:
     """The area in the shape that its blocks have: the largest piece, without specks and holes."""
-    pieces, count = label(binary_opening(hidden, np.ones((2, 2), bool)))
-    if count:
-        hidden = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
-    hidden = binary_fill_holes(hidden)
+    pieces, _ = label(hidden)
+    hidden = binary_fill_holes(pieces == np.bincount(pieces.ravel())[1:].argmax() + 1)
     rows, columns = np.flatnonzero(hidden.any(axis=1)), np.flatnonzero(hidden.any(axis=0))
     top, left, bottom, right = rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
     part = np.ascontiguousarray(hidden[top:bottom, left:right])

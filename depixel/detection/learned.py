@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from depixel.areas.grid import MOST_BLOCK, Grid, Pixels, begins
+from depixel.areas.area import ResolvedArea
+from depixel.areas.grid import MOST_BLOCK, Grid, Pixels, begins, block_means, spread
 from depixel.detection.boxes import Box, Candidate, apart, differ, lines_of
 from depixel.detection.jpeg import BLOCK, LEAST_BLOCK
 from depixel.detection.likelihood import Likelihood
@@ -49,6 +50,11 @@ _MORE_EVIDENCE = 10.0  # by how much the limit rises when a picture has e times 
 _LARGE = 24  # pixels: of blocks
 _HALVED = 256  # pixels: a shorter side from which on the picture is looked at in half its size, too
 _SEEN = 2.0  # of a step being between blocks, in the mean along a side that is seen
+_LEFT = (
+    1.0,
+    0.9,
+)  # gray levels, and share of JPEG's noise, that pixels of what is certain deviate from their block's mean
+_SHARP = 0.8  # share of the steps at and beside lines that is at them, at least, where there is no JPEG to blur them
 _SURE = 5.0  # of what is certain, a pixel; two steps could say 16
 
 
@@ -67,10 +73,35 @@ def _network(file: str) -> Callable[[np.ndarray, float], np.ndarray]:
 def find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) -> list[Candidate]:
     """The areas of a picture (H, W) float32 with this quantization, None if it is not known; some may overlap."""
     screened = gray.size > _SCREENED
+    noise = 0.0 if table is None else float(np.sqrt(np.mean(table**2 / 12)))
+    picture = _Picture(gray, noise, was_jpeg=table is not None, screened=screened)
+    found = _find(picture, check, None if table is None else Likelihood(gray, table, check))
     if table is None:
-        return _find(_Picture(gray, 0.0, was_jpeg=False, screened=screened), check)
-    noise = float(np.sqrt(np.mean(table**2 / 12)))
-    return _find(_Picture(gray, noise, was_jpeg=True, screened=screened), check, Likelihood(gray, table, check))
+        found = [one._replace(certain=one.certain and _is_sharp(gray, one.box)) for one in found]
+    return [one._replace(certain=one.certain and _is_flat(gray, one.box.area, noise)) for one in found]
+
+
+def _is_sharp(gray: np.ndarray, box: Box) -> bool:
+    """Whether blocks change from a pixel to the next, as they do unless the picture was resized afterwards."""
+    at, beside = 0.0, 0.0
+    lefts, tops = box.area.grid.begins(box.x1 - box.x0, box.y1 - box.y0)
+    part = gray[box.y0 : box.y1, box.x0 : box.x1]
+    for lines, steps in (
+        (lefts[1:], np.abs(np.diff(part, axis=1)).sum(axis=0)),
+        (tops[1:], np.abs(np.diff(part.T, axis=1)).sum(axis=0)),
+    ):
+        lines = lines[(lines > 1) & (lines < len(steps))]
+        at += float(steps[lines - 1].sum())
+        beside += float(steps[lines - 2].sum() + steps[lines].sum())
+    return at > _SHARP * (at + beside)
+
+
+def _is_flat(gray: np.ndarray, area: ResolvedArea, noise: float) -> bool:
+    """Whether blocks are as flat as JPEG leaves them; they are not where the area has another shape or other blocks, or
+    was resized afterwards."""
+    part = gray[area.part][:, :, None].astype(np.float64)
+    rest = part - spread(block_means(part, area.grid), area.grid, part.shape[:2])
+    return float(np.sqrt(np.square(rest).mean())) <= _LEFT[0] + _LEFT[1] * noise
 
 
 class _Picture(NamedTuple):

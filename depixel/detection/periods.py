@@ -57,8 +57,8 @@ def fit(low: np.ndarray, high: np.ndarray, length: int, guess: float) -> tuple[P
 
 def fit_size(low: np.ndarray, high: np.ndarray, size: Pixels) -> Pixels | None:
     """The offset under which blocks of a size that is known begin at all lines; None: there is none."""
-    numbers = _numbers(low, float(size))
-    offset = _offset(*_first(low, high, numbers, numbers, Fraction(size), _TIE), Fraction(size))
+    numbers, tie = _numbers(low, float(size)), Fraction(0) if size == int(size) else _TIE
+    offset = _offset(*_first(low, high, numbers, numbers, Fraction(size), tie), Fraction(size))
     return None if offset is None else _whole(offset)
 
 

@@ -115,7 +115,8 @@ def _named(text: str, block: int | None) -> Area:
     if grid:
         columns, rows = map(int, grid.split("x"))
         return Area.of(place).in_grid(columns, rows)
-    return Area.of([*place, *(numbers[4:] or [block])])
+    blocks: list[int | str | None] = [*numbers[4:]] or [block]
+    return Area.of([*place, *blocks])
 
 
 def restore(

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from depixel.areas.area import ResolvedArea
+from depixel.areas.area import Area, ResolvedArea
 from depixel.base.errors import DepixelError
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.resolve import resolve
@@ -84,3 +85,49 @@ def test_an_area_that_reaches_beyond_the_blocks_is_told():
     shown = pixelate(photo(), [(10, 10, 96, 96, 12)])
     with pytest.raises(DepixelError, match=r"area 10,10,108,96"):
         resolve(shown, [(10, 10, 108, 96, 12)])
+
+
+def test_an_area_that_is_named_roughly_snaps_to_its_blocks():
+    shown, real = pixelate(photo(), [(30, 20, 80, 64, 8)]), ResolvedArea(30, 20, 80, 64, 8)
+    for place in ((29, 19, 82, 66), (27, 17, 86, 70), (33, 20, 77, 62), (30, 20, 80, 64)):
+        for block in (None, 8):
+            assert resolve(shown, [(*place, block)]) == [real]
+    assert resolve(shown, [(34, 22, 70, 60)]) == [ResolvedArea(34, 22, 70, 60, 8, offset_x=4, offset_y=2)]
+
+
+def test_blocks_may_be_named_by_their_number():
+    area = Area.of({"area": [30, 20, 75, 60], "grid": [10, 16]})
+    for like in ("pillow", "opencv"):
+        shown = pixelate(photo(), [area], like)
+        (found,) = resolve(shown, [area])
+        assert (found.place, found.blocks) == ("30,20,75,60", "7.5x3.75")
+        assert resolve(shown, [(30, 20, 75, 60)]) == [found]
+
+
+def test_what_the_picture_contradicts_is_restored_only_if_told_to():
+    shown = pixelate(photo(), [(30, 20, 80, 64, 8)])
+    for area in ((30, 20, 80, 64, 5), (1, 1, 20, 20, 4)):
+        with pytest.raises(DepixelError, match="--ignore-check"):
+            resolve(shown, [area])
+        assert resolve(shown, [area], ignore_check=True) == [ResolvedArea(*area)]
+
+
+def test_blocks_that_are_not_square_are_not_taken_for_smaller_ones():
+    shown = pixelate(photo(), [(30, 20, 80, 64, "16x8")])
+    assert resolve(shown, [(30, 20, 80, 64)])[0].blocks == "16x8"
+    with pytest.raises(DepixelError, match="shows blocks of 16x8 pixels, not of 8"):
+        resolve(shown, [(30, 20, 80, 64, 8)])
+
+
+def test_a_mask_keeps_its_shape_and_gets_the_blocks_that_are_seen():
+    y, x = np.mgrid[:64, :80]
+    mask = ((x - 39.5) / 40) ** 2 + ((y - 31.5) / 32) ** 2 <= 1
+    shown = pixelate(photo(), [Area(30, 20, 80, 64, 8, mask=mask)])
+    (found,) = resolve(shown, [Area(30, 20, 80, 64, mask=mask)])
+    assert found.blocks == "8" and found.mask is mask and (found.offset_x, found.offset_y) == (0, 0)
+
+
+def test_an_area_that_begins_within_a_block_of_a_jpeg_keeps_its_place(shared):
+    image = np.asarray(Image.open(shared / "field/08_within.jpg").convert("RGB"))
+    assert resolve(image, [(63, 57, 120, 88)]) == [ResolvedArea(63, 57, 120, 88, 8, offset_x=2, offset_y=4)]
+    assert resolve(image, [(60, 52, 130, 98)]) == [ResolvedArea(61, 53, 128, 96, 8)]
