@@ -268,7 +268,7 @@ def _area(codes: np.ndarray, cells: np.ndarray, shared: _Shared) -> Exact | None
             return None
         area = _masked(wider, hidden)
     least = _LEAST_EVIDENCE if rectangle else _LEAST_OF_SHAPES
-    certain = evidence >= least and count >= constant.sum() / 2
+    certain = evidence >= least and count >= constant.sum() / 2 and _is_likely(area, shared)
     return Exact(area, evidence, bool(certain))
 
 
@@ -473,6 +473,14 @@ def _shape(codes: np.ndarray, area: ResolvedArea) -> tuple[np.ndarray, np.ndarra
         equal[here] = (part[here] == values[counts.argmax()]) & (counts.max() >= max(4, counts.sum() / 5))
     whole = constant.repeat(rows, axis=0).repeat(columns, axis=1)
     return constant, whole | binary_opening(equal | whole, np.ones((3, 3), bool))  # a few pixels are equal by chance
+
+
+def _is_likely(area: ResolvedArea, shared: _Shared) -> bool:
+    """Whether blocks have the sides that tools make; a single row of long, thin ones is a smooth part of the photo."""
+    if len(shared.across[0]) and len(shared.down[0]):
+        return True
+    sides = sorted((float(area.grid.width), float(area.grid.height)))
+    return area.grid.is_whole and sides[1] <= 2 * sides[0]
 
 
 def _is_rectangle(constant: np.ndarray, drawn: float = 0.15) -> bool:

@@ -18,6 +18,7 @@ from depixel.areas.grid import (
     spread,
 )
 from depixel.base.errors import DepixelError
+from depixel.model.pixelation import LEAST_BLOCK
 from depixel.pictures.pixels import scale_of, without_alpha
 
 _LOOKED_AT = 2048  # pixels a side of a large area, to see whether it is pixelated
@@ -59,6 +60,9 @@ def _looked_at(colors: np.ndarray, area: Area, ignore_check: bool) -> ResolvedAr
     seen = _gray_levels(colors, area, _LOOKED_AT)
     named = _named_grids(area)
     if _is_exact(seen):
+        whole = _fitting_from_corner(colors, seen, area)
+        if whole:
+            return whole
         shown = _shown(colors, area)
         if not shown and (fitting := [grid for grid in named if _fits_exactly(seen, grid)]):
             return area.in_blocks(fitting[0])
@@ -78,6 +82,25 @@ def _looked_at(colors: np.ndarray, area: Area, ignore_check: bool) -> ResolvedAr
             f"{area.offset_x} columns and {area.offset_y} rows" + _FORCE
         )
     return _in_the_blocks_shown(seen, area)
+
+
+def _fitting_from_corner(colors: np.ndarray, seen: np.ndarray, area: Area) -> ResolvedArea | None:
+    """The area if it is exactly one of square blocks from its corner on: the usual case, which needs no search."""
+    if area.offset_x or area.offset_y or area.mask is not None or seen.shape[:2] != (area.height, area.width):
+        return None
+    size = int(area.block_width) if area.is_square and area.block_width else 0
+    for axis, length in ((1, area.width), (0, area.height)):
+        steps = (np.diff(seen, axis=axis) != 0).any(axis=(1 - axis, 2))
+        lines = np.flatnonzero(steps) + 1
+        step = int(np.gcd.reduce(lines)) if len(lines) > 1 or not size else size
+        if (len(lines) < 2 and not size) or (lines % step).any() or (size and step != size):
+            return None
+        size = step
+        end = (area.x, area.y)[1 - axis] + length
+        beyond = colors.take(range(end - 1, min(end + 1, colors.shape[axis])), axis)
+        if length % size and beyond.shape[axis] == 2 and not np.diff(beyond.astype(int), axis=axis).any():
+            return None  # the last block goes on
+    return area.in_blocks_of(size) if LEAST_BLOCK <= size <= MOST_BLOCK and area.blocks in ("", str(size)) else None
 
 
 _FORCE = ". To restore it in these blocks whatever the picture shows: --ignore-check"

@@ -211,7 +211,7 @@ def _around(near: str, width: int, height: int) -> tuple[slice, slice]:
         DepixelError: there are none in the picture.
     """
     parts = []
-    x, y, wide, high = (int(number) for number in near.split(",")[:4])
+    x, y, wide, high = (int(number) for number in near.partition("@")[0].split(",")[:4])
     for start, extent, length in ((y, high, height), (x, wide, width)):
         first = max(start - extent // 2 - MOST_BLOCK // 10, 0) // BLOCK * BLOCK
         parts.append(slice(first, min(start + extent + extent // 2 + MOST_BLOCK // 10, length)))

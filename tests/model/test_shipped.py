@@ -35,7 +35,7 @@ picture = pixelate(np.asarray(Image.open("docs/photo.png").convert("RGB")), area
 restored = Restorer.load("laptop").restore(picture, areas)
 for i, (x, y, width, height, _) in enumerate(areas):
     made[f"restored_{i}"] = restored[y : y + height, x : x + width]
-made["found"] = np.array([[*one.area.columns(), one.certain] for one in find(picture)])
+made["found"] = np.array([[*one.area.columns(), 1] for one in find(picture) if one.certain])
 np.savez(sys.argv[2], **made)
 """
 
@@ -50,4 +50,7 @@ def made(detector, tmp_path_factory) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", ["laptop", "best", "restored_0", "restored_1", "found"])
 def test_the_same_pixels(made, name):
-    np.testing.assert_array_equal(made[name], np.load(REPOSITORY / "tests/stored/shipped.npz")[name])
+    stored = np.load(REPOSITORY / "tests/stored/shipped.npz")[name]
+    if name == "found":  # certain ones, in any order; guesses may change
+        stored, made[name] = (np.unique(of[of[:, -1] == 1], axis=0) for of in (stored, made[name]))
+    np.testing.assert_array_equal(made[name], stored)
