@@ -217,15 +217,14 @@ def _are_only_missing(status: Iterable[Any]) -> bool:
 
 
 def _unseen_by_git() -> list[str]:
-    """Results that differ from the last commit, and that `git status` does not list.
+    """Results that differ from the last commit, and that `git diff` does not list.
 
     git takes a file of the same size, written in the same second, as unchanged.
     """
     if not shutil.which("git"):  # DVC works without it, too
         return []
     paths = (git_or_none("ls-files", layout.METRICS.as_posix(), _CARD) or "").splitlines()
-    listed = git_or_none("status", "--porcelain", "--", *paths) or ""
-    seen = {line[3:] for line in listed.splitlines()}
+    seen = set((git_or_none("diff", "--name-only", "--relative", "HEAD", "--", *paths) or "").splitlines())
     unseen = []
     for path in paths:
         committed = file_at("HEAD", path)
