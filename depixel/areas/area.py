@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from depixel.areas.grid import MOST_BLOCK, Grid, Pixels
+from depixel.areas.grid import MOST_BLOCK, Grid, Pixels, as_pixels
 from depixel.base.errors import DepixelError
 from depixel.model.pixelation import LEAST_AREA, LEAST_BLOCK
 
@@ -94,8 +94,8 @@ class Area:
                 )
         return replace(
             self,
-            block_width=_simple(Fraction(self.width, int(columns))),
-            block_height=_simple(Fraction(self.height, int(rows))),
+            block_width=as_pixels(Fraction(self.width, int(columns))),
+            block_height=as_pixels(Fraction(self.height, int(rows))),
         )
 
     def numbers(self) -> list[int | str]:
@@ -315,7 +315,7 @@ def _whole(value: Any) -> int:
 def _length(value: Any) -> Pixels:
     """A number that need not be whole, from any of its forms; ValueError, TypeError: it is none."""
     exact = Fraction(str(value)) if isinstance(value, float) else Fraction(value)
-    return _simple(exact)
+    return as_pixels(exact)
 
 
 def _sides(block: Any) -> tuple[Pixels | None, Pixels | None]:
@@ -324,10 +324,6 @@ def _sides(block: Any) -> tuple[Pixels | None, Pixels | None]:
         return None, None
     across, _, down = block.partition("x") if isinstance(block, str) else (block, "", "")
     return _length(across), _length(down or across)
-
-
-def _simple(value: Fraction) -> Pixels:
-    return int(value) if value.denominator == 1 else value
 
 
 def _written(value: Pixels) -> int | str:

@@ -18,6 +18,11 @@ Pixels = int | Fraction
 """A length that need not be whole: a tool may lay blocks of 15/2 pixels."""
 
 
+def as_pixels(length: Fraction) -> Pixels:
+    """The same as an int if it is whole."""
+    return int(length) if length.denominator == 1 else length
+
+
 class Grid(NamedTuple):
     """The blocks of an area: pixel x of its columns belongs to block floor((x + offset_x) / width), rows likewise.
 

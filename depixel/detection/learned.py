@@ -316,6 +316,5 @@ def _is_certain(score: float, box: Box, picture: _Picture) -> bool:
     limit = _LIMIT + _MORE_PLACES * max(np.log(gray.size / 4096), 0)
     # the middle of a large block could be a flat part of a photo
     sure = score > limit and score > _SURE * min(1, 2 * _LARGE / box.size) * box.pixels
-    return bool(
-        sure and (picture.was_jpeg or differ(gray, box.area, 1))
-    )  # smooth parts are constant without JPEG's noise
+    # without JPEG's noise, smooth parts of a photo are constant, too
+    return bool(sure and (picture.was_jpeg or differ(gray, box.area, 1)))

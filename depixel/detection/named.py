@@ -38,17 +38,21 @@ def block_size_in_jpeg(image: np.ndarray, area: Area) -> int | None:
     return best.size if evidence > 0 and not any(offset) else None  # the best one's blocks begin at the corner
 
 
-def likelier(image: np.ndarray, one: ResolvedArea, other: ResolvedArea) -> ResolvedArea:
-    """Which of two areas in square blocks the pixels speak for; `one` unless the other is much likelier.
+def likelier(image: np.ndarray, area: Area, shown: ResolvedArea) -> ResolvedArea:
+    """An area as it is named or as it was found, if that is much likelier; both in the blocks that were found.
 
     Args:
-        image: (H, W) or (H, W, 3) uint8.
+        image: (H, W) or (H, W, 3) uint8. area: as it is named. shown: as it was found, in square blocks.
     """
-    left, top, likelihood = _likelihood_around(image, one)
+    size = shown.columns()[4]
+    as_named = area.in_blocks_of(size, (int(area.offset_x) % size, int(area.offset_y) % size))
+    if as_named == shown:
+        return shown
+    left, top, likelihood = _likelihood_around(image, area)
     if likelihood is None:
-        return other
-    boxes = [Box(*_corners(area.moved(-left, -top)), *area.columns()[4:]) for area in (one, other)]
-    return other if likelihood.advantage(boxes[1], boxes[0]) > _MUCH else one
+        return shown
+    boxes = [Box(*_corners(one.moved(-left, -top)), *one.columns()[4:]) for one in (as_named, shown)]
+    return shown if likelihood.advantage(boxes[1], boxes[0]) > _MUCH else as_named
 
 
 def _corners(area: ResolvedArea) -> tuple[int, int, int, int]:

@@ -10,7 +10,7 @@ from math import ceil, floor
 
 import numpy as np
 
-from depixel.areas.grid import MOST_BLOCK, Pixels
+from depixel.areas.grid import MOST_BLOCK, Pixels, as_pixels
 from depixel.model.pixelation import LEAST_BLOCK
 
 _MOST_PARTS = 1000  # of a pixel
@@ -52,14 +52,14 @@ def fit(low: np.ndarray, high: np.ndarray, length: int, guess: float) -> tuple[P
     if not options:
         return None
     *_, size, offset = min(options)
-    return _whole(size), _whole(offset)
+    return as_pixels(size), as_pixels(offset)
 
 
 def fit_size(low: np.ndarray, high: np.ndarray, size: Pixels) -> Pixels | None:
     """The offset under which blocks of a size that is known begin at all lines; None: there is none."""
     numbers, tie = _numbers(low, float(size)), Fraction(0) if size == int(size) else _TIE
     offset = _offset(*_first(low, high, numbers, numbers, Fraction(size), tie), Fraction(size))
-    return None if offset is None else _whole(offset)
+    return None if offset is None else as_pixels(offset)
 
 
 def _first(
@@ -128,7 +128,3 @@ def _offset(least: Fraction, most: Fraction, size: Fraction) -> Fraction | None:
         if offset < size and (floor((least + offset) / size) + 1) * size - offset <= most:
             return offset
     return -most % size
-
-
-def _whole(value: Fraction) -> Pixels:
-    return int(value) if value.denominator == 1 else value

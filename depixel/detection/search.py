@@ -1,13 +1,12 @@
 """Pixelated areas found by themselves: where they are, how large their blocks are, where the grid begins.
 
-In lossless pictures blocks are of one color each, and those side by side share whole sides (`cells`); their lines say
-how large they are, which need not be whole pixels (`periods`). Elsewhere a hypothesis is tested: within blocks the
-picture is constant, at the lines between blocks it may do what it wants, and outside it is a photo. A network says of
-each step between neighbouring pixels which of these it is, as a log-likelihood ratio to "all is a photo" (`learned`);
-in large pictures only where a smaller one, the screen, sees any. The area, block size and offset with the largest sum
-are looked for (`steps`). In a JPEG the area is then moved to where the pixels are likeliest, given what pixelation and
-JPEG do to a photo (`likelihood`), but for large blocks, which are found in a smaller picture. Of areas that are named
-in a JPEG, `named` tells the block size by their likelihood.
+In lossless pictures blocks are of one color each, and those side by side share whole sides (`exact`). Elsewhere a
+hypothesis is tested: within blocks the picture is constant, at the lines between blocks it may do what it wants, and
+outside it is a photo. A network says of each step between neighbouring pixels which of these it is, as a log-likelihood
+ratio to "all is a photo" (`learned`); in large pictures only where a smaller one, the screen, sees any. The area, block
+size and offset with the largest sum are looked for (`steps`). In a JPEG the area is then moved to where the pixels are
+likeliest, given what pixelation and JPEG do to a photo (`likelihood`), but for large blocks, which are found in a
+smaller picture. Of areas that are named in a JPEG, `named` tells the block size by their likelihood.
 """
 
 from collections.abc import Callable
@@ -17,9 +16,9 @@ import numpy as np
 
 from depixel.areas.area import ResolvedArea
 from depixel.base.errors import DepixelError
-from depixel.detection import cells, learned
+from depixel.detection import exact, learned
 from depixel.detection.boxes import Box, Candidate, apart, differ
-from depixel.detection.cells import Exact
+from depixel.detection.exact import Exact
 from depixel.detection.jpeg import BLOCK, BLOCKY, is_aligned, is_later, luma, quantization
 from depixel.detection.tiles import find_in_tiles
 from depixel.model.pixelation import LEAST_BLOCK
@@ -37,13 +36,11 @@ class Found(NamedTuple):
 
     Attributes:
         area: where it is and which blocks it has, as `depixel.Restorer.restore` takes it.
-        score: log-likelihood ratio, natural logarithm, of the area being pixelated and not a part of the photo; of
-            `large` ones, 1 a pixel.
-        certain: the evidence is beyond what nearly all untouched photos show. There are limits of the score: where
-            blocks are exactly constant, higher ones for grids that do not begin at the area's corner; else for larger
-            pictures, which have more places to look alike by chance. The network must be sure of each pixel, too, and
-            surer where no line between blocks is seen. And without JPEG's noise, a third of neighbouring blocks must
-            differ, of large ones any.
+        score: log-likelihood ratio, natural logarithm, of the area being pixelated and not a part of the photo.
+        certain: the evidence is beyond what nearly all untouched photos show, and blocks are as flat and as sharp as
+            the way the picture was saved leaves them. The limit of the score is higher for other shapes than
+            rectangles, in pictures that were JPEGs, and in larger pictures, which have more places to look alike by
+            chance.
     """
 
     area: ResolvedArea
@@ -62,8 +59,9 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
         check: called again and again; what it raises ends the search.
 
     Returns:
-        The areas, certain ones first, then by score, none overlapping. Those that are not `certain` are guesses.
-        Blocks of `LEAST_BLOCK` to `MOST_BLOCK` pixels, in a JPEG from `jpeg.LEAST_BLOCK`.
+        The areas, certain ones first, then by score, none overlapping; in lossless pictures of any shape. Those that
+        are not `certain` are guesses. Blocks have `LEAST_BLOCK` to `MOST_BLOCK` pixels a side, in a JPEG at least
+        `jpeg.LEAST_BLOCK`.
 
     Raises:
         DepixelError: another shape or dtype; or a network is missing.
@@ -76,34 +74,40 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
         )
     if min(image.shape[:2]) < 2 * LEAST_BLOCK:
         return []
-    exact = sorted(_exact(image, check), key=lambda one: -one.evidence)
-    certain = [Candidate(one.evidence, Box.around(one.area), True) for one in exact if one.certain]
-    if image.shape[0] * image.shape[1] <= AT_ONCE:
-        gray = luma(image)
-        learnt = learned.find(gray, quantization(gray), check)
+    at_once = image.shape[0] * image.shape[1] <= AT_ONCE
+    gray = luma(image if at_once else _middle(image))
+    table = quantization(gray)
+    found = sorted(_exact(image, table, check), key=lambda one: -one.evidence)
+    certain = [Candidate(one.evidence, Box.around(one.area), True) for one in found if one.certain]
+    guesses = [Candidate(one.evidence, Box.around(one.area), False) for one in found if not one.certain]
+    if at_once:
+        learnt = learned.find(gray, table, check)
     else:
-        learnt = find_in_tiles(image, lambda gray, table: learned.find(gray, table, check))
-    guesses = [Candidate(one.evidence, Box.around(one.area), False) for one in exact if not one.certain]
+        learnt = find_in_tiles(image, lambda gray: learned.find(gray, table, check))
     rest = apart(guesses + learnt, before=certain)[len(certain) :]
-    return [Found(one.area, one.evidence, True) for one in exact if one.certain] + [
+    return [Found(one.area, one.evidence, True) for one in found if one.certain] + [
         Found(box.area, score, sure) for score, box, sure in rest
     ]
 
 
-def _exact(image: np.ndarray, check: Callable[[], None]) -> list[Exact]:
+def _middle(image: np.ndarray) -> np.ndarray:
+    """A part of a large picture that shows its quantization; it begins with a JPEG block."""
+    rows, columns = (slice(max(n // 2 - 500, 0) // BLOCK * BLOCK, n // 2 + 500) for n in image.shape[:2])
+    return image[rows, columns]
+
+
+def _exact(image: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) -> list[Exact]:
     """Areas of constant blocks that JPEG has not made: those of a JPEG were pixelated after it was one."""
-    found = cells.find(image, check)
-    if not found:
-        return []
-    gray = luma(image)
-    table = quantization(gray[_middle(gray.shape[0]), _middle(gray.shape[1])])
+    found = exact.find(image, check)
     if table is None:
         return found
-    later = [one for one in found if is_later(gray, table, one.area)]
-    later = [one for one in later if not is_aligned(one.area) or differ(gray, one.area, 2 * BLOCKY)]
+    later = [one for one in found if _is_no_jpeg(image, table, one.area)]
     return [one._replace(certain=one.certain and one.evidence > LEAST_IN_JPEG) for one in later]
 
 
-def _middle(length: int) -> slice:
-    """A part from which the quantization is seen; it begins with a JPEG block."""
-    return slice(max(length // 2 - 500, 0) // BLOCK * BLOCK, length // 2 + 500)
+def _is_no_jpeg(image: np.ndarray, table: np.ndarray, area: ResolvedArea) -> bool:
+    """Whether the constant blocks of an area are none that JPEG made itself."""
+    left, top = area.x // BLOCK * BLOCK, area.y // BLOCK * BLOCK
+    right, bottom = (-(-end // BLOCK) * BLOCK for end in (area.x + area.width, area.y + area.height))
+    gray, area = luma(image[top:bottom, left:right]), area.moved(-left, -top)
+    return is_later(gray, table, area) and (not is_aligned(area) or differ(gray, area, 2 * BLOCKY))

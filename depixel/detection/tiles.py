@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from depixel.detection.boxes import Box, Candidate, apart
-from depixel.detection.jpeg import BLOCK, luma, quantization
+from depixel.detection.jpeg import BLOCK, luma
 
 _TILE, _OVERLAP = 2000, 400  # sides of tiles and of what two of them share, pixels; multiples of 8
 _LARGEST = 12_000_000  # pixels of a window around an area that no tile shows whole
@@ -31,17 +31,13 @@ class _Window(NamedTuple):
         ]
 
 
-def find_in_tiles(
-    image: np.ndarray, find: Callable[[np.ndarray, np.ndarray | None], list[Candidate]]
-) -> list[Candidate]:
-    """The areas of a picture of `search.find`, searched tile by tile by `find`, which takes luminance (H, W) float32
-    and its quantization; some may overlap."""
+def find_in_tiles(image: np.ndarray, find: Callable[[np.ndarray], list[Candidate]]) -> list[Candidate]:
+    """The areas of a picture of `search.find`, searched tile by tile by `find`, which takes luminance (H, W) float32;
+    some may overlap."""
     shape = image.shape[:2]
-    middle = [slice(max(n // 2 - 500, 0) // BLOCK * BLOCK, n // 2 + 500) for n in shape]
-    table = quantization(luma(image[middle[0], middle[1]]))
 
     def search(window: _Window) -> list[Candidate]:
-        found = find(luma(image[window.y0 : window.y1, window.x0 : window.x1]), table)
+        found = find(luma(image[window.y0 : window.y1, window.x0 : window.x1]))
         gc.collect()  # `Steps` refer to each other, and are large
         return [one._replace(box=one.box.moved(window.x0, window.y0)) for one in found]
 

@@ -18,7 +18,6 @@ from depixel.pictures import formats, kinds
 from depixel.pictures.formats import Picture
 from depixel.pictures.kinds import SUFFIXES
 from depixel.pictures.reading import MOST_BYTES
-from depixel.pictures.resolve import resolve
 
 AREAS = ".areas.json"
 """Suffix of the file that lists a picture's areas: photo.png.areas.json."""
@@ -300,18 +299,8 @@ def find_areas(name: Path, picture: Picture) -> list[ResolvedArea]:
     certain = [one.area for one in found if one.certain]
     if certain:
         return certain
-    guesses = "; or ".join(_hint(picture, one.area) for one in found[:3])
+    guesses = "; or ".join(f"--area {','.join(map(str, one.area.numbers()))} --ignore-check" for one in found[:3])
     raise NoAreaError(
         f"{name}: no pixelated area is found for certain"
         + (f". Perhaps {guesses}" if guesses else ", nor anything like one. Say where it is: --area x,y,width,height")
     )
-
-
-def _hint(picture: Picture, area: ResolvedArea) -> str:
-    """What to type to have a guess restored."""
-    option = f"--area {','.join(map(str, area.numbers()))}"
-    try:
-        (accepted,) = resolve(picture.pixels, [area.numbers()])
-    except DepixelError:
-        accepted = None
-    return option if accepted and accepted.place == area.place else f"{option} --ignore-check"

@@ -25,11 +25,10 @@ _LOOKED_AT = 2048  # pixels a side of a large area, to see whether it is pixelat
 _EXACT = 0.4  # share of columns and rows
 _NEAR = 3  # pixels: an area that is named snaps to blocks whose sides are nearer
 _AROUND = 64  # pixels around an area in which its blocks are looked for; a multiple of JPEG's blocks
-
 _CONSTANT = 0.5  # share of blocks of one value, at least, in an area whose blocks are named: others may be drawn over
-_MOST_SEARCHED = (
-    1_000_000  # pixels of a named area in a JPEG and its surroundings; larger ones stay where they are named
-)
+_MOST_SEARCHED = 1_000_000  # pixels of a named area in a JPEG and what is around it; larger ones stay where they are
+_SAID = 0.01  # pixels: how exactly a person names blocks that are not whole pixels
+_FORCE = ". To restore it in these blocks whatever the picture shows: --ignore-check"
 
 
 def resolve(image: np.ndarray, areas: Sequence[AreaLike], ignore_check: bool = False) -> list[ResolvedArea]:
@@ -67,7 +66,7 @@ def _looked_at(colors: np.ndarray, area: Area, ignore_check: bool) -> ResolvedAr
         if not shown and (fitting := [grid for grid in named if _fits_exactly(seen, grid)]):
             return area.in_blocks(fitting[0])
     else:
-        shown = _shown(colors, area) or _shown_in_jpeg(colors, area)
+        shown = _shown_in_noise(colors, area)
     if shown and (not named or _same_blocks(shown, area) or any(_same_lines(shown, area, grid) for grid in named)):
         return shown
     if named and ignore_check:
@@ -103,9 +102,6 @@ def _fitting_from_corner(colors: np.ndarray, seen: np.ndarray, area: Area) -> Re
     return area.in_blocks_of(size) if LEAST_BLOCK <= size <= MOST_BLOCK and area.blocks in ("", str(size)) else None
 
 
-_FORCE = ". To restore it in these blocks whatever the picture shows: --ignore-check"
-
-
 def _named_grids(area: Area) -> list[Grid]:
     """The blocks that are named, none if they are not: where they are not whole pixels, as each tool rounds them."""
     if area.block_width is None or area.block_height is None:
@@ -121,30 +117,28 @@ def _named_grids(area: Area) -> list[Grid]:
 
 def _shown(colors: np.ndarray, area: Area) -> ResolvedArea | None:
     """The area as its blocks of one color show it."""
-    from depixel.detection import cells  # SciPy: a third of the start of the command
+    from depixel.detection import exact  # SciPy: a third of the start of the command
 
     if colors.dtype != np.uint8:
         colors = (colors >> 8).astype(np.uint8)
     left, top, part = _surroundings(colors, area)
-    found = [one.area.moved(left, top) for one in cells.find(part) if one.certain]
-    return _nearest(found, area)
+    return _nearest([one.area.moved(left, top) for one in exact.find(part) if one.certain], area)
 
 
-def _shown_in_jpeg(colors: np.ndarray, area: Area) -> ResolvedArea | None:
-    """The area as a JPEG shows it, whose blocks are noisy."""
-    if colors.dtype != np.uint8 or not (area.is_square or area.block_width is None):
-        return None
+def _shown_in_noise(colors: np.ndarray, area: Area) -> ResolvedArea | None:
+    """The area as it shows where its blocks are noisy, as JPEG leaves them."""
     from depixel.detection import named, search  # SciPy: a third of the start of the command
 
-    image = colors.squeeze(2) if colors.shape[2] == 1 else colors
     left, top, part = _surroundings(colors, area)
-    if part.shape[0] * part.shape[1] <= _MOST_SEARCHED:
-        found = [one.area.moved(left, top) for one in search.find(part.squeeze()) if one.certain]
-        nearest = _nearest(found, area)
-        if nearest and (nearest.place != area.place or nearest.offset_x or nearest.offset_y):
-            beside = area.in_blocks(nearest.grid._replace(offset_x=0, offset_y=0))
-            if named.likelier(image, beside, nearest) == nearest:
-                return nearest
+    if colors.dtype != np.uint8 or part.shape[0] * part.shape[1] > _MOST_SEARCHED:
+        shown = _shown(colors, area)
+    else:
+        shown = _nearest([one.area.moved(left, top) for one in search.find(part) if one.certain], area)
+    if colors.dtype != np.uint8 or area.mask is not None or not (area.is_square or not area.blocks):
+        return shown
+    image = colors.squeeze(2) if colors.shape[2] == 1 else colors
+    if shown:
+        return named.likelier(image, area, shown) if shown.is_square else shown
     size = named.block_size_in_jpeg(image, area)
     return area.in_blocks_of(size, (int(area.offset_x), int(area.offset_y))) if size else None
 
@@ -191,14 +185,9 @@ def _under_mask(found: list[ResolvedArea], area: Area) -> ResolvedArea | None:
 
 
 def _same_blocks(shown: ResolvedArea, area: Area) -> bool:
-    """Whether blocks have the size that is named, as exactly as a person names it."""
-    return all(
-        abs(float(one) - float(other)) <= 0.01 * max(float(one) - int(one) > 0, float(other) - int(other) > 0)
-        for one, other in (
-            (shown.block_width, area.block_width or 0),
-            (shown.grid.height, area.block_height or 0),
-        )
-    )
+    """Whether blocks have the size that is named."""
+    sides = zip((shown.grid.width, shown.grid.height), (area.block_width or 0, area.block_height or 0), strict=True)
+    return all(one == other or (one != int(one) and abs(float(one - other)) <= _SAID) for one, other in sides)
 
 
 def _same_lines(shown: ResolvedArea, area: Area, grid: Grid) -> bool:

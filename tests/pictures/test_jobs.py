@@ -205,8 +205,8 @@ def test_what_is_certain_is_restored_and_hints_are_what_to_type(monkeypatch):
     found[:] = [one._replace(certain=False) for one in found]
     found.append(Found(replace(area, offset_y=3), 8.0, certain=False))
     perhaps = (
-        r"found for certain\. Perhaps --area 70,20,30,30,6 --ignore-check; or --area 16,24,48,40,8; "
-        r"or --area 16,24,48,40,8,0,3$"
+        r"found for certain\. Perhaps --area 70,20,30,30,6 --ignore-check; "
+        r"or --area 16,24,48,40,8 --ignore-check; or --area 16,24,48,40,8,0,3 --ignore-check$"
     )
     with pytest.raises(DepixelError, match=perhaps):
         jobs.find_areas(Path("a.png"), Picture(shown, "PNG"))

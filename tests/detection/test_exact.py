@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from depixel.areas.area import Area
 from depixel.areas.grid import Grid
-from depixel.detection import cells
+from depixel.detection import exact
 from depixel.pictures.pixels import pixelate
 from tests.detection.test_search import photo
 
@@ -17,8 +17,8 @@ def colors(height: int = 150, width: int = 190) -> np.ndarray:
     return np.stack([photo(height, width, seed) for seed in range(3)], axis=2)
 
 
-def certain(image: np.ndarray) -> list[cells.Exact]:
-    return [one for one in cells.find(image) if one.certain]
+def certain(image: np.ndarray) -> list[exact.Exact]:
+    return [one for one in exact.find(image) if one.certain]
 
 
 @pytest.mark.parametrize("sides", [(8, 8), (16, 8), (8, 12), (5, 14)])

@@ -1,0 +1,312 @@
+"""Areas whose blocks are exactly constant: of lossless pictures, or pixelated after the picture was a JPEG.
+
+Each group of `cells` is a candidate: the sides that its cells share say of which size the blocks are (`periods`), its
+pixels how far it reaches (`shapes`), and the photo around how likely it is to be chance.
+"""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from depixel.areas.area import Area, ResolvedArea
+from depixel.areas.grid import MOST_BLOCK, Grid, Pixels, as_pixels, begins
+from depixel.detection.cells import Shared, find_cells, groups
+from depixel.detection.periods import fit, fit_size
+from depixel.detection.shapes import DRAWN_OVER, extended, is_rectangle, masked, shape, turned, wider
+
+_AROUND = 24  # pixels around an area that say how often neighbours are equal in the photo
+_LEAST_EVIDENCE = 400.0  # of what is certain, natural logarithm of the likelihood ratio
+_LEAST_OF_SHAPES = 1500.0  # the same of an area that is no rectangle
+_ENLARGED = 4  # pixels: blocks all over a picture that are smaller are taken for an enlargement
+_MOST_ENLARGED = 16  # pixels: blocks all over a picture that are larger are none
+_ALL = 0.9  # share of the pixels of a picture
+
+
+class Exact(NamedTuple):
+    """An area of constant blocks. evidence: log-likelihood ratio to a photo, natural logarithm."""
+
+    area: ResolvedArea
+    evidence: float
+    certain: bool
+
+
+def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Exact]:
+    """The areas of a picture (H, W) or (H, W, 3) uint8 whose blocks are of one color each; none overlap by much."""
+    codes = image if image.ndim == 2 else _codes(image)
+    cells = find_cells(codes, check)
+    found: list[Exact] = []
+    for members, shared in groups(cells):
+        check()
+        x0, y0 = cells[members, :2].min(axis=0)
+        x1, y1 = cells[members, 2:].max(axis=0)
+        if any(_overlap((x0, y0, x1, y1), one.area) > 0.5 for one in found if one.certain):
+            continue
+        one = _area(codes, cells[members], shared)
+        if one is not None:
+            found.append(one)
+        if one is not None and one.certain and one.area.width * one.area.height > _ALL * codes.size:
+            break
+    return _within_enlarged(image, _joined(codes, found), check)
+
+
+def _codes(image: np.ndarray) -> np.ndarray:
+    """(H, W) uint32: a number for each color."""
+    codes = image[:, :, 0].astype(np.uint32)
+    for channel in (1, 2):
+        codes <<= 8
+        codes |= image[:, :, channel]
+    return codes
+
+
+def _joined(codes: np.ndarray, found: list[Exact]) -> list[Exact]:
+    """Areas that are parts of one, of which what is drawn over it left two or more, joined."""
+    joined = sorted(found, key=lambda one: (one.area.y, one.area.x))
+    first = 0
+    while first < len(joined):
+        for second in range(first + 1, len(joined)):
+            whole = _together(codes, joined[first], joined[second])
+            if whole is not None:
+                joined[first] = whole
+                del joined[second]
+                break
+        else:
+            first += 1
+    return joined
+
+
+def _together(codes: np.ndarray, one: Exact, other: Exact) -> Exact | None:
+    """Both areas and what is between them; None: they are no parts of one."""
+    areas, grid = (one.area, other.area), one.area.grid
+    if not (one.certain and other.certain) or any(area.mask is not None for area in areas):
+        return None
+    for of, beside in ((areas, grid.height), (tuple(map(turned, areas)), grid.width)):
+        upper, lower = sorted(of, key=lambda area: area.y)
+        down = lower.y - lower.offset_y - upper.y + upper.offset_y
+        if (
+            (upper.x, upper.width) == (lower.x, lower.width)
+            and upper.grid[:3] == lower.grid[:3]
+            and 0 < lower.y - upper.y - upper.height <= 3 * beside
+            and down % beside == 0
+        ):
+            x0, y0 = min(area.x for area in areas), min(area.y for area in areas)
+            x1, y1 = max(area.x + area.width for area in areas), max(area.y + area.height for area in areas)
+            first = next(area for area in areas if (area.x, area.y) == (x0, y0))
+            whole = Area(x0, y0, x1 - x0, y1 - y0).in_blocks(first.grid._replace(lines_x=None, lines_y=None))
+            if is_rectangle(shape(codes, whole)[0], drawn=1 - DRAWN_OVER):
+                return Exact(whole, one.evidence + other.evidence, certain=True)
+    return None
+
+
+def _within_enlarged(image: np.ndarray, found: list[Exact], check: Callable[[], None]) -> list[Exact]:
+    """If blocks are all over the picture it may have been enlarged: then its areas are those of the picture before."""
+    pixels = image.shape[0] * image.shape[1]
+    whole = [one for one in found if one.area.width * one.area.height > _ALL * pixels]
+    if not whole:
+        return found
+    one = whole[0]
+    grid = one.area.grid
+    if max(grid.width, grid.height) > _MOST_ENLARGED or one.area.mask is not None:
+        return found
+    columns, rows = grid.begins(one.area.width, one.area.height)
+    before = find(np.ascontiguousarray(image[one.area.part][rows[:, None], columns]), check)
+    edges = np.append(columns, one.area.width), np.append(rows, one.area.height)
+    inside = [scaled for part in before if part.certain and (scaled := _enlarged(part, one.area, edges)) is not None]
+    if inside:
+        return inside
+    return [one._replace(certain=one.certain and min(grid.width, grid.height) >= _ENLARGED)]
+
+
+def _enlarged(one: Exact, whole: ResolvedArea, edges: tuple[np.ndarray, np.ndarray]) -> Exact | None:
+    """An area of the picture before it was enlarged, in the pixels it has now."""
+    area, grid, by = one.area, one.area.grid, whole.grid
+    if area.width * area.height > _ALL * (len(edges[0]) - 1) * (len(edges[1]) - 1):
+        return None  # all of it again
+    x0, x1 = (int(edges[0][at]) for at in (area.x, area.x + area.width))
+    y0, y1 = (int(edges[1][at]) for at in (area.y, area.y + area.height))
+    grid = Grid(
+        as_pixels(Fraction(grid.width) * by.width),
+        as_pixels(Fraction(grid.height) * by.height),
+        as_pixels(Fraction(grid.offset_x) * by.width),
+        as_pixels(Fraction(grid.offset_y) * by.height),
+    )
+    if max(grid.width, grid.height) > MOST_BLOCK:
+        return None
+    mask = area.mask
+    if mask is not None:
+        spread = (
+            np.diff(edges[0][area.x : area.x + area.width + 1]),
+            np.diff(edges[1][area.y : area.y + area.height + 1]),
+        )
+        mask = mask.repeat(spread[1], axis=0).repeat(spread[0], axis=1)
+    bounds = Area(x0 + whole.x, y0 + whole.y, x1 - x0, y1 - y0, mask=mask)
+    return one._replace(area=bounds.in_blocks(grid))
+
+
+def _overlap(bounds: tuple[int, int, int, int], area: ResolvedArea) -> float:
+    """Share of a rectangle that an area covers."""
+    x0, y0, x1, y1 = bounds
+    wide = min(x1, area.x + area.width) - max(x0, area.x)
+    high = min(y1, area.y + area.height) - max(y0, area.y)
+    return max(wide, 0) * max(high, 0) / ((x1 - x0) * (y1 - y0))
+
+
+def _area(codes: np.ndarray, cells: np.ndarray, shared: Shared) -> Exact | None:
+    x0, y0 = cells[:, :2].min(axis=0)
+    x1, y1 = cells[:, 2:].max(axis=0)
+    grid = _grid(cells, shared, (int(x0), int(y0), int(x1), int(y1)))
+    if grid is None:
+        return None
+    core = _conforming(cells, grid, int(x0), int(y0))
+    if not len(core):
+        return None
+    left, top = (int(n) for n in core[:, :2].min(axis=0))
+    right, bottom = (int(n) for n in core[:, 2:].max(axis=0))
+    area = Area(left, top, right - left, bottom - top).in_blocks(grid.at(left - int(x0), top - int(y0)))
+    area = _refitted(extended(codes, area), shared)
+    constant, _ = shape(codes, area)
+    count = len(shared.across[0]) + len(shared.down[0])
+    evidence = _evidence(codes, area, constant)
+    rectangle = is_rectangle(constant)
+    if not rectangle:
+        around = wider(area, codes.shape)  # of the blocks beside it, a part may be in the area
+        hidden = shape(codes, around)[1]
+        if not hidden.any():
+            return None
+        area = masked(around, hidden)
+    least = _LEAST_EVIDENCE if rectangle else _LEAST_OF_SHAPES
+    certain = evidence >= least and count >= constant.sum() / 2 and _is_likely(area, shared)
+    return Exact(area, evidence, bool(certain))
+
+
+def _grid(cells: np.ndarray, shared: Shared, bounds: tuple[int, int, int, int]) -> Grid | None:
+    """The blocks of a group of cells, counted from the upper left corner of its bounds."""
+    x0, y0, x1, y1 = bounds
+    axes = [
+        _Axis.of(shared.across, x0, x1, cells[:, 2] - cells[:, 0]),
+        _Axis.of(shared.down, y0, y1, cells[:, 3] - cells[:, 1]),
+    ]
+    main = 0 if len(axes[0].low) >= len(axes[1].low) else 1
+    size, offset = axes[main].fitted()
+    if size is None or offset is None:
+        return None
+    other_size, other_offset = axes[1 - main].fitted(size)
+    if other_size is None or other_offset is None:
+        return None
+    grid = Grid(size, other_size, offset, other_offset)
+    grid = grid if main == 0 else grid.turned
+    return grid if max(grid.width, grid.height) <= MOST_BLOCK else None
+
+
+def _refitted(area: ResolvedArea, shared: Shared) -> ResolvedArea:
+    """The simplest blocks, now that it is known where the area ends, with their lines where they are seen."""
+    sizes, seen = [], []
+    for sides, start, length, size, offset in (
+        (shared.across, area.x, area.width, area.grid.width, area.grid.offset_x),
+        (shared.down, area.y, area.height, area.grid.height, area.grid.offset_y),
+    ):
+        lines = np.unique(np.stack(sides, axis=1) - start, axis=0)
+        lines = lines[(lines[:, 0] > 0) & (lines[:, 1] < length)]
+        kept = lines[_off(begins(length, size, offset), lines[:, 0]) <= 1]
+        fraction = size != int(size) and len(kept)
+        found = fit(kept[:, 0], kept[:, 1], length, float(size)) if fraction else None
+        sizes.append(found or (size, offset))
+        regular = begins(length, *sizes[-1])[1:]
+        near = [kept[:, 1][np.abs(kept[:, 1] - line) <= 1] for line in regular]
+        moved = [int(line) if line in of or not len(of) else int(of[0]) for line, of in zip(regular, near, strict=True)]
+        seen.append(None if moved == regular.tolist() or len(set(moved)) < len(moved) else tuple(moved))
+    (width, offset_x), (height, offset_y) = sizes
+    return area.in_blocks(Grid(width, height, offset_x, offset_y, *seen))
+
+
+class _Axis(NamedTuple):
+    """The lines of a group along one axis, from its first pixel: (n,) int64, ascending; low and high as of `fit`."""
+
+    low: np.ndarray
+    high: np.ndarray
+    votes: np.ndarray
+    length: int
+    guess: float
+
+    @classmethod
+    def of(cls, sides: tuple[np.ndarray, np.ndarray], start: int, stop: int, lengths: np.ndarray) -> "_Axis":
+        lines, votes = np.unique(np.stack(sides, axis=1) - start, axis=0, return_counts=True)
+        counts = np.bincount(lengths)
+        usual = np.flatnonzero(counts >= counts.max() / 2).max()  # of as many, the smaller ones are cut off
+        near = lengths[np.abs(lengths - usual) <= 1]
+        gap = float((sides[1] - sides[0]).mean()) if len(lines) else 0.0
+        return cls(lines[:, 0], lines[:, 1], votes, stop - start, float(near.mean()) + gap)
+
+    def fitted(self, other: Pixels | None = None) -> tuple[Pixels | None, Pixels | None]:
+        """Size and offset of blocks; those of the size they have along the other axis, if they can be."""
+        if not len(self.low):  # a single row of blocks, which may be cut off
+            size = other if other and other >= self.length else self.length
+            return size, 0
+        if other:
+            offset = fit_size(self.low, self.high, other)
+            regular = begins(self.length, other, offset or 0)[1:]
+            if offset is not None and len(regular) == len(self.low) and (np.abs(regular - self.low) <= 1).all():
+                return other, offset  # no line is missing, and none is too many
+        axis = self
+        while len(axis.low):
+            if other and abs(float(other) - axis.guess) < 1:
+                offset = fit_size(axis.low, axis.high, other)
+                if offset is not None:
+                    return other, offset
+            found = fit(axis.low, axis.high, axis.length, axis.guess)
+            if found:
+                return found
+            kept = axis.votes > axis.votes.min()  # what fewest cells share is chance
+            if kept.sum() < 0.6 * len(self.low):
+                return None, None
+            axis = axis._replace(low=axis.low[kept], high=axis.high[kept], votes=axis.votes[kept])
+        return None, None
+
+
+def _off(lines: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """How far places are from the nearest line."""
+    after = np.minimum(np.searchsorted(lines, places), len(lines) - 1)
+    return np.minimum(np.abs(lines[after] - places), np.abs(lines[np.maximum(after - 1, 0)] - places))
+
+
+def _conforming(cells: np.ndarray, grid: Grid, x: int, y: int) -> np.ndarray:
+    """The cells that begin and end with blocks, or a pixel beside where a tool has mixed two; those at the end of the
+    group may be cut off. x, y: from where the grid is counted."""
+    kept = np.ones(len(cells), bool)
+    for first, last, size, offset, start in (
+        (0, 2, grid.width, grid.offset_x, x),
+        (1, 3, grid.height, grid.offset_y, y),
+    ):
+        low, high = cells[:, first] - start, cells[:, last] - start
+        stop = int(high.max())
+        lines = begins(stop + MOST_BLOCK, size, offset)
+        kept &= (_off(lines, low) <= 1) & ((_off(lines, high) <= 1) | (high == stop))
+    return cells[kept]
+
+
+def _is_likely(area: ResolvedArea, shared: Shared) -> bool:
+    """Whether blocks have the sides that tools make; a single row of long, thin ones is a smooth part of the photo."""
+    if len(shared.across[0]) and len(shared.down[0]):
+        return True
+    sides = sorted((float(area.grid.width), float(area.grid.height)))
+    return area.grid.is_whole and sides[1] <= 2 * sides[0]
+
+
+def _evidence(codes: np.ndarray, area: ResolvedArea, constant: np.ndarray) -> float:
+    """Log-likelihood ratio of the equal neighbours within blocks to those of the photo around."""
+    y0, x0 = max(area.y - _AROUND, 0), max(area.x - _AROUND, 0)
+    around = codes[y0 : area.y + area.height + _AROUND, x0 : area.x + area.width + _AROUND]
+    outside = np.ones(around.shape, bool)
+    outside[area.y - y0 : area.y - y0 + area.height, area.x - x0 : area.x - x0 + area.width] = False
+    equal = steps = 0
+    for axis in (0, 1):
+        both = np.s_[1:], np.s_[:-1]
+        one, other = (around[part] if axis == 0 else around[:, part] for part in both)
+        there = (outside[both[0]] & outside[both[1]]) if axis == 0 else outside[:, both[0]] & outside[:, both[1]]
+        equal, steps = equal + int(((one == other) & there).sum()), steps + int(there.sum())
+    usual = (equal + 1) / (steps + 2)
+    lefts, tops = area.grid.begins(area.width, area.height)
+    columns, rows = np.diff(np.append(lefts, area.width)), np.diff(np.append(tops, area.height))
+    within = (rows[:, None] * (columns - 1) + (rows - 1)[:, None] * columns) * constant
+    return float(within.sum() * -np.log(usual))
