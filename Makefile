@@ -19,16 +19,16 @@ repro: .venv/run  ## install what is missing, fetch the photos, run all stages, 
 report: .venv/run  ## report.html: one page for people, with what the run reached beside earlier runs
 	depixel report
 
-check: .venv/dev models/pretrained  ## before each commit, two minutes: ruff, mypy and the quick tests
+check: .venv/dev data/test_set models/pretrained  ## before each commit, two minutes: ruff, mypy and the quick tests
 	ruff check .
 	ruff format --check .
 	mypy
 	$(PYTEST) -m quick
 
-test: .venv/dev models/pretrained  ## all tests except those of `make soak`
+test: .venv/dev data/test_set models/pretrained  ## all tests except those of `make soak`
 	$(PYTEST) -m "not soak"
 
-soak: .venv/dev models/pretrained  ## the long tests: kills, whole pipelines, every command of the docs
+soak: .venv/dev data/test_set models/pretrained  ## the long tests: kills, whole pipelines, every command of the docs
 	$(PYTEST) -m soak
 
 endurance: .venv/dev models/pretrained  ## hours of use, watched for growing memory and lost work
@@ -97,5 +97,5 @@ endif
 .venv/dev: .venv/run requirements-dev.lock
 	@PATH="$(OUTSIDE)" exec $(PYTHON) -m tools.install dev
 
-models/pretrained:
-	dvc pull --quiet models/pretrained.dvc
+data/test_set models/pretrained:
+	dvc pull --quiet $@.dvc

@@ -168,8 +168,8 @@ def uncommitted() -> list[str]:
         DepixelError: there is no commit, or git refuses to say.
     """
     require_commit()  # without a repository `git diff` compares folders
-    changed = _paths("diff", "--name-only", "--no-renames", "--relative", "HEAD", "--", ".")
-    new = _paths("ls-files", "--others", "--exclude-standard", "--", layout.PARAMS.as_posix(), *_inputs())
+    changed = paths_of("diff", "--name-only", "--no-renames", "--relative", "HEAD", "--", ".")
+    new = paths_of("ls-files", "--others", "--exclude-standard", "--", layout.PARAMS.as_posix(), *_inputs())
     return [*changed, *new]
 
 
@@ -274,7 +274,7 @@ def inputs_changed(*revisions: str) -> list[str]:
     Raises:
         CommandError: git does not know a revision.
     """
-    return _paths("diff", "--name-only", "--no-renames", "--relative", *revisions, "--", *_inputs())
+    return paths_of("diff", "--name-only", "--no-renames", "--relative", *revisions, "--", *_inputs())
 
 
 def _inputs() -> list[str]:
@@ -285,9 +285,10 @@ def _inputs() -> list[str]:
     return [layout.PIPELINE.as_posix(), *sorted(code), *DATA]
 
 
-def _paths(*arguments: str) -> list[str]:
-    """The paths that a command of git lists, relative to the current folder."""
-    return git("-c", "core.quotePath=false", *arguments).splitlines()
+def paths_of(*arguments: str) -> list[str]:
+    """What a command of git lists, a path a line as a rule; the command must know `-z`."""
+    command, *rest = arguments
+    return [line for line in git(command, "-z", *rest).split("\0") if line]
 
 
 # -- how the commands are started ------------------------------------------------------------------------------------

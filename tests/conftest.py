@@ -61,6 +61,15 @@ def detector() -> None:
 
 
 @pytest.fixture(scope="session")
+def test_set() -> Path:
+    """The project's own test set: a folder with `test_set.pkl` and `targets.npz`."""
+    folder = REPOSITORY / "data/test_set"
+    if not (folder / "test_set.pkl").is_file():
+        pytest.skip(f"{folder} is not there: dvc pull data/test_set.dvc")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real inputs beside the repository."""
     folder = REPOSITORY.parent / "shared"

@@ -156,7 +156,7 @@ def reproduce(stages: Stages) -> int:
     stages.watch(content("dvc.yaml"), expected())
     missing = [name for name in FETCHED if Path(name).is_file() and not Path(name).with_suffix("").exists()]
     # the committed results go into the cache: `git checkout .` and `dvc checkout` bring them back from there
-    fetching = [["pull", *missing], ["fetch", "--quiet"]] if missing else []
+    fetching = [["pull", *missing], ["fetch"]] if missing else []
     for command in [*fetching, ["repro"]]:
         code = int(dvc(command))
         if stages.stopped or (code and command[0] != "fetch"):  # results need not be in the remote

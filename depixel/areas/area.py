@@ -4,6 +4,7 @@ A person names a rectangle, perhaps with the size of its blocks: an `Area`. The 
 it a `ResolvedArea`. Both are read and written as numbers here alone.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -16,6 +17,9 @@ import numpy.typing as npt
 from depixel.areas.grid import MOST_BLOCK, Grid, Pixels, as_pixels
 from depixel.base.errors import DepixelError
 from depixel.model.pixelation import LEAST_AREA, LEAST_BLOCK
+
+LENGTH = r"[0-9]{1,6}(\.[0-9]{1,4}|/[0-9]{1,4})?"
+"""How a length that need not be whole is written: 8, 7.5, 25/3."""
 
 
 @dataclass(frozen=True)
@@ -314,6 +318,8 @@ def _whole(value: Any) -> int:
 
 def _length(value: Any) -> Pixels:
     """A number that need not be whole, from any of its forms; ValueError, TypeError: it is none."""
+    if isinstance(value, str) and not re.fullmatch(LENGTH, value.strip()):
+        raise ValueError  # such as 1e999999999, which takes for ever
     exact = Fraction(str(value)) if isinstance(value, float) else Fraction(value)
     return as_pixels(exact)
 

@@ -29,6 +29,21 @@ class ClaimedArray:
         self.shape, self.dtype, self.fortran, self.data = shape, dtype, fortran, data
 
 
+def bytes_of(array: ClaimedArray, name: str) -> bytes:
+    """The bytes of an array that a pickle claims. Text holds one character for each byte.
+
+    Raises:
+        DepixelError: a character is no byte; names the array by `name`.
+    """
+    try:
+        return array.data.encode("latin1") if isinstance(array.data, str) else bytes(array.data)
+    except UnicodeEncodeError as error:
+        raise DepixelError(f"the values of {name} are not bytes") from error
+
+
+_LONGEST_KEY = 100
+
+
 def evaluate(data: bytes, most_operations: int) -> object:
     """Carry out a pickle's operations, on nothing but Python's plain containers and values, and `ClaimedArray`.
 
@@ -70,8 +85,9 @@ class _Machine:
 
     def fill(self, items: Sequence[Any]) -> None:
         """Add keys and values, in turn, to the dict on top of the stack."""
-        if not all(type(key) is str for key in items[::2]):  # the hash of a nested tuple can take forever
-            raise TypeError("keys are text")
+        # To hash a nested tuple, or to compare long texts again and again, can take forever
+        if not all(type(key) is str and len(key) <= _LONGEST_KEY for key in items[::2]):
+            raise TypeError("keys are short text")
         self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
 
 

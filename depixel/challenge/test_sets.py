@@ -18,7 +18,7 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.settings import Settings
 from depixel.challenge import packed
-from depixel.challenge.safe_pickle import ClaimedArray, evaluate
+from depixel.challenge.safe_pickle import ClaimedArray, bytes_of, evaluate
 from depixel.model.pixelation import LEAST_AREA, LEAST_BLOCK, prepare_image
 
 # What exceeds these is taken for hostile. The test set of 2023 has 54 MB, 6 635 samples, and NumPy writes about 25
@@ -227,6 +227,8 @@ def read_targets(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         x, y, width, height, block_size = areas.T
         inside = (x >= 0) & (y >= 0) & (width <= photos.shape[2] - x) & (height <= photos.shape[1] - y)
         right = inside & (np.minimum(width, height) >= LEAST_AREA) & (block_size >= LEAST_BLOCK)
+        if len(areas) > MOST_SAMPLES or (right.all() and int((width * height).sum()) > MOST_BYTES):
+            raise ValueError("too many pixels")
         for i in np.flatnonzero(~right):
             raise ValueError(f"row {i} of areas, {areas[i].tolist()}, is no area of a photo of {photos.shape[1:]}")
     except Exception as error:  # NumPy and zipfile have a dozen kinds for what is wrong with a file
@@ -306,9 +308,6 @@ def _stack(content: dict[str, object], key: str, dtype: str, most: int) -> np.nd
         raise DepixelError(f"{key} repeats an array over and over")
     stacked = np.empty((len(arrays), height, width), dtype)
     for i, array in enumerate(arrays):
-        try:
-            data = array.data.encode("latin1") if isinstance(array.data, str) else array.data
-        except UnicodeEncodeError as error:
-            raise DepixelError(f"the values of {key}[{i}] are not bytes") from error
+        data = bytes_of(array, f"{key}[{i}]")
         stacked[i] = np.frombuffer(data, np.uint8).reshape(height, width, order="F" if array.fortran else "C")
     return stacked

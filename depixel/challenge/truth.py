@@ -12,7 +12,7 @@ import numpy as np
 
 from depixel.base.errors import DepixelError
 from depixel.challenge import test_sets
-from depixel.challenge.safe_pickle import ClaimedArray, evaluate
+from depixel.challenge.safe_pickle import ClaimedArray, bytes_of, evaluate
 from depixel.challenge.test_sets import TestSet
 from depixel.model.metrics import rmse_mean, rmse_pooled
 from depixel.model.pixelation import prepare_image
@@ -102,10 +102,10 @@ def _of_pickle(path: Path, data: bytes) -> list[np.ndarray]:
             held = next((held[key] for key in _KEYS if key in held), held)
         if not isinstance(held, list | tuple) or not held:
             raise DepixelError(f"it holds a {type(held).__name__}")
-        found = [_flat(array) for array in held]
-        if sum(map(len, found)) > len(data):
+        arrays = [_claimed(array) for array in held]
+        if sum(len(array.data) for array in arrays) > len(data):
             raise DepixelError("it repeats an array over and over")
-        return found
+        return [np.frombuffer(bytes_of(array, f"array {i}"), np.uint8) for i, array in enumerate(arrays)]
     except DepixelError as error:
         raise DepixelError(
             f"{path}: not the targets of a test set ({error}). They are a targets.npz, a file like a submission, or a "
@@ -113,13 +113,10 @@ def _of_pickle(path: Path, data: bytes) -> list[np.ndarray]:
         ) from error
 
 
-def _flat(array: object) -> np.ndarray:
-    """The values of an array that a pickle claims, after checks."""
+def _claimed(array: object) -> ClaimedArray:
+    """An array that a pickle claims, after checks."""
     if not isinstance(array, ClaimedArray) or array.dtype != "u1" or array.fortran is True:
         raise DepixelError("one of its values is no array of uint8, row by row")
-    held = array.data
-    if isinstance(held, str):  # as old pickles have bytes
-        held = held.encode("latin1", "replace")
-    if not isinstance(held, bytes | bytearray) or not held:
+    if not isinstance(array.data, bytes | bytearray | str) or not array.data:
         raise DepixelError("one of its arrays is empty")
-    return np.frombuffer(held, np.uint8)
+    return array

@@ -116,7 +116,7 @@ def restore(
       depixel restore photos "scans/*.jpg" -o restored --area 0,0,64,64 --block 16 --compare before_after.png
       depixel restore - -o - --auto --format png < photo.jpg > restored.png
     """
-    from depixel.pictures import jobs
+    from depixel.pictures import formats, jobs
 
     if auto and (areas or block or mask):
         raise DepixelError("--auto finds areas and blocks by itself: leave out --area, --block and --mask, or --auto")
@@ -130,7 +130,8 @@ def restore(
 
     comparison = _Comparison(sheet)
     some = auto or any(jobs.areas_beside(job.source).exists() for job in found)
-    work = _Restoring(Restorer.load(model), areas, block, mask, ignore_check, auto, views, trust, comparison, some)
+    shape = formats.read(mask).seen() if mask else None
+    work = _Restoring(Restorer.load(model), areas, block, shape, ignore_check, auto, views, trust, comparison, some)
     _tell(jobs.each(work, progress(found, unit=" pictures")), as_json, comparison.write)
 
 
@@ -153,7 +154,7 @@ class _Restoring:
     restorer: "Restorer"
     areas: "Sequence[Area]"
     block: "tuple[Pixels, Pixels] | None"
-    mask: Path | None
+    mask: "np.ndarray | None"
     ignore_check: bool
     auto: bool
     views: Literal[1, 2, 8]
@@ -174,7 +175,7 @@ class _Restoring:
 
     def _restored(self, job: "Job") -> "_Done":
         from depixel.areas.area import masked
-        from depixel.pictures import formats, jobs
+        from depixel.pictures import jobs
         from depixel.pictures.resolve import resolve
 
         moves: tuple[str, ...] = ()
@@ -182,10 +183,10 @@ class _Restoring:
             picture = jobs.read(job)
             found = jobs.find_areas(job.source, picture)
         else:
-            named = self.areas or ([] if self.mask else jobs.read_areas(job.source))
+            named = self.areas or ([] if self.mask is not None else jobs.read_areas(job.source))
             picture = jobs.read(job)
-            if self.mask:
-                named = masked(formats.read(self.mask).seen(), named, picture.pixels.shape[:2])
+            if self.mask is not None:
+                named = masked(self.mask, named, picture.pixels.shape[:2])
             if self.block:
                 named = [area.with_blocks(*self.block) for area in named]
             found = resolve(picture.pixels, named, self.ignore_check)
@@ -406,10 +407,11 @@ def audit(
 ) -> None:
     """How much would a pixelation hide?
 
-    For who pixelates to protect. Pixelates an area of PHOTO, which must be the original, in blocks of this size and of
-    larger ones, restores it, and says how much of the hidden detail comes back (its share of the squared error), and as
-    blocks of which size the restored area could be seen. As a rule of thumb blocks are large enough if then at most 4
-    are left along the shorter side of the area, half of what has sufficed to recognize faces.
+    For anyone who pixelates to protect somebody. The command pixelates an area of PHOTO in blocks of this size and of
+    larger ones, and restores it. PHOTO must be the original. It prints how much of the hidden detail comes back (its
+    share of the squared error), and as blocks of which size the restored area could be seen. As a rule of thumb, at
+    most 4 such blocks should be left along the shorter side of the area. That is half of what has sufficed to
+    recognize faces.
 
     That is what a general model restores. Who knows what may be there, a number plate, a word in a known font, one of
     these faces, can try all and compare: against that no block size helps. A plain bar hides; a pixelation does not.
@@ -447,7 +449,7 @@ def audit(
         if enough
         else "None of these is large enough, even against a model like this one."
     )
-    click.echo("Who can compare candidates needs no model: a plain bar is safer than any blocks.")
+    click.echo("Anyone who can compare candidates needs no model: a plain bar is safer than any blocks.")
 
 
 @click.command()

@@ -17,6 +17,7 @@ from depixel.base.files import replacing
 from depixel.base.settings import read_section
 from depixel.base.stage import Inputs
 from depixel.learning.task import TrainSettings
+from depixel.photos import tracked
 from depixel.scoring.scores import LEVEL
 from depixel.versioning import dvc
 
@@ -46,6 +47,7 @@ def run_seeds(count: int, tell: Callable[[str], None]) -> pd.DataFrame:
     for path in PREPARED:
         if not path.is_file():
             raise DepixelError(f"{path.as_posix()}: there is no such file. Prepare the photos: `dvc repro split`")
+    tracked.check()  # or DVC hangs
     if layout.DVC.is_dir() and (changed := json.loads(dvc("status", "--json", "--with-deps", "split"))):
         raise DepixelError(
             f"the prepared photos are not those of now ({', '.join(changed)} changed). Prepare them: `dvc repro split`"

@@ -25,6 +25,7 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.experiments import clones, records
 from depixel.experiments.plan import Interval, Plan
+from depixel.photos import tracked
 from depixel.versioning import experiment_ref, git, has_commit, start_dvc
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def run(plan: Plan, jobs: int = 1, prune: bool = True, tell: Callable[[str], Non
 def _committed() -> str:
     """The commit that experiments start from. Raises `DepixelError` if anything they need is not in it."""
     versioning.require_commit()
+    tracked.check()  # or DVC hangs
     if folders := versioning.data_changed():
         raise DepixelError(
             f"{', '.join(folders)}: not as DVC knows it, so the experiments would run without what is new. Keep it: "

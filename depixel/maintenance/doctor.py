@@ -12,7 +12,7 @@ from depixel.base import layout
 from depixel.base.code import PACKAGE
 from depixel.base.environment import check_locked
 from depixel.base.errors import DepixelError
-from depixel.versioning import CommandError, dvc, file_at, git_or_none
+from depixel.versioning import CommandError, dvc, git, has_commit, paths_of
 from depixel.versioning import problem as git_problem
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _photos() -> tuple[str, str]:
     verdicts = list(rules.load_manifest(layout.MANIFEST)) if layout.MANIFEST.is_file() else []
     if lost.lost(verdicts):
         found = f"{found}. {lost.told(lost.lost(verdicts, lost.committed()))}"
-        mend = f"{mend}; dvc repro".removeprefix("; ")
+        mend = f"{mend}; get the archives again or delete them, then dvc repro".removeprefix("; ")
     left_out = tracked.told(tracked.left_out(layout.RAW)).replace("\n", " ")
     return ". ".join(filter(None, (found, left_out))), mend
 
@@ -213,7 +213,7 @@ def _are_only_missing(status: Iterable[Any]) -> bool:
     if not all(isinstance(cause, dict) for cause in causes):  # such as "changed command"
         return False
     found = [one for cause in causes for files in cause.values() for one in files.items()]
-    return all(state in ("deleted", "not in cache") and path.split("/")[0] in _RESULTS for path, state in found)
+    return all(state in ("deleted", "not in cache") and Path(path).parts[0] in _RESULTS for path, state in found)
 
 
 def _unseen_by_git() -> list[str]:
@@ -221,17 +221,14 @@ def _unseen_by_git() -> list[str]:
 
     git takes a file of the same size, written in the same second, as unchanged.
     """
-    if not shutil.which("git"):  # DVC works without it, too
+    if not shutil.which("git") or not has_commit():  # DVC works without, too
         return []
-    paths = (git_or_none("ls-files", layout.METRICS.as_posix(), _CARD) or "").splitlines()
-    seen = set((git_or_none("diff", "--name-only", "--relative", "HEAD", "--", *paths) or "").splitlines())
-    unseen = []
-    for path in paths:
-        committed = file_at("HEAD", path)
-        differs = committed is not None and Path(path).is_file() and Path(path).read_bytes() != committed
-        if differs and path not in seen:
-            unseen.append(path)
-    return unseen
+    results = [layout.METRICS.as_posix(), _CARD]
+    seen = paths_of("diff", "--name-only", "--relative", "HEAD", "--", *results)
+    there = [path for path in paths_of("ls-files", *results) if path not in seen and Path(path).is_file()]
+    committed = {line.partition("\t")[2]: line.split()[2] for line in paths_of("ls-tree", "-r", "HEAD", *results)}
+    hashed = git("hash-object", "--", *there).split() if there else []  # with the filters of .gitattributes
+    return [path for path, md5 in zip(there, hashed, strict=True) if committed.get(path, md5) != md5]
 
 
 def _disk() -> tuple[str, str]:

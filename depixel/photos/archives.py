@@ -261,10 +261,11 @@ def _members(contributor: str, archive: Path, size: int) -> list[Entry]:
         other = next((what for start, what in _OTHERS.items() if _head(archive).startswith(start)), "")
         reason = f"it is {other}; a .zip, .tar or .tar.gz is read" if other else _one_line(error)
         return [Entry(contributor, "", size, str(archive), None, f"no {kind.removesuffix('.gz')}: {reason}")]
-    last = {posixpath.normpath(name): number for number, (name, *_) in enumerate(members)}
+    named = [(number, name) for number, (name, _, _, problem) in enumerate(members) if problem != _ELSEWHERE]
+    last = {posixpath.normpath(name): number for number, name in named}  # of one name, as when it is unpacked
     found = []
     for number, (name, length, member, problem) in enumerate(members):
-        if name and last[posixpath.normpath(name)] != number:  # as when it is unpacked
+        if name and last.get(posixpath.normpath(name), number) != number:
             problem = problem or "a later file in this archive has the same name and replaces it"
         found.append(Entry(contributor, printable(name), length, str(archive), member, problem))
     return sorted(found, key=_order)

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from depixel.base import layout
+from depixel.base.console import counted
 from depixel.base.errors import DepixelError
 from depixel.photos.rules import Verdict
-from depixel.versioning import file_at
+from depixel.versioning import file_at, hashes_of
 
 
 class Lost(NamedTuple):
@@ -37,46 +36,39 @@ class Lost(NamedTuple):
 
 
 def lost(verdicts: Iterable[Verdict], before: Mapping[str, int] | None = None) -> list[Lost]:
-    """The contributors with an archive that cannot be read, in order.
+    """The archives that cannot be read, or not to their end, in order.
 
     Args:
         verdicts: those on all files.
         before: number of valid photos of each contributor before; None if that is not known.
     """
-    reasons: dict[str, str] = {}
+    broken: list[Verdict] = []
     valid: Counter[str] = Counter()
     for verdict in verdicts:
         valid[verdict.contributor] += not verdict.code
         if not verdict.name:
-            reasons.setdefault(verdict.contributor, verdict.reason)
+            broken.append(verdict)
     held = {name: count for name, count in (before or {}).items() if count > valid[name]}
-    return [Lost(name, reason, valid[name], held.get(name)) for name, reason in reasons.items()]
+    return [Lost(one.contributor, one.reason, valid[one.contributor], held.get(one.contributor)) for one in broken]
 
 
 def told(found: list[Lost]) -> str:
     """A sentence on all of them, and what to do; "" if there are none."""
     if not found:
         return ""
-    archives = "1 archive" if len(found) == 1 else f"{len(found)} archives"
     return (
-        f"LOST: {archives} cannot be read: {', '.join(one.text for one in found)}. Get the archive again, or delete it "
-        f"from {layout.RAW.as_posix()}"
+        f"LOST: {counted(len(found), 'archive')} cannot be read, or not to the end: "
+        f"{', '.join(one.text for one in found)}. Get each again, or delete it from the photos"
     )
 
 
 def committed() -> dict[str, int] | None:
     """Number of valid photos of each contributor in the results of the last commit; None if they are not here."""
     try:
-        lock = yaml.safe_load(file_at("HEAD", layout.LOCKED_RESULTS) or b"")
-        (md5,) = (
-            out["md5"]
-            for stage in lock["stages"].values()
-            for out in stage.get("outs", [])
-            if out["path"] == layout.INDEX.as_posix()
-        )
+        md5 = hashes_of(file_at("HEAD", layout.LOCKED_RESULTS) or b"")[layout.INDEX.as_posix()]
         with _in_cache(md5).open(encoding="utf-8", newline="") as index:
             return dict(Counter(row["contributor"] for row in csv.DictReader(index)))
-    except (DepixelError, OSError, csv.Error, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError):
+    except (DepixelError, OSError, csv.Error, LookupError, ValueError):  # not in the cache, or no such table
         return None
 
 

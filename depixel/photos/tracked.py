@@ -77,23 +77,31 @@ def walk(root: Path, start: Path | None = None) -> Iterator[Found]:
             if folder != root:
                 yield Found(folder, 0, f"cannot be read: {error.strerror or error}")
             continue
-        inner = [entry.name for entry in found if entry.is_dir()]
+        inner = [entry.name for entry in found if _is_folder(entry)]
         patterns = [*patterns, *_of_folder(folder, top, patterns), *_of_projects(folder, top, inner)]
         for entry in found:
             path = folder / entry.name
-            reason = _ignored(patterns, _relative(path, top), entry.is_dir())
+            reason = _ignored(patterns, _relative(path, top), _is_folder(entry))
             if reason:
                 yield Found(path, 0, reason)
             elif not _is_utf8(entry.name):
                 yield Found(path, 0, "its name is not in UTF-8: rename it", stops=True)
-            elif entry.is_dir() and not entry.is_symlink():
+            elif _is_folder(entry) and not entry.is_symlink():
                 folders.append((path, patterns))
             else:
                 yield _of_file(path, entry)
 
 
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a folder or a link to one; a link that leads nowhere is none."""
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself
+        return False
+
+
 def _of_file(path: Path, entry: "os.DirEntry[str]") -> Found:
-    if entry.is_dir():
+    if _is_folder(entry):
         return Found(path, 0, "a link to a folder, which is not followed")
     try:
         status = entry.stat()

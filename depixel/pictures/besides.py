@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from depixel.photos.jpeg import end_of_image, lacks_data
+from depixel.pictures.kinds import png_chunks
 
 _GAIN_MAPS = (b"hdrgm:", b"hdrgainmap", b"urn:iso:std:iso:ts:21496")  # Ultra HDR (Adobe), Apple, ISO
 _DEPTH = (b"GDepth:", b'Semantic="Depth', b"Semantic>Depth", b"auxiliary:depth", b"aux:depth", b"aux:disparity")
@@ -71,8 +72,10 @@ def _of_others(image: Image.Image, data: bytes) -> Iterator[str]:
             yield "an HDR gain map"
         if info.get("depth_images") or any(mark in head for mark in _DEPTH):
             yield "a depth map"
-    if image.format == "PNG" and len(behind := data[data.rfind(b"IEND") + 8 :].strip(b"\0")) >= _PADDING:
-        yield f"{len(behind)} bytes behind the picture"
+    if image.format == "PNG":
+        ends = [end for kind, _, end in png_chunks(data) if kind == b"IEND"]
+        if ends and len(behind := data[ends[0] + 4 :].strip(b"\0")) >= _PADDING:
+            yield f"{len(behind)} bytes behind the picture"
     if image.format == "TIFF" and _SUBDIRECTORIES in image.getexif():
         yield "smaller pictures (previews)"
     bits = _bits(image, data)

@@ -5,6 +5,9 @@ The plugin decodes a file while it opens it, and only its first frame.
 
 from typing import NamedTuple
 
+from depixel.photos.decoding import UnreadableError
+
+_HEAD = 40  # bytes of a codestream that are looked at
 _SIZES = (9, 13, 18, 30)  # bits of a side
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # of width to height
 
@@ -15,6 +18,25 @@ class Head(NamedTuple):
     width: int
     height: int
     animated: bool
+
+
+def _codestream(data: bytes) -> bytes:
+    """Where the codestream in a container begins; it may be split over boxes (ISO/IEC 18181-2, 9)."""
+    place, found = 0, b""
+    while len(found) < _HEAD and len(data) >= place + 8:
+        length, kind, content = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8], place + 8
+        if length == 1:  # the length is in 64 bits behind the kind
+            length, content = int.from_bytes(data[content : content + 8], "big"), place + 16
+        end = place + length if length else len(data)
+        if end < content:
+            break
+        if kind in (b"jxlc", b"jxlp"):
+            begin = content + 4 * (kind == b"jxlp")  # a part has a number
+            found += data[begin : min(end, begin + _HEAD)]
+        place = end
+    if not found:
+        raise UnreadableError("the file is damaged: it holds no picture")
+    return found[:_HEAD]
 
 
 class _Bits:
@@ -30,12 +52,13 @@ class _Bits:
 
 
 def head(data: bytes) -> Head:
-    """Read the head of a JPEG XL file, bare or in a container. What is broken gives any numbers."""
-    start = 0
-    if not data.startswith(b"\xff\x0a"):
-        whole, part = data.find(b"jxlc"), data.find(b"jxlp")
-        start = whole + 4 if whole >= 0 else part + 8
-    bits = _Bits(data[start + 2 : start + 40])
+    """Read the head of a JPEG XL file, bare or in a container. What is broken gives any numbers.
+
+    Raises:
+        UnreadableError: a container without a codestream.
+    """
+    stream = data[:_HEAD] if data.startswith(b"\xff\x0a") else _codestream(data)
+    bits = _Bits(stream[2:])
     width, height = _size(bits)
     animated = False
     if not bits.take(1) and bits.take(1):  # not all is default, and there are extra fields

@@ -4,7 +4,7 @@ A file is what its first bytes say, whatever its name.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import NamedTuple
 
@@ -48,6 +48,15 @@ SUFFIXES = {suffix: key for key, form in FORMATS.items() for suffix in form.suff
 """How the names of picture files end, in small letters, and Pillow's names of their formats."""
 
 READ = "PNG, JPEG, WebP, TIFF, BMP, PPM, TGA, GIF, AVIF and JPEG 2000 are read; HEIC and JPEG XL with a plugin"
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The kind of each chunk of a PNG, and where its content begins and ends, up to the end of the picture (IEND)."""
+    place, kind = 8, b""
+    while kind != b"IEND" and (kind := data[place + 4 : place + 8]):
+        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
+        yield kind, place + 8, end
+        place = end + 4
 
 
 def is_written(form: str, alpha: bool) -> bool:

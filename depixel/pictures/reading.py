@@ -131,12 +131,9 @@ def _picture(image: ImageFile.ImageFile, data: bytes) -> Picture:
 
 def _check_sums(png: bytes) -> None:
     """Raise `UnreadableError` if the pixels of a PNG are not those that were written; Pillow does not look at that."""
-    place = 8
-    while (kind := png[place + 4 : place + 8]) not in (b"", b"IEND"):
-        end = place + 8 + int.from_bytes(png[place : place + 4], "big")
-        if kind == b"IDAT" and zlib.crc32(png[place + 4 : end]).to_bytes(4, "big") != png[end : end + 4]:
+    for kind, start, end in kinds.png_chunks(png):
+        if kind == b"IDAT" and zlib.crc32(png[start - 4 : end]).to_bytes(4, "big") != png[end : end + 4]:
             raise UnreadableError("the file is damaged: the checksum of its pixels is wrong")
-        place = end + 4
 
 
 def _refuse_raw(image: Image.Image) -> None:
@@ -278,12 +275,9 @@ def _jpeg_options(image: JpegImageFile, kept: dict[str, Any]) -> dict[str, Any]:
 
 def _png_chunk(data: bytes, kind: bytes) -> bytes:
     """The content of the first chunk of a kind that stands before the pixels; empty if there is none."""
-    place = 8
-    while (found := data[place + 4 : place + 8]) not in (b"", b"IDAT"):
-        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
-        if found == kind:
-            return data[place + 8 : end]
-        place = end + 4
+    for found, start, end in kinds.png_chunks(data):
+        if found in (kind, b"IDAT"):
+            return data[start:end] if found == kind else b""
     return b""
 
 

@@ -39,7 +39,11 @@ def as_png(picture: Picture) -> Picture:
     if isinstance(known, Image.Exif):
         xmp = known.get(XMP, xmp)
         left_out = left_out or PHOTOSHOP in known
-    tags.load(_block_of(known))
+    try:
+        tags.load(_block_of(known))
+        tags.tobytes()
+    except Exception:  # whatever broken metadata makes Pillow raise: the picture is not lost for it
+        tags, left_out = Image.Exif(), True
     for tag in (XMP, PHOTOSHOP):
         tags.pop(tag, None)
     if picture.orientation != tags.get(Base.Orientation, 1):
@@ -50,7 +54,10 @@ def as_png(picture: Picture) -> Picture:
         texts.add_itxt("XML:com.adobe.xmp", bytes(xmp).decode("utf-8", "replace"))
     notes = picture.notes
     if left_out:
-        notes = (*notes, "the PNG leaves out metadata for Photoshop (IPTC) or long XMP, which the file holds")
+        notes = (
+            *notes,
+            "the PNG leaves out metadata for Photoshop (IPTC) or long XMP, or broken EXIF, which the file holds",
+        )
     return replace(picture, format="PNG", options=options, notes=notes)
 
 

@@ -17,6 +17,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, 
 from fastapi import Path as PathParameter
 from pydantic import Field
 
+from depixel.areas.area import LENGTH
 from depixel.areas.grid import MOST_BLOCK
 from depixel.base import layout
 from depixel.base.errors import DepixelError
@@ -77,8 +78,7 @@ _PICTURE_BACK: Responses = {
 }
 _PNG_BACK: Responses = {200: {"content": {"image/png": _BINARY}}}
 
-_LENGTH = r"[0-9]{1,6}(\.[0-9]{1,4}|/[0-9]{1,4})?"
-_BLOCKS = rf"(@[0-9]{{1,5}}x[0-9]{{1,5}}|,{_LENGTH}(x{_LENGTH})?(,{_LENGTH},{_LENGTH})?)"
+_BLOCKS = rf"(@[0-9]{{1,5}}x[0-9]{{1,5}}|,{LENGTH}(x{LENGTH})?(,{LENGTH},{LENGTH})?)"
 AreaText = Annotated[str, Field(pattern=rf"^[0-9]{{1,6}}(,[0-9]{{1,6}}){{3}}{_BLOCKS}?$")]
 AreaQuery = Annotated[
     list[AreaText],

@@ -189,7 +189,8 @@ async function restore() {
     listAreas();
     forget();
     restored = bitmap;
-    const [, stem, ending] = file.name.match(/^(.*?)(\.[^.]*)?$/);
+    const [, stem] = file.name.match(/^(.*?)(\.[^.]*)?$/);
+    const [ending] = answer.headers.get("Content-Disposition").match(/\.\w+(?="$)/);  // some formats come back as PNG
     $("download").href = URL.createObjectURL(blob);
     $("download").download = `${stem}-restored${ending || ""}`;
     $("download").hidden = false;
@@ -269,7 +270,7 @@ function listAreas() {
       Object.assign(input, { type, min: least, value: area[key] ?? "", placeholder: "auto", inputMode: "numeric" });
       input.setAttribute("aria-label", `${name} of area ${i + 1}`);
       input.onchange = () => {
-        const sides = /^\d+(\.\d+)?(x\d+(\.\d+)?)?$/.test(input.value.trim()) ? input.value.trim() : null;
+        const sides = /^\d+([./]\d+)?(x\d+([./]\d+)?)?$/.test(input.value.trim()) ? input.value.trim() : null;
         area[key] = key === "block" ? sides : Math.max(least, Math.round(Number(input.value)));
         if (key !== "width" && key !== "height") area.offset = null;  // blocks begin at the new corner
         forget();

@@ -151,3 +151,9 @@ def test_areas_of_one_picture_are_checked_together():
     with pytest.raises(DepixelError, match="5 are no areas"):
         checked_areas(5, 8, 8)
     assert checked_areas([ResolvedArea(0, 0, 3, 5, 8, offset_x=4, offset_y=3)], 8, 8) == [ResolvedArea(0, 0, 3, 5, 8)]
+
+
+def test_a_length_that_takes_for_ever_is_none():
+    for text in ("1e999999999", "1_0", "9" * 30, "8/0", "-8", "x", "8xx8", " "):
+        with pytest.raises(DepixelError, match="is no area"):
+            Area.of([1, 2, 30, 40, text])

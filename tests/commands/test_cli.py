@@ -140,12 +140,12 @@ def test_score_of_the_identity(folder):
     assert f"{scores['rmse_pooled']:.4f}" in table and f"{scores['rmse_mean']:.4f}" in table
 
 
-def test_a_packed_submission_is_taken_and_told(shared):
-    test_set, submission = REPOSITORY / "data/test_set/test_set.pkl", shared / "field/14_submission_bz2.bin"
-    result = depixel("check", submission, test_set)
+def test_a_packed_submission_is_taken_and_told(shared, test_set):
+    submission = shared / "field/14_submission_bz2.bin"
+    result = depixel("check", submission, test_set / "test_set.pkl")
     assert result.exit_code == 0 and "40 predictions" in result.stdout and "a server would take it" in result.stdout
     assert "is packed by bz2" in result.stderr and "in place" in result.stderr
-    scores = json.loads(depixel("score", submission, REPOSITORY / "data/test_set", "--json").output)
+    scores = json.loads(depixel("score", submission, test_set, "--json").output)
     assert 0 < scores["ratio_mean"] <= 1
 
 

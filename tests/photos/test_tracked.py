@@ -219,3 +219,10 @@ def test_a_damaged_dvcignore_is_named(project):
 
 def test_nothing_stops_where_no_photos_are(tmp_path):
     tracked.check(tmp_path / "raw")
+
+
+def test_a_link_to_itself_is_named(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    (found,) = tracked.left_out(tmp_path)
+    assert found.path.name == "loop" and found.stops and "link" in found.left_out

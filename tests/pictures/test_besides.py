@@ -8,7 +8,7 @@ from PIL import Image
 
 from depixel.base.errors import DepixelError
 from depixel.photos.jpeg import end_of_image
-from depixel.pictures import formats
+from depixel.pictures import besides, formats
 
 PHOTO = Image.effect_noise((64, 48), 60).convert("RGB")
 GAIN = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r hdrgm:Version="1.0" Item:Semantic="GainMap"/></x:xmpmeta>'
@@ -85,3 +85,16 @@ def test_pixels_under_alpha_0_are_not_searched():
     assert picture.clear().sum() == 32 * 32
     inside, outside = picture.searchable()[8:40, 8:40], picture.searchable()[:, 40:]
     assert inside.std() > 50 and (outside == np.asarray(PHOTO)[:, 40:]).all()
+
+
+def test_bytes_behind_a_png_begin_after_its_first_end():
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)).save(file, "PNG")
+    png = file.getvalue()
+
+    def behind(data: bytes) -> tuple[str, ...]:
+        with Image.open(io.BytesIO(data)) as image:
+            return tuple(note for note in besides.notes(image, data) if "behind the picture" in note)
+
+    assert behind(png) == ()
+    assert str(len(png)) in behind(png + png)[0]  # another picture, such as one that was cropped

@@ -6,6 +6,7 @@ from types import ModuleType
 import pytest
 
 from depixel.base.errors import DepixelError
+from depixel.photos.decoding import UnreadableError
 from depixel.pictures import formats
 from depixel.pictures.jxl import head
 
@@ -50,3 +51,19 @@ def test_animations_and_large_pictures_are_refused_before_they_are_decoded(monke
         formats.decoded(bits(*ANIMATION))
     with pytest.raises(DepixelError, match="more than 50 million pixels"):
         formats.decoded(bits(*LARGE))
+
+
+def boxes(*parts: tuple[bytes, bytes]) -> bytes:
+    """A container of these boxes: kind and content."""
+    both = [(b"JXL ", b"\r\n\x87\n"), (b"ftyp", b"jxl \0\0\0\0jxl "), *parts]
+    return b"".join((len(content) + 8).to_bytes(4, "big") + kind + content for kind, content in both)
+
+
+def test_only_boxes_say_where_the_picture_is():
+    large = b"\xff\x0a" + bytes([0b1111_1000, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]) + bytes(40)
+    decoy = b"\0\0\0\0jxlc\xff\x0a" + bytes(40)
+    whole = head(large)
+    assert head(boxes((b"Exif", decoy), (b"jxlc", large))) == whole
+    assert head(boxes((b"jxlp", bytes(4) + large[:3]), (b"Exif", decoy), (b"jxlp", bytes(4) + large[3:]))) == whole
+    with pytest.raises(UnreadableError, match="holds no picture"):
+        head(boxes((b"Exif", decoy)))
