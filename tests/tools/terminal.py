@@ -14,6 +14,11 @@ LIMIT = 120
 """Seconds after which a command is given up."""
 
 
+def _as_in_a_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests that run in the background ignore it
+
+
 def in_terminal(command: list[str], cwd: Path, press_at: str = "", **environment: str) -> tuple[str, int]:
     """Run a command in a terminal of its own; press Ctrl-C when `press_at` has appeared, if that is given.
 
@@ -29,7 +34,7 @@ def in_terminal(command: list[str], cwd: Path, press_at: str = "", **environment
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=_as_in_a_terminal,
     )
     os.close(theirs)
     shown, pressed, deadline = b"", not press_at, time.monotonic() + LIMIT
