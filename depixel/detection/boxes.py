@@ -1,6 +1,7 @@
 """Areas with their blocks, as the search moves them: by their sides."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil
 from typing import NamedTuple
 
@@ -75,6 +76,9 @@ class Box(NamedTuple):
 
     def lines(self) -> tuple[np.ndarray, np.ndarray]:
         """The first columns and rows of all blocks but the first."""
+        if self.grid is not None:
+            x, y = self.grid.begins(self.x1 - self.x0, self.y1 - self.y0)
+            return self.x0 + x[1:], self.y0 + y[1:]
         x = lines_of(self.x0, self.x1, self.size, self.offset_x)
         return x, lines_of(self.y0, self.y1, self.size, self.offset_y)
 
@@ -85,11 +89,24 @@ def lines_of(start: int, stop: int, size: int, offset: int) -> np.ndarray:
 
 
 class Candidate(NamedTuple):
-    """An area that may be pixelated. score: of its log-likelihood ratio; certain: as of `Found`."""
+    """An area that may be pixelated. score: of its log-likelihood ratio; certain: as of `Found`; mask: (h, w) bool, its
+    shape within the box, None if it is a rectangle."""
 
     score: float
     box: Box
     certain: bool
+    mask: np.ndarray | None = None
+
+    @property
+    def area(self) -> ResolvedArea:
+        """The area of the box, in its shape."""
+        return replace(self.box.area, mask=self.mask)
+
+    def cut(self, box: Box) -> "Candidate":
+        """What is left of it in a smaller box."""
+        left, top = box.x0 - self.box.x0, box.y0 - self.box.y0
+        mask = self.mask if self.mask is None else self.mask[top:, left:][: box.y1 - box.y0, : box.x1 - box.x0]
+        return self._replace(box=box, mask=mask)
 
 
 def apart(found: list[Candidate], before: Sequence[Candidate] = ()) -> list[Candidate]:
@@ -102,7 +119,7 @@ def apart(found: list[Candidate], before: Sequence[Candidate] = ()) -> list[Cand
         for other in kept:
             if box.overlap(other.box) > 0:  # what is cut already may not overlap the next any more
                 box = box.without(other.box).plain()
-        kept.append(candidate._replace(box=box))
+        kept.append(candidate.cut(box))
     return kept
 
 

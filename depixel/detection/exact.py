@@ -21,6 +21,7 @@ _LEAST_EVIDENCE = 400.0  # of what is certain, natural logarithm of the likeliho
 _LEAST_OF_SHAPES = 1500.0  # the same of an area that is no rectangle
 _ENLARGED = 4  # pixels: blocks all over a picture that are smaller are taken for an enlargement
 _MOST_ENLARGED = 16  # pixels: blocks all over a picture that are larger are none
+_MIXED = 0.3  # share of the sides of blocks between which there is a line of mixed pixels
 _ALL = 0.9  # share of the pixels of a picture
 
 
@@ -79,7 +80,7 @@ def _joined(codes: np.ndarray, found: list[Exact]) -> list[Exact]:
 def _together(codes: np.ndarray, one: Exact, other: Exact) -> Exact | None:
     """Both areas and what is between them; None: they are no parts of one."""
     areas, grid = (one.area, other.area), one.area.grid
-    if not (one.certain and other.certain) or any(area.mask is not None for area in areas):
+    if not (one.certain and other.certain):
         return None
     for of, beside in ((areas, grid.height), (tuple(map(turned, areas)), grid.width)):
         upper, lower = sorted(of, key=lambda area: area.y)
@@ -87,7 +88,7 @@ def _together(codes: np.ndarray, one: Exact, other: Exact) -> Exact | None:
         if (
             (upper.x, upper.width) == (lower.x, lower.width)
             and upper.grid[:3] == lower.grid[:3]
-            and 0 < lower.y - upper.y - upper.height <= 3 * beside
+            and 0 <= lower.y - upper.y - upper.height <= 3 * beside
             and down % beside == 0
         ):
             x0, y0 = min(area.x for area in areas), min(area.y for area in areas)
@@ -187,21 +188,30 @@ def _grid(cells: np.ndarray, shared: Shared, bounds: tuple[int, int, int, int]) 
         _Axis.of(shared.across, x0, x1, cells[:, 2] - cells[:, 0]),
         _Axis.of(shared.down, y0, y1, cells[:, 3] - cells[:, 1]),
     ]
+    counted = any(axis.is_mixed() for axis in axes)
+    sides = _sides(axes, counted)
+    if sides is not None and not counted and any(size != int(size) for size, _ in sides):
+        sides = _sides(axes, counted=True) or sides
+    if sides is None:
+        return None
+    (width, offset_x), (height, offset_y) = sides
+    return Grid(width, height, offset_x, offset_y) if max(width, height) <= MOST_BLOCK else None
+
+
+def _sides(axes: "list[_Axis]", counted: bool) -> list[tuple[Pixels, Pixels]] | None:
+    """Size and offset of blocks along both axes."""
     main = 0 if len(axes[0].low) >= len(axes[1].low) else 1
-    size, offset = axes[main].fitted()
-    if size is None or offset is None:
+    found = axes[main].fitted(counted=counted)
+    other = axes[1 - main].fitted(found[0], counted) if found is not None else None
+    if found is None or other is None:
         return None
-    other_size, other_offset = axes[1 - main].fitted(size)
-    if other_size is None or other_offset is None:
-        return None
-    grid = Grid(size, other_size, offset, other_offset)
-    grid = grid if main == 0 else grid.turned
-    return grid if max(grid.width, grid.height) <= MOST_BLOCK else None
+    return [found, other] if main == 0 else [other, found]
 
 
 def _refitted(area: ResolvedArea, shared: Shared) -> ResolvedArea:
     """The simplest blocks, now that it is known where the area ends, with their lines where they are seen."""
     sizes, seen = [], []
+    counted = not area.grid.is_whole
     for sides, start, length, size, offset in (
         (shared.across, area.x, area.width, area.grid.width, area.grid.offset_x),
         (shared.down, area.y, area.height, area.grid.height, area.grid.offset_y),
@@ -209,8 +219,7 @@ def _refitted(area: ResolvedArea, shared: Shared) -> ResolvedArea:
         lines = np.unique(np.stack(sides, axis=1) - start, axis=0)
         lines = lines[(lines[:, 0] > 0) & (lines[:, 1] < length)]
         kept = lines[_off(begins(length, size, offset), lines[:, 0]) <= 1]
-        fraction = size != int(size) and len(kept)
-        found = fit(kept[:, 0], kept[:, 1], length, float(size)) if fraction else None
+        found = fit(kept[:, 0], kept[:, 1], length, float(size), counted) if counted and len(kept) else None
         sizes.append(found or (size, offset))
         regular = begins(length, *sizes[-1])[1:]
         near = [kept[:, 1][np.abs(kept[:, 1] - line) <= 1] for line in regular]
@@ -238,30 +247,34 @@ class _Axis(NamedTuple):
         gap = float((sides[1] - sides[0]).mean()) if len(lines) else 0.0
         return cls(lines[:, 0], lines[:, 1], votes, stop - start, float(near.mean()) + gap)
 
-    def fitted(self, other: Pixels | None = None) -> tuple[Pixels | None, Pixels | None]:
-        """Size and offset of blocks; those of the size they have along the other axis, if they can be."""
+    def is_mixed(self) -> bool:
+        """Whether a tool has mixed a line between blocks, as it does where their sides are between pixels."""
+        return len(self.low) > 0 and float(self.votes[self.low < self.high].sum()) > _MIXED * float(self.votes.sum())
+
+    def fitted(self, other: Pixels | None = None, counted: bool = False) -> tuple[Pixels, Pixels] | None:
+        """Size and offset of blocks; those of the size they have along the other axis, if they can be. `counted` as of
+        `fit`."""
         if not len(self.low):  # a single row of blocks, which may be cut off
-            size = other if other and other >= self.length else self.length
-            return size, 0
-        if other:
+            return (other if other and other >= self.length else self.length), 0
+        if other and not counted:
             offset = fit_size(self.low, self.high, other)
             regular = begins(self.length, other, offset or 0)[1:]
             if offset is not None and len(regular) == len(self.low) and (np.abs(regular - self.low) <= 1).all():
                 return other, offset  # no line is missing, and none is too many
         axis = self
         while len(axis.low):
-            if other and abs(float(other) - axis.guess) < 1:
+            if other and not counted and abs(float(other) - axis.guess) < 1:
                 offset = fit_size(axis.low, axis.high, other)
                 if offset is not None:
                     return other, offset
-            found = fit(axis.low, axis.high, axis.length, axis.guess)
+            found = fit(axis.low, axis.high, axis.length, axis.guess, counted)
             if found:
                 return found
             kept = axis.votes > axis.votes.min()  # what fewest cells share is chance
             if kept.sum() < 0.6 * len(self.low):
-                return None, None
+                return None
             axis = axis._replace(low=axis.low[kept], high=axis.high[kept], votes=axis.votes[kept])
-        return None, None
+        return None
 
 
 def _off(lines: np.ndarray, places: np.ndarray) -> np.ndarray:

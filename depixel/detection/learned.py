@@ -12,18 +12,20 @@ around what a far smaller network, the screen, takes for steps between blocks. T
             those from the upper; of the screen (B, 1, H / 8, W / 8): steps between blocks are in a cell of 8 x 8 pixels
 """
 
-from collections.abc import Callable, Iterator
-from fractions import Fraction
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from depixel.areas.area import ResolvedArea
-from depixel.areas.grid import MOST_BLOCK, Grid, Pixels, begins, block_means, spread
+from depixel.areas.grid import MOST_BLOCK, block_means, spread
 from depixel.detection.boxes import Box, Candidate, apart, differ, lines_of
+from depixel.detection.grids import parts
 from depixel.detection.jpeg import BLOCK, LEAST_BLOCK
 from depixel.detection.likelihood import Likelihood
+from depixel.detection.outlines import Outline, outline
 from depixel.detection.steps import Steps, search
 from depixel.model.locations import shipped
 from depixel.onnx.reading import opened
@@ -47,6 +49,11 @@ _MORE_PLACES = 50.0  # by how much it rises when a picture has e times the pixel
 _EVIDENCE, _WEIGHT = 50.0, 10.0  # of what is certain in 64 x 64 pixels: evidence, and so often what a pixel's steps say
 _LEAST_MEAN, _LEAST_OF_ONE = 1.5, 5.0  # of what a pixel's steps say; where no line is seen, only one block
 _MORE_EVIDENCE = 10.0  # by how much the limit rises when a picture has e times the pixels
+_MEAN = 19.0  # of what is certain: what the four steps of a pixel say, as of `Outline`
+_EVIDENCE_OF_SHAPE, _MEAN_OF_SHAPE = 200.0, 20.0  # the same of an area that is no rectangle
+_FEW, _HOPELESS = 8, -200.0  # tiles, and the evidence in them of what refining makes no area of
+_DOUBTED, _PART = 5.0, 0.8  # what a pixel's steps say of what may be an area and is none; and share of an area
+_BLURRED = 2  # pixels: how far the edge of a shape is blurred
 _LARGE = 24  # pixels: of blocks
 _HALVED = 256  # pixels: a shorter side from which on the picture is looked at in half its size, too
 _SEEN = 2.0  # of a step being between blocks, in the mean along a side that is seen
@@ -70,15 +77,35 @@ def _network(file: str) -> Callable[[np.ndarray, float], np.ndarray]:
     return logits
 
 
-def find(gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) -> list[Candidate]:
-    """The areas of a picture (H, W) float32 with this quantization, None if it is not known; some may overlap."""
-    screened = gray.size > _SCREENED
+def find(
+    gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None], known: Sequence[Candidate] = ()
+) -> list[Candidate]:
+    """The areas of a picture (H, W) float32 with this quantization, None if it is not known; some may overlap.
+
+    known: areas in which nothing is looked for.
+    """
     noise = 0.0 if table is None else float(np.sqrt(np.mean(table**2 / 12)))
-    picture = _Picture(gray, noise, was_jpeg=table is not None, screened=screened)
+    picture = _Picture(gray, noise, was_jpeg=table is not None, screened=gray.size > _SCREENED, known=tuple(known))
     found = _find(picture, check, None if table is None else Likelihood(gray, table, check))
     if table is None:
         found = [one._replace(certain=one.certain and _is_sharp(gray, one.box)) for one in found]
-    return [one._replace(certain=one.certain and _is_flat(gray, one.box.area, noise)) for one in found]
+    return found
+
+
+class _Picture(NamedTuple):
+    """gray: (H, W) float32. noise: what the networks are told. screened: whether the detector only looks where the
+    screen sees something. known: areas in which nothing is looked for."""
+
+    gray: np.ndarray
+    noise: float
+    was_jpeg: bool
+    screened: bool
+    known: tuple[Candidate, ...]
+
+    def halved(self) -> "_Picture":
+        high, wide = (n // 2 * 2 for n in self.gray.shape)
+        half = self.gray[:high, :wide].reshape(high // 2, 2, wide // 2, 2).mean(axis=(1, 3))
+        return self._replace(gray=half, noise=self.noise / 2, known=tuple(map(_halved, self.known)))
 
 
 def _is_sharp(gray: np.ndarray, box: Box) -> bool:
@@ -96,27 +123,16 @@ def _is_sharp(gray: np.ndarray, box: Box) -> bool:
     return at > _SHARP * (at + beside)
 
 
-def _is_flat(gray: np.ndarray, area: ResolvedArea, noise: float) -> bool:
+def _is_flat(picture: _Picture, area: ResolvedArea, seen: np.ndarray | None = None) -> bool:
     """Whether blocks are as flat as JPEG leaves them; they are not where the area has another shape or other blocks, or
-    was resized afterwards."""
-    part = gray[area.part][:, :, None].astype(np.float64)
-    rest = part - spread(block_means(part, area.grid), area.grid, part.shape[:2])
-    return float(np.sqrt(np.square(rest).mean())) <= _LEFT[0] + _LEFT[1] * noise
-
-
-class _Picture(NamedTuple):
-    """gray: (H, W) float32. noise: what the networks are told. screened: whether the detector only looks where the
-    screen sees something."""
-
-    gray: np.ndarray
-    noise: float
-    was_jpeg: bool
-    screened: bool
-
-    def halved(self) -> "_Picture":
-        high, wide = (n // 2 * 2 for n in self.gray.shape)
-        half = self.gray[:high, :wide].reshape(high // 2, 2, wide // 2, 2).mean(axis=(1, 3))
-        return self._replace(gray=half, noise=self.noise / 2)
+    was resized afterwards. seen: (h, w) bool, the pixels that show blocks; None: all."""
+    part, grid = picture.gray[area.part][:, :, None].astype(np.float64), area.grid
+    seen = np.ones(part.shape, bool) if seen is None else binary_erosion(seen, iterations=_BLURRED)[:, :, None]
+    sums, counts = (
+        spread(block_means(of, grid), grid, part.shape[:2]) for of in (part * seen, seen.astype(np.float64))
+    )
+    rest = (part - sums / np.maximum(counts, 1e-9))[seen]
+    return len(rest) > 0 and float(np.sqrt(np.square(rest).mean())) <= _LEFT[0] + _LEFT[1] * picture.noise
 
 
 def _find(
@@ -124,29 +140,87 @@ def _find(
 ) -> list[Candidate]:
     halves = _in_half(picture, check, most)
     steps = _steps(picture, [_doubled(one.box) for one in halves], check)
-    found = [Candidate(4 * one.score, _refined(steps, _doubled(one.box)), one.certain) for one in halves]
-    for one in found:
+    found = []
+    for one in halves:
+        box = _refined(steps, _doubled(one.box))
+        found.append(Candidate(4 * one.score, box, one.certain and _is_flat(picture, box.area)))
+    for one in (*picture.known, *found):
         if one.certain:
-            steps.rule_out(one.box)
+            _rule_out(steps, one)
 
-    def decided(score: float, box: Box) -> Box | None:
+    doubted: list[Box] = []
+
+    def decided(score: float, box: Box) -> list[Box]:
         check()
-        score, box = _regridded(steps, score, box.plain())
-        thin = min(box.x1 - box.x0, box.y1 - box.y0) < LEAST_BLOCK
-        if thin or box.size < LEAST_BLOCK:
-            return None
-        if likelihood and likelihood.is_spent:
-            found.append(Candidate(score, box, False))
-        elif likelihood:
-            found.append(_weighed(likelihood, box, steps))
-        elif any(map(len, box.lines())):
-            found.append(Candidate(score, _stretched(box, steps), _is_certain(score, box, picture)))
-        else:
-            return None
-        return found[-1].box if found[-1].certain else None
+        boxes = parts(steps, picture.gray, box.plain())
+        new = []
+        for part in boxes:
+            worth = score if len(boxes) == 1 else steps.score(part)
+            one = _candidate(picture, steps, likelihood, worth, part, [other for other in boxes if other != part])
+            new += [] if one is None else [one]
+        # Of parts, either all are areas or none is; and a part of what is none is not certain either
+        certain = all(one.certain and not _is_part_of(one.box, doubted) for one in new)
+        if not certain and steps.score(box) > _DOUBTED * box.pixels:
+            doubted.append(box)
+        found.extend(one._replace(certain=certain) for one in new)
+        for one in new if certain else []:
+            _rule_out(steps, one)
+        return [one.box for one in new if certain]
 
     search(steps, 4.0, _TRIES, min(most, max(picture.gray.shape)), decided)
     return found
+
+
+def _is_part_of(box: Box, others: list[Box]) -> bool:
+    return any(box.overlap(other) > _PART and box.pixels < _PART * other.pixels for other in others)
+
+
+def _rule_out(steps: Steps, one: Candidate) -> None:
+    """Look for nothing in an area, nor in what its shape leaves of the blocks at its sides."""
+    wider = None if one.mask is None else np.asarray(binary_dilation(one.mask, iterations=_BLURRED))
+    steps.rule_out(one.box, wider)
+
+
+def _candidate(
+    picture: _Picture, steps: Steps, likelihood: Likelihood | None, score: float, box: Box, beside: list[Box]
+) -> Candidate | None:
+    """An area that was found by steps, weighed; None: it is none. beside: other areas, into which it does not reach."""
+    thin = min(box.x1 - box.x0, box.y1 - box.y0) < LEAST_BLOCK
+    if thin or box.size < LEAST_BLOCK:
+        return None
+    if likelihood is None:
+        if not any(map(len, box.lines())):
+            return None
+        certain = _is_certain(score, box, picture) and _is_flat(picture, box.area)
+        return Candidate(score, box, certain)
+    if likelihood.is_spent:
+        return Candidate(score, box, False)
+    edge = outline(steps, box, beside)
+    if edge.mask is not None:
+        shaped = _shaped(picture, likelihood, edge)
+        if shaped.certain:
+            return shaped
+        if not edge.whole:
+            return Candidate(score, box, False)
+        edge = edge._replace(box=box, other=np.zeros((box.y1 - box.y0, box.x1 - box.x0), bool))
+    likelihood.leave_out(edge.box, edge.other)
+    if edge.mean < _MEAN / 2 or likelihood.evidence(box, _FEW) < _HOPELESS:
+        return Candidate(score, box, False)
+    one = _weighed(likelihood, box, steps, beside)
+    seen = np.ones(picture.gray.shape, bool)
+    seen[box.area.part] = ~edge.other
+    edge = outline(steps, one.box, beside)
+    sure = one.certain and edge.whole and edge.mean > _MEAN
+    return one._replace(certain=sure and _is_flat(picture, one.area, seen[one.area.part]))
+
+
+def _shaped(picture: _Picture, likelihood: Likelihood, edge: Outline) -> Candidate:
+    """An area that is no rectangle, weighed by the tiles that lie wholly within."""
+    likelihood.leave_out(edge.box, edge.other)
+    evidence = likelihood.evidence(edge.box)
+    shaped = Candidate(evidence, edge.box, False, edge.mask)
+    sure = evidence > _EVIDENCE_OF_SHAPE and edge.mean > _MEAN_OF_SHAPE and any(map(len, edge.box.lines()))
+    return shaped._replace(certain=sure and _is_flat(picture, shaped.area, ~edge.other))
 
 
 def _in_half(picture: _Picture, check: Callable[[], None], most: int) -> list[Candidate]:
@@ -161,6 +235,15 @@ def _in_half(picture: _Picture, check: Callable[[], None], most: int) -> list[Ca
 def _doubled(box: Box) -> Box:
     x0, y0, x1, y1, size, offset_x, offset_y, _ = box
     return Box(2 * x0, 2 * y0, 2 * x1, 2 * y1, 2 * size, 2 * offset_x, 2 * offset_y)
+
+
+def _halved(one: Candidate) -> Candidate:
+    box, mask = one.box, one.mask
+    x0, y0, x1, y1 = box.x0 // 2, box.y0 // 2, (box.x1 + 1) // 2, (box.y1 + 1) // 2
+    if mask is not None:
+        even = np.pad(mask, ((box.y0 % 2, box.y1 % 2), (box.x0 % 2, box.x1 % 2)))
+        mask = np.asarray(even.reshape(y1 - y0, 2, x1 - x0, 2).any(axis=(1, 3)))
+    return one._replace(box=Box(x0, y0, x1, y1, max(box.size // 2, 1), 0, 0), mask=mask)
 
 
 def _refined(steps: Steps, grown: Box) -> Box:
@@ -211,7 +294,7 @@ def _span(
 
 def _steps(picture: _Picture, places: list[Box], check: Callable[[], None]) -> Steps:
     """places: where the detector looks, whatever the screen says."""
-    gray, noise, _, screened = picture
+    gray, noise, screened = picture.gray, picture.noise, picture.screened
     high, wide = gray.shape
     ratios = np.full((2, 2, high, wide), _UNSEEN, np.float32)  # across and down; inside and line
     padded = np.pad(gray, [(0, -n % BLOCK) for n in gray.shape], mode="edge")
@@ -247,28 +330,12 @@ def _windows(length: int, most: int) -> Iterator[tuple[int, slice, slice]]:
         yield begin, slice(start, begin + side + _HALO), slice(begin - start, begin - start + side)
 
 
-def _regridded(steps: Steps, score: float, box: Box) -> tuple[float, Box]:
-    """The same area with the likeliest grid that begins at its corner, unless one that does not is much likelier."""
-    gains = [  # of a line, by where it is
-        (of.line[rows, columns] - of.inside[rows, columns]).sum(axis=0, dtype=np.float64)
-        for of, rows, columns in (
-            (steps, slice(box.y0, box.y1), slice(box.x0, box.x1)),
-            (steps.turned, slice(box.x0, box.x1), slice(box.y0, box.y1)),
-        )
-    ]
-    x, y = box.lines()
-    lines = gains[0][x - box.x0].sum() + gains[1][y - box.y0].sum()
-    sizes = range(LEAST_BLOCK, min(MOST_BLOCK, max(map(len, gains)) - 1) + 1)
-    worth = [sum(gain[size::size].sum() for gain in gains) for size in sizes]
-    if not worth or max(worth) <= lines - 2 * _CORNER * ((box.offset_x > 0) + (box.offset_y > 0)):
-        return score, box
-    best = int(np.argmax(worth))
-    return float(score + worth[best] - lines), box._replace(size=sizes[best], offset_x=0, offset_y=0)
-
-
-def _weighed(likelihood: Likelihood, box: Box, steps: Steps) -> Candidate:
+def _weighed(likelihood: Likelihood, box: Box, steps: Steps, beside: list[Box]) -> Candidate:
     """The likeliest area near one; if no line is seen in it, it is one block."""
-    box = _stretched(likelihood.refined(box, steps).plain(), steps)
+    if box.grid is None:
+        refined = likelihood.refined(box, steps, beside).plain()
+        if likelihood.evidence(refined) > 0 or likelihood.evidence(box) < 0:
+            box = refined
     one_block, longest = not any(map(len, box.lines())), max(box.x1 - box.x0, box.y1 - box.y0)
     score, mean = likelihood.evidence(box), steps.score(box) / box.pixels
     least = _EVIDENCE + _MORE_EVIDENCE * max(np.log(steps.width * steps.height / 4096), 0)
@@ -277,36 +344,6 @@ def _weighed(likelihood: Likelihood, box: Box, steps: Steps) -> Candidate:
         box = box._replace(size=min(longest, MOST_BLOCK), offset_x=0, offset_y=0, grid=None)
         certain &= longest <= MOST_BLOCK
     return Candidate(score, box, bool(certain))
-
-
-def _stretched(box: Box, steps: Steps) -> Box:
-    """The same area in blocks that are no squares of whole pixels, if its lines are much likelier then."""
-    spans = []
-    for of, rows, start, stop, offset in (
-        (steps, slice(box.y0, box.y1), box.x0, box.x1, box.offset_x),
-        (steps.turned, slice(box.x0, box.x1), box.y0, box.y1, box.offset_y),
-    ):
-        gain = (of.line[rows, start:stop] - of.inside[rows, start:stop]).sum(axis=0, dtype=np.float64)
-        here = float(gain[lines_of(start, stop, box.size, offset) - start].sum())
-        best = max(
-            _periods(stop - start), key=lambda span: float(gain[begins(stop - start, *span)[1:]].sum()), default=None
-        )
-        worth = -np.inf if best is None else float(gain[begins(stop - start, *best)[1:]].sum())
-        spans.append(best if best and worth > here + 2 * _CORNER else (box.size, offset))
-    (width, offset_x), (height, offset_y) = spans
-    if width == height == box.size:
-        return box
-    return box._replace(grid=Grid(width, height, offset_x, offset_y))
-
-
-@lru_cache(maxsize=256)
-def _periods(length: int) -> list[tuple[Pixels, Pixels]]:
-    """Sizes of blocks, and how much the first one lacks, that begin with an area of this length: whole pixels, and a
-    whole number of blocks, rounded as Pillow and as OpenCV do."""
-    most = min(length - 1, MOST_BLOCK)
-    whole: list[tuple[Pixels, Pixels]] = [(size, 0) for size in range(LEAST_BLOCK, most + 1)]
-    counts = [Fraction(length, count) for count in range(2, length // LEAST_BLOCK + 1) if length % count]
-    return whole + [(size, offset) for size in counts for offset in (Fraction(1, 2), 0) if size <= most]
 
 
 def _is_certain(score: float, box: Box, picture: _Picture) -> bool:

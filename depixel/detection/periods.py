@@ -17,7 +17,9 @@ _MOST_PARTS = 1000  # of a pixel
 _TIE = Fraction(1, 50)  # pixels: a line nearer to where it is rounded the other way may be, by errors of a float
 
 
-def fit(low: np.ndarray, high: np.ndarray, length: int, guess: float) -> tuple[Pixels, Pixels] | None:
+def fit(
+    low: np.ndarray, high: np.ndarray, length: int, guess: float, counted: bool = False
+) -> tuple[Pixels, Pixels] | None:
     """The simplest size of blocks, and how much of one the first block lacks, under which all lines are where they are.
 
     Simple are whole sizes that begin with the area, then a whole number of blocks in its length, then other whole
@@ -28,6 +30,8 @@ def fit(low: np.ndarray, high: np.ndarray, length: int, guess: float) -> tuple[P
             does; between the two where it is not known to the pixel. Some lines may be missing.
         length: of the area along the axis, pixels.
         guess: the size, pixels, to a few percent.
+        counted: whether a whole number of blocks in the length is simpler than whole pixels, as tools make that are
+            told a number of blocks.
 
     Returns:
         Size and offset, pixels; None: no blocks of equal size begin at these lines.
@@ -43,7 +47,7 @@ def fit(low: np.ndarray, high: np.ndarray, length: int, guess: float) -> tuple[P
     options = []
     for inexact, tie in enumerate((Fraction(0), _TIE)):
         for missing, known in enumerate((closed, (low, high, numbers, numbers))):
-            for rank, size in _sizes(*_bounds(*known, guess, tie), length):
+            for rank, size in _sizes(*_bounds(*known, guess, tie), length, counted):
                 least, most = _first(*known, size, tie)
                 offset = _offset(least, most, size)
                 if offset is not None and (missing or size - offset <= most):
@@ -93,12 +97,12 @@ def _bounds(
     return float(least), float(most)
 
 
-def _sizes(least: float, most: float, length: int) -> Iterator[tuple[int, Fraction]]:
+def _sizes(least: float, most: float, length: int, counted: bool) -> Iterator[tuple[int, Fraction]]:
     """Sizes between the bounds, simpler ones with a lower rank."""
     if least + 1e-6 >= most:
         return
     for whole in range(ceil(least + 1e-9), floor(most - 1e-9) + 1):
-        yield 0, Fraction(whole)
+        yield 2 if counted and length % whole else 0, Fraction(whole)
     for count in range(max(1, ceil(length / most)), floor(length / least) + 1):
         if least < length / count < most:
             yield 1, Fraction(length, count)

@@ -78,15 +78,16 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
     gray = luma(image if at_once else _middle(image))
     table = quantization(gray)
     found = sorted(_exact(image, table, check), key=lambda one: -one.evidence)
-    certain = [Candidate(one.evidence, Box.around(one.area), True) for one in found if one.certain]
-    guesses = [Candidate(one.evidence, Box.around(one.area), False) for one in found if not one.certain]
+    candidates = [Candidate(one.evidence, Box.around(one.area), one.certain, one.area.mask) for one in found]
+    certain = [one for one in candidates if one.certain]
+    guesses = [one for one in candidates if not one.certain]
     if at_once:
-        learnt = learned.find(gray, table, check)
+        learnt = learned.find(gray, table, check, certain)
     else:
-        learnt = find_in_tiles(image, lambda gray: learned.find(gray, table, check))
+        learnt = find_in_tiles(image, lambda gray, known: learned.find(gray, table, check, known), certain)
     rest = apart(guesses + learnt, before=certain)[len(certain) :]
     return [Found(one.area, one.evidence, True) for one in found if one.certain] + [
-        Found(box.area, score, sure) for score, box, sure in rest
+        Found(one.area, one.score, one.certain) for one in rest
     ]
 
 

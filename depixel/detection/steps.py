@@ -58,13 +58,14 @@ class Steps:
             np.pad(np.cumsum(part, axis=0, dtype=np.float64), ((1, 0), (0, 0))) for part in (self.inside, self.line)
         ]
 
-    def rule_out(self, box: Box) -> None:
-        """Erase an accepted area, so that weaker neighbours cannot grow into it."""
-        for of, rows, columns in (
-            (self, slice(box.y0, box.y1), slice(box.x0, box.x1)),
-            (self.turned, slice(box.x0, box.x1), slice(box.y0, box.y1)),
+    def rule_out(self, box: Box, mask: np.ndarray | None = None) -> None:
+        """Erase an accepted area, so that weaker neighbours cannot grow into it. mask: (h, w) bool, its shape."""
+        here = np.ones((box.y1 - box.y0, box.x1 - box.x0), bool) if mask is None else mask
+        for of, part, within in (
+            (self, np.s_[box.y0 : box.y1, box.x0 : box.x1], here),
+            (self.turned, np.s_[box.x0 : box.x1, box.y0 : box.y1], here.T),
         ):
-            of.inside[rows, columns] = of.line[rows, columns] = -_RULED_OUT
+            of.inside[part][within] = of.line[part][within] = -_RULED_OUT
             of.__dict__.pop("_above", None)
 
 
@@ -188,12 +189,12 @@ def _grow(steps: Steps, seed: tuple[int, int, int, int], most: int) -> tuple[flo
     return score, x, y
 
 
-def search(steps: Steps, least: float, tries: int, most: int, done: Callable[[float, Box], Box | None]) -> None:
+def search(steps: Steps, least: float, tries: int, most: int, done: Callable[[float, Box], list[Box]]) -> None:
     """Grow areas from the likeliest seeds, and hand each with its score to `done`.
 
     Args:
         least: score of a seed. tries: how many are tried in vain, one after the other. most: the largest block.
-        done: gives the area in which nothing more is to be looked for; None: nowhere.
+        done: gives the areas in which nothing more is to be looked for, which it has ruled out.
     """
     scores, places = zip(_seeds(steps, least), _seeds(steps.turned, least), strict=True)
     seeds, upright = np.concatenate(places), len(places[0])
@@ -214,10 +215,9 @@ def search(steps: Steps, least: float, tries: int, most: int, done: Callable[[fl
         box = Box(x.start, y.start, x.stop, y.stop, x.size, x.offset, y.offset)
         used += [place, box]
         vain += 1
-        over = None if box in seen else done(score, box)
+        over = [] if box in seen else done(score, box)
         if over:
-            finished.append(over)
-            steps.rule_out(over)
+            finished += over
             used.clear()
             vain = 0
         seen.add(box)

@@ -1,7 +1,7 @@
 """Large pictures, searched in tiles that overlap, so that memory hardly grows with the picture."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,15 @@ class _Window(NamedTuple):
     x1: int
     y1: int
 
+    def part(self, one: Candidate) -> Candidate | None:
+        """What this part of the picture shows of an area, as if it were the whole picture."""
+        x0, y0 = max(one.box.x0, self.x0), max(one.box.y0, self.y0)
+        x1, y1 = min(one.box.x1, self.x1), min(one.box.y1, self.y1)
+        if x0 >= x1 or y0 >= y1:
+            return None
+        seen = one.cut(one.box._replace(x0=x0, y0=y0, x1=x1, y1=y1))
+        return seen._replace(box=seen.box.moved(-self.x0, -self.y0))
+
     def cuts(self, box: Box, shape: tuple[int, ...]) -> list[bool]:
         """Whether the area reaches the left, upper, right, lower border and the picture goes on behind it."""
         return [
@@ -31,13 +40,18 @@ class _Window(NamedTuple):
         ]
 
 
-def find_in_tiles(image: np.ndarray, find: Callable[[np.ndarray], list[Candidate]]) -> list[Candidate]:
-    """The areas of a picture of `search.find`, searched tile by tile by `find`, which takes luminance (H, W) float32;
-    some may overlap."""
+def find_in_tiles(
+    image: np.ndarray,
+    find: Callable[[np.ndarray, list[Candidate]], list[Candidate]],
+    known: Sequence[Candidate] = (),
+) -> list[Candidate]:
+    """The areas of a picture of `search.find`, searched tile by tile by `find`, which takes luminance (H, W) float32
+    and the areas that are known there; some may overlap."""
     shape = image.shape[:2]
 
     def search(window: _Window) -> list[Candidate]:
-        found = find(luma(image[window.y0 : window.y1, window.x0 : window.x1]))
+        here = [part for one in known if (part := window.part(one)) is not None]
+        found = find(luma(image[window.y0 : window.y1, window.x0 : window.x1]), here)
         gc.collect()  # `Steps` refer to each other, and are large
         return [one._replace(box=one.box.moved(window.x0, window.y0)) for one in found]
 

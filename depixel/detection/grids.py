@@ -1,0 +1,171 @@
+"""Which blocks an area has where nothing is exactly constant, and whether it is one area: by what its lines gain.
+
+A line gains what the steps across it say more for being between two blocks than for being within one. The network has
+learnt from square blocks and sees lines of a square grid also where blocks are wider than high. So a line gains only
+where the picture itself steps.
+"""
+
+from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from depixel.areas.grid import MOST_BLOCK, Grid, Pixels, begins
+from depixel.detection.boxes import Box
+from depixel.detection.steps import Steps
+from depixel.model.pixelation import LEAST_BLOCK
+
+_CUT = 60.0  # by how much blocks that begin at a side are likelier than others, along each axis
+_NOT_SQUARE, _NOT_WHOLE = 60.0, 60.0  # by how much squares are likelier than others; whole pixels than fractions
+_SPLIT, _SPLIT_SHARE = 200.0, 0.2  # by how much two grids are likelier than one, and by which share of what one says
+_KNOWN = 2  # pixels: how well the length of an area is known
+_UNSEEN = -2.0  # gain of a step across a line that is not seen
+_STEP, _LEAST_STEP = 2.0, 0.5  # times the steps within blocks, and gray levels more: a step that is seen
+
+
+class _Axis(NamedTuple):
+    """gains: of a line before each pixel of the area, and of some behind it. length: of the area, pixels."""
+
+    gains: np.ndarray
+    length: int
+
+    def worth(self, size: Pixels, offset: Pixels, length: int) -> float:
+        """What blocks of this size gain, if the area is so long; of each line, the pixel before or behind it may do."""
+        end = float(self.gains[length]) if length < len(self.gains) else 0.0
+        near = np.lib.stride_tricks.sliding_window_view(np.pad(self.gains, 1, constant_values=-np.inf), 3).max(axis=1)
+        return float(near[begins(length, size, offset)[1:]].sum()) + end
+
+    def seen(self, size: Pixels, offset: Pixels, length: int) -> tuple[int, ...] | None:
+        """The lines where they are seen, a pixel beside their place; None: all in their places."""
+        lines = begins(length, size, offset)[1:]
+        places = [max((line, line - 1, line + 1), key=lambda at: self.gains[at]) for line in lines.tolist()]
+        apart = all(one < other for one, other in pairwise([0, *places, length]))
+        return tuple(places) if apart and places != lines.tolist() else None
+
+    def whole(self, most: int) -> dict[int, tuple[float, int]]:
+        """For each size in whole pixels, what it gains and with which offset; most begin at the side."""
+        best = {}
+        for size in range(LEAST_BLOCK, most + 1):
+            gains = self.gains[1 : self.length]
+            sums = np.bincount(np.arange(1, self.length) % size, gains, minlength=size) - _CUT
+            sums[0] += _CUT
+            first = int(sums.argmax())
+            best[size] = float(sums[first]), -first % size
+        return best
+
+    def counted(self) -> tuple[float, Pixels, Pixels, int]:
+        """The best blocks of which a whole number fills the area: what they gain, size, offset, and its length, which
+        is known to a few pixels."""
+        options = ((*option, length) for length in self.near() for option in _counted(length))
+        return max((self.worth(*option), *option) for option in options)
+
+    def end(self) -> float:
+        """What the likeliest end of the area gains."""
+        return max((float(self.gains[length]) for length in self.near() if length < len(self.gains)), default=0.0)
+
+    def near(self) -> range:
+        """Lengths that the area may have; it ends with the picture where no pixel is behind it."""
+        most = min(self.length + _KNOWN, len(self.gains))
+        return range(max(self.length - _KNOWN, LEAST_BLOCK), most + 1) if most > self.length else range(most, most + 1)
+
+
+@lru_cache(maxsize=256)
+def _counted(length: int) -> list[tuple[Pixels, Pixels]]:
+    """Sizes and offsets: sides between pixels are rounded as Pillow, as OpenCV and as others do."""
+    options: list[tuple[Pixels, Pixels]] = []
+    for count in range(1, max(length // LEAST_BLOCK, 1) + 1):
+        size = Fraction(length, count)
+        rounded = (Fraction(1, 2), 0, Fraction(size.denominator - 1, size.denominator))
+        options += [(int(size), 0)] if size.denominator == 1 else [(size, offset) for offset in rounded]
+    return [option for option in options if option[0] <= MOST_BLOCK] or [(MOST_BLOCK, 0)]
+
+
+def gains(steps: Steps, gray: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
+    """What lines of a box gain: float32, across (h, w + k) and down (h + k, w), of the step from the left and from the
+    upper neighbour; k: a few pixels behind it, if there are any.
+
+    gray: (H, W), the picture.
+    """
+    sides = []
+    for of, rows, columns, image in (
+        (steps, slice(box.y0, box.y1), slice(box.x0, box.x1 + _KNOWN + 1), gray),
+        (steps.turned, slice(box.x0, box.x1), slice(box.y0, box.y1 + _KNOWN + 1), gray.T),
+    ):
+        gain = of.line[rows, columns] - of.inside[rows, columns]
+        pixels = image[rows, columns]
+        heights = np.abs(np.diff(pixels, axis=1, prepend=pixels[:, :1])).mean(axis=0)
+        usual = float(np.quantile(heights[1:], 0.25)) if len(heights) > 1 else 0.0
+        flat = heights <= _STEP * usual + _LEAST_STEP
+        gain[:, flat] = np.minimum(gain[:, flat], _UNSEEN)
+        sides.append(gain)
+    return sides[0], sides[1].T
+
+
+def fitted(across: np.ndarray, down: np.ndarray, box: Box) -> tuple[float, Box]:
+    """The same area in the likeliest blocks, and what their lines gain; `across` and `down` as of `gains`.
+
+    Blocks that are counted may end a few pixels before or behind the area: then so does it.
+    """
+    axes = (
+        _Axis(across.sum(axis=0, dtype=np.float64), box.x1 - box.x0),
+        _Axis(down.sum(axis=1, dtype=np.float64), box.y1 - box.y0),
+    )
+    most = min(max(box.size, LEAST_BLOCK, *(axis.length for axis in axes)), MOST_BLOCK)
+    whole = [axis.whole(most) for axis in axes]
+    ends = sum(axis.end() for axis in axes)
+    worth, size = max((whole[0][size][0] + whole[1][size][0] + ends, size) for size in whole[0])
+    square = box._replace(size=size, offset_x=whole[0][size][1], offset_y=whole[1][size][1], grid=None)
+    free = [
+        max((worth + axis.end(), size, offset, axis.length) for size, (worth, offset) in sizes.items())
+        for axis, sizes in zip(axes, whole, strict=True)
+    ]
+    counted = [axis.counted() for axis in axes]
+    of_free, of_counted = (sum(span[0] for span in spans) - _NOT_SQUARE for spans in (free, counted))
+    other, spans = (of_free, free) if of_free >= of_counted - _NOT_WHOLE else (of_counted - _NOT_WHOLE, counted)
+    if other <= worth:
+        return worth - ends, square
+    (_, width, offset_x, wide), (_, height, offset_y, high) = spans
+    seen = [axis.seen(*span[1:]) if spans is counted else None for axis, span in zip(axes, spans, strict=True)]
+    grid = Grid(width, height, offset_x, offset_y, *seen)
+    size = int(max(width, height))
+    return other - ends, Box(box.x0, box.y0, box.x0 + wide, box.y0 + high, size, 0, 0, grid)
+
+
+def parts(steps: Steps, gray: np.ndarray, box: Box) -> list[Box]:
+    """The areas, side by side or one above the other, that a box is made of, in their likeliest blocks: mostly one."""
+    across, down = gains(steps, gray, box)
+    worth, one = fitted(across, down, box)
+    across, down = across[:, : box.x1 - box.x0], down[: box.y1 - box.y0]
+    (left_right, x), (above_below, y) = _split(across, down), _split(down.T, across.T)
+    if max(left_right, above_below) <= worth + _SPLIT + _SPLIT_SHARE * max(worth, 0):
+        return [one]
+    whole = box._replace(grid=None, offset_x=0, offset_y=0)
+    if left_right >= above_below:
+        halves = whole._replace(x1=box.x0 + x), whole._replace(x0=box.x0 + x)
+    else:
+        halves = whole._replace(y1=box.y0 + y), whole._replace(y0=box.y0 + y)
+    return [part for half in halves for part in parts(steps, gray, half)]
+
+
+def _split(across: np.ndarray, down: np.ndarray) -> tuple[float, int]:
+    """What the lines of the best two areas gain that lie left and right of a line, and where it is."""
+    high, wide = across.shape
+    if wide < 4 * LEAST_BLOCK or high < 2 * LEAST_BLOCK:
+        return -np.inf, 0
+    columns = across.sum(axis=0, dtype=np.float64)
+    rows = np.pad(down.cumsum(axis=1, dtype=np.float64), ((0, 0), (1, 0)))  # of the columns before
+    left, right, above = np.zeros(wide + 1), np.zeros(wide + 1), np.zeros((2, wide + 1))
+    for size in range(LEAST_BLOCK, min(max(wide, high), MOST_BLOCK) + 1):
+        lines = np.zeros(wide)
+        lines[size::size] = columns[size::size]
+        left = np.maximum(left, np.append(0, lines.cumsum()))
+        after = np.append(columns, np.zeros(-wide % size)).reshape(-1, size)[::-1].cumsum(axis=0)[::-1].ravel()
+        right = np.maximum(right, np.append(after[size:], np.zeros(2 * size))[: wide + 1])
+        before = rows[size::size].sum(axis=0)
+        above = np.maximum(above, [before, before[-1] - before])
+    both = left + right + above.sum(axis=0) + np.append(columns, 0)
+    inner = slice(2 * LEAST_BLOCK, wide - 2 * LEAST_BLOCK + 1)
+    at = inner.start + int(both[inner].argmax())
+    return float(both[at]), at

@@ -1,0 +1,145 @@
+"""Which pixels belong to an area whose grid is known, where nothing is exactly constant: those whose steps say so.
+
+A search finds rectangles in one grid. Of an ellipse it finds the rectangle within, of an area with text over it all, of
+two areas that touch a rectangle around both.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import binary_fill_holes, binary_opening, label
+
+from depixel.detection.boxes import Box
+from depixel.detection.shapes import DRAWN_OVER
+from depixel.detection.steps import Steps
+from depixel.model.pixelation import LEAST_BLOCK
+
+_BESIDE = 2  # pixels beyond a side that may look like the area
+_MORE = 0.02  # share of an area that may be beyond it
+_LEAST = -12.0  # what the four steps of a pixel of an area say at least: some are at its edge
+_SIDES = 0.6  # share of the blocks along a side of a rectangle that are seen
+_SURE = 8.0  # what a pixel's four steps say in the mean, of a part beyond the box that belongs to the area
+_FRAME = 3  # pixels along a side that count as the area's, whatever their steps say
+
+
+class Outline(NamedTuple):
+    """box: the bounds of an area. mask: (h, w) bool, its shape, None if it is a rectangle. other: (h, w) bool, pixels
+    within the bounds that do not show its blocks: they are beyond the shape, or something is drawn over them.
+    mean: what the four steps of a pixel of the shape say in the mean. whole: whether the box that was found shows its
+    blocks all over."""
+
+    box: Box
+    mask: np.ndarray | None
+    other: np.ndarray
+    mean: float
+    whole: bool
+
+
+def outline(steps: Steps, box: Box, beside: Sequence[Box] = ()) -> Outline:
+    """The outline of an area, of which a rectangle was found. beside: other areas, into which it does not reach."""
+    around = _around(steps, box)
+    worth, here = _worth(steps, box, around), _part(box, around)
+    own = worth[here].copy()
+    for other in beside:
+        worth[_part(other, around)] = 2 * _LEAST
+    worth[here] = own
+    seen = binary_opening(worth > _LEAST, np.ones((3, 3)))
+    connected = binary_fill_holes(_connected(seen, here))
+    beyond = connected.copy()
+    beyond[tuple(slice(max(of.start - _BESIDE, 0), of.stop + _BESIDE) for of in here)] = False
+    beyond = binary_opening(beyond, np.ones((LEAST_BLOCK, LEAST_BLOCK)))
+    goes_on = beyond.sum() > _MORE * box.pixels and worth[beyond].mean() > _SURE
+    is_whole = _is_rectangle(_shares(seen[here], box) > 0.5)
+    if is_whole and not goes_on:
+        inner = np.zeros(seen[here].shape, bool)
+        inner[_FRAME:-_FRAME, _FRAME:-_FRAME] = True
+        return Outline(box, None, ~seen[here] & inner, float(own[seen[here]].mean()), is_whole)
+    shape = _connected(connected, here)
+    rows, columns = np.flatnonzero(shape.any(axis=1)), np.flatnonzero(shape.any(axis=0))
+    if not len(rows):
+        return Outline(box, None, ~seen[here], float(own.mean()), is_whole)
+    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    x0, y0 = around.x0 + int(columns[0]), around.y0 + int(rows[0])
+    bounds = _moved_to(box, x0, y0, x0 + int(np.ptp(columns)) + 1, y0 + int(np.ptp(rows)) + 1)
+    return Outline(
+        bounds, np.ascontiguousarray(shape[part]), ~(shape & seen)[part], float(worth[shape & seen].mean()), is_whole
+    )
+
+
+def _is_rectangle(seen: np.ndarray) -> bool:
+    """Whether an area is all of its rectangle, though text may hide some of its blocks, (rows, columns): an ellipse or
+    an L lacks a corner."""
+    corners = seen[0, 0] & seen[0, -1] & seen[-1, 0] & seen[-1, -1]
+    sides = min(of.mean() for of in (seen[0], seen[-1], seen[:, 0], seen[:, -1]))
+    return bool(corners and sides > _SIDES and seen.mean() > DRAWN_OVER)
+
+
+def _part(box: Box, around: Box) -> tuple[slice, slice]:
+    """Rows and columns of a box, as far as they are within another one, counted from there."""
+    return (
+        slice(max(box.y0 - around.y0, 0), max(min(box.y1, around.y1) - around.y0, 0)),
+        slice(max(box.x0 - around.x0, 0), max(min(box.x1, around.x1) - around.x0, 0)),
+    )
+
+
+def _moved_to(box: Box, x0: int, y0: int, x1: int, y1: int) -> Box:
+    """Other sides, the same grid."""
+    left, top = x0 - box.x0, y0 - box.y0
+    offsets = (box.offset_x + left) % box.size, (box.offset_y + top) % box.size
+    grid = box.grid and (box.grid if left >= 0 <= top else box.grid._replace(lines_x=None, lines_y=None))
+    return Box(x0, y0, x1, y1, box.size, *offsets, grid and grid.at(left, top))
+
+
+def _around(steps: Steps, box: Box) -> Box:
+    """A box and as much on every side of it, at least two blocks."""
+    wide, high = max(box.x1 - box.x0, 2 * box.size), max(box.y1 - box.y0, 2 * box.size)
+    x0, y0 = max(box.x0 - wide, 0), max(box.y0 - high, 0)
+    return _moved_to(box, x0, y0, min(box.x1 + wide, steps.width), min(box.y1 + high, steps.height))
+
+
+def _worth(steps: Steps, box: Box, around: Box) -> np.ndarray:
+    """(H, W) of `around`: what the four steps of each pixel say of it being in a block of the box's grid."""
+    sums = []
+    for axis, of in enumerate((steps, steps.turned)):
+        x0, y0, x1, y1 = around[:4] if axis == 0 else (around.y0, around.x0, around.y1, around.x1)
+        part = of.inside[y0:y1, x0:x1].copy()
+        lines = _lines(box, around, axis)
+        part[:, lines] = of.line[y0:y1, x0:x1][:, lines]
+        both = part.copy()
+        both[:, :-1] += part[:, 1:]
+        sums.append(both)
+    return sums[0] + sums[1].T
+
+
+def _lines(box: Box, around: Box, axis: int) -> np.ndarray:
+    """Where blocks begin in `around` along an axis, counted from there: in the box where they are seen, beyond it in
+    regular places."""
+    grid = box.area.grid._replace(lines_x=None, lines_y=None).at(around.x0 - box.x0, around.y0 - box.y0)
+    regular = grid.begins(*_sides(around))[axis][1:]
+    begin = (around.x0, around.y0)[axis]
+    start, stop = ((box.x0, box.x1), (box.y0, box.y1))[axis]
+    beyond = regular[(regular <= start - begin) | (regular >= stop - begin)]
+    return np.append(beyond, box.lines()[axis] - begin)
+
+
+def _sides(box: Box) -> tuple[int, int]:
+    return box.x1 - box.x0, box.y1 - box.y0
+
+
+def _connected(seen: np.ndarray, here: tuple[slice, slice]) -> np.ndarray:
+    """The piece that has most pixels within a part of the picture."""
+    pieces, count = label(seen)
+    if not count:
+        return seen
+    sizes = np.bincount(pieces[here].ravel(), minlength=count + 1)
+    sizes[0] = 0
+    return np.asarray(pieces == sizes.argmax()) if sizes.any() else np.zeros_like(seen)
+
+
+def _shares(seen: np.ndarray, box: Box) -> np.ndarray:
+    """(rows, columns): which share of each block is seen."""
+    lefts, tops = box.area.grid.begins(*_sides(box))
+    counts = [np.diff(np.append(of, length)) for of, length in zip((lefts, tops), _sides(box), strict=True)]
+    sums = np.add.reduceat(np.add.reduceat(seen, tops, axis=0, dtype=np.int64), lefts, axis=1)
+    return np.asarray(sums / (counts[1][:, None] * counts[0]))
