@@ -26,6 +26,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+from scipy.ndimage import binary_dilation, binary_erosion
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is installed
@@ -248,6 +249,10 @@ def _same_place(one: Area, other: Area, near: int) -> bool:
     masks = np.zeros((2, *shape), bool)
     for mask, area in zip(masks, (one, other), strict=True):
         mask[area.part] = True if area.mask is None else area.mask
+    if near > NEAR:
+        found, true = masks
+        inner, outer = (change(true, iterations=near) for change in (binary_erosion, binary_dilation))
+        return bool((inner <= found).all() and (found <= outer).all())
     return bool(masks.all(axis=0).sum() >= SAME * masks.any(axis=0).sum())
 
 

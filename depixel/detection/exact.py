@@ -19,10 +19,13 @@ from depixel.detection.shapes import DRAWN_OVER, extended, is_rectangle, masked,
 _AROUND = 24  # pixels around an area that say how often neighbours are equal in the photo
 _LEAST_EVIDENCE = 400.0  # of what is certain, natural logarithm of the likelihood ratio
 _LEAST_OF_SHAPES = 1500.0  # the same of an area that is no rectangle
-_ENLARGED = 4  # pixels: blocks all over a picture that are smaller are taken for an enlargement
+_ENLARGED = 4  # pixels: smaller blocks in much of a picture are taken for an enlargement
 _MOST_ENLARGED = 16  # pixels: blocks all over a picture that are larger are none
 _MIXED = 0.3  # share of the sides of blocks between which there is a line of mixed pixels
-_ALL = 0.9  # share of the pixels of a picture
+_LEAST_MIXED = 3  # of them, along each axis
+_MOST_TINY = 0.1  # share of a picture that such small blocks cover
+ALL = 0.9
+"""Share of the pixels of a picture that an area which is all of it covers."""
 
 
 class Exact(NamedTuple):
@@ -47,7 +50,7 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Ex
         one = _area(codes, cells[members], shared)
         if one is not None:
             found.append(one)
-        if one is not None and one.certain and one.area.width * one.area.height > _ALL * codes.size:
+        if one is not None and one.certain and one.area.width * one.area.height > ALL * codes.size:
             break
     return _within_enlarged(image, _joined(codes, found), check)
 
@@ -101,9 +104,10 @@ def _together(codes: np.ndarray, one: Exact, other: Exact) -> Exact | None:
 
 
 def _within_enlarged(image: np.ndarray, found: list[Exact], check: Callable[[], None]) -> list[Exact]:
-    """If blocks are all over the picture it may have been enlarged: then its areas are those of the picture before."""
+    """If blocks are all over the picture it may have been enlarged: then its areas are those of the picture before, and
+    the whole of it is none."""
     pixels = image.shape[0] * image.shape[1]
-    whole = [one for one in found if one.area.width * one.area.height > _ALL * pixels]
+    whole = [one for one in found if one.area.width * one.area.height > ALL * pixels]
     if not whole:
         return found
     one = whole[0]
@@ -114,15 +118,13 @@ def _within_enlarged(image: np.ndarray, found: list[Exact], check: Callable[[], 
     before = find(np.ascontiguousarray(image[one.area.part][rows[:, None], columns]), check)
     edges = np.append(columns, one.area.width), np.append(rows, one.area.height)
     inside = [scaled for part in before if part.certain and (scaled := _enlarged(part, one.area, edges)) is not None]
-    if inside:
-        return inside
-    return [one._replace(certain=one.certain and min(grid.width, grid.height) >= _ENLARGED)]
+    return [*inside, one._replace(certain=not inside and one.certain)]
 
 
 def _enlarged(one: Exact, whole: ResolvedArea, edges: tuple[np.ndarray, np.ndarray]) -> Exact | None:
     """An area of the picture before it was enlarged, in the pixels it has now."""
     area, grid, by = one.area, one.area.grid, whole.grid
-    if area.width * area.height > _ALL * (len(edges[0]) - 1) * (len(edges[1]) - 1):
+    if area.width * area.height > ALL * (len(edges[0]) - 1) * (len(edges[1]) - 1):
         return None  # all of it again
     x0, x1 = (int(edges[0][at]) for at in (area.x, area.x + area.width))
     y0, y1 = (int(edges[1][at]) for at in (area.y, area.y + area.height))
@@ -177,7 +179,7 @@ def _area(codes: np.ndarray, cells: np.ndarray, shared: Shared) -> Exact | None:
             return None
         area = masked(around, hidden)
     least = _LEAST_EVIDENCE if rectangle else _LEAST_OF_SHAPES
-    certain = evidence >= least and count >= constant.sum() / 2 and _is_likely(area, shared)
+    certain = evidence >= least and count >= constant.sum() / 2 and _is_likely(area, shared, codes.size)
     return Exact(area, evidence, bool(certain))
 
 
@@ -298,8 +300,17 @@ def _conforming(cells: np.ndarray, grid: Grid, x: int, y: int) -> np.ndarray:
     return cells[kept]
 
 
-def _is_likely(area: ResolvedArea, shared: Shared) -> bool:
-    """Whether blocks have the sides that tools make; a single row of long, thin ones is a smooth part of the photo."""
+def _is_likely(area: ResolvedArea, shared: Shared, pixels: int) -> bool:
+    """Whether blocks are as tools make them. pixels: of the picture.
+
+    A single row of long, thin ones is a smooth part of the photo; tiny ones in much of a picture say that it was
+    enlarged; few ones with mixed lines between them, that it was reduced.
+    """
+    mixed = [float((low < high).mean()) if len(low) else 0.0 for low, high in shared]
+    if max(mixed) > _MIXED and min(len(np.unique(low)) for low, _ in shared) < _LEAST_MIXED:
+        return False
+    if min(area.grid.width, area.grid.height) < _ENLARGED and area.width * area.height > _MOST_TINY * pixels:
+        return False
     if len(shared.across[0]) and len(shared.down[0]):
         return True
     sides = sorted((float(area.grid.width), float(area.grid.height)))

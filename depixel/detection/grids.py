@@ -20,6 +20,11 @@ from depixel.model.pixelation import LEAST_BLOCK
 _CUT = 60.0  # by how much blocks that begin at a side are likelier than others, along each axis
 _NOT_SQUARE, _NOT_WHOLE = 60.0, 60.0  # by how much squares are likelier than others; whole pixels than fractions
 _SPLIT, _SPLIT_SHARE = 200.0, 0.2  # by how much two grids are likelier than one, and by which share of what one says
+LEAST_COUNTED = 4
+"""Pixels of the smallest blocks that are no whole pixels, as lines may be a pixel off."""
+
+_UNUSUAL = 20.0  # by how much one rounding is likelier than the next, and a length than one a pixel longer
+_BESIDE = 0.75  # share of what a line gains that is seen a pixel beside its place
 _KNOWN = 2  # pixels: how well the length of an area is known
 _UNSEEN = -2.0  # gain of a step across a line that is not seen
 _STEP, _LEAST_STEP = 2.0, 0.5  # times the steps within blocks, and gray levels more: a step that is seen
@@ -34,7 +39,8 @@ class _Axis(NamedTuple):
     def worth(self, size: Pixels, offset: Pixels, length: int) -> float:
         """What blocks of this size gain, if the area is so long; of each line, the pixel before or behind it may do."""
         end = float(self.gains[length]) if length < len(self.gains) else 0.0
-        near = np.lib.stride_tricks.sliding_window_view(np.pad(self.gains, 1, constant_values=-np.inf), 3).max(axis=1)
+        beside = np.pad(self.gains, 1, constant_values=-np.inf)
+        near = np.maximum(self.gains, _BESIDE * np.maximum(beside[:-2], beside[2:]))
         return float(near[begins(length, size, offset)[1:]].sum()) + end
 
     def seen(self, size: Pixels, offset: Pixels, length: int) -> tuple[int, ...] | None:
@@ -58,8 +64,12 @@ class _Axis(NamedTuple):
     def counted(self) -> tuple[float, Pixels, Pixels, int]:
         """The best blocks of which a whole number fills the area: what they gain, size, offset, and its length, which
         is known to a few pixels."""
-        options = ((*option, length) for length in self.near() for option in _counted(length))
-        return max((self.worth(*option), *option) for option in options)
+        options = (
+            (self.worth(*option, length) - _UNUSUAL * (abs(length - self.length) + unusual), *option, length)
+            for length in self.near()
+            for unusual, *option in _counted(length)
+        )
+        return max(options)
 
     def end(self) -> float:
         """What the likeliest end of the area gains."""
@@ -72,14 +82,17 @@ class _Axis(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _counted(length: int) -> list[tuple[Pixels, Pixels]]:
-    """Sizes and offsets: sides between pixels are rounded as Pillow, as OpenCV and as others do."""
-    options: list[tuple[Pixels, Pixels]] = []
-    for count in range(1, max(length // LEAST_BLOCK, 1) + 1):
+def _counted(length: int) -> list[tuple[int, Pixels, Pixels]]:
+    """How unusual, size and offset: sides between pixels are rounded as Pillow, as OpenCV and as others do."""
+    options: list[tuple[int, Pixels, Pixels]] = []
+    for count in range(1, max(length // LEAST_COUNTED, 1) + 1):
         size = Fraction(length, count)
-        rounded = (Fraction(1, 2), 0, Fraction(size.denominator - 1, size.denominator))
-        options += [(int(size), 0)] if size.denominator == 1 else [(size, offset) for offset in rounded]
-    return [option for option in options if option[0] <= MOST_BLOCK] or [(MOST_BLOCK, 0)]
+        if size.denominator == 1:
+            options.append((0, int(size), 0))
+        else:
+            rounded: tuple[Pixels, ...] = (Fraction(1, 2), 0, Fraction(size.denominator - 1, size.denominator))
+            options += [(unusual, size, offset) for unusual, offset in enumerate(rounded)]
+    return [option for option in options if option[1] <= MOST_BLOCK] or [(0, MOST_BLOCK, 0)]
 
 
 def gains(steps: Steps, gray: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:

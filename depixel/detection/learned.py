@@ -100,7 +100,7 @@ class _Picture(NamedTuple):
     noise: float
     was_jpeg: bool
     screened: bool
-    known: tuple[Candidate, ...]
+    known: tuple[Candidate, ...] = ()
 
     def halved(self) -> "_Picture":
         high, wide = (n // 2 * 2 for n in self.gray.shape)
@@ -210,7 +210,8 @@ def _candidate(
     seen = np.ones(picture.gray.shape, bool)
     seen[box.area.part] = ~edge.other
     edge = outline(steps, one.box, beside)
-    sure = one.certain and edge.whole and edge.mean > _MEAN
+    least = _MEAN * min(1, 2 * _LARGE / one.box.size)  # in the middle of a large block there is nothing to see
+    sure = one.certain and edge.whole and edge.mean > least
     return one._replace(certain=sure and _is_flat(picture, one.area, seen[one.area.part]))
 
 

@@ -42,7 +42,7 @@ _ROUNDS = 4
 _NEAR = 4  # pixels that a side is moved by
 _OPTIONS = 16  # of one change
 _MOST_SIZES = 32  # of blocks
-_INTO = 0.1  # share of an area that another one may cover
+_INTO = 0.03  # share of an area that another one may cover
 _WORSE = 0.3  # share of what the steps say of an area that a change may cost
 _SAY = 0.05  # of the steps, in what is likeliest; the network is surer than it should be
 
@@ -134,7 +134,7 @@ class Likelihood:
         steps: Steps,
         prior: Callable[[Box], float],
         order: "tuple[_Change, ...]",
-        beside: Sequence[Box],
+        beside: Sequence[Box] = (),
     ) -> Box:
         for _ in range(_ROUNDS):
             before = box

@@ -81,7 +81,9 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
     candidates = [Candidate(one.evidence, Box.around(one.area), one.certain, one.area.mask) for one in found]
     certain = [one for one in candidates if one.certain]
     guesses = [one for one in candidates if not one.certain]
-    if at_once:
+    if any(one.box.pixels > exact.ALL * image.shape[0] * image.shape[1] for one in candidates):
+        learnt = []
+    elif at_once:
         learnt = learned.find(gray, table, check, certain)
     else:
         learnt = find_in_tiles(image, lambda gray, known: learned.find(gray, table, check, known), certain)

@@ -179,6 +179,20 @@ def test_an_area_that_is_ruled_out_counts_as_none():
     assert steps.score(AREA) < -5000
 
 
+def test_only_the_shape_of_an_area_is_ruled_out():
+    steps = indifferent()
+    for of_ in (steps, steps.turned):
+        of_.inside[:] = 1
+    mask = np.ones((AREA.y1 - AREA.y0, AREA.x1 - AREA.x0), bool)
+    mask[:, 12:] = False
+    before = steps.score(AREA._replace(x0=AREA.x0 + 12))
+    steps.rule_out(AREA, mask)
+    assert steps.score(AREA._replace(x0=AREA.x0 + 13)) <= before
+    assert steps.score(AREA._replace(x1=AREA.x0 + 12)) < -1000
+    assert (steps.inside[AREA.y0 : AREA.y1, AREA.x0 + 12 : AREA.x1] == 1).all()
+    assert (steps.turned.inside[AREA.x0 + 12 : AREA.x1, AREA.y0 : AREA.y1] == 1).all()
+
+
 def test_where_an_area_was_found_nothing_more_is_looked_for():
     steps, found = indifferent(), []
     for of_ in (steps, steps.turned):
@@ -186,9 +200,11 @@ def test_where_an_area_was_found_nothing_more_is_looked_for():
         of_.inside[10:40, 10:40] = 2
         of_.line[10:40, [10, 20, 30, 40]] = 3
 
-    def done(score: float, box: Box) -> Box:
+    def done(score: float, box: Box) -> list[Box]:
         found.append(box)
-        return box._replace(x0=0, y0=0, x1=60, y1=60)
+        whole = box._replace(x0=0, y0=0, x1=60, y1=60)
+        steps.rule_out(whole)
+        return [whole]
 
     search(steps, 4.0, 10, 30, done)
     assert len(found) == 1

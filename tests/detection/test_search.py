@@ -1,16 +1,19 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
+from depixel.areas.area import Area
 from depixel.base.errors import DepixelError
 from depixel.detection import learned, search, tiles
 from depixel.detection.boxes import Box, Candidate, apart
 from depixel.detection.jpeg import luma, quantization
 from depixel.model import locations
 from depixel.model.pixelation import prepare_image
+from depixel.pictures import pixels
 
 pytestmark = pytest.mark.usefixtures("detector")
 
@@ -110,6 +113,69 @@ def test_an_area_is_found_after_it_was_saved_as_jpeg(quality):
     edges = np.array([area.x, area.y, area.x + area.width, area.y + area.height])
     assert np.abs(edges - [12, 15, 44, 45]).max() <= 1
     assert area.block_size == 6
+
+
+def shaped(image: np.ndarray, area: tuple[int, ...], mask: np.ndarray) -> np.ndarray:
+    """A picture of which the part of an area is pixelated that a mask (h, w) covers."""
+    return pixels.pixelate(image, [replace(Area.of(area), mask=mask)])
+
+
+def ellipse(height: int, width: int) -> np.ndarray:
+    y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    return x**2 + y**2 <= 1
+
+
+@pytest.mark.parametrize("quality", [75, 90])
+def test_the_shape_of_an_area_is_found_after_it_was_saved_as_jpeg(quality):
+    mask = ellipse(80, 96)
+    image = as_jpeg(shaped(photo(128, 144), (24, 22, 96, 80, 8), mask), quality)
+    (found,) = [one.area for one in search.find(image) if one.certain]
+    seen, true = np.zeros((2, 128, 144), bool)
+    seen[found.part], true[22:102, 24:120] = found.mask, mask
+    assert (seen & true).sum() > 0.9 * (seen | true).sum()
+    assert found.block_size == 8
+    assert (found.x + 8 - found.offset_x) % 8 == 24 % 8 and (found.y + 8 - found.offset_y) % 8 == 22 % 8
+
+
+def test_an_l_is_found_after_it_was_saved_as_jpeg():
+    mask = np.ones((72, 80), bool)
+    mask[:36, 40:] = False
+    image = as_jpeg(shaped(photo(120, 128), (20, 21, 80, 72, 8), mask), 85)
+    (found,) = [one.area for one in search.find(image) if one.certain]
+    assert found.numbers()[:5] == [20, 21, 80, 72, 8]
+    assert (found.mask == mask).mean() > 0.97
+
+
+def test_areas_that_touch_are_found_after_they_were_saved_as_jpeg():
+    image = pixelate(pixelate(photo(128, 160), 20, 22, 56, 70, 14), 76, 22, 51, 70, 10)
+    assert certain(as_jpeg(image, 85)) == {(20, 22, 56, 70, 14, 0, 0), (76, 22, 51, 70, 10, 0, 0)}
+
+
+@pytest.mark.parametrize("blocks", ["16x8", "6x15", "10x7.5"])
+def test_blocks_that_are_no_squares_are_found_after_they_were_saved_as_jpeg(blocks):
+    area = Area.of([16, 20, 80, 60, blocks])
+    image = as_jpeg(pixels.pixelate(photo(112, 128), [area]), 85)
+    (found,) = [one.area for one in search.find(image) if one.certain]
+    assert found.place == area.place and found.blocks == blocks
+
+
+def test_an_area_with_text_over_it_is_found_after_it_was_saved_as_jpeg():
+    picture = Image.fromarray(pixelate(photo(128, 160), 20, 16, 108, 96, 12))
+    ImageDraw.Draw(picture).text((40, 50), "hidden", fill=255, font_size=20)
+    assert certain(as_jpeg(np.asarray(picture), 85)) == {(20, 16, 108, 96, 12, 0, 0)}
+
+
+@pytest.mark.parametrize("quality", [75, 90])
+@pytest.mark.parametrize("size", [8, 9])
+def test_what_was_resized_afterwards_is_found_in_the_blocks_it_has_now_or_not_for_certain(size, quality):
+    image = Image.fromarray(pixelate(photo(128, 128), 20, 20, 80, 72, size)).resize(
+        (192, 192), Image.Resampling.BICUBIC
+    )
+    for one in search.find(as_jpeg(np.asarray(image), quality)):
+        if one.certain:
+            sides = one.area.x, one.area.y, one.area.x + one.area.width, one.area.y + one.area.height
+            assert np.abs(np.subtract(sides, (30, 30, 150, 138))).max() <= 1
+            assert one.area.grid.width == one.area.grid.height == 1.5 * size
 
 
 def test_an_area_is_found_in_a_color_jpeg_with_subsampled_colors():
