@@ -4,7 +4,7 @@ Photos have rectangles of one value, too, but hardly any two of them share a who
 whatever its shape, and the sides they share are the lines of its grid.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,21 +12,23 @@ from scipy.ndimage import label
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from depixel.detection.watch import Watch
+
 _BAND = 1024  # rows whose cells are looked for at once
 
 
-def find_cells(codes: np.ndarray, check: Callable[[], None]) -> np.ndarray:
+def find_cells(codes: np.ndarray, check: Watch) -> np.ndarray:
     """The rectangles of one value of a picture, 2 pixels a side and more.
 
     Args:
-        codes: (H, W), a number for each color. check: called again and again; what it raises ends the search.
+        codes: (H, W), a number for each color.
 
     Returns:
         (N, 4) int64: x0, y0, x1, y1; pixels, the last two excluded.
     """
     height, parts = len(codes), []
     for top in range(0, height, _BAND // 2):
-        check()
+        check(top / height)
         band = codes[top : top + _BAND]
         found = _rectangles(band)
         whole = ((found[:, 1] > 0) | (top == 0)) & ((found[:, 3] < len(band)) | (top + len(band) == height))

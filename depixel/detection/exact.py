@@ -4,7 +4,6 @@ Each group of `cells` is a candidate: the sides that its cells share say of whic
 pixels how far it reaches (`shapes`), and the photo around how likely it is to be chance.
 """
 
-from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -15,11 +14,12 @@ from depixel.areas.grid import MOST_BLOCK, Grid, Pixels, as_pixels, begins
 from depixel.detection.cells import Shared, find_cells, groups
 from depixel.detection.periods import fit, fit_size
 from depixel.detection.shapes import DRAWN_OVER, extended, is_rectangle, masked, shape, turned, wider
+from depixel.detection.watch import Watch
 
 _AROUND = 24  # pixels around an area that say how often neighbours are equal in the photo
 _LEAST_EVIDENCE = 400.0  # of what is certain, natural logarithm of the likelihood ratio
 _LEAST_OF_SHAPES = 1500.0  # the same of an area that is no rectangle
-_ENLARGED = 4  # pixels: smaller blocks in much of a picture are taken for an enlargement
+_ENLARGED = 3.5  # pixels: smaller blocks in much of a picture are taken for an enlargement
 _MOST_ENLARGED = 16  # pixels: blocks all over a picture that are larger are none
 _MIXED = 0.3  # share of the sides of blocks between which there is a line of mixed pixels
 _LEAST_MIXED = 3  # of them, along each axis
@@ -36,13 +36,13 @@ class Exact(NamedTuple):
     certain: bool
 
 
-def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Exact]:
+def find(image: np.ndarray, check: Watch = Watch()) -> list[Exact]:  # noqa: B008 - it holds nothing
     """The areas of a picture (H, W) or (H, W, 3) uint8 whose blocks are of one color each; none overlap by much."""
     codes = image if image.ndim == 2 else _codes(image)
-    cells = find_cells(codes, check)
+    cells = find_cells(codes, check.part(0, 0.8))
     found: list[Exact] = []
     for members, shared in groups(cells):
-        check()
+        check(0.8)
         x0, y0 = cells[members, :2].min(axis=0)
         x1, y1 = cells[members, 2:].max(axis=0)
         if any(_overlap((x0, y0, x1, y1), one.area) > 0.5 for one in found if one.certain):
@@ -52,7 +52,7 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Ex
             found.append(one)
         if one is not None and one.certain and one.area.width * one.area.height > ALL * codes.size:
             break
-    return _within_enlarged(image, _joined(codes, found), check)
+    return _within_enlarged(image, _joined(codes, found), check.part(0.8, 1))
 
 
 def _codes(image: np.ndarray) -> np.ndarray:
@@ -103,7 +103,7 @@ def _together(codes: np.ndarray, one: Exact, other: Exact) -> Exact | None:
     return None
 
 
-def _within_enlarged(image: np.ndarray, found: list[Exact], check: Callable[[], None]) -> list[Exact]:
+def _within_enlarged(image: np.ndarray, found: list[Exact], check: Watch) -> list[Exact]:
     """If blocks are all over the picture it may have been enlarged: then its areas are those of the picture before, and
     the whole of it is none."""
     pixels = image.shape[0] * image.shape[1]

@@ -64,11 +64,11 @@ class _Axis(NamedTuple):
     def counted(self) -> tuple[float, Pixels, Pixels, int]:
         """The best blocks of which a whole number fills the area: what they gain, size, offset, and its length, which
         is known to a few pixels."""
-        options = (
-            (self.worth(*option, length) - _UNUSUAL * (abs(length - self.length) + unusual), *option, length)
-            for length in self.near()
-            for unusual, *option in _counted(length)
-        )
+        options = []
+        for length in self.near():
+            for unusual, size, offset in _counted(length):
+                worth = self.worth(size, offset, length) - _UNUSUAL * (abs(length - self.length) + unusual)
+                options.append((worth, size, offset, length))
         return max(options)
 
     def end(self) -> float:

@@ -27,6 +27,7 @@ from depixel.detection.jpeg import BLOCK, LEAST_BLOCK
 from depixel.detection.likelihood import Likelihood
 from depixel.detection.outlines import Outline, outline
 from depixel.detection.steps import Steps, search
+from depixel.detection.watch import Watch
 from depixel.model.locations import shipped
 from depixel.onnx.reading import opened
 
@@ -43,13 +44,14 @@ _SUSPECT = 0.0  # the screen's logit of a cell around which the detector looks
 _UNSEEN = -1.0  # what steps say elsewhere
 _MOST = 8.0  # a step says no more than this
 _TRIES = 24  # areas in vain
+_MORE_TRIES = 0.9  # the share of what is left that is left after another one, about
 _REACH, _CORNER = 48, 30.0  # of `Steps`; the network is surer than it should be
 _LIMIT = 200.0  # of what is certain in 64 x 64 pixels
 _MORE_PLACES = 50.0  # by how much it rises when a picture has e times the pixels
 _EVIDENCE, _WEIGHT = 50.0, 10.0  # of what is certain in 64 x 64 pixels: evidence, and so often what a pixel's steps say
 _LEAST_MEAN, _LEAST_OF_ONE = 1.5, 5.0  # of what a pixel's steps say; where no line is seen, only one block
 _MORE_EVIDENCE = 10.0  # by how much the limit rises when a picture has e times the pixels
-_MEAN = 19.0  # of what is certain: what the four steps of a pixel say, as of `Outline`
+_MEAN = 24.0  # of what is certain: what the four steps of a pixel say, as of `Outline`
 _EVIDENCE_OF_SHAPE, _MEAN_OF_SHAPE = 200.0, 20.0  # the same of an area that is no rectangle
 _FEW, _HOPELESS = 8, -200.0  # tiles, and the evidence in them of what refining makes no area of
 _DOUBTED, _PART = 5.0, 0.8  # what a pixel's steps say of what may be an area and is none; and share of an area
@@ -61,7 +63,7 @@ _LEFT = (
     1.0,
     0.9,
 )  # gray levels, and share of JPEG's noise, that pixels of what is certain deviate from their block's mean
-_SHARP = 0.8  # share of the steps at and beside lines that is at them, at least, where there is no JPEG to blur them
+_SHARP, _SHARP_IN_JPEG = 0.8, 0.55  # share of the steps at and beside lines that is at them, at least
 _SURE = 5.0  # of what is certain, a pixel; two steps could say 16
 
 
@@ -77,18 +79,16 @@ def _network(file: str) -> Callable[[np.ndarray, float], np.ndarray]:
     return logits
 
 
-def find(
-    gray: np.ndarray, table: np.ndarray | None, check: Callable[[], None], known: Sequence[Candidate] = ()
-) -> list[Candidate]:
+def find(gray: np.ndarray, table: np.ndarray | None, check: Watch, known: Sequence[Candidate] = ()) -> list[Candidate]:
     """The areas of a picture (H, W) float32 with this quantization, None if it is not known; some may overlap.
 
     known: areas in which nothing is looked for.
     """
-    noise = 0.0 if table is None else float(np.sqrt(np.mean(table**2 / 12)))
+    noise = _noise(table)
     picture = _Picture(gray, noise, was_jpeg=table is not None, screened=gray.size > _SCREENED, known=tuple(known))
     found = _find(picture, check, None if table is None else Likelihood(gray, table, check))
     if table is None:
-        found = [one._replace(certain=one.certain and _is_sharp(gray, one.box)) for one in found]
+        found = [one._replace(certain=one.certain and _is_sharp(gray, one.box, _SHARP)) for one in found]
     return found
 
 
@@ -108,7 +108,7 @@ class _Picture(NamedTuple):
         return self._replace(gray=half, noise=self.noise / 2, known=tuple(map(_halved, self.known)))
 
 
-def _is_sharp(gray: np.ndarray, box: Box) -> bool:
+def _is_sharp(gray: np.ndarray, box: Box, least: float) -> bool:
     """Whether blocks change from a pixel to the next, as they do unless the picture was resized afterwards."""
     at, beside = 0.0, 0.0
     lefts, tops = box.area.grid.begins(box.x1 - box.x0, box.y1 - box.y0)
@@ -120,7 +120,7 @@ def _is_sharp(gray: np.ndarray, box: Box) -> bool:
         lines = lines[(lines > 1) & (lines < len(steps))]
         at += float(steps[lines - 1].sum())
         beside += float(steps[lines - 2].sum() + steps[lines].sum())
-    return at > _SHARP * (at + beside)
+    return at >= least * (at + beside)
 
 
 def _is_flat(picture: _Picture, area: ResolvedArea, seen: np.ndarray | None = None) -> bool:
@@ -135,11 +135,26 @@ def _is_flat(picture: _Picture, area: ResolvedArea, seen: np.ndarray | None = No
     return len(rest) > 0 and float(np.sqrt(np.square(rest).mean())) <= _LEFT[0] + _LEFT[1] * picture.noise
 
 
+def suspicion(gray: np.ndarray, table: np.ndarray | None) -> float:
+    """How many cells of a picture, as of `find`, the screen suspects."""
+    return float((_screened(gray, _noise(table)) > _SUSPECT).sum())
+
+
+def _noise(table: np.ndarray | None) -> float:
+    return 0.0 if table is None else float(np.sqrt(np.mean(table**2 / 12)))
+
+
+def _screened(gray: np.ndarray, noise: float) -> np.ndarray:
+    """(H / 8, W / 8): the screen's logits."""
+    padded = np.pad(gray, [(0, -n % BLOCK) for n in gray.shape], mode="edge")
+    return _network(SCREEN)(padded, noise)[0]
+
+
 def _find(
-    picture: _Picture, check: Callable[[], None], likelihood: Likelihood | None = None, most: int = MOST_BLOCK
+    picture: _Picture, check: Watch, likelihood: Likelihood | None = None, most: int = MOST_BLOCK
 ) -> list[Candidate]:
-    halves = _in_half(picture, check, most)
-    steps = _steps(picture, [_doubled(one.box) for one in halves], check)
+    halves = _in_half(picture, check.part(0, 0.2, lambda found: None), most)
+    steps = _steps(picture, [_doubled(one.box) for one in halves], check.part(0.2, 0.5))
     found = []
     for one in halves:
         box = _refined(steps, _doubled(one.box))
@@ -149,9 +164,12 @@ def _find(
             _rule_out(steps, one)
 
     doubted: list[Box] = []
+    tried = 0
 
     def decided(score: float, box: Box) -> list[Box]:
-        check()
+        nonlocal tried
+        tried += 1
+        check(1 - 0.5 * _MORE_TRIES**tried)
         boxes = parts(steps, picture.gray, box.plain())
         new = []
         for part in boxes:
@@ -165,6 +183,7 @@ def _find(
         found.extend(one._replace(certain=certain) for one in new)
         for one in new if certain else []:
             _rule_out(steps, one)
+        check(0.5, found)
         return [one.box for one in new if certain]
 
     search(steps, 4.0, _TRIES, min(most, max(picture.gray.shape)), decided)
@@ -211,7 +230,7 @@ def _candidate(
     seen[box.area.part] = ~edge.other
     edge = outline(steps, one.box, beside)
     least = _MEAN * min(1, 2 * _LARGE / one.box.size)  # in the middle of a large block there is nothing to see
-    sure = one.certain and edge.whole and edge.mean > least
+    sure = one.certain and edge.whole and edge.mean > least and _is_sharp(picture.gray, one.box, _SHARP_IN_JPEG)
     return one._replace(certain=sure and _is_flat(picture, one.area, seen[one.area.part]))
 
 
@@ -224,7 +243,7 @@ def _shaped(picture: _Picture, likelihood: Likelihood, edge: Outline) -> Candida
     return shaped._replace(certain=sure and _is_flat(picture, shaped.area, ~edge.other))
 
 
-def _in_half(picture: _Picture, check: Callable[[], None], most: int) -> list[Candidate]:
+def _in_half(picture: _Picture, check: Watch, most: int) -> list[Candidate]:
     """Areas of large blocks, in the middle of which there is nothing to see: as they are in the picture of half the
     size."""
     if min(picture.gray.shape) < _HALVED:
@@ -293,20 +312,20 @@ def _span(
     return start, stop, worth
 
 
-def _steps(picture: _Picture, places: list[Box], check: Callable[[], None]) -> Steps:
+def _steps(picture: _Picture, places: list[Box], check: Watch) -> Steps:
     """places: where the detector looks, whatever the screen says."""
     gray, noise, screened = picture.gray, picture.noise, picture.screened
     high, wide = gray.shape
     ratios = np.full((2, 2, high, wide), _UNSEEN, np.float32)  # across and down; inside and line
     padded = np.pad(gray, [(0, -n % BLOCK) for n in gray.shape], mode="edge")
-    suspect = _network(SCREEN)(padded, noise)[0] > _SUSPECT if screened else None
+    suspect = _screened(gray, noise) > _SUSPECT if screened else None
     if suspect is not None:
         for box in places:
             suspect[_cells(slice(box.y0, box.y1)), _cells(slice(box.x0, box.x1))] = True
     side = _SCREENED_WINDOW if screened else _WINDOW
     for y, rows, inner_rows in _windows(padded.shape[0], side):
         for x, columns, inner_columns in _windows(padded.shape[1], side):
-            check()
+            check((y + x * side / wide) / high)
             if suspect is not None and not suspect[_cells(rows), _cells(columns)].any():
                 continue
             logits = _network(DETECTOR)(padded[rows, columns], noise)[:, inner_rows, inner_columns]

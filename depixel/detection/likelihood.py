@@ -20,6 +20,7 @@ from depixel.areas.grid import MOST_BLOCK
 from depixel.detection.boxes import Box
 from depixel.detection.jpeg import BASIS, BLOCK, LEAST_BLOCK, blocks_of
 from depixel.detection.steps import Steps
+from depixel.detection.watch import Watch
 from depixel.scoring.covariance import covariance
 
 _WINDOW = 3.0  # pixels, standard deviation of the window in which contrast is seen
@@ -63,10 +64,10 @@ class Likelihood:
 
     Args:
         gray: (H, W) float32, luminance; JPEG's blocks begin in its corner. table: (8, 8) quantization steps.
-        check: called again and again; what it raises ends the work.
+        check: called again and again.
     """
 
-    def __init__(self, gray: np.ndarray, table: np.ndarray, check: Callable[[], None] = lambda: None):
+    def __init__(self, gray: np.ndarray, table: np.ndarray, check: Watch = Watch()):  # noqa: B008
         self._check = check
         self._gray = gray.astype(np.float64)
         around = [(_AROUND, _AROUND + -n % _TILE) for n in gray.shape]
@@ -139,7 +140,6 @@ class Likelihood:
         for _ in range(_ROUNDS):
             before = box
             for change in order:
-                self._check()
                 changed = change(box, *self._gray.shape)
                 changed = [one for one in changed if all(one.overlap(other) < _INTO for other in beside)]
                 here, worth = steps.score(box), {other: steps.score(other) for other in changed}
@@ -180,6 +180,7 @@ class Likelihood:
         return self._known[tile, seen]
 
     def _computed(self, tile: tuple[int, int], seen: Box | None) -> float:
+        self._check()
         off, correlation, noise = self._tile(tile)
         contrast = self._contrast(tile, seen)[: len(off), : off.shape[1]].ravel()
         covariance = correlation * contrast * contrast[:, None] + _LEVEL**2

@@ -21,7 +21,10 @@ from depixel.detection.boxes import Box, Candidate, apart, differ
 from depixel.detection.exact import Exact
 from depixel.detection.jpeg import BLOCK, BLOCKY, is_aligned, is_later, luma, quantization
 from depixel.detection.tiles import find_in_tiles
+from depixel.detection.watch import EndedError, Watch
 from depixel.model.pixelation import LEAST_BLOCK
+
+_SHARE_OF_EXACT = 0.1  # of the time of a search
 
 AT_ONCE = 4_000_000
 """Pixels that are searched at once."""
@@ -48,20 +51,21 @@ class Found(NamedTuple):
     certain: bool
 
 
-def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Found]:
+def find(image: np.ndarray, watch: Callable[[float, list[Found]], bool] | None = None) -> list[Found]:
     """Find the pixelated areas of a picture.
 
     A picture of more than `AT_ONCE` pixels is searched in tiles that overlap, and again around what reaches over the
-    border of one, so that memory hardly grows with the picture.
+    border of one, so that memory hardly grows with the picture. Tiles that look most like it come first.
 
     Args:
         image: (H, W) gray or (H, W, 3) RGB, uint8.
-        check: called again and again; what it raises ends the search.
+        watch: called several times a second with the share of the search that is done, 0 to 1, and the areas that are
+            found for certain so far. When it returns False the search ends, and these are returned. What it raises
+            ends the search, too.
 
     Returns:
-        The areas, certain ones first, then by score, none overlapping; in lossless pictures of any shape. Those that
-        are not `certain` are guesses. Blocks have `LEAST_BLOCK` to `MOST_BLOCK` pixels a side, in a JPEG at least
-        `jpeg.LEAST_BLOCK`.
+        The areas, certain ones first, then by score, none overlapping; of any shape. Those that are not `certain` are
+        guesses. Blocks have `LEAST_BLOCK` to `MOST_BLOCK` pixels a side, in a JPEG at least `jpeg.LEAST_BLOCK`.
 
     Raises:
         DepixelError: another shape or dtype; or a network is missing.
@@ -74,23 +78,58 @@ def find(image: np.ndarray, check: Callable[[], None] = lambda: None) -> list[Fo
         )
     if min(image.shape[:2]) < 2 * LEAST_BLOCK:
         return []
-    at_once = image.shape[0] * image.shape[1] <= AT_ONCE
-    gray = luma(image if at_once else _middle(image))
+    state = _State()
+
+    def told(share: float, learnt: list[Candidate] | None) -> None:
+        state.share = max(state.share, share)
+        if learnt is not None:
+            state.found = [one for one in _ordered(state.exact, learnt) if one.certain]
+        if watch is not None and not watch(state.share, state.found):
+            raise EndedError
+
+    try:
+        return _find(image, state, Watch(told))
+    except EndedError:
+        return state.found
+
+
+class _State:
+    """What is known while a search runs."""
+
+    def __init__(self) -> None:
+        self.share = 0.0
+        self.exact: list[Candidate] = []
+        self.found: list[Found] = []
+
+
+def _ordered(exact: list[Candidate], learnt: list[Candidate]) -> list[Found]:
+    certain = [one for one in exact if one.certain]
+    guesses = [one for one in exact if not one.certain]
+    return [Found(one.area, one.score, one.certain) for one in apart(guesses + learnt, before=certain)]
+
+
+def _find(image: np.ndarray, state: _State, check: Watch) -> list[Found]:
+    pixels = image.shape[0] * image.shape[1]
+    gray = luma(image if pixels <= AT_ONCE else _middle(image))
     table = quantization(gray)
-    found = sorted(_exact(image, table, check), key=lambda one: -one.evidence)
-    candidates = [Candidate(one.evidence, Box.around(one.area), one.certain, one.area.mask) for one in found]
-    certain = [one for one in candidates if one.certain]
-    guesses = [one for one in candidates if not one.certain]
-    if any(one.box.pixels > exact.ALL * image.shape[0] * image.shape[1] for one in candidates):
+    found = sorted(_exact(image, table, check.part(0, _SHARE_OF_EXACT)), key=lambda one: -one.evidence)
+    state.exact = [Candidate(one.evidence, Box.around(one.area), one.certain, one.area.mask) for one in found]
+    check(_SHARE_OF_EXACT, [])
+    check = check.part(_SHARE_OF_EXACT, 1)
+    certain = [one for one in state.exact if one.certain]
+    if any(one.box.pixels > exact.ALL * pixels for one in state.exact):
         learnt = []
-    elif at_once:
+    elif pixels <= AT_ONCE:
         learnt = learned.find(gray, table, check, certain)
     else:
-        learnt = find_in_tiles(image, lambda gray, known: learned.find(gray, table, check, known), certain)
-    rest = apart(guesses + learnt, before=certain)[len(certain) :]
-    return [Found(one.area, one.evidence, True) for one in found if one.certain] + [
-        Found(one.area, one.score, one.certain) for one in rest
-    ]
+        learnt = find_in_tiles(
+            image,
+            lambda gray, known, check: learned.find(gray, table, check, known),
+            lambda gray: learned.suspicion(gray, table),
+            certain,
+            check,
+        )
+    return _ordered(state.exact, learnt)
 
 
 def _middle(image: np.ndarray) -> np.ndarray:
@@ -99,7 +138,7 @@ def _middle(image: np.ndarray) -> np.ndarray:
     return image[rows, columns]
 
 
-def _exact(image: np.ndarray, table: np.ndarray | None, check: Callable[[], None]) -> list[Exact]:
+def _exact(image: np.ndarray, table: np.ndarray | None, check: Watch) -> list[Exact]:
     """Areas of constant blocks that JPEG has not made: those of a JPEG were pixelated after it was one."""
     found = exact.find(image, check)
     if table is None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from depixel.detection.boxes import Box, Candidate, apart
 from depixel.detection.jpeg import BLOCK, luma
+from depixel.detection.watch import Watch
 
 _TILE, _OVERLAP = 2000, 400  # sides of tiles and of what two of them share, pixels; multiples of 8
 _LARGEST = 12_000_000  # pixels of a window around an area that no tile shows whole
@@ -20,6 +21,10 @@ class _Window(NamedTuple):
     y0: int
     x1: int
     y1: int
+
+    def put_back(self, one: Candidate) -> Candidate:
+        """An area that was found in this part, in the whole picture."""
+        return one._replace(box=one.box.moved(self.x0, self.y0))
 
     def part(self, one: Candidate) -> Candidate | None:
         """What this part of the picture shows of an area, as if it were the whole picture."""
@@ -42,25 +47,38 @@ class _Window(NamedTuple):
 
 def find_in_tiles(
     image: np.ndarray,
-    find: Callable[[np.ndarray, list[Candidate]], list[Candidate]],
-    known: Sequence[Candidate] = (),
+    find: Callable[[np.ndarray, list[Candidate], Watch], list[Candidate]],
+    suspicion: Callable[[np.ndarray], float],
+    known: Sequence[Candidate],
+    check: Watch,
 ) -> list[Candidate]:
-    """The areas of a picture of `search.find`, searched tile by tile by `find`, which takes luminance (H, W) float32
-    and the areas that are known there; some may overlap."""
+    """The areas of a picture of `search.find`, searched tile by tile; some may overlap.
+
+    Args:
+        find: takes luminance (H, W) float32 and the areas that are known there. suspicion: of luminance; tiles with
+            more are searched first. known: areas in which nothing is looked for.
+    """
     shape = image.shape[:2]
+    found: list[Candidate] = []
 
-    def search(window: _Window) -> list[Candidate]:
+    def search(window: _Window, check: Watch) -> list[Candidate]:
         here = [part for one in known if (part := window.part(one)) is not None]
-        found = find(luma(image[window.y0 : window.y1, window.x0 : window.x1]), here)
+        seen = check.part(0, 1, lambda more: found + [window.put_back(one) for one in more])
+        more = find(luma(image[window.y0 : window.y1, window.x0 : window.x1]), here, seen)
         gc.collect()  # `Steps` refer to each other, and are large
-        return [one._replace(box=one.box.moved(window.x0, window.y0)) for one in found]
+        return [window.put_back(one) for one in more]
 
-    found = []
+    windows = []
     for y in range(0, max(shape[0] - _OVERLAP, 1), _TILE - _OVERLAP):
         for x in range(0, max(shape[1] - _OVERLAP, 1), _TILE - _OVERLAP):
+            check()
             window = _Window(x, y, min(x + _TILE, shape[1]), min(y + _TILE, shape[0]))
-            for one in apart(search(window)):
-                found.append(_whole(one, window, shape, search))
+            windows.append((suspicion(luma(image[window.y0 : window.y1, window.x0 : window.x1])), window))
+    windows.sort(key=lambda both: -both[0])
+    for n, (_, window) in enumerate(windows):
+        here = check.part(n / len(windows), (n + 1) / len(windows))
+        for one in apart(search(window, here)):
+            found.append(_whole(one, window, shape, lambda window, here=here: search(window, here)))  # type: ignore[misc]
     return found
 
 

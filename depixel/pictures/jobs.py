@@ -7,17 +7,22 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Generic, NamedTuple, TypeVar
 
+import click
 from pydantic import Field, TypeAdapter
 
 from depixel.areas.area import Area, ResolvedArea
+from depixel.base.console import progress
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing, write_json
 from depixel.pictures import formats, kinds
 from depixel.pictures.formats import Picture
 from depixel.pictures.kinds import SUFFIXES
 from depixel.pictures.reading import MOST_BYTES
+
+if TYPE_CHECKING:
+    from depixel.detection.search import Found
 
 AREAS = ".areas.json"
 """Suffix of the file that lists a picture's areas: photo.png.areas.json."""
@@ -295,7 +300,21 @@ def find_areas(name: Path, picture: Picture) -> list[ResolvedArea]:
     """
     from depixel.detection.search import find  # SciPy: a third of the start of the command
 
-    found = find(picture.searchable())
+    found: list[Found] = []
+    with progress(total=100, desc=f"searching {name.name}", leave=False, unit="%") as bar:
+
+        def watch(share: float, so_far: "list[Found]") -> bool:
+            found[:] = so_far
+            bar.update(int(100 * share) - bar.n)
+            return True
+
+        try:
+            found = find(picture.searchable(), watch)
+        except KeyboardInterrupt:
+            bar.close()
+            for one in found:
+                click.echo(f"{name}: found so far: --area {','.join(map(str, one.area.numbers()))}", err=True)
+            raise
     certain = [one.area for one in found if one.certain]
     if certain:
         return certain

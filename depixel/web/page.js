@@ -127,10 +127,13 @@ async function pixelate() {
   });
 }
 
+let unfinished = "";  // what to say of the latest search
+
 async function find(near) {
   const picture = loaded;
   const found = await (await ask("api/find", file, near ? { near: textOf({ ...near, block: null }) } : {})).json();
   if (picture !== loaded) return [];
+  unfinished = found.complete ? "" : " The time was up, and there may be more.";
   return found.areas.map((a) => ({ x: a.x, y: a.y, width: a.width, height: a.height, block: a.area.split(",")[4], certain: a.certain,
     offset: a.offset_x || a.offset_y ? a.area.split(",").slice(5) : null }));
 }
@@ -145,9 +148,9 @@ async function findAll() {
     forget();
     listAreas();
     const count = areas.length === 1 ? "One area" : `${areas.length} areas`;
-    if (certain.length) tell(`${count} found.`);
-    else if (found.length) tell(`${count} found, but it is not sure: untouched photos sometimes look like this. Look before you restore.`);
-    else tell("Nothing found. Draw the area if you see one.");
+    if (certain.length) tell(`${count} found.${unfinished}`);
+    else if (found.length) tell(`${count} found, but it is not sure: untouched photos sometimes look like this. Look before you restore.${unfinished}`);
+    else tell(`Nothing found.${unfinished} Draw the area if you see one.`);
   });
   return sure;
 }

@@ -78,6 +78,7 @@ class FoundAreas(BaseModel):
     width: int = Field(description="of the picture, upright")
     height: int
     areas: list[FoundArea] = Field(description="likeliest first, none overlapping")
+    complete: bool = Field(description="false: the time was up, and there may be more areas")
 
 
 class _Watched(NamedTuple):
@@ -162,17 +163,11 @@ def find(data: bytes, near: str | None, stop: threading.Event) -> FoundAreas:
 
     Args:
         near: x,y,width,height as text: look only there and half as much around; None for the whole picture.
-        stop: set it to end the search.
+        stop: set it to end the search; what was found until then is returned.
 
     Raises:
         DepixelError: no picture; `near` is outside of it; or more than `MOST_SEARCHED` pixels.
-        StoppedError: `stop` was set.
     """
-
-    def check() -> None:
-        if stop.is_set():
-            raise StoppedError
-
     seen = formats.decoded(data).searchable()
     height, width = seen.shape[:2]
     rows, columns = _around(near, width, height) if near else (slice(0, height), slice(0, width))
@@ -183,9 +178,9 @@ def find(data: bytes, near: str | None, stop: threading.Event) -> FoundAreas:
             "there is found more exactly"
         )
     with _SEARCHING:
-        found = search.find(np.ascontiguousarray(seen), check)
+        found = search.find(np.ascontiguousarray(seen), lambda share, found: not stop.is_set())
     areas = [_found_area(one.area.moved(columns.start, rows.start), one.certain) for one in found]
-    return FoundAreas(width=width, height=height, areas=areas)
+    return FoundAreas(width=width, height=height, areas=areas, complete=not stop.is_set())
 
 
 def _found_area(area: ResolvedArea, certain: bool) -> FoundArea:

@@ -11,6 +11,7 @@ from depixel.base.errors import DepixelError
 from depixel.detection import learned, search, tiles
 from depixel.detection.boxes import Box, Candidate, apart
 from depixel.detection.jpeg import luma, quantization
+from depixel.detection.watch import Watch
 from depixel.model import locations
 from depixel.model.pixelation import prepare_image
 from depixel.pictures import pixels
@@ -278,24 +279,58 @@ def test_large_pictures_are_searched_in_tiles_and_areas_across_them_found_whole(
     assert certain(as_jpeg(image, quality) if quality else image) == {(*area, 0, 0) for area in areas}
 
 
-def test_a_search_can_be_given_up():
+def test_a_search_tells_what_is_done_and_found():
+    image = pixelate(pixelate(photo(128, 160), 10, 20, 60, 50, 10), 90, 60, 48, 56, 8)
+    for picture in (image, as_jpeg(image, 85)):
+        told: list[tuple[float, set]] = []
+
+        def watch(share: float, found: list[search.Found], told=told) -> bool:
+            told.append((share, {one.area.place for one in found}))
+            return True
+
+        last = search.find(picture, watch)
+        shares = [share for share, _ in told]
+        assert shares == sorted(shares) and shares[0] >= 0 and shares[-1] <= 1 and len(set(shares)) > 3
+        assert told[-1][1] == {one.area.place for one in last if one.certain} == {"10,20,60,50", "90,60,48,56"}
+        assert not told[0][1]
+
+
+def test_a_search_that_is_ended_returns_what_it_has_so_far():
+    image = as_jpeg(pixelate(pixelate(photo(128, 160), 10, 20, 60, 50, 10), 90, 60, 48, 56, 8), 85)
+    assert not search.find(image, lambda share, found: False)
+    assert len(search.find(image, lambda share, found: not found)) == 1
+    assert len([one for one in search.find(image) if one.certain]) == 2
+
+
+def test_the_tile_that_looks_most_like_it_is_searched_first(monkeypatch):
+    monkeypatch.setattr(search, "AT_ONCE", 30_000)
+    for name, value in (("_TILE", 160), ("_OVERLAP", 40), ("_LARGEST", 90_000)):
+        monkeypatch.setattr(tiles, name, value)
+    image = as_jpeg(pixelate(photo(420, 430), 340, 330, 60, 64, 8), 85)
+    shares = []
+    (found,) = search.find(image, lambda share, found: shares.append(share) or not found)
+    assert found.area.place == "340,330,60,64"
+    assert shares[-1] < 0.3  # the last of nine tiles by its place
+
+
+def test_what_a_watcher_raises_ends_the_search():
     class GivenUpError(Exception):
         pass
 
-    def check():
+    def watch(share: float, found: list[search.Found]) -> bool:
         raise GivenUpError
 
     with pytest.raises(GivenUpError):
-        search.find(pixelate(photo(64, 64), 10, 20, 30, 25, 7), check)
+        search.find(pixelate(photo(64, 64), 10, 20, 30, 25, 7), watch)
 
 
 def test_a_picture_seen_in_windows_is_seen_as_a_whole(monkeypatch):
     gray = luma(as_jpeg(pixelate(photo(200, 230), 60, 50, 90, 80, 9), 85))
     picture = learned._Picture(gray, float(np.sqrt(np.mean(quantization(gray) ** 2 / 12))), True, screened=False)
-    whole = learned._steps(picture, [], lambda: None)
+    whole = learned._steps(picture, [], Watch())
     monkeypatch.setattr(learned, "_WINDOW", 160)
     monkeypatch.setattr(learned, "_HALO", 40)
-    parts = learned._steps(picture, [], lambda: None)
+    parts = learned._steps(picture, [], Watch())
     for name in ("inside", "line"):
         for one, other in ((whole, parts), (whole.turned, parts.turned)):
             difference = np.abs(getattr(one, name) - getattr(other, name))

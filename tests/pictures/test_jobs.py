@@ -196,11 +196,24 @@ def test_blocks_that_begin_outside_of_the_area_are_told_by_what_they_lack(tmp_pa
     assert jobs.read_areas(tmp_path / "a.png") == [Area.of(area.numbers()) for area in found]
 
 
+def test_a_search_that_is_interrupted_says_what_it_has_found(monkeypatch, capsys):
+    area = ResolvedArea(16, 24, 48, 40, 8)
+
+    def find(image, watch):
+        watch(0.5, [Found(area, 8.0, True)])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("depixel.detection.search.find", find)
+    with pytest.raises(KeyboardInterrupt):
+        jobs.find_areas(Path("a.png"), Picture(noise(120, 140), "PNG"))
+    assert capsys.readouterr().err == "a.png: found so far: --area 16,24,48,40,8\n"
+
+
 def test_what_is_certain_is_restored_and_hints_are_what_to_type(monkeypatch):
     shown = pixelate(noise(120, 140), [(16, 24, 48, 40, 8)])
     area = ResolvedArea(16, 24, 48, 40, 8)
     found = [Found(ResolvedArea(70, 20, 30, 30, 6), 9.0, True), Found(area, 8.0, True)]
-    monkeypatch.setattr("depixel.detection.search.find", lambda image: found)
+    monkeypatch.setattr("depixel.detection.search.find", lambda image, watch: found)
     assert jobs.find_areas(Path("a.png"), Picture(shown, "PNG")) == [found[0].area, area]
     found[:] = [one._replace(certain=False) for one in found]
     found.append(Found(replace(area, offset_y=3), 8.0, certain=False))
