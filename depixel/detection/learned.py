@@ -51,7 +51,9 @@ _MORE_PLACES = 50.0  # by how much it rises when a picture has e times the pixel
 _EVIDENCE, _WEIGHT = 50.0, 10.0  # of what is certain in 64 x 64 pixels: evidence, and so often what a pixel's steps say
 _LEAST_MEAN, _LEAST_OF_ONE = 1.5, 5.0  # of what a pixel's steps say; where no line is seen, only one block
 _MORE_EVIDENCE = 10.0  # by how much the limit rises when a picture has e times the pixels
-_MEAN = 24.0  # of what is certain: what the four steps of a pixel say, as of `Outline`
+_HIDDEN = 2.0  # times the steps of JPEG's noise, in which nothing is seen of those between blocks
+_MEAN = 22.0  # of what is certain, as of `Outline`
+_MEAN_OF_SMALL, _SMALL = 12.0, 300  # the same of an area of fewer pixels
 _EVIDENCE_OF_SHAPE, _MEAN_OF_SHAPE = 200.0, 20.0  # the same of an area that is no rectangle
 _FEW, _HOPELESS = 8, -200.0  # tiles, and the evidence in them of what refining makes no area of
 _DOUBTED, _PART = 5.0, 0.8  # what a pixel's steps say of what may be an area and is none; and share of an area
@@ -109,8 +111,9 @@ class _Picture(NamedTuple):
 
 
 def _is_sharp(gray: np.ndarray, box: Box, least: float) -> bool:
-    """Whether blocks change from a pixel to the next, as they do unless the picture was resized afterwards."""
-    at, beside = 0.0, 0.0
+    """Whether blocks change from a pixel to the next, as they do unless the picture was resized afterwards; also if
+    JPEG's noise hides it."""
+    at, beside, noise = 0.0, 0.0, 0.0
     lefts, tops = box.area.grid.begins(box.x1 - box.x0, box.y1 - box.y0)
     part = gray[box.y0 : box.y1, box.x0 : box.x1]
     for lines, steps in (
@@ -118,20 +121,25 @@ def _is_sharp(gray: np.ndarray, box: Box, least: float) -> bool:
         (tops[1:], np.abs(np.diff(part.T, axis=1)).sum(axis=0)),
     ):
         lines = lines[(lines > 1) & (lines < len(steps))]
-        at += float(steps[lines - 1].sum())
-        beside += float(steps[lines - 2].sum() + steps[lines].sum())
-    return at >= least * (at + beside)
+        inner = np.ones(len(steps), bool)
+        inner[np.concatenate([lines - 2, lines - 1, lines]).astype(int)] = False
+        usual = float(steps[inner].mean()) if inner.any() else 0.0  # JPEG's noise
+        at += float(np.maximum(steps[lines - 1] - usual, 0).sum())
+        beside += float(np.maximum(steps[lines - 2] - usual, 0).sum() + np.maximum(steps[lines] - usual, 0).sum())
+        noise += usual * len(lines)
+    return at < _HIDDEN * noise or at >= least * (at + beside)
 
 
 def _is_flat(picture: _Picture, area: ResolvedArea, seen: np.ndarray | None = None) -> bool:
     """Whether blocks are as flat as JPEG leaves them; they are not where the area has another shape or other blocks, or
     was resized afterwards. seen: (h, w) bool, the pixels that show blocks; None: all."""
     part, grid = picture.gray[area.part][:, :, None].astype(np.float64), area.grid
-    seen = np.ones(part.shape, bool) if seen is None else binary_erosion(seen, iterations=_BLURRED)[:, :, None]
+    clear = np.ones(part.shape[:2], bool) if seen is None else seen
+    clear = np.asarray(binary_erosion(clear, iterations=_BLURRED, border_value=1))[:, :, None]
     sums, counts = (
-        spread(block_means(of, grid), grid, part.shape[:2]) for of in (part * seen, seen.astype(np.float64))
+        spread(block_means(of, grid), grid, part.shape[:2]) for of in (part * clear, clear.astype(np.float64))
     )
-    rest = (part - sums / np.maximum(counts, 1e-9))[seen]
+    rest = (part - sums / np.maximum(counts, 1e-9))[clear]
     return len(rest) > 0 and float(np.sqrt(np.square(rest).mean())) <= _LEFT[0] + _LEFT[1] * picture.noise
 
 
@@ -171,6 +179,8 @@ def _find(
         tried += 1
         check(1 - 0.5 * _MORE_TRIES**tried)
         boxes = parts(steps, picture.gray, box.plain())
+        if likelihood and len(boxes) == 1:
+            boxes = [max(boxes[0], box.plain(), key=lambda one: likelihood.evidence(one, _FEW))]
         new = []
         for part in boxes:
             worth = score if len(boxes) == 1 else steps.score(part)
@@ -223,13 +233,14 @@ def _candidate(
             return Candidate(score, box, False)
         edge = edge._replace(box=box, other=np.zeros((box.y1 - box.y0, box.x1 - box.x0), bool))
     likelihood.leave_out(edge.box, edge.other)
-    if edge.mean < _MEAN / 2 or likelihood.evidence(box, _FEW) < _HOPELESS:
+    if edge.mean < _MEAN / 3 or likelihood.evidence(box, _FEW) < _HOPELESS:
         return Candidate(score, box, False)
     one = _weighed(likelihood, box, steps, beside)
     seen = np.ones(picture.gray.shape, bool)
     seen[box.area.part] = ~edge.other
     edge = outline(steps, one.box, beside)
-    least = _MEAN * min(1, 2 * _LARGE / one.box.size)  # in the middle of a large block there is nothing to see
+    least = _MEAN_OF_SMALL if one.box.pixels < _SMALL else _MEAN
+    least *= min(1, 2 * _LARGE / one.box.size)  # in the middle of a large block there is nothing to see
     sure = one.certain and edge.whole and edge.mean > least and _is_sharp(picture.gray, one.box, _SHARP_IN_JPEG)
     return one._replace(certain=sure and _is_flat(picture, one.area, seen[one.area.part]))
 

@@ -26,7 +26,7 @@ _FRAME = 3  # pixels along a side that count as the area's, whatever their steps
 class Outline(NamedTuple):
     """box: the bounds of an area. mask: (h, w) bool, its shape, None if it is a rectangle. other: (h, w) bool, pixels
     within the bounds that do not show its blocks: they are beyond the shape, or something is drawn over them.
-    mean: what the four steps of a pixel of the shape say in the mean. whole: whether the box that was found shows its
+    mean: what four steps within the shape say in the mean. whole: whether the box that was found shows its
     blocks all over."""
 
     box: Box
@@ -54,11 +54,11 @@ def outline(steps: Steps, box: Box, beside: Sequence[Box] = ()) -> Outline:
     if is_whole and not goes_on:
         inner = np.zeros(seen[here].shape, bool)
         inner[_FRAME:-_FRAME, _FRAME:-_FRAME] = True
-        return Outline(box, None, ~seen[here] & inner, float(own[seen[here]].mean()), is_whole)
+        return Outline(box, None, ~seen[here] & inner, _mean(steps, box, seen[here]), is_whole)
     shape = _connected(connected, here)
     rows, columns = np.flatnonzero(shape.any(axis=1)), np.flatnonzero(shape.any(axis=0))
     if not len(rows):
-        return Outline(box, None, ~seen[here], float(own.mean()), is_whole)
+        return Outline(box, None, ~seen[here], _mean(steps, box, np.ones_like(seen[here])), is_whole)
     part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     x0, y0 = around.x0 + int(columns[0]), around.y0 + int(rows[0])
     bounds = _moved_to(box, x0, y0, x0 + int(np.ptp(columns)) + 1, y0 + int(np.ptp(rows)) + 1)
@@ -101,15 +101,32 @@ def _around(steps: Steps, box: Box) -> Box:
 def _worth(steps: Steps, box: Box, around: Box) -> np.ndarray:
     """(H, W) of `around`: what the four steps of each pixel say of it being in a block of the box's grid."""
     sums = []
+    for part in _said(steps, box, around):
+        both = part.copy()
+        both[:, :-1] += part[:, 1:]
+        sums.append(both)
+    return sums[0] + sums[1].T
+
+
+def _said(steps: Steps, box: Box, around: Box) -> list[np.ndarray]:
+    """What the steps in `around` say from the left, (H, W), and from above, (W, H)."""
+    parts = []
     for axis, of in enumerate((steps, steps.turned)):
         x0, y0, x1, y1 = around[:4] if axis == 0 else (around.y0, around.x0, around.y1, around.x1)
         part = of.inside[y0:y1, x0:x1].copy()
         lines = _lines(box, around, axis)
         part[:, lines] = of.line[y0:y1, x0:x1][:, lines]
-        both = part.copy()
-        both[:, :-1] += part[:, 1:]
-        sums.append(both)
-    return sums[0] + sums[1].T
+        parts.append(part)
+    return parts
+
+
+def _mean(steps: Steps, box: Box, seen: np.ndarray) -> float:
+    """What four steps between pixels of an area say in the mean; seen: (h, w) bool, those that count."""
+    total, count = 0.0, 0
+    for said, both in zip(_said(steps, box, box), (seen, seen.T), strict=True):
+        inner = both[:, 1:] & both[:, :-1]
+        total, count = total + float(said[:, 1:][inner].sum()), count + int(inner.sum())
+    return 4 * total / max(count, 1)
 
 
 def _lines(box: Box, around: Box, axis: int) -> np.ndarray:
@@ -138,8 +155,12 @@ def _connected(seen: np.ndarray, here: tuple[slice, slice]) -> np.ndarray:
 
 
 def _shares(seen: np.ndarray, box: Box) -> np.ndarray:
-    """(rows, columns): which share of each block is seen."""
+    """(rows, columns): which share of each block is seen; but for those that are cut off to a pixel or two."""
     lefts, tops = box.area.grid.begins(*_sides(box))
     counts = [np.diff(np.append(of, length)) for of, length in zip((lefts, tops), _sides(box), strict=True)]
     sums = np.add.reduceat(np.add.reduceat(seen, tops, axis=0, dtype=np.int64), lefts, axis=1)
-    return np.asarray(sums / (counts[1][:, None] * counts[0]))
+    shares = np.asarray(sums / (counts[1][:, None] * counts[0]))
+    for axis, sizes in ((1, counts[0]), (0, counts[1])):
+        kept = np.flatnonzero(sizes >= _FRAME)
+        shares = shares.take(range(kept[0], kept[-1] + 1), axis) if len(kept) else shares
+    return shares
