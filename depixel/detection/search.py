@@ -4,9 +4,10 @@ In lossless pictures blocks are of one color each, and those side by side share 
 hypothesis is tested: within blocks the picture is constant, at the lines between blocks it may do what it wants, and
 outside it is a photo. A network says of each step between neighbouring pixels which of these it is, as a log-likelihood
 ratio to "all is a photo" (`learned`); in large pictures only where a smaller one, the screen, sees any. The area, block
-size and offset with the largest sum are looked for (`steps`). In a JPEG the area is then moved to where the pixels are
-likeliest, given what pixelation and JPEG do to a photo (`likelihood`), but for large blocks, which are found in a
-smaller picture. Of areas that are named in a JPEG, `named` tells the block size by their likelihood.
+size and offset with the largest sum are looked for (`steps`). The lines that are seen say which blocks it has and
+whether it is one area (`grids`), the steps around it which shape (`outlines`). In a JPEG it is then moved to where the
+pixels are likeliest, given what pixelation and JPEG do to a photo (`likelihood`), but for large blocks, which are found
+in a smaller picture. Of areas that are named in a JPEG, `named` tells the block size by their likelihood.
 """
 
 from collections.abc import Callable

@@ -18,7 +18,7 @@ AT_ONCE = 2
 MOST_INSIDE = 16
 """How many requests with a picture are worked on or wait. The others are sent away, to come again."""
 WORK_SECONDS = 90
-"""How long a search or a restoration may take, in seconds; a JPEG of 12 megapixels takes 38 to 127 s on two cores."""
+"""How long a search or a restoration may take, in seconds. A search that takes longer answers what it has so far."""
 
 T = TypeVar("T")
 
