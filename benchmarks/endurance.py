@@ -9,15 +9,23 @@ The counts are those of a commit: another commit begins anew. Each part, commit 
 docs/endurance.csv (in git): `tried` counts kills, hostile files or cases, `failed` the batches of them in which
 something went wrong. What was reached so far is in .endurance/ (not in git); there, failures/ holds what each failing
 batch printed, with the input that fails. The exit code is 1 if anything has failed on this commit.
+
+A hostile file fails its batch if it causes an exception that is no error of ours, takes more than a minute, or writes
+anything beside itself; so does a batch whose process needs more than 2 GB.
 """
 
+import bz2
 import csv
+import gzip
 import io
 import json
+import lzma
 import os
 import pickle
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -34,17 +42,18 @@ import click
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))  # `from benchmarks import kills`, also when this runs as a script
 
 from benchmarks import kills  # noqa: E402
+from depixel import params  # noqa: E402
 from depixel.base.environment import hardware  # noqa: E402
 from depixel.base.errors import DepixelError  # noqa: E402
 from depixel.challenge import test_sets  # noqa: E402
 from depixel.photos import archives, decoding  # noqa: E402
-from depixel.pictures import formats  # noqa: E402
+from depixel.pictures import formats, jobs  # noqa: E402
 
 STATE = PROJECT / ".endurance"
 TABLE = PROJECT / "docs/endurance.csv"
@@ -57,6 +66,8 @@ GOALS = {
     "archives": 300_000,
     "photos": 1_000_000,
     "pictures": 1_000_000,
+    "settings": 100_000,
+    "areas": 300_000,
     "api": 30_000,
 }
 """How much of each part is enough. Kills are kills, of the API it is cases, of all others hostile files."""
@@ -64,6 +75,8 @@ BATCH = {"kills": 1, "api": 20}
 """How much is done between two saves of the state; of `api` it is the number of cases for each operation."""
 FILES = 2_000
 """Hostile files in a batch."""
+SECONDS, BYTES = 60, 2_000_000_000
+"""How long a hostile file may take to be read, and how much memory the process of its batch may need."""
 
 
 # Hostile files: good ones with mistakes
@@ -115,6 +128,12 @@ def good_submissions() -> Iterator[bytes]:
         for lengths in ([5], [300, 1, 70000 % 999], [16] * 20):
             test_sets.write_submission(path, [noise(length) for length in lengths])
             yield path.read_bytes()
+        for pack in (bz2.compress, gzip.compress, lzma.compress):
+            yield pack(path.read_bytes())
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(path, "submission.bin")
+        yield file.getvalue()
 
 
 def good_targets() -> Iterator[bytes]:
@@ -141,8 +160,12 @@ def good_pictures() -> Iterator[bytes]:
     yield saved(color, "TIFF", compression="tiff_lzw")
     yield saved(color, "WEBP", lossless=True)
     yield saved(color, "WEBP")
-    yield saved(color, "GIF")
-    yield saved(color, "BMP")
+    for form in ("GIF", "BMP", "PPM", "TGA", "JPEG2000", "MPO"):
+        yield saved(color, form)
+    if features.check("avif"):
+        yield saved(color, "AVIF")
+    for form in ("PNG", "GIF", "WEBP", "TIFF"):  # of two frames
+        yield saved(color, form, save_all=True, append_images=[gray.convert("RGB")])
 
 
 def saved(image: Image.Image, form: str, **options: Any) -> bytes:
@@ -167,6 +190,19 @@ def good_archives() -> Iterator[bytes]:
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
         yield file.getvalue()
+
+
+def good_settings() -> Iterator[bytes]:
+    yield (PROJECT / "params.yaml").read_bytes()
+    usual = params.read(PROJECT / "params.yaml")
+    for preset in params.presets().values():
+        yield json.dumps({name: section | preset.get(name, {}) for name, section in usual.items()}).encode()
+
+
+def good_areas() -> Iterator[bytes]:
+    shapes = [[8, 4, 64, 40, 8], [8, 4, 64, 40, "16x7.5", 3, "1/2"], {"area": [8, 4, 64, 40], "grid": [10, 6]}]
+    for areas in ([shapes[0]], shapes):
+        yield json.dumps({"areas": areas}).encode()
 
 
 # What reads them: a result, or an error that is told plainly
@@ -201,6 +237,8 @@ TARGETS: dict[str, tuple[Callable[[], Iterator[bytes]], Callable[[bytes, Path], 
     "archives": (good_archives, read_archives),
     "photos": (good_photos, lambda data, _: decoding.square(decoding.decode(data), 64)),
     "pictures": (good_pictures, lambda data, _: formats.encoded(formats.decoded(data))),
+    "settings": (good_settings, from_file(lambda path: params.check(params.read(path)), "params.yaml")),
+    "areas": (good_areas, from_file(lambda path: jobs.read_areas(path.with_name("a.png")), "a.png.areas.json")),
 }
 
 
@@ -208,7 +246,9 @@ def fuzz(part: str, number: int, count: int) -> None:
     """Read `count` hostile files, the same ones for the same number; raises what is no `DepixelError`."""
     good, read = TARGETS[part]
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as outer:
+        folder = Path(outer) / "here"
+        folder.mkdir()
 
         @seed(number)
         @settings(
@@ -220,12 +260,20 @@ def fuzz(part: str, number: int, count: int) -> None:
         )
         @given(st.sampled_from(list(good())), EDITS)
         def one(data: bytes, edits: list[tuple[str, float, bytes, int]]) -> None:
+            signal.alarm(SECONDS)  # its handler is the system's: it ends the process, whatever that is busy with
             try:
-                read(edited(data, edits), Path(folder))
+                read(edited(data, edits), folder)
             except DepixelError as error:
                 assert str(error)
+            finally:
+                signal.alarm(0)
+            beside = [path for path in (*Path(outer).iterdir(), *folder.iterdir()) if path not in (folder, *own)]
+            assert not beside, beside
 
+        own = {folder / name for name in ("hostile", "targets.npz", "params.yaml", "a.png.areas.json")}
         one()
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    assert used <= BYTES, f"{used / 1e9:.1f} GB of memory"
 
 
 # Batches: each returns how much it tried, and what went wrong ("": nothing)
