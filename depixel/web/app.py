@@ -92,6 +92,15 @@ AreaQuery = Annotated[
         "are cut off, two numbers more say how many columns and rows they lack.",
     ),
 ]
+MaskQuery = Annotated[
+    list[Annotated[str, Field(pattern="^[A-Za-z0-9_-]*$", max_length=60_000)]] | None,
+    Query(
+        alias="mask",
+        max_length=100,
+        description="The shapes of the areas, one for each `area` and in their order: empty for a rectangle, else a "
+        "picture of the area's size, such as a PNG, in base64url, light where the area is pixelated.",
+    ),
+]
 BlockQuery = Annotated[
     int | None, Query(ge=LEAST_BLOCK, le=MOST_BLOCK, description="Side of a block, of areas that do not say it.")
 ]
@@ -140,6 +149,7 @@ async def restore_picture(
     request: Request,
     service: Service,
     area: AreaQuery,
+    mask: MaskQuery = None,
     block: BlockQuery = None,
     views: Annotated[Views, Query(description="Turned views to average; 8 is best.")] = "1",
     trust: Annotated[Trust, Query(description="What the value of a block is.")] = "rounded",
@@ -149,7 +159,7 @@ async def restore_picture(
 
     def restored(stop: threading.Event) -> work.Made:
         restorer = work.watched(service.restorer, stop)
-        return work.restore(restorer, data, work.named(area, block), _VIEWS[views], trust, form == "png")
+        return work.restore(restorer, data, work.named(area, block, mask or ()), _VIEWS[views], trust, form == "png")
 
     async with service.queue.admitted(request) as data:
         return _picture_back(await service.queue.work(request, restored), "restored")
@@ -157,12 +167,17 @@ async def restore_picture(
 
 @api.post("/api/pixelate", response_class=Response, responses=_PICTURE_BACK | PROBLEMS, openapi_extra=_PICTURE)
 async def pixelate_picture(
-    request: Request, service: Service, area: AreaQuery, block: BlockQuery = 8, form: FormatQuery = None
+    request: Request,
+    service: Service,
+    area: AreaQuery,
+    mask: MaskQuery = None,
+    block: BlockQuery = 8,
+    form: FormatQuery = None,
 ) -> Response:
     """Pixelate areas of a picture: each block becomes its rounded mean."""
 
     def pixelated(stop: threading.Event) -> work.Made:
-        return work.pixelate(data, work.named(area, block), form == "png")
+        return work.pixelate(data, work.named(area, block, mask or ()), form == "png")
 
     async with service.queue.admitted(request) as data:
         made = await service.queue.work(request, pixelated)

@@ -43,6 +43,12 @@ async function ask(path, body, query = {}) {
 const bitmapOf = async (blob) => createImageBitmap(await (await ask("api/show", blob)).blob());
 const textOf = (area) => [area.x, area.y, area.width, area.height, ...(area.block ? [area.block, ...(area.offset || [])] : [])].join(",");
 
+// The shapes that were found, of areas that are still where they were
+const masksOf = (areas) => {
+  const masks = areas.map(({ x, y, width, height, shape }) => (shape && shape.of === [x, y, width, height].join(",") ? shape.mask : ""));
+  return masks.some(Boolean) ? { mask: masks } : {};
+};
+
 let busy = 0;
 async function doing(what, work) {
   busy++;
@@ -135,7 +141,7 @@ async function find(near) {
   if (picture !== loaded) return [];
   unfinished = found.complete ? "" : " The time was up, and there may be more.";
   return found.areas.map((a) => ({ x: a.x, y: a.y, width: a.width, height: a.height, block: a.area.split(",")[4], certain: a.certain,
-    offset: a.offset_x || a.offset_y ? a.area.split(",").slice(5) : null }));
+    offset: a.offset_x || a.offset_y ? a.area.split(",").slice(5) : null, shape: a.mask && { of: [a.x, a.y, a.width, a.height].join(","), mask: a.mask } }));
 }
 
 async function findAll() {
@@ -180,7 +186,7 @@ async function restore() {
   await doing("Restoring …", async () => {
     await fitted;
     const picture = loaded;
-    const answer = await ask("api/restore", file, { area: areas.map(textOf), views: $("views").value, trust: $("trust").value });
+    const answer = await ask("api/restore", file, { area: areas.map(textOf), ...masksOf(areas), views: $("views").value, trust: $("trust").value });
     const blob = await answer.blob();
     const bitmap = await bitmapOf(blob);
     if (picture !== loaded) return;

@@ -4,9 +4,11 @@ Plain functions, called in threads; they know nothing of HTTP. All that the page
 here: the text of a request becomes areas (`named`), and areas become text (`Made.areas`) or `FoundAreas`.
 """
 
+import base64
 import io
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -14,7 +16,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from depixel.areas.area import Area, ResolvedArea
+from depixel.areas.area import Area, ResolvedArea, masked
 from depixel.areas.grid import MOST_BLOCK
 from depixel.base.errors import DepixelError
 from depixel.curation import synthetic
@@ -69,6 +71,9 @@ class FoundArea(BaseModel):
     offset_x: float = Field(description="columns that the first blocks lack; 0 if blocks begin at the left side")
     offset_y: float = Field(description="rows that the first blocks lack")
     area: str = Field(description="all of these numbers, as the parameter `area` of a restoration takes them")
+    mask: str | None = Field(
+        description="the shape of an area that is no rectangle, as the parameter `mask` of a restoration takes it"
+    )
     certain: bool = Field(description="the evidence is beyond what untouched photos show")
 
 
@@ -98,15 +103,43 @@ def watched(restorer: Restorer, stop: threading.Event) -> Restorer:
     return Restorer(_Watched(restorer.model, stop))
 
 
-def named(texts: Iterable[str], block: int | None = None) -> list[Area]:
+def named(texts: Sequence[str], block: int | None = None, masks: Sequence[str] = ()) -> list[Area]:
     """The areas that a request names.
 
     Args:
         texts: x,y,width,height and, if it says so, the side of a block (8, 16x8) and two offsets; or x,y,width,height
             and the number of blocks across and down behind an @: 0,0,64,48@8x6.
         block: the side of a block, in pixels, of areas that do not say it.
+        masks: the shapes of the areas, one for each, or none at all: "" for a rectangle, else a picture file of the
+            area's size in base64url, light (128 and more) where the area is pixelated.
+
+    Raises:
+        DepixelError: a mask is none, or has another size; or there are more or fewer masks than areas.
     """
-    return [_named(text, block) for text in texts]
+    if masks and len(masks) != len(texts):
+        raise DepixelError(f"{len(masks)} masks for {len(texts)} areas: each area needs one, which may be empty")
+    areas = [_named(text, block) for text in texts]
+    return [
+        _in_shape(area, mask) if mask else area for area, mask in zip(areas, masks or [""] * len(areas), strict=True)
+    ]
+
+
+def _in_shape(area: Area, mask: str) -> Area:
+    try:
+        seen = formats.decoded(base64.b64decode(mask + "=" * (-len(mask) % 4), altchars=b"-_", validate=True)).seen()
+        whole = Area(0, 0, area.width, area.height)
+        return replace(area, mask=masked(seen, [whole], (area.height, area.width))[0].mask)
+    except (ValueError, DepixelError) as error:
+        told = error if isinstance(error, DepixelError) else "not base64url"
+        raise DepixelError(f"mask of area {area.place}: {told}") from error
+
+
+def _mask(area: ResolvedArea) -> str | None:
+    if area.mask is None:
+        return None
+    file = io.BytesIO()
+    Image.fromarray(area.mask).save(file, "PNG", optimize=True)
+    return base64.urlsafe_b64encode(file.getvalue()).decode().rstrip("=")
 
 
 def _named(text: str, block: int | None) -> Area:
@@ -195,6 +228,7 @@ def _found_area(area: ResolvedArea, certain: bool) -> FoundArea:
         offset_x=float(area.offset_x),
         offset_y=float(area.offset_y),
         area=",".join(map(str, area.numbers())),
+        mask=_mask(area),
         certain=certain,
     )
 

@@ -1,12 +1,15 @@
 """What is computed for a request, through a real server on loopback."""
 
+import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import requests
 from PIL import Image
 
+from depixel.areas.area import Area
 from depixel.pictures import formats
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import disagreement
@@ -46,7 +49,7 @@ def test_areas_whose_first_blocks_are_cut_off_are_found_and_restored(url, restor
     (found, *_) = requests.post(f"{url}api/find", file_of(image), timeout=60).json()["areas"]
     assert found.pop("certain")
     area = {"x": 0, "y": 0, "width": 73, "height": 75, "block_size": 16, "offset_x": 7, "offset_y": 5}
-    area |= {"block_width": 16, "block_height": 16, "area": "0,0,73,75,16,7,5"}
+    area |= {"block_width": 16, "block_height": 16, "area": "0,0,73,75,16,7,5", "mask": None}
     assert found == area
     answer = requests.post(f"{url}api/restore?area={area['area']}", file_of(image), timeout=60)
     assert answer.headers["Areas"] == area["area"]
@@ -54,6 +57,46 @@ def test_areas_whose_first_blocks_are_cut_off_are_found_and_restored(url, restor
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
     answer = requests.post(f"{url}api/restore?area=0,0,73,75,16,16,5", file_of(image), timeout=60)
     assert answer.status_code == 422 and "first blocks lack 0 to 16 - 1" in answer.json()["problem"]
+
+
+def in_url(mask: np.ndarray) -> str:
+    return base64.urlsafe_b64encode(file_of(mask)).decode().rstrip("=")
+
+
+def test_shapes_are_named_found_and_restored(url, restorer):
+    y, x = np.ogrid[-1:1:80j, -1:1:96j]
+    mask = x**2 + y**2 <= 1
+    query = {"area": ["16,20,96,80,8", "120,4,16,16,8"], "mask": [in_url(mask), ""]}
+    shown = requests.post(f"{url}api/pixelate", file_of(photo(120, 140)), params=query, timeout=60)
+    areas = [replace(Area(16, 20, 96, 80, 8), mask=mask), Area(120, 4, 16, 16, 8)]
+    image = np.asarray(Image.open(io.BytesIO(shown.content)))
+    np.testing.assert_array_equal(image, pixelate(photo(120, 140), areas))
+    found = requests.post(f"{url}api/find", shown.content, timeout=60).json()
+    assert found["complete"]
+    (ellipse,) = [one for one in found["areas"] if one["mask"]]
+    assert ellipse["certain"] and ellipse["block_size"] == 8
+    query = {"area": [ellipse["area"]], "mask": [ellipse["mask"]]}
+    restored = requests.post(f"{url}api/restore", shown.content, params=query, timeout=60)
+    changed = (np.asarray(Image.open(io.BytesIO(restored.content))) != image).any(axis=2)
+    assert changed[20:100, 16:112][mask].mean() > 0.8
+    assert changed[20:100, 16:112][~mask].mean() < 0.05  # a pixel of the photo that has its block's color, by chance
+
+
+@pytest.mark.parametrize(
+    ("mask", "problem"),
+    [
+        ("AAAA", "mask of area 24,16,64,48: is not a picture"),
+        ("A", "mask of area 24,16,64,48: not base64url"),
+        (in_url(np.full((4, 4), 255, np.uint8)), "mask of area 24,16,64,48: the mask has 4 x 4 pixels"),
+        (in_url(np.zeros((48, 64), np.uint8)), "mask of area 24,16,64,48: the mask is dark"),
+    ],
+)
+def test_what_is_no_shape_of_an_area_is_told(url, mask, problem):
+    answer = requests.post(f"{url}api/restore", pixelated(), params={"area": told(), "mask": mask}, timeout=60)
+    assert answer.status_code == 422 and problem in answer.json()["problem"]
+    query = {"area": told(), "mask": [mask, ""]}
+    answer = requests.post(f"{url}api/restore", pixelated(), params=query, timeout=60)
+    assert answer.status_code == 422 and "2 masks for 1 areas" in answer.json()["problem"]
 
 
 @pytest.mark.usefixtures("detector")
