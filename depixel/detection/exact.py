@@ -91,7 +91,7 @@ def _together(codes: np.ndarray, one: Exact, other: Exact) -> Exact | None:
         if (
             (upper.x, upper.width) == (lower.x, lower.width)
             and upper.grid[:3] == lower.grid[:3]
-            and 0 <= lower.y - upper.y - upper.height <= 3 * beside
+            and -beside <= lower.y - upper.y - upper.height <= 3 * beside
             and down % beside == 0
         ):
             x0, y0 = min(area.x for area in areas), min(area.y for area in areas)

@@ -239,7 +239,7 @@ def _candidate(
     seen = np.ones(picture.gray.shape, bool)
     seen[box.area.part] = ~edge.other
     edge = outline(steps, one.box, beside)
-    least = _MEAN_OF_SMALL if one.box.pixels < _SMALL else _MEAN
+    least = _MEAN_OF_SMALL if one.box.pixels < _SMALL and any(map(len, one.box.lines())) else _MEAN
     least *= min(1, 2 * _LARGE / one.box.size)  # in the middle of a large block there is nothing to see
     sure = one.certain and edge.whole and edge.mean > least and _is_sharp(picture.gray, one.box, _SHARP_IN_JPEG)
     return one._replace(certain=sure and _is_flat(picture, one.area, seen[one.area.part]))

@@ -106,7 +106,10 @@ def shape(codes: np.ndarray, area: ResolvedArea) -> tuple[np.ndarray, np.ndarray
 
     count = rows[:, None] * columns
     inner = np.maximum(rows - 1, 1)[:, None] * np.maximum(columns - 1, 1)  # less a mixed line along each side
-    constant = (shares(equal) == count) | ((shares(equal) >= inner) & (count >= 16))
+    at_side = np.zeros(part.shape, bool)
+    at_side[:, np.concatenate([lefts, lefts + columns - 1])] = at_side[np.concatenate([tops, tops + rows - 1])] = True
+    mixed = (shares(equal) >= inner) & (count >= 16) & (shares(~equal & ~at_side) == 0)
+    constant = (shares(equal) == count) | mixed
     for row, column in zip(*np.nonzero(~constant), strict=True):  # only a part of the block is in the area
         here = np.s_[tops[row] : tops[row] + rows[row], lefts[column] : lefts[column] + columns[column]]
         values, counts = np.unique(part[here], return_counts=True)
