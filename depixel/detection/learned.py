@@ -34,10 +34,7 @@ from depixel.onnx.reading import opened
 DETECTOR, SCREEN = "detector.onnx", "screen.onnx"
 INPUTS = ["gray", "noise"]
 CELL = 8  # pixels: a side of the screen's cells
-_WINDOW, _HALO = (
-    576,
-    32,
-)  # the detector sees windows of about this side, this much of which is their neighbours', pixels
+_WINDOW, _HALO = 576, 32  # pixels: about the side of what the detector sees, and how much of it is its neighbours'
 _SCREENED = 1_000_000  # pixels of the largest picture that the detector sees all of
 _SCREENED_WINDOW = 256  # pixels, instead of _WINDOW, in larger ones
 _SUSPECT = 0.0  # the screen's logit of a cell around which the detector looks
@@ -61,10 +58,7 @@ _BLURRED = 2  # pixels: how far the edge of a shape is blurred
 _LARGE = 24  # pixels: of blocks
 _HALVED = 256  # pixels: a shorter side from which on the picture is looked at in half its size, too
 _SEEN = 2.0  # of a step being between blocks, in the mean along a side that is seen
-_LEFT = (
-    1.0,
-    0.9,
-)  # gray levels, and share of JPEG's noise, that pixels of what is certain deviate from their block's mean
+_LEFT = 1.0, 0.9  # gray levels, and share of JPEG's noise, that pixels of what is certain are off their block's mean
 _SHARP, _SHARP_IN_JPEG = 0.8, 0.55  # share of the steps at and beside lines that is at them, at least
 _SURE = 5.0  # of what is certain, a pixel; two steps could say 16
 
@@ -166,7 +160,8 @@ def _find(
     found = []
     for one in halves:
         box = _refined(steps, _doubled(one.box))
-        found.append(Candidate(4 * one.score, box, one.certain and _is_flat(picture, box.area)))
+        square = one.certain and one.box.grid is None  # others are found in full size, or not
+        found.append(Candidate(4 * one.score, box, square and _is_flat(picture, box.area)))
     for one in (*picture.known, *found):
         if one.certain:
             _rule_out(steps, one)
@@ -180,6 +175,7 @@ def _find(
         check(1 - 0.5 * _MORE_TRIES**tried)
         boxes = parts(steps, picture.gray, box.plain())
         if likelihood and len(boxes) == 1:
+            likelihood.leave_out(box, None)
             boxes = [max(boxes[0], box.plain(), key=lambda one: likelihood.evidence(one, _FEW))]
         new = []
         for part in boxes:

@@ -29,10 +29,7 @@ _CONTRAST = 1.0  # the least, gray levels
 _FREEDOM = 30.0  # degrees of the t-distribution
 _LEVEL = 40.0  # standard deviation of a tile's level, gray levels
 _ROUNDING = 1 / 12  # variance
-_ROUNDED, _ZERO = (
-    1 / 12,
-    1 / 4,
-)  # variances of a coefficient, in steps; of one that is 0 only that it was small is known
+_ROUNDED, _ZERO = 1 / 12, 1 / 4  # variances of a coefficient, in steps; of one that is 0 only a bound is known
 
 _WORTH, _WORTH_OF_MEGAPIXEL = 1800, 3000  # tiles that are computed, each about 1.5 ms with what is around it
 _TILE = 16  # pixels, a multiple of JPEG's blocks
@@ -85,9 +82,9 @@ class Likelihood:
         """Whether as much has been computed as a picture of this size is worth: about 3 s, and 5 s a megapixel."""
         return len(self._known) > _WORTH + _WORTH_OF_MEGAPIXEL * self._gray.size / 1e6
 
-    def leave_out(self, box: Box, other: np.ndarray) -> None:
-        """From now on, do not look at tiles that show some of these pixels, (h, w) bool, of an area."""
-        rows, columns = np.nonzero(other)
+    def leave_out(self, box: Box, other: np.ndarray | None) -> None:
+        """From now on, leave out tiles that show some of these pixels of an area, (h, w) bool; None: none of them."""
+        rows, columns = np.nonzero(np.zeros((1, 1)) if other is None else other)
         tiles = np.unique(np.stack([(columns + box.x0) // _TILE, (rows + box.y0) // _TILE]), axis=1) * _TILE
         self._left_out = frozenset(map(tuple, tiles.T.tolist()))
 
