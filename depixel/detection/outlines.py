@@ -19,6 +19,7 @@ _BESIDE = 2  # pixels beyond a side that may look like the area
 _MORE = 0.02  # share of an area that may be beyond it
 _LEAST = -12.0  # what the four steps of a pixel of an area say at least: some are at its edge
 _SIDES = 0.6  # share of the blocks along a side of a rectangle that are seen
+_CLEAR = 18.0  # the same of a part that surely does
 _SURE = 8.0  # what a pixel's four steps say in the mean, of a part beyond the box that belongs to the area
 _FRAME = 3  # pixels along a side that count as the area's, whatever their steps say
 
@@ -27,7 +28,7 @@ class Outline(NamedTuple):
     """box: the bounds of an area. mask: (h, w) bool, its shape, None if it is a rectangle. other: (h, w) bool, pixels
     within the bounds that do not show its blocks: they are beyond the shape, or something is drawn over them.
     mean: what four steps within the shape say in the mean. whole: whether the box that was found shows its
-    blocks all over."""
+    blocks all over, and hardly goes on beyond its sides."""
 
     box: Box
     mask: np.ndarray | None
@@ -49,8 +50,9 @@ def outline(steps: Steps, box: Box, beside: Sequence[Box] = ()) -> Outline:
     beyond = connected.copy()
     beyond[tuple(slice(max(of.start - _BESIDE, 0), of.stop + _BESIDE) for of in here)] = False
     beyond = binary_opening(beyond, np.ones((LEAST_BLOCK, LEAST_BLOCK)))
-    goes_on = beyond.sum() > _MORE * box.pixels and worth[beyond].mean() > _SURE
-    is_whole = _is_rectangle(_shares(seen[here], box) > 0.5)
+    said = float(worth[beyond].mean()) if beyond.sum() > _MORE * box.pixels else -np.inf
+    goes_on = said > _SURE
+    is_whole = _is_rectangle(_shares(seen[here], box) > 0.5) and said < _CLEAR
     if is_whole and not goes_on:
         inner = np.zeros(seen[here].shape, bool)
         inner[_FRAME:-_FRAME, _FRAME:-_FRAME] = True
