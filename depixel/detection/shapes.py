@@ -108,13 +108,13 @@ def shape(codes: np.ndarray, area: ResolvedArea) -> tuple[np.ndarray, np.ndarray
     inner = np.maximum(rows - 1, 1)[:, None] * np.maximum(columns - 1, 1)  # less a mixed line along each side
     at_side = np.zeros(part.shape, bool)
     at_side[:, np.concatenate([lefts, lefts + columns - 1])] = at_side[np.concatenate([tops, tops + rows - 1])] = True
-    mixed = (shares(equal) >= inner) & (count >= 16) & (shares(~equal & ~at_side) == 0)
-    constant = (shares(equal) == count) | mixed
-    for row, column in zip(*np.nonzero(~constant), strict=True):  # only a part of the block is in the area
+    constant = (shares(equal) == count) | ((shares(equal) >= inner) & (count >= 16))
+    full = constant & (shares(~equal & ~at_side) == 0)
+    for row, column in zip(*np.nonzero(~full), strict=True):  # only a part of the block is in the area
         here = np.s_[tops[row] : tops[row] + rows[row], lefts[column] : lefts[column] + columns[column]]
         values, counts = np.unique(part[here], return_counts=True)
         equal[here] = (part[here] == values[counts.argmax()]) & (counts.max() >= max(4, counts.sum() / 5))
-    whole = constant.repeat(rows, axis=0).repeat(columns, axis=1)
+    whole = full.repeat(rows, axis=0).repeat(columns, axis=1)
     return constant, whole | binary_opening(equal | whole, np.ones((3, 3), bool))  # a few pixels are equal by chance
 
 
