@@ -8,7 +8,6 @@ import gzip
 import io
 import lzma
 import zipfile
-import zlib
 from collections.abc import Callable
 
 from depixel.base.errors import DepixelError
@@ -36,7 +35,9 @@ def unpacked(data: bytes, most: int) -> bytes:
         return data
     try:
         content = _PACKERS[name][1](data, most + 1)
-    except (OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # the libraries have a dozen kinds for what is wrong with a file
         raise DepixelError(f"damaged: it is packed by {name}, but cannot be unpacked ({error})") from error
     if len(content) > most:
         raise DepixelError(f"has more than {most} bytes when unpacked, too much for a file of the challenge")
@@ -65,7 +66,7 @@ def _by_xz(data: bytes, most: int) -> bytes:
 
 def _by_zip(data: bytes, most: int) -> bytes:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        files = [entry for entry in archive.infolist() if not entry.is_dir()]
+        files = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
         if not files:
             raise ValueError("no file is in it")
         with archive.open(files[0]) as file:

@@ -53,6 +53,15 @@ def test_what_unpacks_to_too_much_is_refused(name):
         packed.unpacked(data, 9_999_999)
 
 
+def test_a_zip_whose_file_has_no_name_is_told():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a", b"content")
+        archive.filelist[0].filename = ""  # in the list at the end
+    with pytest.raises(DepixelError, match="damaged: it is packed by zip"):
+        packed.unpacked(file.getvalue(), 100)
+
+
 @pytest.mark.parametrize("name", PACKERS)
 def test_what_is_packed_and_damaged_is_told(tmp_path, name):
     data = PACKERS[name](np.random.default_rng(0).bytes(5000))
