@@ -31,17 +31,23 @@ _STEP, _LEAST_STEP = 2.0, 0.5  # times the steps within blocks, and gray levels 
 
 
 class _Axis(NamedTuple):
-    """gains: of a line before each pixel of the area, and of some behind it. length: of the area, pixels."""
+    """gains: of a line before each pixel of the area, and of some behind it. near: the same of a line there or, for
+    less, a pixel beside. length: of the area, pixels."""
 
     gains: np.ndarray
+    near: np.ndarray
     length: int
 
+    @classmethod
+    def of(cls, gains: np.ndarray, length: int) -> "_Axis":
+        """Of gains (length + k,) float64."""
+        beside = np.pad(gains, 1, constant_values=-np.inf)
+        return cls(gains, np.maximum(gains, _BESIDE * np.maximum(beside[:-2], beside[2:])), length)
+
     def worth(self, size: Pixels, offset: Pixels, length: int) -> float:
-        """What blocks of this size gain, if the area is so long; of each line, the pixel before or behind it may do."""
+        """What blocks of this size gain, if the area is so long."""
         end = float(self.gains[length]) if length < len(self.gains) else 0.0
-        beside = np.pad(self.gains, 1, constant_values=-np.inf)
-        near = np.maximum(self.gains, _BESIDE * np.maximum(beside[:-2], beside[2:]))
-        return float(near[begins(length, size, offset)[1:]].sum()) + end
+        return float(self.near[begins(length, size, offset)[1:]].sum()) + end
 
     def seen(self, size: Pixels, offset: Pixels, length: int) -> tuple[int, ...] | None:
         """The lines where they are seen, a pixel beside their place; None: all in their places."""
@@ -65,7 +71,7 @@ class _Axis(NamedTuple):
         """The best blocks of which a whole number fills the area: what they gain, size, offset, and its length, which
         is known to a few pixels."""
         options = []
-        for length in self.near():
+        for length in self.lengths():
             for unusual, size, offset in _counted(length):
                 worth = self.worth(size, offset, length) - _UNUSUAL * (abs(length - self.length) + unusual)
                 options.append((worth, size, offset, length))
@@ -73,9 +79,9 @@ class _Axis(NamedTuple):
 
     def end(self) -> float:
         """What the likeliest end of the area gains."""
-        return max((float(self.gains[length]) for length in self.near() if length < len(self.gains)), default=0.0)
+        return max((float(self.gains[length]) for length in self.lengths() if length < len(self.gains)), default=0.0)
 
-    def near(self) -> range:
+    def lengths(self) -> range:
         """Lengths that the area may have; it ends with the picture where no pixel is behind it."""
         most = min(self.length + _KNOWN, len(self.gains))
         return range(max(self.length - _KNOWN, LEAST_BLOCK), most + 1) if most > self.length else range(most, most + 1)
@@ -122,8 +128,8 @@ def fitted(across: np.ndarray, down: np.ndarray, box: Box) -> tuple[float, Box]:
     Blocks that are counted may end a few pixels before or behind the area: then so does it.
     """
     axes = (
-        _Axis(across.sum(axis=0, dtype=np.float64), box.x1 - box.x0),
-        _Axis(down.sum(axis=1, dtype=np.float64), box.y1 - box.y0),
+        _Axis.of(across.sum(axis=0, dtype=np.float64), box.x1 - box.x0),
+        _Axis.of(down.sum(axis=1, dtype=np.float64), box.y1 - box.y0),
     )
     most = min(max(box.size, LEAST_BLOCK, *(axis.length for axis in axes)), MOST_BLOCK)
     whole = [axis.whole(most) for axis in axes]

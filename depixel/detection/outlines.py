@@ -19,8 +19,8 @@ _BESIDE = 2  # pixels beyond a side that may look like the area
 _MORE = 0.02  # share of an area that may be beyond it
 _LEAST = -12.0  # what the four steps of a pixel of an area say at least: some are at its edge
 _SIDES = 0.6  # share of the blocks along a side of a rectangle that are seen
-_CLEAR = 18.0  # the same of a part that surely does
 _SURE = 8.0  # what a pixel's four steps say in the mean, of a part beyond the box that belongs to the area
+_CLEAR = 18.0  # the same of one without which the box is not the area
 _FRAME = 3  # pixels along a side that count as the area's, whatever their steps say
 
 
@@ -57,16 +57,14 @@ def outline(steps: Steps, box: Box, beside: Sequence[Box] = ()) -> Outline:
         inner = np.zeros(seen[here].shape, bool)
         inner[_FRAME:-_FRAME, _FRAME:-_FRAME] = True
         return Outline(box, None, ~seen[here] & inner, _mean(steps, box, seen[here]), is_whole)
-    shape = _connected(connected, here)
-    rows, columns = np.flatnonzero(shape.any(axis=1)), np.flatnonzero(shape.any(axis=0))
+    rows, columns = np.flatnonzero(connected.any(axis=1)), np.flatnonzero(connected.any(axis=0))
     if not len(rows):
         return Outline(box, None, ~seen[here], _mean(steps, box, np.ones_like(seen[here])), is_whole)
     part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     x0, y0 = around.x0 + int(columns[0]), around.y0 + int(rows[0])
     bounds = _moved_to(box, x0, y0, x0 + int(np.ptp(columns)) + 1, y0 + int(np.ptp(rows)) + 1)
-    return Outline(
-        bounds, np.ascontiguousarray(shape[part]), ~(shape & seen)[part], float(worth[shape & seen].mean()), is_whole
-    )
+    shown = connected & seen
+    return Outline(bounds, np.ascontiguousarray(connected[part]), ~shown[part], float(worth[shown].mean()), is_whole)
 
 
 def _is_rectangle(seen: np.ndarray) -> bool:

@@ -292,6 +292,8 @@ def _no_list(path: Path) -> DepixelError:
 def find_areas(name: Path, picture: Picture) -> list[ResolvedArea]:
     """Find the pixelated areas of a picture (`depixel.find`), of which the certain ones that can be restored count.
 
+    Shows progress on a terminal. Ctrl-C prints what was found so far.
+
     Args:
         name: what the picture is called.
 

@@ -127,6 +127,10 @@ def named(texts: Sequence[str], block: int | None = None, masks: Sequence[str] =
 def _in_shape(area: Area, mask: str) -> Area:
     try:
         seen = formats.decoded(base64.b64decode(mask + "=" * (-len(mask) % 4), altchars=b"-_", validate=True)).seen()
+        if seen.shape[:2] != (area.height, area.width):
+            raise DepixelError(
+                f"it has {seen.shape[1]} x {seen.shape[0]} pixels, the area {area.width} x {area.height}"
+            )
         whole = Area(0, 0, area.width, area.height)
         return replace(area, mask=masked(seen, [whole], (area.height, area.width))[0].mask)
     except (ValueError, DepixelError) as error:

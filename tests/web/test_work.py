@@ -87,7 +87,7 @@ def test_shapes_are_named_found_and_restored(url, restorer):
     [
         ("AAAA", "mask of area 24,16,64,48: is not a picture"),
         ("A", "mask of area 24,16,64,48: not base64url"),
-        (in_url(np.full((4, 4), 255, np.uint8)), "mask of area 24,16,64,48: the mask has 4 x 4 pixels"),
+        (in_url(np.full((4, 4), 255, np.uint8)), "mask of area 24,16,64,48: it has 4 x 4 pixels, the area 64 x 48"),
         (in_url(np.zeros((48, 64), np.uint8)), "mask of area 24,16,64,48: the mask is dark"),
     ],
 )
