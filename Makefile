@@ -34,8 +34,8 @@ soak: .venv/dev data/test_set models/pretrained  ## the long tests: kills, whole
 endurance: .venv/dev models/pretrained  ## hours of use, watched for growing memory and lost work
 	python benchmarks/endurance.py
 
-verify: .venv/run  ## the committed pipeline in two fresh clones: does the same come out, byte for byte?
-	python benchmarks/verify.py
+verify: .venv/run  ## does the committed pipeline give the same, byte for byte, in two clones? or as AGAINST=LOCK?
+	python benchmarks/verify.py $(if $(AGAINST),--against $(AGAINST))
 
 # Every figure of docs/measured.md and docs/pictures.md; PHOTOS says where photos are. The quality is printed as it was
 # measured: a training takes hours, and `python recipes/predictor.py train NAME` does one again.
@@ -53,7 +53,7 @@ bench: .venv/dev  ## measure the figures of docs/measured.md and docs/pictures.m
 	python benchmarks/engines.py --bench $(BENCH)
 	python benchmarks/repro.py
 	python benchmarks/prose.py
-	python benchmarks/hardware.py
+	python benchmarks/arithmetic.py
 	python benchmarks/kills.py
 	python benchmarks/quality.py
 	python benchmarks/baselines.py

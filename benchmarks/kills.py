@@ -32,7 +32,7 @@ STAGES = ("validate", "prepare", "split", "train", "evaluate", "card", "export")
 MODES = ("the stage", "DVC", "DVC and its children")
 SMALL = {
     "split": {"by": "photo", "validation": 0.2, "test": 0.3},
-    "train": {"width": 4, "epochs": 60, "batch_size": 32, "threads": 1},
+    "train": {"width": 4, "epochs": 60, "batch_size": 32, "shards": 1},
     "predict": {"views": 1},
 }
 OTHER = {"split": {"seed": 5}, "train": {"seed": 1}}

@@ -1,4 +1,4 @@
-"""How fast training and prediction are, and how much memory they take; two cores unless --threads says otherwise.
+"""How fast training and prediction are, and how much memory they take.
 
     python benchmarks/training.py --photos ../shared/photos
 
@@ -42,24 +42,24 @@ def per_sample(photos: Photos, chosen: np.ndarray) -> None:
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--photos", "raw", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
 @click.option("--width", default=32, show_default=True)
-@click.option("--threads", default=2, show_default=True)
-def main(raw: Path, width: int, threads: int) -> None:
+@click.option("--shards", default=2, show_default=True)
+def main(raw: Path, width: int, shards: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "params.yaml").write_text("", encoding="utf-8")  # all settings at their defaults
         for stage in ("validate", "prepare", "split"):
             arguments = ["--raw", str(raw.resolve())] if stage != "split" else []
             subprocess.run([sys.executable, str(STAGES / f"{stage}.py"), *arguments], cwd=folder, check=True)
-        measure(Path(folder), width, threads)
+        measure(Path(folder), width, shards)
 
 
-def measure(folder: Path, width: int, threads: int) -> None:
+def measure(folder: Path, width: int, shards: int) -> None:
     """Print the figures for the photos prepared in `folder`."""
     photos = Photos.load(folder / "data/prepared", folder / "data/split.csv", "train")
     validation = Photos.load(folder / "data/prepared", folder / "data/split.csv", "validation").first(64)
     chosen, pixelation = np.arange(64), PixelationSettings()
-    base = TrainSettings(width=width, threads=threads, device="cpu")
+    base = TrainSettings(width=width, shards=shards, device="cpu", arithmetic="native")
     amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
-    print(f"{threads} threads, AMX: {'yes' if amx else 'no'}, fastest precision here: {best_precision('cpu')}")
+    print(f"{shards} shards, AMX: {'yes' if amx else 'no'}, native precision here: {best_precision('cpu')}")
 
     steps = {}
     for precision in ("bfloat16", "float32"):

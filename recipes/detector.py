@@ -24,6 +24,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -54,11 +55,12 @@ RATE, WARM_UP, CLIP, AVERAGE = 4e-3, 200, 2.0, 0.998
 KEPT_EVERY = 200  # steps
 
 
-def train(name: str, folder: Path, steps: int, threads: int) -> nn.Module:
+def train(name: str, folder: Path, steps: int, shards: int) -> nn.Module:
     """Train a network by the library's loop, from its last checkpoint on if there is one.
 
     Args:
-        name: of `NETWORKS`. folder: has the photos, and gets the checkpoints. threads: of the CPU.
+        name: of `NETWORKS`. folder: has the photos, and gets the checkpoints.
+        shards: parts of a batch, one thread each.
 
     Returns:
         The network on the CPU, with the average of its weights.
@@ -67,7 +69,7 @@ def train(name: str, folder: Path, steps: int, threads: int) -> nn.Module:
         click.ClickException: the checkpoint is of a training of another number of steps.
     """
     torch.manual_seed(0)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     torch.backends.cudnn.benchmark = True
     device = best_device()
     low = best_precision(device) == "bfloat16"
@@ -89,26 +91,29 @@ def train(name: str, folder: Path, steps: int, threads: int) -> nn.Module:
         average, first = [mean.to(device) for mean in saved["average"]], saved["step"]
     click.echo(f"{parameter_count(network) / 1e6:.2f} M parameters")
 
-    def loss(batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        gray, noise, classes = batch  # (B, 1, H, W), (B,), (B, 2, H, W)
+    def loss(shard: Sequence[Tensor]) -> Tensor:
+        gray, noise, classes = shard  # (N, 1, H, W), (N,), (N, 2, H, W)
         with torch.autocast(device, torch.bfloat16, enabled=low):
             logits = network(gray, noise)
-        return network.loss(logits, classes)
+        return network.loss(logits, classes) * (len(gray) / BATCH)
 
     def rate(step: int) -> float:
         return RATE * min(1, step / WARM_UP) * (1 - step / steps)
 
-    batches = islice(Examples(folder, device, first + 1, BATCH), steps - first)
+    def batches() -> Iterator[list[Sequence[Tensor]]]:
+        for batch in islice(Examples(folder, device, first + 1, BATCH), steps - first):
+            yield list(zip(*(part.split(-(-BATCH // shards)) for part in batch), strict=True))
+
     begun, losses = time.perf_counter(), []
-    for step in fit(network, optimizer, batches, loss, rate, first, CLIP):
-        losses.append(step.loss)  # to read it here would wait for a GPU
+    for step in fit(network, optimizer, batches(), loss, rate, first, CLIP):
+        losses.append(step.measured)  # to read it here would wait for a GPU
         keep = min(AVERAGE, (step.done - 1) / (step.done + 9))
         torch._foreach_lerp_(average, [weight.detach() for weight in weights], 1 - keep)
         if step.done % KEPT_EVERY == 0 or step.done == steps:
             state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
             checkpoints.save(state | {"step": step.done, "of": steps})
             speed = (step.done - first) * BATCH / (time.perf_counter() - begun)
-            click.echo(f"{step.done} of {steps} steps, loss {torch.stack(losses).mean():.4f}, {speed:.0f} samples/s")
+            click.echo(f"{step.done} of {steps} steps, loss {torch.cat(losses).mean():.4f}, {speed:.0f} samples/s")
             losses.clear()
     for weight, mean in zip(weights, average, strict=True):
         weight.data.copy_(mean)
@@ -176,7 +181,7 @@ every second contributor; by `recipes/detector.py`.
     help=f"Of {BATCH} pictures of 64 x 64 pixels; by default "
     + ", ".join(f"{network.STEPS} for the {name}" for name, network in NETWORKS.items()),
 )
-@click.option("--threads", default=2, show_default=True)
+@click.option("--shards", default=2, show_default=True)
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
@@ -184,11 +189,11 @@ every second contributor; by `recipes/detector.py`.
     help="For pictures of the photos, and checkpoints.",
 )
 @told_plainly
-def main(name: str, photos: Path, sources: Path, steps: int | None, threads: int, folder: Path) -> None:
+def main(name: str, photos: Path, sources: Path, steps: int | None, shards: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     collect_all(photos, folder)
     steps = steps or NETWORKS[name].STEPS
-    network = train(name, folder, steps, threads)
+    network = train(name, folder, steps, shards)
     ship(name, network, steps, len(np.load(folder / "small.npy", mmap_mode="r")), sources)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from depixel.dataset.samples import Photos, epoch_batches, training_batch
 from depixel.learning.loop import fit
 from depixel.learning.task import Task, TrainSettings
-from depixel.learning.training import Batch, Run
+from depixel.learning.training import Run
 from depixel.model.pixelation import PixelationSettings
 
 STEPS = 12
@@ -35,9 +35,10 @@ def train_step(photos: Photos, validation: Photos, settings: TrainSettings) -> f
     batches = epoch_batches(photos, pixelation, "train 0 0", "0 0", settings.batch_size)[:BATCHES]
 
     def step(chosen: np.ndarray) -> None:
-        batch = Batch(*training_batch(photos, chosen, pixelation, "train 0 0", settings.flip, run.task.device), 0)
+        batch = training_batch(photos, chosen, pixelation, "train 0 0", settings.flip, run.task.device)
+        shards = run.loss.shards(*batch, 0, "timed")
         clip = settings.gradient_clip
-        for _ in fit(run.network, run.optimizer, [batch], run._measured, run.learning_rate, clip=clip):
-            run.train_rmse()  # waits until a GPU has done it
+        for done in fit(run.network, run.optimizer, [shards], run.loss, run.learning_rate, clip=clip):
+            done.measured.tolist()  # waits until a GPU has done it
 
     return mean(seconds(lambda batch=batch: step(batch), 3) for batch in batches)

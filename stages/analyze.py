@@ -1,5 +1,9 @@
 """After stage 3: find out what the photos are like, which are odd, and what is missing."""
 
+from depixel.base import arithmetic
+
+arithmetic.begin()  # before anything that computes is loaded
+
 from pathlib import Path
 
 import click

@@ -1,5 +1,9 @@
 """Stage 5: score the trained model on the test side, beside the baselines."""
 
+from depixel.base import arithmetic
+
+arithmetic.begin()  # before anything that computes is loaded
+
 from pathlib import Path
 
 import click
@@ -57,6 +61,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
     pixelation = inputs.section("pixelation", PixelationSettings)
     how = inputs.section("predict", PredictSettings)
     inputs.watch(model.with_suffix(".json"))
+    arithmetic.use(arithmetic.of_model(model), __file__)
     if inputs.reusable(metrics / f"evaluation.{RECORD}"):
         click.echo(f"{metrics.as_posix()}/evaluation.json: is of this very code, model and photos; it stays as it is.")
         return

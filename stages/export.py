@@ -1,5 +1,9 @@
 """Stage 7: write the predictions as submission files and as pictures."""
 
+from depixel.base import arithmetic
+
+arithmetic.begin()  # before anything that computes is loaded
+
 from functools import partial
 from pathlib import Path
 
@@ -60,6 +64,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
     seed = inputs.section("evaluate", scores.EvaluateSettings)
     how = inputs.section("predict", PredictSettings)
     inputs.watch(model.with_suffix(".json"))
+    arithmetic.use(arithmetic.of_model(model), __file__)
     inputs.watch(settings.test_set)
     if inputs.reusable(out / RECORD):
         click.echo(f"{out.as_posix()}: is of this very code, model and samples; it stays as it is.")

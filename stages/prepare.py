@@ -1,5 +1,9 @@
 """Stage 2: make square gray images of the valid photos."""
 
+from depixel.base import arithmetic
+
+arithmetic.begin()  # before anything that computes is loaded
+
 from pathlib import Path
 
 import click

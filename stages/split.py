@@ -1,5 +1,9 @@
 """Stage 3: decide which photos are for training, validation, test."""
 
+from depixel.base import arithmetic
+
+arithmetic.begin()  # before anything that computes is loaded
+
 from pathlib import Path
 
 import click

@@ -1,5 +1,9 @@
 """Stage 4: train a network to restore pixelated areas."""
 
+from depixel.base import arithmetic
+
+arithmetic.begin()  # before anything that computes is loaded
+
 import math
 import os
 import sys
@@ -22,6 +26,7 @@ from depixel.learning.task import Task, TrainSettings, computed_by
 from depixel.learning.training import Run
 from depixel.model.networks import parameter_count
 from depixel.model.pixelation import PixelationSettings
+from depixel.model.predictor import best_device
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -83,10 +88,13 @@ def main(
     """
     settings = inputs.section("train", TrainSettings)
     pixelation = inputs.section("pixelation", PixelationSettings)
+    arithmetic.use(settings.arithmetic, __file__)
     if settings.init == "pretrained" or settings.teacher:
         inputs.watch(pretrained)
     outputs = [model, model.with_suffix(".json"), *(metrics / f"training.{kind}" for kind in ("csv", "json"))]
     by = " ".join(computed_by(settings))
+    if settings.arithmetic == "portable" and settings.device == "auto" and best_device() != "cpu":
+        click.echo("train.arithmetic = 'portable' computes on the CPU. To use the GPU: train.arithmetic: native")
     record = model.with_suffix(f".{RECORD}")
     if inputs.reusable(record, module=training.__file__, also=by):
         click.echo(
@@ -98,7 +106,7 @@ def main(
     taught = f", taught by {settings.teacher}" if run.task.teacher else ""
     click.echo(
         f"{settings.network} of width {settings.width}, {parameter_count(run.network) / 1e6:.2f} M parameters, "
-        f"{len(run.task.training)} photos, {run.task.device}, {run.task.precision}{taught}"
+        f"{len(run.task.training)} photos, {run.task.device}, {settings.arithmetic} {run.task.precision}{taught}"
     )
     resume(run)
     first = run.step

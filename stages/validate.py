@@ -1,5 +1,9 @@
 """Stage 1: find out which files are photos to learn from."""
 
+from depixel.base import arithmetic
+
+arithmetic.begin()  # before anything that computes is loaded
+
 from pathlib import Path
 
 import click

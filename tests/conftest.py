@@ -1,5 +1,9 @@
 """What the tests share: inputs made on the spot, and the real ones beside the repository where they are."""
 
+from depixel.base import arithmetic
+
+arithmetic.begin()  # as the stages do, before anything that computes is loaded
+
 import io
 import os
 import shutil
@@ -126,7 +130,7 @@ def _turned(orientation: int) -> Image.Exif:
 
 # Whole projects
 
-SMALL = {"epochs": 2, "width": 4, "batch_size": 16, "threads": 1}
+SMALL = {"epochs": 2, "width": 4, "batch_size": 16, "shards": 2}
 
 
 def run(
@@ -174,6 +178,7 @@ def tiny_model(seed: int = 0, uncertainty: bool = False):
         area_width=(4, 32),
         area_height=(4, 32),
         block_size=(4, 16),
+        arithmetic="portable",
     )
     return Predictor(networks.build("unet", SMALL["width"], uncertainty=uncertainty), configuration, "cpu")
 

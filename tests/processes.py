@@ -22,6 +22,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from depixel.base import arithmetic
+
 FORKS = sys.platform == "linux"
 
 _OTHERS = """
@@ -134,8 +136,9 @@ def can_be_forked(command: Sequence[str], env: dict[str, str], before: Callable[
 
 
 def _early(env: Mapping[str, str]) -> dict[str, str]:
-    """The variables that are read as an interpreter or a library of threads starts."""
-    return {name: value for name, value in env.items() if name.startswith(("PYTHON", "OMP_", "OPENBLAS_", "MKL_"))}
+    """The variables that are read as an interpreter or a library that computes starts."""
+    prefixes = ("PYTHON", "OMP_", *(f"{name.partition('_')[0]}_" for name in arithmetic.VARIABLES))
+    return {name: value for name, value in env.items() if name.startswith(prefixes)}
 
 
 EARLY = _early(os.environ)
@@ -180,11 +183,13 @@ def _begin(command: list[str]) -> None:
     if name == "python":
         script, *arguments = arguments
         sys.argv = [script, *arguments]
+        sys.orig_argv = [sys.executable, *sys.argv]
         sys.path[0] = str(Path(script).resolve().parent)
         runpy.run_path(script, run_name="__main__")
         return
     place = Path(sys.executable).parent
     sys.argv = [str(place / name), *arguments]
+    sys.orig_argv = [sys.executable, *sys.argv]
     sys.path[0] = str(place)
     if name == "dvc":
         from dvc.cli import main

@@ -21,6 +21,12 @@ def tracked(folder: str = ".") -> list[Path]:
     return [path for path in paths if (REPOSITORY / path).is_file()]
 
 
+def committed(path: Path) -> str:
+    """What a tracked file holds in the last commit, or in the one that is being prepared."""
+    command = ["git", "show", f":{path.as_posix()}"]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True).stdout.decode()
+
+
 def object_of(md5: str) -> Path:
     """Where the embedded store keeps what has this hash."""
     return Path("data/store/files/md5") / md5[:2] / md5[2:]
@@ -35,11 +41,13 @@ def named(content: object) -> set[str]:
 
 
 def needed() -> set[str]:
-    """The hashes of all that this commit's pipeline, pointers and snapshots name; of folders, their files', too."""
+    """The hashes of all that this commit's pipeline, pointers and snapshots name; of folders, their files', too.
+
+    Those of the commit, not of the folder: after a run on other photos, the store has what the commit needs as before.
+    """
     places = [path for path in tracked() if path.name == "dvc.lock" or path.suffix == ".dvc"]
-    hashes = set().union(*(named(yaml.safe_load((REPOSITORY / path).read_text(encoding="utf-8"))) for path in places))
-    with (REPOSITORY / "data/snapshots.csv").open(encoding="utf-8", newline="") as file:
-        hashes.update(row["md5"] for row in csv.DictReader(file))
+    hashes = set().union(*(named(yaml.safe_load(committed(path))) for path in places))
+    hashes.update(row["md5"] for row in csv.DictReader(committed(Path("data/snapshots.csv")).splitlines()))
     for folder in sorted(hash for hash in hashes if hash.endswith(".dir")):
         listing = REPOSITORY / object_of(folder)
         if listing.is_file():

@@ -7,12 +7,14 @@ are, how long the run has taken and about how long it will take.
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from depixel.base import arithmetic
 from tools import child
 
 if TYPE_CHECKING:
@@ -35,7 +37,10 @@ SECONDS = {
 """Seconds that each stage takes, of `MEASURED_PHOTOS` and `MEASURED_TRAIN`, on two cores with AVX2."""
 
 MEASURED_PHOTOS = "7d1faf9e59c1c45f8762f4896bcf81c4.dir"
-MEASURED_TRAIN = {"network": "unet", "width": 16, "epochs": 80, "batch_size": 16, "teacher": "", "precision": "auto"}
+MEASURED_TRAIN = {
+    **{"network": "unet", "width": 16, "epochs": 80, "batch_size": 16, "teacher": ""},
+    **{"arithmetic": "portable", "shards": 2},
+}
 """The photos (their hash in data/raw.dvc) and the training that `SECONDS` hold for. With others the time left is not
 estimated before the training, whose progress bar shows its own."""
 
@@ -116,6 +121,7 @@ class Stages(logging.Filter):
 
 def main() -> None:
     """Fetch, run and print, in this process."""
+    arithmetic.begin()  # so that it measures what the stages compute with
     stages = Stages()
 
     def stop(number: int, frame: object) -> None:
@@ -153,6 +159,8 @@ def reproduce(stages: Stages) -> int:
     except OSError as error:  # a read-only checkout
         reason = f"{error.filename}: {error.strerror}"
         sys.exit(f"Error: {reason}. DVC and the stages write here: `git clone` this to a folder that you may write to")
+    if told := other_python():
+        child.say(told)
     stages.watch(content("dvc.yaml"), expected())
     missing = [name for name in FETCHED if Path(name).is_file() and not Path(name).with_suffix("").exists()]
     # the committed results go into the cache: `git checkout .` and `dvc checkout` bring them back from there
@@ -198,6 +206,21 @@ def expected() -> dict[str, float] | None:
         return None
     slower = multiplications() / MULTIPLICATIONS
     return {name: seconds * slower for name, seconds in SECONDS.items()}
+
+
+def other_python() -> str:
+    """A sentence if the results that are there were made by another minor version of Python; else nothing."""
+    try:
+        card = Path("models/depixel.md").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+    made, here = (
+        re.search(r"(?m)^\| environment \| python (\d+\.\d+)\b", card),
+        f"{sys.version_info[0]}.{sys.version_info[1]}",
+    )
+    if not made or made[1] == here:
+        return ""
+    return f"The results in this folder were made by Python {made[1]}. This is Python {here}: last digits may differ."
 
 
 def content(path: str) -> dict[str, Any]:

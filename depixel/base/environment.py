@@ -36,6 +36,22 @@ def hardware(device: str) -> str:
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}" if device == "cpu" else f"{name}, {device}"
 
 
+INSTRUCTIONS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "AVX-512 BF16", "amx_tile": "AMX"}
+"""What /proc/cpuinfo calls sets of instructions that programs choose their code by, and what people do."""
+
+
+def processor() -> str:
+    """The kind of this machine's processor: its vendor and its sets of instructions, "GenuineIntel, AVX2, AVX-512"."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    pairs = (line.partition(":")[::2] for line in reversed(lines) if ":" in line)
+    about = {name.strip(): value.strip() for name, value in pairs}  # of the first processor
+    has = [shown for flag, shown in INSTRUCTIONS.items() if flag in about.get("flags", "").split()]
+    return ", ".join([about.get("vendor_id") or platform.machine(), *has])
+
+
 def check_locked(lock: Path) -> None:
     """Raise `DepixelError` if a package of `DECIDING` has another version than in `lock`, which results depend on.
 

@@ -70,4 +70,6 @@ def _explain(path: str | Path, section: str, model: type[Settings], problem: Err
     if problem["type"] == "extra_forbidden":
         return f"{path}: unknown key {key}; {section} has {', '.join(model.model_fields)}"
     message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error" and not problem["loc"]:  # of several keys; it begins with one of them
+        return f"{path}: {section}.{message}"
     return f"{path}: {key} = {problem['input']!r}: {message[0].lower()}{message[1:]}"

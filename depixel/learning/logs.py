@@ -17,6 +17,7 @@ import psutil
 import torch
 from PIL import Image
 
+from depixel.base.environment import hardware
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing, told_of, write_json
 from depixel.base.tables import read_table, write_table
@@ -126,6 +127,7 @@ class Log:
                     "seconds": seconds,
                     "samples_per_second": samples / seconds,
                     "memory_bytes": max(row.memory_bytes or 0 for row in self.rows),
+                    "hardware": hardware(self.run.task.device),
                     "validation_rmse": self.run.best_epoch.validation_rmse_mean,  # says which run it is of
                 },
             )

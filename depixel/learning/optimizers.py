@@ -1,10 +1,15 @@
 """The optimizers that `train.optimizer` may name."""
 
 import math
+from collections import deque
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from depixel.model.threads import each
 
 Name = Literal["muon", "adam", "sgd"]
 """What `train.optimizer` may be; `build` makes each."""
@@ -36,8 +41,13 @@ def build(name: Name, network: nn.Module, learning_rate: float) -> Optimizer:
     if name == "muon":
         return MuonAdam(network, learning_rate)
     if name == "adam":
-        return torch.optim.Adam(network.parameters(), learning_rate)
+        return _adam(network.parameters(), learning_rate)
     return torch.optim.SGD(network.parameters(), learning_rate, momentum=0.9)
+
+
+def _adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Adam:
+    """Adam as one operation: its roots are portable (`base.arithmetic`), those of the others are not."""
+    return torch.optim.Adam(parameters, learning_rate, fused=True)
 
 
 class MuonAdam:
@@ -70,7 +80,7 @@ class MuonAdam:
         for matrix, weight in zip(self._matrices, self._weights, strict=True):
             if matrix.data_ptr() != weight.data_ptr():
                 raise ValueError(f"a weight of shape {tuple(weight.shape)} is not in channels_last")
-        self._parts: list[torch.optim.Optimizer] = [torch.optim.Adam(others, learning_rate)]
+        self._parts: list[torch.optim.Optimizer] = [_adam(others, learning_rate)]
         if self._matrices:
             self._parts.append(_Muon(self._matrices, learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
         self.param_groups = [group for part in self._parts for group in part.param_groups]
@@ -104,10 +114,13 @@ class _Muon(torch.optim.Muon):
             for matrix in group["params"]:
                 if matrix.grad is not None:
                     by_shape.setdefault(matrix.shape, []).append(matrix)
-            for matrices in by_shape.values():
-                self._update(matrices, group)
+            device = group["params"][0].device.type
+            # those that take longest first, so that no thread is left with them at the end
+            longest = sorted(by_shape.values(), key=lambda same: -len(same) * same[0].numel() * min(same[0].shape))
+            deque(each(partial(self._update, group), longest, device), maxlen=0)
 
-    def _update(self, matrices: list[Tensor], group: dict[str, Any]) -> None:
+    @torch.no_grad()  # it holds for one thread
+    def _update(self, group: dict[str, Any], matrices: list[Tensor]) -> None:
         gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
         for matrix, gradient in zip(matrices, gradients, strict=True):
             if "momentum_buffer" not in self.state[matrix]:

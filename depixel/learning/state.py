@@ -3,12 +3,12 @@
 import json
 import math
 import os
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from depixel.base import arithmetic
 from depixel.base.environment import hardware, versions
 from depixel.base.errors import DepixelError
 from depixel.learning import optimizers
@@ -61,8 +61,9 @@ class State:
             area_width=task.pixelation.width,
             area_height=task.pixelation.height,
             block_size=task.pixelation.block_size,
+            arithmetic=task.settings.arithmetic,
             precision=task.precision,
-            hardware=hardware(task.device),
+            hardware="" if task.settings.arithmetic == "portable" else hardware(task.device),
             versions=versions(),
             sources=self.code[:16],
             init=task.init.digest() if task.init else "",
@@ -118,7 +119,6 @@ class State:
             "network": self.network.state_dict(),
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
-            "random": [generator.get_rng_state() for generator in self._generators()],
         }
 
     def take(self, saved: dict[str, Any]) -> None:
@@ -129,16 +129,9 @@ class State:
         self.sums.copy_(saved["sums"])
         self.table = [Epoch(*row) for row in json.loads(saved["table"])]
         used, here = saved["hardware"], self.configuration.hardware
-        if not self.finished and here not in used:
+        if here and not self.finished and here not in used:
             used += f"; later {here}"
         self.configuration = self.configuration.model_copy(update={"hardware": used})
-        for generator, random in zip(self._generators(), saved["random"], strict=True):
-            generator.set_rng_state(random)
-
-    def _generators(self) -> list[ModuleType]:
-        """The modules of torch that hold the random generators in use."""
-        device = self.task.device
-        return [torch.random] if device == "cpu" else [torch.random, getattr(torch, device)]
 
 
 def _built(task: Task) -> networks.Network:
@@ -147,7 +140,12 @@ def _built(task: Task) -> networks.Network:
 
 
 def _prepare_torch(task: Task) -> None:
-    """Set up PyTorch for a run: seed, threads, deterministic arithmetic. Raises `DepixelError`: there is no device."""
+    """Set up PyTorch for a run: seed, one thread, deterministic arithmetic.
+
+    Raises:
+        DepixelError: there is no such device, or it is too late for the arithmetic.
+    """
+    arithmetic.check(task.settings.arithmetic)
     if task.device == "cuda":
         if not torch.cuda.is_available():
             raise DepixelError("train.device = 'cuda': PyTorch finds no CUDA device here; use auto or cpu")
@@ -158,5 +156,5 @@ def _prepare_torch(task: Task) -> None:
         torch.backends.cudnn.benchmark = False
     torch.manual_seed(task.settings.seed)
     if task.device == "cpu":
-        torch.set_num_threads(task.settings.threads)
+        torch.set_num_threads(1)  # for what is not done in shards
         keep_freed_memory()

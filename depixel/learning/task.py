@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field, model_validator
 
+from depixel.base.arithmetic import Arithmetic
 from depixel.base.errors import DepixelError
 from depixel.base.settings import Settings
 from depixel.dataset.samples import Photos
@@ -35,16 +36,37 @@ class TrainSettings(Settings):
     uncertainty: bool = Field(False, description="also predict how far off each pixel is; changes no prediction")
     flip: bool = True
     patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation; 0 = never")
+    arithmetic: Arithmetic = Field("portable", description="the same on every processor, or as fast as this one can")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    threads: int = Field(2, ge=1, description="CPU threads; another number gives slightly other weights")
+    shards: int = Field(
+        2,
+        ge=1,
+        validation_alias=AliasChoices("shards", "threads"),  # its name until 0.2
+        description="parts of each batch, one thread each; another number gives slightly other weights",
+    )
     seed: int = 0
     overfit: int = Field(0, ge=0, description="train and validate on this many photos, always the same areas; 0 = off")
     loggers: tuple[Literal["dvclive", "tensorboard", "wandb"], ...] = Field((), description="to log to, beside logs/")
 
+    @model_validator(mode="after")
+    def _fits(self) -> "TrainSettings":
+        if self.arithmetic == "portable":
+            for name, value, portable in (
+                ("device", self.device, ("auto", "cpu")),
+                ("precision", self.precision, ("auto", "float32")),
+            ):
+                if value not in portable:
+                    raise ValueError(
+                        f"{name}: {value} is not portable: set arithmetic: native, or {name}: {portable[-1]}"
+                    )
+        return self
+
 
 def computed_by(settings: TrainSettings) -> tuple[str, Precision]:
     """The device and the precision that a training with these settings computes with on this machine."""
+    if settings.arithmetic == "portable":
+        return "cpu", "float32"
     device = best_device() if settings.device == "auto" else settings.device
     return device, best_precision(device) if settings.precision == "auto" else settings.precision
 

@@ -9,17 +9,15 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from depixel.dataset.samples import epoch_batches, fixed_batch, fixed_samples, training_batch
 from depixel.learning.checkpoints import Checkpoints
 from depixel.learning.fingerprint import fingerprint
 from depixel.learning.loop import fit, learning_rate
-from depixel.learning.loss import Loss
+from depixel.learning.loss import Loss, Shard
 from depixel.learning.state import Epoch, State
 from depixel.learning.task import Task
 from depixel.model.metrics import rmse_mean, rmse_pooled
@@ -30,14 +28,6 @@ TAUGHT_EPOCHS = 4
 
 READ_EVERY = 20
 """Steps from one look at the errors to the next: each look waits until a GPU has done all that it was given."""
-
-
-class Batch(NamedTuple):
-    """Photos to learn from: images (B, 1, S, S) float32, 0..255; areas (B, 5) int64; its number within the epoch."""
-
-    images: Tensor
-    areas: Tensor
-    number: int
 
 
 class Run(State):
@@ -88,10 +78,10 @@ class Run(State):
             epoch = self.step // self.task.steps_per_epoch
             end = min((epoch + 1) * self.task.steps_per_epoch, self.task.steps)
             batches = self.batches(epoch, self.step, end)
-            for step in fit(
-                self.network, self.optimizer, batches, self._measured, self.learning_rate, self.step, clip, parts
-            ):
-                self.sums[3:] += torch.stack((step.norm, torch.ones_like(step.norm)))
+            rate = self.learning_rate
+            for step in fit(self.network, self.optimizer, batches, self.loss, rate, self.step, clip, parts):
+                loss, squares, pixels = step.measured
+                self.sums += torch.stack((squares, pixels, loss, step.norm, torch.ones_like(loss)))
                 self.step = step.done
                 if self.step % READ_EVERY == 0:
                     self.rmse = self.train_rmse()
@@ -104,7 +94,7 @@ class Run(State):
             if stopped:
                 return
 
-    def batches(self, epoch: int, first: int, end: int) -> Iterator[Batch]:
+    def batches(self, epoch: int, first: int, end: int) -> Iterator[list[Shard]]:
         """Draw the samples of an epoch, counted from 0: those of the steps `first` to `end`, which is not included."""
         task, settings = self.task, self.task.settings
         if epoch % TAUGHT_EPOCHS == 0:
@@ -119,18 +109,12 @@ class Run(State):
                 images, areas = training_batch(
                     task.training, chosen[number], task.pixelation, stream, settings.flip, task.device
                 )
-            yield Batch(images, areas, number)
+            yield self.loss.shards(images, areas, number, f"{settings.seed} {epoch} {number}")
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
         settings = self.task.settings
         return learning_rate(step, self.task.steps, settings.learning_rate, settings.warmup, settings.schedule)
-
-    def _measured(self, batch: Batch) -> Tensor:
-        """The loss of a batch; the epoch's sums get its errors."""
-        found = self.loss(*batch)
-        self.sums[:3] += torch.stack((found.squares, found.pixels, found.loss)).detach()
-        return found.loss
 
     def _finish_epoch(self, epoch: int) -> Epoch:
         """Score the validation photos, keep the weights if they are the best, add a row to the table."""

@@ -4,8 +4,11 @@ All share one interface, `forward(pixelated, blocks) -> prediction`, gray levels
 block means is not theirs but the restoration's. A new network is a `Network` with `@register`.
 """
 
+import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 from typing import Annotated, TypeVar
 
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from depixel.model.blocks import Blocks
+from depixel.model.functions import exp
 
 _REGISTRY: dict[str, Callable[[int, float], "Network"]] = {}
 Made = TypeVar("Made", bound=Callable[[int, float], "Network"])
@@ -88,6 +92,41 @@ def grow(network: nn.Module, weights: dict[str, Tensor]) -> None:
         here[tuple(map(slice, known.shape))] = known
 
 
+_DROPPING: ContextVar[torch.Generator] = ContextVar("_DROPPING")
+
+
+@contextmanager
+def dropping(name: str, device: torch.device) -> Iterator[None]:
+    """Within, in this thread, which features `Dropout` drops follows from this name alone."""
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little", signed=True)
+    token = _DROPPING.set(torch.Generator(device).manual_seed(seed))
+    try:
+        yield
+    finally:
+        _DROPPING.reset(token)
+
+
+class Dropout(nn.Module):
+    """In training, set whole channels of some images to 0 at random, and scale the others up (Tompson et al. 2015).
+
+    PyTorch's own draws from one generator for all threads.
+
+    Args:
+        share: of the channels, 0 <= share < 1.
+    """
+
+    def __init__(self, share: float):
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W): x, but for what is dropped."""
+        if not self.training or not self.share:
+            return x
+        drawn = torch.rand(x.shape[0], x.shape[1], 1, 1, generator=_DROPPING.get(None), device=x.device)
+        return x * ((drawn >= self.share).to(x.dtype) / (1 - self.share))
+
+
 def _set_to_zero(layer: nn.Module) -> None:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
@@ -135,7 +174,7 @@ class Spread(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 1, H, W): how far off each pixel is expected to be, gray levels."""
-        return self.out(F.relu(self.hidden(x.detach()))).float().exp()
+        return exp(self.out(F.relu(self.hidden(x.detach()))).float())
 
 
 @register("basic_cnn")
@@ -151,7 +190,7 @@ class BasicCNN(Network):
         super().__init__()
         channels = [2, width, width, width, width]
         self.hidden = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(channels))
-        self.drop = nn.Dropout2d(dropout)
+        self.drop = Dropout(dropout)
         self.out = nn.Conv2d(width, 1, 3, padding=1)
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
@@ -169,7 +208,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, dropout: float):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.drop = nn.Dropout2d(dropout)
+        self.drop = Dropout(dropout)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         _set_to_zero(self.second)
 

@@ -14,15 +14,18 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
+from depixel.base.arithmetic import Arithmetic
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.layout import PRETRAINED
 from depixel.base.settings import Range, Settings
 from depixel.model import networks
 from depixel.model.blocks import Blocks, cut_windows, turn, turn_back
+from depixel.model.functions import root
 from depixel.model.locations import model_path
 from depixel.model.malloc import keep_freed_memory
 from depixel.model.pixelation import infer_block_sizes
+from depixel.model.threads import each
 from depixel.model.windows import VIEWS, window_side
 
 Precision = Literal["float32", "bfloat16"]
@@ -42,8 +45,9 @@ class ModelConfiguration(Settings):
     area_width: Range
     area_height: Range
     block_size: Range
+    arithmetic: Arithmetic = Field("native", exclude_if=lambda value: value == "native", description="of its training")
     precision: Precision = "float32"
-    hardware: str = Field("", description="what it was trained on")
+    hardware: str = Field("", exclude_if=lambda value: not value, description="what it was trained on, unless portable")
     versions: dict[str, str] = Field({}, description="of Python and of the packages it was trained with")
     sources: str = Field("", description="hash of the code that trained it")
     init: str = Field("", description="hash of the weights that its training started from, if not from random ones")
@@ -112,13 +116,14 @@ def best_device() -> str:
 
 
 def best_precision(device: str) -> Precision:
-    """bfloat16 where the device computes in it; float32 elsewhere, where it would be emulated."""
+    """The faster one: bfloat16 on GPUs that compute in it and on processors with AMX, else float32.
+
+    With AVX-512 alone bfloat16 takes 1.4 to 1.8 times as long, although such processors compute in it
+    (benchmarks/arithmetic.py).
+    """
     if device == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if device == "cpu":
-        native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return "bfloat16" if any(getattr(torch.cpu, name, bool)() for name in native) else "float32"
-    return "float32"
+    return "bfloat16" if device == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", bool)() else "float32"
 
 
 class PredictSettings(Settings):
@@ -145,13 +150,14 @@ class Predictor:
     """A trained network with all that is needed to restore pictures with it.
 
     Attributes:
-        network: in evaluation mode, on `device`. configuration: what it was trained for. device: torch device name.
-        precision: that of the training where this device computes in it, else float32, which differs in single pixels
-            by one gray level.
+        network: in evaluation mode, on `device`. configuration: what it was trained for.
+        device: torch device name; unless one is named, the fastest, but for a portable model the CPU.
+        precision: that of the training where it is the faster one on this device, else float32, which differs in
+            single pixels by one gray level.
     """
 
     def __init__(self, network: nn.Module, configuration: ModelConfiguration, device: str | None = None):
-        self.device = device or best_device()
+        self.device = device or ("cpu" if configuration.arithmetic == "portable" else best_device())
         if self.device == "cpu":
             keep_freed_memory()
         self.configuration = configuration
@@ -271,18 +277,19 @@ class Predictor:
         pixelated: np.ndarray,
         areas: np.ndarray,
         views: Literal[1, 2, 8] = 1,
-        batch_size: int = 64,
+        batch_size: int = 32,
         progress: Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]] = iter,
         projection: Projection = "interval",
     ) -> list[np.ndarray]:
-        """Restore many pictures of one size, one area each.
+        """Restore many pictures of one size, one area each; on the CPU a batch for each core at a time.
 
         Args:
             pixelated: (N, H, W) uint8.
             areas: (N, 4) integers x, y, width, height; or (N, 5) with the block size, which else is inferred.
             views: how many turned views of each picture to average the predictions of: 8 lowers the RMSE most and takes
                 8 times as long.
-            progress: wraps the iteration over batches, for a progress bar.
+            batch_size: how many pictures one thread restores together.
+            progress: wraps the iteration over the batches that are done, for a progress bar.
             projection: onto what the means of the blocks are moved (`Blocks.project`).
 
         Returns:
@@ -295,7 +302,7 @@ class Predictor:
         pixelated: np.ndarray,
         areas: np.ndarray,
         views: Literal[1, 2, 8] = 1,
-        batch_size: int = 64,
+        batch_size: int = 32,
         progress: Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]] = iter,
         projection: Projection = "interval",
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -311,10 +318,14 @@ class Predictor:
 
         predictions = [np.empty(0, np.uint8)] * len(pixelated)
         errors = [np.empty(0, np.float32)] * len(pixelated)
-        for batch in progress(batches):
+
+        def restored(batch: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
             images = torch.from_numpy(pixelated[batch]).float()[:, None]
-            found = self.predict_batch(images, torch.from_numpy(areas[batch].astype(np.int64)), views, projection)
-            for i, prediction, error in zip(batch, *found, strict=True):
+            return self.predict_batch(images, torch.from_numpy(areas[batch].astype(np.int64)), views, projection)
+
+        done = each(restored, batches, self.device)
+        for batch in progress(batches):
+            for i, prediction, error in zip(batch, *next(done), strict=True):
                 predictions[i], errors[i] = prediction, error
         return predictions, errors
 
@@ -348,5 +359,5 @@ class Predictor:
         ends = np.cumsum((areas[:, 2] * areas[:, 3]).cpu().numpy())[:-1]
         if restored.shape[1] == 1:
             return np.split(values, ends), [np.empty(0, np.float32)] * len(areas)
-        errors = (restored[:, 1:].square() + 1 / 12).sqrt()[blocks.unknown].cpu().numpy()  # of rounding: 1 / 12
+        errors = root(restored[:, 1:].square() + 1 / 12)[blocks.unknown].cpu().numpy()  # of rounding: 1 / 12
         return np.split(values, ends), np.split(errors, ends)

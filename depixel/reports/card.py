@@ -60,7 +60,7 @@ All settings:
 |---|---|
 | code | depixel {version}; sources of the training: sha256 {sources} |
 | environment | {environment} |
-| hardware | {hardware}; {train.threads} CPU threads, {precision} |
+| arithmetic | {arithmetic} {precision}, shards of a batch: {train.shards}{hardware} |
 
 ## How to make it again
 
@@ -72,9 +72,14 @@ dvc pull data/raw.dvc data/test_set.dvc models/pretrained.dvc
 dvc repro
 ```
 
-On the same kind of hardware the result is the same, byte for byte. On others the last digits of the weights differ.
+{repeats}
 
 """
+REPEATS = {
+    "portable": "On every x86-64 processor with AVX2 the result is the same, byte for byte, with this Python.",
+    "native": "On the same kind of hardware the result is the same, byte for byte. On others the last digits of the "
+    "weights differ.",
+}
 LIMITS = """\
 ## What it is not good for
 
@@ -118,7 +123,9 @@ def card(
         **counts["validation"] | counts["training"],
         precision=configuration["precision"],
         sources=configuration["sources"],
-        hardware=configuration["hardware"],
+        arithmetic=model.configuration.arithmetic,
+        hardware=f", on {model.configuration.hardware}" if model.configuration.hardware else "",
+        repeats=REPEATS[model.configuration.arithmetic],
         md5=hash_of(weights, "md5"),
         scores=_table(comparison),
         snapshot=f"`data/raw` of md5 {snapshot} in DVC" if snapshot else "not known to DVC",

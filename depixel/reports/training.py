@@ -30,10 +30,11 @@ def section() -> Section:
         "network": f"{configuration.network} of width {configuration.width}, "
         f"{parameter_count(model.network) / 1e6:.2f} M parameters",
         "best epoch": f"{best['best_epoch']} of {len(table)}, RMSE {best['validation_rmse']:.3f} in validation",
-        "trained on": f"{configuration.hardware}, {configuration.precision}",
+        "arithmetic": f"{configuration.arithmetic} {configuration.precision} {configuration.hardware}".rstrip(),
     }
     if log.get("validation_rmse") == best["validation_rmse"]:  # else it is of a later experiment
-        facts["speed here"] = f"{log['samples_per_second']:.0f} samples/s, {log['memory_bytes'] / 1e9:.2f} GB"
+        on = f" on {log['hardware']}" if "hardware" in log else ""
+        facts["speed here"] = f"{log['samples_per_second']:.0f} samples/s, {log['memory_bytes'] / 1e9:.2f} GB{on}"
     calibration = layout.METRICS / "calibration.csv"
     sure = parts.read_table(calibration) if calibration.is_file() else pd.DataFrame()
     return {

@@ -165,7 +165,7 @@ from depixel.learning.task import Task, TrainSettings
 from depixel.learning.training import Run
 from depixel.model.pixelation import PixelationSettings, photo_ids
 photos = Photos(np.full((8, 24, 24), 7, np.uint8), np.arange(8), photo_ids(list("abcdefgh")))
-settings = TrainSettings(width=4, epochs=1, batch_size=4, device="cpu", precision="float32", threads=1)
+settings = TrainSettings(width=4, epochs=1, batch_size=4, device="cpu", precision="float32", shards=1)
 areas = PixelationSettings(width=(4, 8), height=(4, 8), block_size=(3, 5))
 run = Run(Task(settings, areas, photos, photos), Path("runs"), 0)
 print("unusable", len(run.resume()), "step", run.step, "finished", run.finished)

@@ -19,7 +19,7 @@ TINY = {
     "batch_size": 4,
     "device": "cpu",
     "precision": "float32",
-    "threads": 1,
+    "shards": 2,
     "learning_rate": 3e-3,
 }
 

@@ -89,7 +89,7 @@ def test_what_a_taught_model_learns_from(run, teacher, monkeypatch, right):
         return windows, within
 
     monkeypatch.setattr(loss, "cut_windows", watched)
-    alone, taught = run(epochs=1, every=1000), run(epochs=1, every=1000, teacher=teacher)
+    alone, taught = (run(epochs=1, every=1000, shards=1, teacher=one) for one in (None, teacher))
     if right:
         monkeypatch.setattr(taught.loss, "_taught", lambda *_: truths[-1])
     list(alone.epochs())
@@ -108,7 +108,7 @@ def test_a_teacher_is_asked_once_for_samples_that_are_shown_four_times(run, teac
         return draw(photos, chosen, settings, stream, *rest)
 
     monkeypatch.setattr(training, "training_batch", watched)
-    list(run(epochs=9, teacher=teacher).epochs())
+    list(run(epochs=9, teacher=teacher, shards=1).epochs())
     assert len(asked) == 9 and len(seen) == 27  # 3 batches, of epochs 1 to 4, 5 to 8, and 9
     assert [seen[3 * i : 3 * i + 3] for i in range(4)] == [seen[:3]] * 4
     assert [seen[3 * i : 3 * i + 3] for i in range(4, 8)] == [seen[12:15]] * 4

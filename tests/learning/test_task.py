@@ -3,6 +3,7 @@ import torch
 
 from depixel.base.errors import DepixelError
 from depixel.base.settings import read_section
+from depixel.learning import task
 from depixel.learning.task import TrainSettings
 from depixel.model.pixelation import PixelationSettings
 
@@ -20,6 +21,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
         ("learning_rate: 0", "train.learning_rate = 0: .*greater than 0"),
         ("dropout: 1", "train.dropout = 1: .*less than 1"),
         ("rate: 1", "unknown key train.rate; train has network, width"),
+        ("arithmetic: exact", "train.arithmetic = 'exact': .*'portable' or 'native'"),
+        ("device: cuda", "train.device: cuda is not portable: set arithmetic: native, or device: cpu"),
+        ("precision: bfloat16", "train.precision: bfloat16 is not portable: set arithmetic: native, or .*float32"),
     ],
 )
 def test_settings_are_checked(tmp_path, text, expected):
@@ -29,9 +33,24 @@ def test_settings_are_checked(tmp_path, text, expected):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-def test_cuda_where_there_is_none(run):
+def test_cuda_where_there_is_none(run, monkeypatch):
+    monkeypatch.delenv("MKL_CBWR", raising=False)  # so this process is not taken for a portable one
     with pytest.raises(DepixelError, match=r"train.device = 'cuda'.*use auto or cpu"):
-        run(device="cuda")
+        run(device="cuda", arithmetic="native")
+
+
+def test_settings_of_before_still_work(tmp_path):
+    (tmp_path / "params.yaml").write_text("train: {threads: 3}", encoding="utf-8")
+    settings = read_section(tmp_path / "params.yaml", "train", TrainSettings)
+    assert settings.shards == 3 and settings.arithmetic == "portable"
+    assert (settings.model_dump() | {"shards": 2}) == TrainSettings().model_dump()
+
+
+def test_portable_is_float32_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(task, "best_device", lambda: "cuda")
+    monkeypatch.setattr(task, "best_precision", lambda device: "bfloat16")
+    assert task.computed_by(TrainSettings()) == ("cpu", "float32")
+    assert task.computed_by(TrainSettings(arithmetic="native")) == ("cuda", "bfloat16")
 
 
 def test_images_smaller_than_the_areas(run):

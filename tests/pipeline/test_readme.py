@@ -33,7 +33,7 @@ PRINTS = {  # as the pages say
     for command, told in re.findall(r"```sh\n([^`\n]+)\n```\n\nprints `([^`]+)`", page)
 }
 NOT_RUN = (
-    r"make \w+$|python -m venv|source|pip install",  # setting up, and tests themselves
+    r"make \w+( AGAINST=LOCK)?$|python -m venv|source|pip install",  # setting up, and tests themselves
     r"depixel serve$",  # tests/web/test_app.py and test_serve_page.py
     r"dvc (import|update) ",  # tests/pipeline/test_remotes.py
     r"depixel analyze .* --test-set",  # tests/curation/test_gaps.py; the test set of the tiny project is too small

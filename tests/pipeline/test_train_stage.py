@@ -22,7 +22,7 @@ from tests.conftest import REPOSITORY, tiny_model
 
 PARAMS = {
     "pixelation": {"width": [4, 8], "height": [4, 8], "block_size": [3, 5]},
-    "train": {"width": 4, "epochs": 40, "batch_size": 4, "dropout": 0.1, "device": "cpu", "threads": 1},
+    "train": {"width": 4, "epochs": 40, "batch_size": 4, "dropout": 0.1, "device": "cpu", "shards": 2},
 }
 STEPS = 120  # 10 photos are 3 steps an epoch
 RESULTS = ("models/depixel.safetensors", "models/depixel.json", "metrics/training.csv", "metrics/training.json")

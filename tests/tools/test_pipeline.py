@@ -219,3 +219,14 @@ def test_every_benchmark_that_make_bench_runs_is_there():
     text = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     named = re.findall(r"python ((?:benchmarks|recipes)/\w+\.py)", text)
     assert named and [name for name in named if not (REPOSITORY / name).is_file()] == []
+
+
+@pytest.mark.parametrize(("made", "told"), [("3.9", True), ("{}.{}".format(*sys.version_info[:2]), False), ("", False)])
+def test_results_of_another_python_are_told(tmp_path, monkeypatch, made, told):
+    monkeypatch.chdir(tmp_path)
+    assert not pipeline.other_python()
+    (tmp_path / "models").mkdir()
+    row = f"| environment | python {made}, numpy 2.4 |" if made else "no card of a pipeline"
+    (tmp_path / "models/depixel.md").write_text(f"# depixel\n\n{row}\n", encoding="utf-8")
+    said = pipeline.other_python()
+    assert bool(said) == told and (not told or said.startswith("The results in this folder were made by Python 3.9."))

@@ -1,0 +1,140 @@
+"""How this process computes: as every processor of its kind does, or as fast as this one can.
+
+PyTorch, oneDNN, MKL, OpenBLAS and NumPy choose their code by the processor that they find, and with it the order in
+which they add and the last digits of what they find. Portable arithmetic has all of them take the code for AVX2, which
+every x86-64 processor for notebooks and servers has had since 2015. They look at their variables when they are loaded,
+or when they first compute, so the choice comes before that: stages make it in their first lines.
+
+MKL computes the same on every processor in its mode COMPATIBLE alone (Intel, "Conditional Numerical Reproducibility").
+Its roots, exponentials and logarithms differ even then; `depixel.model.functions` has others.
+"""
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Literal
+
+from depixel.base.errors import DepixelError
+
+Arithmetic = Literal["portable", "native"]
+
+VARIABLE = "DEPIXEL_ARITHMETIC"
+"""The environment variable that says what this process and those that it starts compute with; portable without it."""
+
+VARIABLES = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "COMPATIBLE",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+}
+"""What portable arithmetic sets on x86-64. Elsewhere there is one set of instructions, and nothing to choose."""
+
+
+def begin() -> None:
+    """Have this process compute portably unless `DEPIXEL_ARITHMETIC` says native; for the first lines of a program.
+
+    Nothing happens where it is too late, because NumPy or PyTorch is loaded, or where the processor cannot: `check`
+    tells when it matters.
+    """
+    if os.environ.get(VARIABLE) != "native" and _is_x86() and has_avx2() and not _loaded():
+        os.environ.update(VARIABLES)
+
+
+def use(wanted: Arithmetic, program: str) -> None:
+    """Have this process compute so; where it computes portably already and is not to, it is started again.
+
+    Args:
+        program: the file of the program that asks. Only if it is the one that runs can it be started again; that
+            does not return.
+    """
+    if wanted == "portable":
+        begin()
+    elif _is_set() and _is_running(program):
+        _start_again({name: value for name, value in os.environ.items() if name not in VARIABLES} | {VARIABLE: wanted})
+
+
+def check(wanted: Arithmetic) -> None:
+    """Raise `DepixelError` if this process computes otherwise; PyTorch is loaded, so that it is too late to change."""
+    if wanted == "portable" and not is_portable():
+        if not has_avx2():
+            raise DepixelError(
+                "train.arithmetic = 'portable': this processor has no AVX2, which x86-64 processors have had since "
+                "2015, and would compute other last digits. Set train.arithmetic: native"
+            )
+        raise DepixelError(
+            f"train.arithmetic = 'portable': {VARIABLE}=native is set, or NumPy or PyTorch was loaded before this "
+            "process could be told to compute so. Unset it; in Python, call `depixel.base.arithmetic.begin()` first of "
+            "all; or set train.arithmetic: native"
+        )
+    if wanted == "native" and _is_set():
+        raise DepixelError(
+            "train.arithmetic = 'native': this process computes portably, and it is too late to change that. Set "
+            f"{VARIABLE}=native before it starts; or set train.arithmetic: portable"
+        )
+
+
+def is_portable() -> bool:
+    """Whether PyTorch, as it is loaded here or would be, computes portably."""
+    if not _is_x86():
+        return True
+    torch = sys.modules.get("torch")
+    return _is_set() and (torch is None or torch.backends.cpu.get_cpu_capability() == "AVX2")
+
+
+def of_model(path: Path) -> Arithmetic:
+    """What a model is to predict with: what it was trained with, as the .json beside its weights says.
+
+    Args:
+        path: of the weights; where nothing is said there, or nothing can be read, it is native.
+    """
+    import json
+
+    try:
+        described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        return "portable" if described.get("arithmetic") == "portable" else "native"
+    except (OSError, ValueError, AttributeError):
+        return "native"
+
+
+def has_avx2() -> bool:
+    """Whether this processor has the instructions that portable arithmetic computes with."""
+    if sys.platform == "linux":
+        try:
+            described = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        except OSError:
+            return True
+        flags = next((line for line in described.splitlines() if line.startswith("flags")), "").split()
+        return {"avx2", "fma"} <= set(flags)
+    if sys.platform == "win32":
+        import ctypes
+
+        return bool(ctypes.windll.kernel32.IsProcessorFeaturePresent(40))  # PF_AVX2_INSTRUCTIONS_AVAILABLE
+    return True
+
+
+def _is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+def _is_set() -> bool:
+    return set(VARIABLES.items()) <= set(os.environ.items())
+
+
+def _loaded() -> bool:
+    return "torch" in sys.modules or "numpy" in sys.modules
+
+
+def _is_running(program: str) -> bool:
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    return main is not None and Path(main).resolve() == Path(program).resolve()
+
+
+def _start_again(environment: dict[str, str]) -> None:
+    command = [sys.executable, *sys.orig_argv[1:]]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if os.name == "nt":  # exec there returns to the caller before the program has ended
+        sys.exit(os.spawnve(os.P_WAIT, sys.executable, command, environment))  # noqa: S606
+    os.execve(sys.executable, command, environment)  # noqa: S606

@@ -1,0 +1,73 @@
+"""What is to come out the same on every processor: a training, its scores, restorations by PyTorch and ONNX Runtime.
+
+    python tests/pipeline/emulated.py PART...
+
+Run in a folder with params.yaml, data/prepared and picture.png; what it writes there is compared. The parts are
+`begin`, which stops the training after its first epoch with a checkpoint, `train`, `evaluate` and `restore`.
+"""
+
+import io
+import os
+import sys
+
+from depixel.base import arithmetic
+
+if "EMULATED" in os.environ:  # QEMU 7.2 crashes in NumPy's sorting for AVX2
+    arithmetic.VARIABLES["NPY_DISABLE_CPU_FEATURES"] += " X86_V3"
+arithmetic.begin()
+
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+PRETRAINED = Path(__file__).resolve().parents[2] / "models/pretrained"
+AREA = (8, 16, 24, 16, 8)
+
+
+def begin() -> None:
+    from depixel.learning.training import Run
+    from stages import train
+
+    whole = Run.epochs
+
+    def first(run, *arguments, **options):
+        for row in whole(run, *arguments, **options):
+            run.end()
+            yield row
+
+    Run.epochs = first
+    train.main([], standalone_mode=False)
+
+
+def train() -> None:
+    """Also writes the weights as they are computed with: those of the model have 16 bits."""
+    import torch
+
+    from stages import train
+
+    train.main([], standalone_mode=False)
+    (checkpoint,) = Path("checkpoints").glob("*/last.pt")
+    state = torch.load(io.BytesIO(checkpoint.read_bytes()[32:]), weights_only=True)
+    np.save("weights.npy", np.concatenate([value.numpy().ravel() for value in state["network"].values()]))
+
+
+def evaluate() -> None:
+    from stages import evaluate
+
+    evaluate.main([], standalone_mode=False)
+
+
+def restore() -> None:
+    from PIL import Image
+
+    from depixel import Restorer
+
+    picture = np.asarray(Image.open("picture.png"))
+    for name in ("laptop.safetensors", "laptop.onnx"):
+        if (PRETRAINED / name).is_file():
+            np.save(f"by_{name}.npy", Restorer.load(PRETRAINED / name).restore(picture, [AREA]))
+
+
+if __name__ == "__main__":
+    for part in sys.argv[1:]:
+        {"begin": begin, "train": train, "evaluate": evaluate, "restore": restore}[part]()
