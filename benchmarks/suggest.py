@@ -58,6 +58,7 @@ class Trial:
             width=self.width,
             epochs=self.samples / len(chosen),
             seed=seed,
+            arithmetic="native",
             shards=1,  # of so small a network
         )
         run = Run(Task(settings, PIXELATION, some(self.pool, chosen), self.validation), Path("unused"), float("inf"))

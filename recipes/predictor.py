@@ -117,6 +117,7 @@ def settings_of(row: Row) -> dict[str, Any]:
         DepixelError: the row names a setting that params.yaml does not have.
     """
     settings = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    settings["train"]["arithmetic"] = "native"
     for change, value in row.settings.items():
         section, _, key = change.partition(".")
         if key not in settings.get(section, {}):

@@ -55,24 +55,20 @@ def use(wanted: Arithmetic, program: str) -> None:
         _start_again({name: value for name, value in os.environ.items() if name not in VARIABLES} | {VARIABLE: wanted})
 
 
-def check(wanted: Arithmetic) -> None:
-    """Raise `DepixelError` if this process computes otherwise; PyTorch is loaded, so that it is too late to change."""
-    if wanted == "portable" and not is_portable():
-        if not has_avx2():
-            raise DepixelError(
-                "train.arithmetic = 'portable': this processor has no AVX2, which x86-64 processors have had since "
-                "2015, and would compute other last digits. Set train.arithmetic: native"
-            )
+def check() -> None:
+    """Raise `DepixelError` if this process does not compute portably; PyTorch is loaded, so it is too late to."""
+    if is_portable():
+        return
+    if not has_avx2():
         raise DepixelError(
-            f"train.arithmetic = 'portable': {VARIABLE}=native is set, or NumPy or PyTorch was loaded before this "
-            "process could be told to compute so. Unset it; in Python, call `depixel.base.arithmetic.begin()` first of "
-            "all; or set train.arithmetic: native"
+            "train.arithmetic = 'portable': this processor has no AVX2, which x86-64 processors have had since 2015, "
+            "and would compute other last digits. Set train.arithmetic: native"
         )
-    if wanted == "native" and _is_set():
-        raise DepixelError(
-            "train.arithmetic = 'native': this process computes portably, and it is too late to change that. Set "
-            f"{VARIABLE}=native before it starts; or set train.arithmetic: portable"
-        )
+    raise DepixelError(
+        f"train.arithmetic = 'portable': {VARIABLE}=native is set, or NumPy or PyTorch was loaded before this process "
+        "could be told to compute so. Unset it; in Python, call `depixel.base.arithmetic.begin()` first of all; or set "
+        "train.arithmetic: native"
+    )
 
 
 def is_portable() -> bool:

@@ -65,11 +65,6 @@ def predict(
     models/laptop.md, list the photos that they were trained on, and the terms that these are under.
     """
     options.refuse_existing(submission, force)
-    from depixel.base import arithmetic
-    from depixel.model.locations import model_path
-
-    if all(arithmetic.of_model(model_path(model)) == "portable" for model in models):
-        arithmetic.begin()
     from depixel.challenge.test_sets import areas, read_test_set, write_submission
     from depixel.model.predictor import Predictor
 

@@ -145,7 +145,8 @@ def _prepare_torch(task: Task) -> None:
     Raises:
         DepixelError: there is no such device, or it is too late for the arithmetic.
     """
-    arithmetic.check(task.settings.arithmetic)
+    if task.settings.arithmetic == "portable":
+        arithmetic.check()
     if task.device == "cuda":
         if not torch.cuda.is_available():
             raise DepixelError("train.device = 'cuda': PyTorch finds no CUDA device here; use auto or cpu")

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
+from depixel.base import arithmetic
 from depixel.base.arithmetic import Arithmetic
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
@@ -27,6 +28,9 @@ from depixel.model.malloc import keep_freed_memory
 from depixel.model.pixelation import infer_block_sizes
 from depixel.model.threads import each
 from depixel.model.windows import VIEWS, window_side
+
+WINDOWED = 2**16
+"""Pixels of the windows that one thread restores together."""
 
 Precision = Literal["float32", "bfloat16"]
 Projection = Literal["interval", "center"]
@@ -119,11 +123,12 @@ def best_precision(device: str) -> Precision:
     """The faster one: bfloat16 on GPUs that compute in it and on processors with AMX, else float32.
 
     With AVX-512 alone bfloat16 takes 1.4 to 1.8 times as long, although such processors compute in it
-    (benchmarks/arithmetic.py).
+    (benchmarks/arithmetic.py). A process that computes portably does so in float32.
     """
     if device == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "bfloat16" if device == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", bool)() else "float32"
+    amx = device == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+    return "bfloat16" if amx and not arithmetic.is_portable() else "float32"
 
 
 class PredictSettings(Settings):
@@ -332,6 +337,8 @@ class Predictor:
     def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]) -> np.ndarray:
         """What the network says of all pixels of windows, before any projection (`predicted`).
 
+        On the CPU one thread each computes a view of some windows, so that the number of cores changes no digit.
+
         Args:
             windows: (B, H, W) float32, 0..255, H and W multiples of 8. areas: (B, 7) integers, the area in each, as
                 `blocks.Blocks` has them.
@@ -341,9 +348,19 @@ class Predictor:
             (B, H, W) float32, gray levels, neither clipped nor rounded.
         """
         pixelated, within = (torch.from_numpy(array).to(self.device) for array in (windows[:, None], areas))
-        with torch.inference_mode():
-            found = predicted(self.network, pixelated, Blocks(within, *windows.shape[1:]), self.precision, views)
-        return found[:, 0].cpu().numpy()
+        count, height, width = windows.shape
+        most = max(1, WINDOWED // (height * width)) if self.device == "cpu" else count
+
+        def found(part: tuple[int, int]) -> np.ndarray:
+            start, view = part
+            some = slice(start, start + most)
+            with torch.inference_mode():
+                blocks = Blocks(within[some], height, width)
+                return predicted(self.network, pixelated[some], blocks, self.precision, [view])[:, 0].cpu().numpy()
+
+        parts = [(start, view) for view in views for start in range(0, count, most)]
+        by_view = np.concatenate(list(each(found, parts, self.device))).reshape(len(views), *windows.shape)
+        return by_view.mean(axis=0, dtype=np.float32)
 
     def predict_batch(
         self, pixelated: Tensor, areas: Tensor, views: Literal[1, 2, 8] = 1, projection: Projection = "interval"

@@ -40,12 +40,12 @@ def native() -> str:
 @on_x86
 def test_the_tests_themselves_compute_portably():
     assert arithmetic.is_portable() and torch.backends.cpu.get_cpu_capability() == "AVX2"
-    arithmetic.check("portable")
+    arithmetic.check()
 
 
 @on_x86
 def test_who_begins_with_it_computes_portably(native):
-    assert fresh(f"arithmetic.begin(); arithmetic.check('portable'); {SHOWN}") == ["AVX2", "True"]
+    assert fresh(f"arithmetic.begin(); arithmetic.check(); {SHOWN}") == ["AVX2", "True"]
     assert fresh(f"arithmetic.begin(); {SHOWN}", DEPIXEL_ARITHMETIC="native") == [native, "False"]
 
 
@@ -62,17 +62,9 @@ def test_numpy_takes_the_code_for_avx2():
 @on_x86
 @pytest.mark.parametrize("module", ["numpy", "torch"])
 def test_where_it_is_too_late_it_says_so(native, module):
-    program = f"import {module}; arithmetic.begin(); {SHOWN}; arithmetic.check('portable')"
+    program = f"import {module}; arithmetic.begin(); {SHOWN}; arithmetic.check()"
     with pytest.raises(AssertionError, match=r"was loaded before.*`depixel.base.arithmetic.begin.*first of all"):
         fresh(program)
-
-
-@on_x86
-def test_a_portable_process_is_no_native_one(monkeypatch):
-    with pytest.raises(DepixelError, match=r"it is too late.*DEPIXEL_ARITHMETIC=native before it starts"):
-        arithmetic.check("native")
-    monkeypatch.delenv("MKL_CBWR")
-    arithmetic.check("native")
 
 
 def test_without_avx2_it_says_what_to_set(monkeypatch):
@@ -82,7 +74,7 @@ def test_without_avx2_it_says_what_to_set(monkeypatch):
     arithmetic.begin()
     assert "MKL_CBWR" not in os.environ
     with pytest.raises(DepixelError, match=r"has no AVX2.*Set train.arithmetic: native"):
-        arithmetic.check("portable")
+        arithmetic.check()
 
 
 def test_elsewhere_there_is_nothing_to_choose(monkeypatch):
@@ -90,7 +82,7 @@ def test_elsewhere_there_is_nothing_to_choose(monkeypatch):
     monkeypatch.delenv("MKL_CBWR", raising=False)
     arithmetic.begin()
     assert "MKL_CBWR" not in os.environ and arithmetic.is_portable()
-    arithmetic.check("portable")
+    arithmetic.check()
 
 
 def test_what_a_model_says_of_itself(tmp_path):

@@ -174,8 +174,7 @@ def test_the_same_settings_give_the_same_weights_and_others_other(run):
 @pytest.mark.parametrize(
     ("network", "precision"), [("basic_cnn", "float32"), ("basic_cnn", "bfloat16"), ("unet", "bfloat16")]
 )
-def test_networks_and_precisions(run, monkeypatch, network, precision):
-    monkeypatch.delenv("MKL_CBWR", raising=False)  # so this process is not taken for a portable one
+def test_networks_and_precisions(run, network, precision):
     trained = run(network=network, precision=precision, arithmetic="native")
     before = state(trained)
     assert all(math.isfinite(value) for row in trained.epochs() for value in row)

@@ -46,7 +46,7 @@ def computed(reproduced, tmp_path_factory):
         if checkpoints:
             shutil.copytree(checkpoints, folder / "checkpoints")
         settings = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-        settings["train"] |= {"epochs": 2, "dropout": 0.1, "uncertainty": True, "arithmetic": wanted}
+        settings["train"] |= {"epochs": 3, "dropout": 0.1, "uncertainty": True, "arithmetic": wanted}
         settings["train"] |= {"precision": "float32"}
         settings["predict"] |= {"views": 2}
         (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
