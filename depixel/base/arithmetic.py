@@ -20,7 +20,8 @@ from depixel.base.errors import DepixelError
 Arithmetic = Literal["portable", "native"]
 
 VARIABLE = "DEPIXEL_ARITHMETIC"
-"""The environment variable that says what this process and those that it starts compute with; portable without it."""
+"""The environment variable that says what a process and those that it starts compute with. Without it, a training whose
+settings say so and all that is done with its model are portable, and all else is native."""
 
 VARIABLES = {
     "ATEN_CPU_CAPABILITY": "avx2",
@@ -51,12 +52,12 @@ def use(wanted: Arithmetic, program: str) -> None:
     """
     if wanted == "portable":
         begin()
-    elif _is_set() and _is_running(program):
+    elif is_chosen() and _is_running(program):
         _start_again({name: value for name, value in os.environ.items() if name not in VARIABLES} | {VARIABLE: wanted})
 
 
 def check() -> None:
-    """Raise `DepixelError` if this process does not compute portably; PyTorch is loaded, so it is too late to."""
+    """Raise `DepixelError` if this process does not compute portably; PyTorch is loaded, so it is too late for that."""
     if is_portable():
         return
     if not has_avx2():
@@ -76,7 +77,12 @@ def is_portable() -> bool:
     if not _is_x86():
         return True
     torch = sys.modules.get("torch")
-    return _is_set() and (torch is None or torch.backends.cpu.get_cpu_capability() == "AVX2")
+    return is_chosen() and (torch is None or torch.backends.cpu.get_cpu_capability() == "AVX2")
+
+
+def is_chosen() -> bool:
+    """Whether this process, or the one that started it, was told to compute portably; never where it need not be."""
+    return set(VARIABLES.items()) <= set(os.environ.items())
 
 
 def of_model(path: Path) -> Arithmetic:
@@ -112,10 +118,6 @@ def has_avx2() -> bool:
 
 def _is_x86() -> bool:
     return platform.machine().lower() in ("x86_64", "amd64")
-
-
-def _is_set() -> bool:
-    return set(VARIABLES.items()) <= set(os.environ.items())
 
 
 def _loaded() -> bool:

@@ -1,5 +1,6 @@
 """The names of models that --model takes."""
 
+import os
 from typing import TypeVar
 
 import click
@@ -12,7 +13,8 @@ Names = TypeVar("Names", str, tuple[str, ...])
 
 
 def known_models(context: click.Context, parameter: click.Parameter, value: Names) -> Names:
-    """Check the models that an option names, and compute portably if all of them were trained so.
+    """Check the models that an option names; compute portably if all of them were trained so, or if the environment
+    says so.
 
     Raises:
         DepixelError: one is no pretrained model that is here; it tells the names there are.
@@ -25,6 +27,7 @@ def known_models(context: click.Context, parameter: click.Parameter, value: Name
             raise DepixelError(
                 f"{model}: there is no model of this name. {there}; or name a file: FOLDER/NAME.safetensors"
             )
-    if all(arithmetic.of_model(model_path(model)) == "portable" for model in models):
+    asked = os.environ.get(arithmetic.VARIABLE) == "portable"
+    if asked or all(arithmetic.of_model(model_path(model)) == "portable" for model in models):
         arithmetic.begin()
     return value

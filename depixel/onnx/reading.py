@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from depixel.base import arithmetic
 from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of
 from depixel.base.layout import PRETRAINED
@@ -48,6 +49,8 @@ def opened(path: Path, inputs: list[str]) -> tuple["onnxruntime.InferenceSession
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is wrong is told below
+    if arithmetic.is_chosen():  # the layouts beyond this level have as many channels as the registers of the processor
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     try:
         # from memory: it cannot name other files as the place of its weights
         session = onnxruntime.InferenceSession(path.read_bytes(), options, ["CPUExecutionProvider"])
