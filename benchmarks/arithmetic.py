@@ -68,13 +68,16 @@ for _ in run.epochs(step):
 """
 
 PREDICT = """
+from depixel.base import arithmetic
+arithmetic.begin()
 import json, sys, time
 import numpy as np
 from pathlib import Path
 from depixel.dataset.samples import Photos, fixed_samples
 from depixel.model.pixelation import PixelationSettings
 from depixel.model.predictor import Predictor
-name, precision = json.loads(sys.argv[1])
+name, precision, portable = json.loads(sys.argv[1])
+assert arithmetic.is_portable() == portable
 samples = fixed_samples(Photos.load("data/prepared", "data/split.csv", "test"), PixelationSettings(), list("abcd"))
 predictor = Predictor.load(f"models/pretrained/{name}.safetensors", "cpu")
 predictor.precision = precision
@@ -120,7 +123,7 @@ def speeds(folder: str, turns: int, steps: int) -> dict[str, list[float]]:
     return found
 
 
-def stage(name: str, folder: Path, native: bool) -> None:
+def stage(name: str, folder: Path) -> None:
     """Run a stage on the project's prepared photos, with its outputs in `folder`."""
     data = PROJECT / "data"
     command = [sys.executable, PROJECT / f"stages/{name}.py", "--prepared", data / "prepared"]
@@ -148,7 +151,7 @@ def moved(epochs: float) -> None:
             changed = settings | {"train": settings["train"] | {"epochs": epochs} | changes}
             (folder / "params.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
             for part in ("train", "evaluate"):
-                stage(part, folder, changes["arithmetic"] == "native")
+                stage(part, folder)
             weights = load_file(folder / "models/depixel.safetensors")
             if first is None:
                 first = (weights, *scored(folder))
@@ -177,7 +180,7 @@ def main(turns: int, steps: int, epochs: float) -> None:
             ("native float32", "float32", True),
             ("native bfloat16", "bfloat16", True),
         ):
-            each = [speed(started(PREDICT, [name, precision], native)) for _ in range(max(1, turns // 2))]
+            each = [speed(started(PREDICT, [name, precision, not native], native)) for _ in range(max(1, turns // 2))]
             click.echo(f"{f'{name}, {shown}':34}{statistics.median(each):14.1f}")
     moved(epochs)
 

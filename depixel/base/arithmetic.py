@@ -30,7 +30,7 @@ VARIABLES = {
     "OPENBLAS_CORETYPE": "Haswell",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
 }
-"""What portable arithmetic sets on x86-64. Elsewhere there is one set of instructions, and nothing to choose."""
+"""What portable arithmetic sets on x86-64. Elsewhere nothing is chosen, and other machines give other last digits."""
 
 
 def begin() -> None:
@@ -47,13 +47,20 @@ def use(wanted: Arithmetic, program: str) -> None:
     """Have this process compute so; where it computes portably already and is not to, it is started again.
 
     Args:
-        program: the file of the program that asks. Only if it is the one that runs can it be started again; that
-            does not return.
+        program: the file of the program that asks. Only if it is the one that runs can it be started again, and not on
+            Windows, where one process cannot become another; a GPU computes natively all the same.
+
+    Raises:
+        DepixelError: it is to compute portably, and it is too late for that.
     """
     if wanted == "portable":
         begin()
-    elif is_chosen() and _is_running(program):
-        _start_again({name: value for name, value in os.environ.items() if name not in VARIABLES} | {VARIABLE: wanted})
+        check()
+    elif is_chosen() and _is_running(program) and os.name != "nt":
+        environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment | {VARIABLE: wanted})  # noqa: S606
 
 
 def check() -> None:
@@ -81,16 +88,19 @@ def is_portable() -> bool:
 
 
 def is_chosen() -> bool:
-    """Whether this process, or the one that started it, was told to compute portably; never where it need not be."""
+    """Whether this process, or the one that started it, was told to compute portably; never on other than x86-64."""
     return set(VARIABLES.items()) <= set(os.environ.items())
 
 
 def of_model(path: Path) -> Arithmetic:
-    """What a model is to predict with: what it was trained with, as the .json beside its weights says.
+    """What a model is to predict with: portable if it was trained so, as the .json beside its weights says, or if
+    `DEPIXEL_ARITHMETIC` does.
 
     Args:
         path: of the weights; where nothing is said there, or nothing can be read, it is native.
     """
+    if os.environ.get(VARIABLE) == "portable":
+        return "portable"
     import json
 
     try:
@@ -127,12 +137,3 @@ def _loaded() -> bool:
 def _is_running(program: str) -> bool:
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     return main is not None and Path(main).resolve() == Path(program).resolve()
-
-
-def _start_again(environment: dict[str, str]) -> None:
-    command = [sys.executable, *sys.orig_argv[1:]]
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if os.name == "nt":  # exec there returns to the caller before the program has ended
-        sys.exit(os.spawnve(os.P_WAIT, sys.executable, command, environment))  # noqa: S606
-    os.execve(sys.executable, command, environment)  # noqa: S606

@@ -173,7 +173,8 @@ def sweep(
     varies, or the samples do (prepare, split, pixelation).
 
     After a kill or Ctrl-C the same command goes on: what has finished is not run again, and trainings go on from their
-    checkpoints. Everything until then is in sweeps/NAME/. With --jobs 2 on two cores, set train.threads=1.
+    checkpoints. Everything until then is in sweeps/NAME/. With --jobs 2 two trainings share the cores, at half of the
+    speed each.
 
     \b
     Example:

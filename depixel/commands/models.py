@@ -1,6 +1,5 @@
 """The names of models that --model takes."""
 
-import os
 from typing import TypeVar
 
 import click
@@ -27,7 +26,6 @@ def known_models(context: click.Context, parameter: click.Parameter, value: Name
             raise DepixelError(
                 f"{model}: there is no model of this name. {there}; or name a file: FOLDER/NAME.safetensors"
             )
-    asked = os.environ.get(arithmetic.VARIABLE) == "portable"
-    if asked or all(arithmetic.of_model(model_path(model)) == "portable" for model in models):
+    if all(arithmetic.of_model(model_path(model)) == "portable" for model in models):
         arithmetic.begin()
     return value

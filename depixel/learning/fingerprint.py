@@ -28,7 +28,7 @@ def _code_with(network: Path) -> str:
 def fingerprint(task: Task, code: str, init: str, teacher: str) -> str:
     """A hash of what determines a run: 64 hexadecimal digits of settings, photos, code, device, packages that compute.
 
-    Not the machine: a checkpoint goes on elsewhere too, with the last digits of that machine's arithmetic.
+    Not the machine: a checkpoint goes on elsewhere too; natively, with the last digits of that machine's arithmetic.
 
     Args:
         code: a hash of it (`code_of`).

@@ -80,6 +80,8 @@ def fit(
             measured = measured + more
             gradients = _added(gradients, added)
         for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None and gradient.stride() != parameter.stride():  # Adam as one operation expects it
+                gradient = torch.empty_like(parameter).copy_(gradient)
             parameter.grad = gradient
         norms = [nn.utils.clip_grad_norm_(part, clip or math.inf) for part in parts]
         optimizer.step()

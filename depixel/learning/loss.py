@@ -45,7 +45,7 @@ class Loss:
         self._said: dict[tuple[int, int], Tensor] = {}  # by the teacher, 2 bytes a pixel of the windows, by shard
 
     def shards(self, images: Tensor, areas: Tensor, batch: int, name: str) -> list[Shard]:
-        """Cut a batch into `train.shards` parts, fewer where it has fewer photos.
+        """Cut a batch into `train.shards` parts, fewer where it has fewer photos; a GPU computes it whole.
 
         Args:
             images: (B, 1, H, W) float32, 0..255. areas: (B, 5) int64, on the CPU. batch: which of the epoch it is.
@@ -54,7 +54,7 @@ class Loss:
         device, count = self.task.device, len(areas)
         width, height = window_side(areas[:, 2:4].amax(dim=0).numpy(), TRAINING_CONTEXT).tolist()
         truth, within = cut_windows(images.to(device), moved(areas.numpy(), device), width, height)
-        most = -(-count // self.task.settings.shards)
+        most = -(-count // self.task.settings.shards) if device == "cpu" else count
         parts = enumerate(zip(truth.split(most), within.split(most), strict=True))
         return [Shard(*part, count, f"{name} {number}", (batch, number)) for number, part in parts]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import Field, model_validator
 
 from depixel.base.arithmetic import Arithmetic
 from depixel.base.errors import DepixelError
@@ -39,15 +39,18 @@ class TrainSettings(Settings):
     arithmetic: Arithmetic = Field("portable", description="the same on every processor, or as fast as this one can")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    shards: int = Field(
-        2,
-        ge=1,
-        validation_alias=AliasChoices("shards", "threads"),  # its name until 0.2
-        description="parts of each batch, one thread each; another number gives slightly other weights",
-    )
+    shards: int = Field(2, ge=1, description="parts of each batch, one thread each; another number, other last digits")
     seed: int = 0
     overfit: int = Field(0, ge=0, description="train and validate on this many photos, always the same areas; 0 = off")
     loggers: tuple[Literal["dvclive", "tensorboard", "wandb"], ...] = Field((), description="to log to, beside logs/")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, section: object) -> object:
+        """`threads` was the name of `shards` until 0.2."""
+        if not isinstance(section, dict) or "threads" not in section:
+            return section
+        return {"shards": section["threads"]} | {key: value for key, value in section.items() if key != "threads"}
 
     @model_validator(mode="after")
     def _fits(self) -> "TrainSettings":

@@ -123,7 +123,7 @@ class Run(State):
         # a copy: it may be laid out anew, and the optimizer holds the memory of the weights
         predictor = Predictor(copy.deepcopy(self.network), self.configuration, self.task.device)
         self.predictions = predictor.predict(
-            self.samples.pixelated, self.samples.areas, batch_size=self.task.settings.batch_size
+            self.samples.pixelated, self.samples.areas, batch_size=min(self.task.settings.batch_size, 32)
         )
         row = Epoch(
             epoch=epoch + 1,

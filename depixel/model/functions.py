@@ -1,8 +1,8 @@
 """Functions of PyTorch tensors whose last digits are the same on every processor.
 
 PyTorch hands roots, exponentials and logarithms of the CPU to MKL, whose last digits differ between processors whatever
-it is told (`depixel.base.arithmetic`). These are computed by PyTorch's own code: 1 / root is rounded as IEEE 754 says,
-powers and logarithms to the base 2 are those of SLEEF.
+it is told (`depixel.base.arithmetic`; ATen/cpu/vml.h lists what it is handed). PyTorch's own code computes these:
+1 / root is rounded as IEEE 754 says, 2 to the power of x and log(1 + x) are those of SLEEF.
 """
 
 import math
@@ -21,5 +21,5 @@ def exp(x: Tensor) -> Tensor:
 
 
 def log(x: Tensor) -> Tensor:
-    """The natural logarithm of float32 values above 0."""
-    return math.log(2) * x.log2()
+    """The natural logarithm of float32 values that are not much smaller than 1."""
+    return (x - 1).log1p()

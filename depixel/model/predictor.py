@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as serialized
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from depixel.base import arithmetic
@@ -329,9 +330,11 @@ class Predictor:
             return self.predict_batch(images, torch.from_numpy(areas[batch].astype(np.int64)), views, projection)
 
         done = each(restored, batches, self.device)
-        for batch in progress(batches):
-            for i, prediction, error in zip(batch, *next(done), strict=True):
-                predictions[i], errors[i] = prediction, error
+        # a limit of the process, so not in the threads: with any number of them the digits are the same
+        with threadpool_limits(1, user_api="blas"):
+            for batch in progress(batches):
+                for i, prediction, error in zip(batch, *next(done), strict=True):
+                    predictions[i], errors[i] = prediction, error
         return predictions, errors
 
     def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]) -> np.ndarray:

@@ -76,7 +76,8 @@ dvc repro
 
 """
 REPEATS = {
-    "portable": "On every x86-64 processor with AVX2 the result is the same, byte for byte, with this Python.",
+    "portable": "On every processor of this kind (x86-64 with AVX2) the result is the same, byte for byte, with this "
+    "version of Python. On other kinds the last digits of the weights differ.",
     "native": "On the same kind of hardware the result is the same, byte for byte. On others the last digits of the "
     "weights differ.",
 }

@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 import torch
 from scipy import linalg
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -90,7 +89,8 @@ class Kriging(nn.Module):
 
     It has observed the block means and the known pixels up to `RING` pixels from the area. The weights of these depend
     on the geometry alone, where blocks and known pixels are: samples of one geometry are solved together. The mean of
-    the process is an unknown plane, so that ramps are restored exactly.
+    the process is an unknown plane, so that ramps are restored exactly. The systems are small: one thread of a BLAS
+    library is fastest, and `Predictor` sees to it.
     """
 
     RING = 2  # more brings nothing
@@ -102,10 +102,9 @@ class Kriging(nn.Module):
         x, y = (cell.cpu().numpy() for cell in blocks.cells)
         geometries = np.concatenate([x, y, unknown.any(axis=1), unknown.any(axis=2)], axis=1)
         _, examples, kinds = np.unique(geometries, axis=0, return_index=True, return_inverse=True)
-        with threadpool_limits(1):  # the systems are small; and the digits are the same with any number of threads
-            for kind, i in enumerate(examples):
-                same = kinds.reshape(-1) == kind
-                images[same] = self._restored(images[same], unknown[i], x[i], y[i])
+        for kind, i in enumerate(examples):
+            same = kinds.reshape(-1) == kind
+            images[same] = self._restored(images[same], unknown[i], x[i], y[i])
         return torch.from_numpy(images).float()[:, None].to(pixelated.device)
 
     def _restored(self, images: np.ndarray, unknown: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

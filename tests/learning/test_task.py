@@ -43,6 +43,11 @@ def test_settings_of_before_still_work(tmp_path):
     settings = read_section(tmp_path / "params.yaml", "train", TrainSettings)
     assert settings.shards == 3 and settings.arithmetic == "portable"
     assert (settings.model_dump() | {"shards": 2}) == TrainSettings().model_dump()
+    (tmp_path / "params.yaml").write_text("train: {shards: 4, threads: 3}", encoding="utf-8")  # as a preset leaves it
+    assert read_section(tmp_path / "params.yaml", "train", TrainSettings).shards == 4
+    (tmp_path / "params.yaml").write_text("train: {threads: none}", encoding="utf-8")
+    with pytest.raises(DepixelError, match=r"train.shards = 'none': .*integer"):
+        read_section(tmp_path / "params.yaml", "train", TrainSettings)
 
 
 def test_portable_is_float32_on_the_cpu(monkeypatch):

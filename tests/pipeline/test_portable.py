@@ -47,7 +47,7 @@ def computed(reproduced, tmp_path_factory):
             shutil.copytree(checkpoints, folder / "checkpoints")
         settings = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
         settings["train"] |= {"epochs": 3, "dropout": 0.1, "uncertainty": True, "arithmetic": wanted}
-        settings["train"] |= {"precision": "float32"}
+        settings["train"] |= {"precision": "float32", "width": 16}  # as wide as the sample's network
         settings["predict"] |= {"views": 2}
         (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
         noise = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
