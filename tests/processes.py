@@ -22,8 +22,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from depixel.base import arithmetic
-
 FORKS = sys.platform == "linux"
 
 _OTHERS = """
@@ -137,7 +135,7 @@ def can_be_forked(command: Sequence[str], env: dict[str, str], before: Callable[
 
 def _early(env: Mapping[str, str]) -> dict[str, str]:
     """The variables that are read as an interpreter or a library that computes starts."""
-    prefixes = ("PYTHON", "OMP_", *(f"{name.partition('_')[0]}_" for name in arithmetic.VARIABLES))
+    prefixes = ("PYTHON", "OMP_", "OPENBLAS_", "MKL_", "ATEN_", "ONEDNN_", "NPY_")
     return {name: value for name, value in env.items() if name.startswith(prefixes)}
 
 

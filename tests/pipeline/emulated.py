@@ -23,8 +23,6 @@ import numpy as np  # noqa: E402
 
 from depixel.base import code  # noqa: E402
 
-code._digest_of = lambda source: hashlib.sha256(source).hexdigest()  # without parsing it: emulated, that takes minutes
-
 PRETRAINED = Path(__file__).resolve().parents[2] / "models/pretrained"
 AREA = (8, 16, 24, 16, 8)
 
@@ -77,5 +75,7 @@ def restore() -> None:
 
 
 if __name__ == "__main__":
+    # without parsing the sources: emulated, that takes minutes
+    code._digest_of = lambda source: hashlib.sha256(source).hexdigest()
     for part in sys.argv[1:]:
         {"begin": begin, "train": train, "evaluate": evaluate, "restore": restore}[part]()

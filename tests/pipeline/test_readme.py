@@ -132,3 +132,17 @@ def test_python_of_the_readme(block, monkeypatch):
     names = {"image": pixelate(np.asarray(Image.open("docs/photo.png")), [(66, 38, 64, 64, 8)])}
     exec(block, names)
     assert "restored" not in names or (names["restored"] != names["image"]).any()
+
+
+def test_tests_that_pages_name_exist():
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").rglob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", "\n".join(PAGES.values())))
+    assert len(named) > 5
+    assert not [name for name in sorted(named) if f"def {name}(" not in source]
+
+
+def test_no_place_is_left_to_be_filled():
+    """Such as a line that is one word in capitals."""
+    for name, page in PAGES.items():
+        text = re.sub(r"```.*?```", "", page, flags=re.S)
+        assert not re.findall(r"(?m)^\s*[A-Z]{3,}$", text), name

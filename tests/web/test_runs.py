@@ -37,6 +37,9 @@ def test_experiments_are_listed_best_first(url, tmp_path, monkeypatch):
     (tmp_path / "params.json").write_text('{"a": 0.9}', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    for name in ("AUTHOR", "COMMITTER"):  # where git knows nobody, DVC runs no experiment
+        monkeypatch.setenv(f"GIT_{name}_NAME", "a")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "a@localhost")
     run("git", "init", "--quiet", cwd=tmp_path)
     for command in ("init --quiet", "repro --quiet"):
         assert dvc(command.split()) == 0
