@@ -38,8 +38,13 @@ SECONDS = {
 
 MEASURED_PHOTOS = "7d1faf9e59c1c45f8762f4896bcf81c4.dir"
 MEASURED_TRAIN = {
-    **{"network": "unet", "width": 16, "epochs": 80, "batch_size": 16, "teacher": ""},
-    **{"arithmetic": "portable", "shards": 2},
+    "network": "unet",
+    "width": 16,
+    "epochs": 80,
+    "batch_size": 16,
+    "teacher": "",
+    "arithmetic": "portable",
+    "shards": 2,
 }
 """The photos (their hash in data/raw.dvc) and the training that `SECONDS` hold for. With others the time left is not
 estimated before the training, whose progress bar shows its own."""
@@ -214,10 +219,8 @@ def other_python() -> str:
         card = Path("models/depixel.md").read_text(encoding="utf-8")
     except (OSError, ValueError):
         return ""
-    made, here = (
-        re.search(r"(?m)^\| environment \| python (\d+\.\d+)\b", card),
-        f"{sys.version_info[0]}.{sys.version_info[1]}",
-    )
+    made = re.search(r"(?m)^\| environment \| python (\d+\.\d+)\b", card)
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if not made or made[1] == here:
         return ""
     return f"The results in this folder were made by Python {made[1]}. This is Python {here}: last digits may differ."

@@ -2,8 +2,8 @@
 
 PyTorch, oneDNN, MKL, OpenBLAS and NumPy choose their code by the processor that they find, and with it the order in
 which they add and the last digits of what they find. Portable arithmetic has all of them take the code for AVX2, which
-every x86-64 processor for notebooks and servers has had since 2015. They look at their variables when they are loaded,
-or when they first compute, so the choice comes before that: stages make it in their first lines.
+Intel's processors have had since 2013 and AMD's since 2015, but for some of the cheapest. They look at their variables
+when they are loaded, or when they first compute. So the choice comes before that: stages make it in their first lines.
 
 MKL computes the same on every processor in its mode COMPATIBLE alone (Intel, "Conditional Numerical Reproducibility").
 Its roots, exponentials and logarithms differ even then; `depixel.model.functions` has others.

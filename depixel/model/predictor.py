@@ -123,8 +123,8 @@ def best_device() -> str:
 def best_precision(device: str) -> Precision:
     """The faster one: bfloat16 on GPUs that compute in it and on processors with AMX, else float32.
 
-    With AVX-512 alone bfloat16 takes 1.4 to 1.8 times as long, although such processors compute in it
-    (benchmarks/arithmetic.py). A process that computes portably does so in float32.
+    With AVX-512 alone float32 is the faster one, also on processors that compute in bfloat16; benchmarks/arithmetic.py
+    measures both. A process that computes portably does so in float32.
     """
     if device == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"

@@ -43,12 +43,14 @@ def test_the_tests_themselves_compute_portably():
     arithmetic.check()
 
 
+@pytest.mark.slow  # processes that load PyTorch
 @on_x86
 def test_who_begins_with_it_computes_portably(native):
     assert fresh(f"arithmetic.begin(); arithmetic.check(); {SHOWN}") == ["AVX2", "True"]
     assert fresh(f"arithmetic.begin(); {SHOWN}", DEPIXEL_ARITHMETIC="native") == [native, "False"]
 
 
+@pytest.mark.slow  # processes that load PyTorch
 @on_x86
 def test_numpy_takes_the_code_for_avx2():
     shown = "import numpy as np; print(np._core._multiarray_umath.__cpu_features__['X86_V4'])"
@@ -59,6 +61,7 @@ def test_numpy_takes_the_code_for_avx2():
     assert beyond == {"X86_V3"}, "NumPy has code for other processors: name it in NPY_DISABLE_CPU_FEATURES"
 
 
+@pytest.mark.slow
 @on_x86
 @pytest.mark.parametrize("module", ["numpy", "torch"])
 def test_where_it_is_too_late_it_says_so(native, module):
