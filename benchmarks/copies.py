@@ -24,6 +24,7 @@ from depixel.dataset.splits import Assigned
 from depixel.photos import archives, near_duplicates, processes
 from depixel.photos.archives import Entry
 from depixel.photos.decoding import decode, square
+from depixel.photos.hashes import hashes
 from depixel.photos.rules import MOST_BYTES
 
 STAGES = Path(__file__).resolve().parents[1] / "stages"
@@ -50,7 +51,7 @@ def plant(task: tuple[Entry, int]) -> tuple[np.ndarray, np.ndarray, str]:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=int(random.integers(50, 96)))
     pixels = square(decode(file.getvalue()), 64)
-    return pixels, near_duplicates.hashes(pixels), " + ".join(["encoded", *ways])
+    return pixels, hashes(pixels), " + ".join(["encoded", *ways])
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,7 +71,7 @@ def measure(raw: Path, folder: Path, count: int) -> None:
     photos = prepared.load_index(folder / "index.csv")
     images = np.array(prepared.load_images(folder / "images.npy", len(photos)))
     start = time.perf_counter()
-    codes = np.array(list(processes.each(near_duplicates.hashes, images)))
+    codes = np.array(list(processes.each(hashes, images)))
     hashing = time.perf_counter() - start
     rows = list(splits.split(photos, splits.SplitSettings()))
     start = time.perf_counter()

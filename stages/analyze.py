@@ -16,7 +16,8 @@ from depixel.base.reuse import RECORD
 from depixel.base.stage import Inputs, stage
 from depixel.base.tables import read_table
 from depixel.dataset import prepared, splits
-from depixel.photos import archives, near_duplicates, rules
+from depixel.photos import archives, rules
+from depixel.photos.hashes import load_hashes
 from depixel.photos.near_duplicates import Copy
 
 
@@ -68,7 +69,7 @@ def main(
     settings = inputs.section("analyze", photo_table.AnalyzeSettings)
     photos = prepared.load_index(folder / "index.csv")
     images = prepared.load_images(folder / "images.npy", len(photos))
-    codes = np.asarray(near_duplicates.load_hashes(folder / "hashes.npy", len(photos)))
+    codes = np.asarray(load_hashes(folder / "hashes.npy", len(photos)))
     sides = splits.load_splits(split, photos)
     made = (out, *(metrics / name for name in outputs.FILES))
     verdicts = list(rules.load_manifest(manifest))

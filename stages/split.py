@@ -18,6 +18,7 @@ from depixel.base.tables import path_of
 from depixel.dataset import prepared
 from depixel.dataset.splits import SplitSettings
 from depixel.photos import near_duplicates
+from depixel.photos.hashes import load_hashes
 from depixel.sheets import contact_sheet
 
 
@@ -54,7 +55,7 @@ def main(inputs: Inputs, folder: Path, out: Path, metrics: Path) -> None:
     settings = inputs.section("split", SplitSettings)
     photos = prepared.load_index(folder / "index.csv")
     images = prepared.load_images(folder / "images.npy", len(photos))
-    codes = np.asarray(near_duplicates.load_hashes(folder / "hashes.npy", len(photos)))
+    codes = np.asarray(load_hashes(folder / "hashes.npy", len(photos)))
     images_by = made_by(folder / RECORD)
     counts, found = near_duplicates.split(photos, images, codes, images_by, settings, out)
     write_json(metrics / "split.json", counts)

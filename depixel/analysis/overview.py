@@ -5,7 +5,6 @@
 
 import tempfile
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,12 +23,10 @@ from depixel.dataset.prepared import load_images, load_index
 from depixel.dataset.splits import COPY, MADE_BY, SIDES
 from depixel.photos import near_duplicates, rules
 from depixel.photos.archives import Entries
+from depixel.photos.hashes import load_hashes
 from depixel.photos.near_duplicates import Copy, Pair
 from depixel.photos.preparation import PrepareSettings, prepare
-from depixel.photos.processes import each
 from depixel.photos.rules import Verdict
-
-_BLOCK = 512  # photos that are compared to all others at a time
 
 
 def pairs(images: np.ndarray, codes: np.ndarray, sides: np.ndarray, workers: int | None = None) -> list[Pair]:
@@ -37,26 +34,18 @@ def pairs(images: np.ndarray, codes: np.ndarray, sides: np.ndarray, workers: int
 
     Args:
         images: (N, S, S) uint8, prepared images.
-        codes: (N, HASHES) uint64, the `near_duplicates.hashes` of each.
+        codes: (N, HASHES) uint64, the `hashes` of each.
         sides: (N,) text.
         workers: number of processes; None: one for each core. It changes no result.
 
     Returns:
         The pairs in ascending order.
     """
-    tasks = []
-    for side in np.unique(sides):
-        rows = np.flatnonzero(sides == side)
-        tasks += [(rows[start:], rows[start : start + _BLOCK]) for start in range(0, len(rows), _BLOCK)]
-    few = -(-len(tasks) // 16)
-    tasks = [task for first in range(few) for task in tasks[first::few]]  # each process gets long ones and short ones
-    found = each(partial(_search, images, codes), tasks, workers)
-    return sorted(pair for some in found for pair in some)
-
-
-def _search(images: np.ndarray, codes: np.ndarray, task: tuple[np.ndarray, np.ndarray]) -> list[Pair]:
-    found = near_duplicates.find(images, codes, *task)
-    return [Pair(b, a, similarity) for a, b, similarity in found if a > b]  # within the block each is found twice
+    groups = [np.flatnonzero(sides == side) for side in np.unique(sides)]
+    starts = [(rows, start) for rows in groups for start in range(0, len(rows), near_duplicates.BLOCK)]
+    tasks = [(rows[start : start + near_duplicates.BLOCK], rows[start:]) for rows, start in starts]
+    found = near_duplicates.search(images, codes, tasks, workers)
+    return [pair for pair in found if pair.first < pair.second]  # within the block each is found twice
 
 
 def first_copies(count: int, found: Iterable[Pair]) -> np.ndarray:
@@ -125,7 +114,7 @@ def analyze(
     Args:
         photos: the table, N rows, see `photo_table.table`.
         images: (N, S, S) uint8, prepared images.
-        codes: (N, HASHES) uint64, the `near_duplicates.hashes` of each.
+        codes: (N, HASHES) uint64, the `hashes` of each.
         known: copies on different sides.
         settings: what counts as odd, and the number of clusters.
         workers: number of processes; None: one for each core. It changes no result.
@@ -186,7 +175,7 @@ def of_folder(
         prepare(progress(valid, desc="prepare", unit=" photos"), len(valid), prepared, sizes, workers)
         photos = load_index(prepared / INDEX.name)
         images = np.array(load_images(prepared / IMAGES.name, len(photos)))
-        codes = np.array(near_duplicates.load_hashes(prepared / HASHES.name, len(photos)))
+        codes = np.array(load_hashes(prepared / HASHES.name, len(photos)))
     files = list(progress(of_files(valid, workers), total=len(valid), desc="analyze", unit=" photos"))
     sides = np.full(len(photos), ALL)
     found = table(photos, sides, [verdict for verdict in verdicts if verdict.code == 0], files, images)

@@ -26,6 +26,7 @@ from depixel.model.pixelation import PixelationSettings, photo_ids
 from depixel.model.predictor import Predictor, restore
 from depixel.model.windows import VIEWS, window_side
 from depixel.photos import archives, near_duplicates, preparation, rules
+from depixel.photos.hashes import hashes
 from depixel.photos.preparation import PrepareSettings
 from depixel.photos.rules import Verdict
 from depixel.photos.tracked import Found
@@ -182,9 +183,7 @@ def _different(photos: Photos, candidates: np.ndarray) -> np.ndarray:
     """The candidates, ascending, without those that show the same picture as an earlier one."""
     images = photos.images[photos.rows[candidates]]
     everyone = np.arange(len(images))
-    pairs = near_duplicates.find(
-        images, np.array([near_duplicates.hashes(image) for image in images]), everyone, everyone
-    )
+    pairs = near_duplicates.find(images, np.array([hashes(image) for image in images]), everyone, everyone)
     return np.sort(candidates[first_copies(len(images), pairs) == everyone])
 
 

@@ -21,7 +21,7 @@ from depixel.dataset.prepared import ARRAYS, Photo, load_images, read_index
 from depixel.photos import archives
 from depixel.photos.archives import Entry
 from depixel.photos.decoding import UnreadableError, decode, square
-from depixel.photos.near_duplicates import HASHES, hashes, load_hashes
+from depixel.photos.hashes import HASHES, hashes, load_hashes
 from depixel.photos.processes import each
 from depixel.photos.rules import CHANGED, MOST_BYTES
 
@@ -49,7 +49,7 @@ def prepare(
 ) -> None:
     """Write the prepared photos: arrays whose rows are in the order of `photos`, and the index of these rows.
 
-    images.npy: (N, size, size) uint8. hashes.npy: (N, HASHES) uint64, see `depixel.photos.near_duplicates`. index.csv:
+    images.npy: (N, size, size) uint8. hashes.npy: (N, HASHES) uint64, see `depixel.photos.hashes`. index.csv:
     a `Photo` for each row. Memory does not grow with N. Rows of unchanged photos are copied from what an earlier run by
     the same code and settings left in `folder`, see `depixel.base.reuse`.
 

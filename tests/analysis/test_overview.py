@@ -18,6 +18,7 @@ from depixel.curation import synthetic
 from depixel.dataset import prepared
 from depixel.photos import near_duplicates
 from depixel.photos.decoding import decode, square
+from depixel.photos.hashes import hashes
 from depixel.photos.near_duplicates import Copy, Pair
 from tests.analysis.tables import made
 from tests.conftest import run
@@ -32,13 +33,11 @@ def images():
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_copies_on_the_same_side_are_found(images, workers, monkeypatch):
-    monkeypatch.setattr(overview, "_BLOCK", 5)
-    codes = [near_duplicates.hashes(image) for image in images]
+    monkeypatch.setattr(near_duplicates, "BLOCK", 5)
+    codes = [hashes(image) for image in images]
     already = overview.pairs(images, np.stack(codes), np.full(len(images), "train"), 1)
     images = np.concatenate([images, images[2:3], images[9:10, :, ::-1]])
-    codes = np.stack(
-        [*codes, near_duplicates.hashes(images[-2]), near_duplicates.hashes(np.ascontiguousarray(images[-1]))]
-    )
+    codes = np.stack([*codes, hashes(images[-2]), hashes(np.ascontiguousarray(images[-1]))])
     sides = np.array(["train"] * 24 + ["train", "train"])
     found = overview.pairs(images, codes, sides, workers)
     assert {pair[:2] for pair in found} - {pair[:2] for pair in already} >= {(2, 24), (9, 25)}
