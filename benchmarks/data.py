@@ -4,9 +4,9 @@
 
 Runs validate, prepare and split as a person does, on a quarter, a half and all of the photos and on four times as
 many, and prints seconds and the peak memory of all processes together, by stage. Then adds 1 % of photos and runs them
-again, and from nothing, and compares what they wrote, byte for byte. Then enlarges some of the photos to
-about 200 kB each, at several numbers of pixels (a camera's photo of 200 kB has about a million), and compares validate
-+ prepare with the time that all cores need just to decode every file once with Pillow.
+again, and from nothing, and compares what they wrote, byte for byte. Then times each part of prepare. Then enlarges
+some of the photos to about 200 kB each, at several numbers of pixels (a camera's photo of 200 kB has about a million),
+and compares validate + prepare with the time that all cores need just to decode every file once with Pillow.
 """
 
 import io
@@ -28,7 +28,8 @@ from PIL import Image
 
 from depixel.base.files import hash_of
 from depixel.photos import archives as sources
-from depixel.photos import processes
+from depixel.photos import decoding, processes
+from depixel.photos import hashes as perceptual
 from depixel.photos.rules import MOST_BYTES
 
 STAGES = Path(__file__).resolve().parents[1] / "stages"
@@ -122,6 +123,37 @@ def decode(path: Path) -> None:
     Image.open(path).load()
 
 
+def print_parts(photos: Path, count: int = 2000) -> None:
+    """What each part of `prepare` takes for a photo, in one process; the first pass fills the caches."""
+    entries = list(itertools.islice(sources.Entries(photos), count))
+    for size in (64, 128):
+        spent: dict[str, float] = {}
+        with tempfile.TemporaryFile() as file:
+            for _ in range(2):
+                spent = dict.fromkeys(("read", "decode", "resize", "hash", "write"), 0.0)
+                for entry in entries:
+                    times, value = [time.process_time()], (sources.read(entry, MOST_BYTES))
+                    times.append(time.process_time())
+                    try:
+                        picture = decoding.decode(value)
+                    except decoding.UnreadableError:
+                        continue
+                    times.append(time.process_time())
+                    small = decoding.square(picture, size)
+                    times.append(time.process_time())
+                    codes = perceptual.hashes(small)
+                    times.append(time.process_time())
+                    file.write(small.data)
+                    file.write(codes.data)
+                    times.append(time.process_time())
+                    for part, (start, end) in zip(spent, itertools.pairwise(times), strict=True):
+                        spent[part] += end - start
+        each = ", ".join(f"{part} {1000 * seconds / len(entries):.2f}" for part, seconds in spent.items())
+        click.echo(
+            f"prepare at {size} px, ms of CPU a photo: {each}; {1000 * sum(spent.values()) / len(entries):.2f} in all"
+        )
+
+
 @click.command()
 @click.option("--photos", required=True, type=click.Path(exists=True, path_type=Path), help="Contributors' ZIPs.")
 @click.option("--large", default=1000, show_default=True, help="How many photos to enlarge.")
@@ -147,6 +179,8 @@ def main(photos: Path, large: int) -> None:
     click.echo(f"  four times the photos take {growth} times the memory")
 
     add_photos(archives, stages)
+
+    print_parts(photos)
 
     entries = [entry for entry in sources.Entries(photos) if entry.path.lower().endswith((".jpg", ".jpeg"))]
     for megapixels in (0.7, 1, 2):
