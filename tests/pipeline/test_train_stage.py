@@ -230,12 +230,12 @@ def test_it_starts_from_a_pretrained_model(prepared, tmp_path, train_here):
 def test_it_learns_from_a_pretrained_model(prepared, tmp_path, train_here):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     settings(tmp_path, teacher="tiny", epochs=1)
-    told = "train.teacher = 'tiny': no such model is in models/pretrained. It"
+    told = "train.teacher = 'tiny': models/pretrained has no such model. It"
     assert f"{told} is empty: `dvc pull`" in train_here(code=1)
     tiny_model().save(tmp_path / "models/pretrained/other.safetensors")
     assert f"{told} holds other" in train_here(code=1)
     tiny_model().save(tmp_path / "models/pretrained/tiny.safetensors")
-    assert "train.teacher was trained on photos of 64 pixels, and these have 24" in train_here(code=1)
+    assert "train.teacher was trained on photos of 64 x 64 pixels, but these have 24 x 24" in train_here(code=1)
     described = tmp_path / "models/pretrained/tiny.json"
     fitting = json.loads(described.read_text(encoding="utf-8")) | {"size": 24, "block_size": [3, 5]}
     described.write_text(json.dumps(fitting), encoding="utf-8")
