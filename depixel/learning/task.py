@@ -86,7 +86,7 @@ class Task:
         device, precision: those of the computation.
 
     Raises:
-        DepixelError: the teacher was trained on photos, areas or blocks of other sizes.
+        DepixelError: the teacher was trained on photos of another size, or on smaller ranges of areas or blocks.
     """
 
     settings: TrainSettings
@@ -155,7 +155,7 @@ class Task:
 
 
 def _check_teacher(teacher: ModelConfiguration, pixelation: PixelationSettings, size: int) -> None:
-    """Raise `DepixelError` if the teacher was trained on photos, areas or blocks of other sizes."""
+    """Raise `DepixelError` if the teacher was trained on photos of another size, or on smaller ranges."""
     if teacher.size != size:
         raise DepixelError(
             f"train.teacher was trained on photos of {teacher.size} x {teacher.size} pixels, but these have {size} x "

@@ -1,12 +1,14 @@
-"""Near-duplicates: photos that show the same picture, encoded again, resized, turned, mirrored, or cropped a little.
+"""Near-duplicates: photos of the same picture that were recompressed, resized, turned, mirrored or cropped a little.
 
-Three sieves find them, each finer and slower than the one before. (1) pHash (Zauner, 2010; of the package imagehash)
-compares all of both photos, in each of the 8 ways to turn and mirror one of them. Its 64 bits are the signs of low
-frequencies; a copy differs in few of them even if it is cropped. (2) The same hash compares nine cuts of one photo with
-all of the other: the cut nearest to what the copy shows differs in very few bits. (3) The pictures themselves are laid
-on one another, and their correlation is measured.
+Three filters find them, each finer and slower than the one before:
 
-The hashes are those of the prepared images, which are squares cut from the middle of the photos.
+1. pHash (Zauner, 2010; package imagehash) compares two whole photos, with one of them in each of its 8 orientations.
+   Its 64 bits are the signs of low frequencies. A copy differs in few of them, even if it is cropped.
+2. The same hash compares nine crops of one photo with the whole other photo. The crop that is closest to the copy
+   differs in very few bits.
+3. The pictures are aligned, and their correlation is computed.
+
+The hashes are those of the prepared images, which are squares from the center of the photos.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,48 +33,51 @@ from depixel.dataset.prepared import MADE_BY, Photo, open_array
 from depixel.dataset.splits import COPY, SIDES, Assigned, SplitSettings
 
 SIDE = 8
-"""Side of the square of bits that a hash is."""
+"""The side of the square of bits of a hash; a hash has 8 x 8 bits."""
 
 PIXELS = 32
-"""Side of the picture that is hashed, in pixels. The hash looks at frequencies below a quarter of these."""
+"""The side of the picture that is hashed, in pixels. The hash uses the lowest quarter of its frequencies."""
 
 CUT = 0.93
-"""Share of the side that the cuts keep. It is near enough to all shares from 0.9 to 1."""
+"""The share of the side that a crop keeps. It is close enough to all shares from 0.9 to 1."""
 
 CUTS = [(0.0, 0.0, 1.0), *((x, y, CUT) for y in (0, 0.5, 1) for x in (0, 0.5, 1))]
-"""The cuts that are hashed: x, y (share of the room that is left) and side (share). The first is all of the photo."""
+"""The crops that are hashed: x and y (share of the free space) and side (share). The first is the whole photo."""
 
 FLIPS = [(False, False), (True, False), (False, True), (True, True)]
-"""The ways to flip a photo: left-right, upside down."""
+"""The ways to flip a photo: (left-right, upside down)."""
 
 HASHES = len(CUTS) + len(FLIPS) - 1
-"""Number of hashes of a photo: those of its cuts, then those of its flips."""
+"""The number of hashes of a photo: those of its crops, then those of its flips."""
 
 MOST_BITS = 24
-"""Number of bits by which the hashes of all of two copies differ at most."""
+"""The maximum number of different bits between the hashes of two whole copies."""
 
 MOST_BITS_CUT = 10
-"""Number of bits by which the hashes of the best cut of one copy and of all of the other differ at most."""
+"""The maximum number of different bits between the hash of the best crop of one copy and that of the whole other."""
 
 BAND = (1.0, 4.0)
-"""Gaussian sigmas in pixels of a 64 px image; what is compared lies between compression's noise and light and shade."""
+"""The Gaussian sigmas of the band-pass filter, in pixels of a 64 px image. It removes compression noise (finer) and
+lighting (coarser)."""
 
 LEAST = 0.88
-"""Correlation from which two pictures are the same."""
+"""The minimum correlation (0..1) of two copies."""
 
 SHOWN = 48
-"""Number of pairs on the sheet of stage split, the least similar ones: if those are copies, so are the others."""
+"""The number of pairs on the contact sheet of stage split. It shows the least similar ones: if those are copies, so are
+the others."""
 
 _GRID = 32
 _SCALES = (1.0, 0.975, 0.95, 0.925, 0.9)
 
 
 class Copy(NamedTuple):
-    """A row of the table of copies, text: a photo, and a photo on another side that shows the same picture.
+    """A row of the table of copies: a photo and another one, on another side, of the same picture; all fields are text.
 
     Attributes:
-        contributor, name, sha256, split: of the photo. of_contributor, of_name, of_sha256, of_split: of the other.
-        similarity: their correlation, 1 for the same pixels, with four decimals.
+        contributor, name, sha256, split: those of the photo.
+        of_contributor, of_name, of_sha256, of_split: those of the other photo.
+        similarity: the correlation of both, 1 for the same pixels, with four decimals.
     """
 
     contributor: str
@@ -90,8 +95,8 @@ class Pair(NamedTuple):
     """Two photos that show the same picture.
 
     Attributes:
-        first, second: their rows in the arrays.
-        similarity: their correlation, 1 for the same pixels.
+        first, second: rows of the photos in the arrays.
+        similarity: the correlation of both, 1 for the same pixels.
     """
 
     first: int
@@ -124,40 +129,40 @@ def _flipped(image: np.ndarray, horizontal: bool, vertical: bool) -> np.ndarray:
 
 
 def _turned(image: np.ndarray, turn: int) -> np.ndarray:
-    """One of the 8 ways to lay a square: flipped as FLIPS[turn % 4], then transposed if turn is 4 or more."""
+    """One of the 8 orientations of a square: flipped as FLIPS[turn % 4], then transposed if turn is 4 or more."""
     flipped = _flipped(image, *FLIPS[turn % 4])
     return flipped.T if turn >= len(FLIPS) else flipped
 
 
 def _turns(codes: np.ndarray) -> np.ndarray:
-    """(N, HASHES) to (N, 8): the hashes of all of each photo in each turn; transposing a photo transposes its bits."""
+    """(N, HASHES) to (N, 8): the hashes of whole photos in each turn; transposing a photo transposes its bits."""
     flips = np.concatenate([codes[:, :1], codes[:, len(CUTS) :]], axis=1)
     bits = np.unpackbits(flips.view(np.uint8).reshape(*flips.shape, 8), axis=-1).reshape(*flips.shape, SIDE, SIDE)
     transposed = np.packbits(bits.swapaxes(-1, -2).reshape(*flips.shape, 64), axis=-1).view(np.uint64)[..., 0]
     return np.concatenate([flips, transposed], axis=1)
 
 
-_INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)  # the turn that undoes each: transposing swaps the two single flips
+_INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)  # turn -> its inverse; a transposition swaps the two single flips
 
 
 def load_hashes(path: str | Path, count: int) -> np.ndarray:
     """Open the hashes of prepared images, memory-mapped and read-only.
 
     Args:
-        path: of hashes.npy.
+        path: that of hashes.npy.
         count: number of prepared images.
 
     Returns:
         (count, HASHES) uint64.
 
     Raises:
-        DepixelError: the file is not there, or not such an array.
+        DepixelError: the file is missing or not such an array.
     """
     found = open_array(path)
     if found.dtype != np.uint64 or found.shape != (count, HASHES):
         raise DepixelError(
-            f"{path}: {found.dtype} of shape {found.shape}, where uint64 of shape ({count}, {HASHES}) should be. Make "
-            f"it anew with `{MADE_BY}`"
+            f"{path}: {found.dtype} of shape {found.shape}, but must be uint64 of shape ({count}, {HASHES}). Make it "
+            f"again with `{MADE_BY}`"
         )
     return found
 
@@ -172,17 +177,21 @@ def split(
 ) -> tuple[dict[str, dict[str, int]], list[Copy]]:
     """Split prepared photos, leave copies out, and write the tables: `out`, copies.csv beside it, and their record.
 
-    An earlier run's copies are used again if its record says that they are by this code, these settings and images.
+    It reuses the copies of an earlier run if that had the same code, settings and maker of the images.
 
     Args:
-        photos: N photos. images: (N, S, S) uint8. codes: (N, HASHES) uint64, the `hashes` of each.
-        images_by: what the images were made by (`reuse.made_by`); "" if that is not known.
+        photos: N photos.
+        images: (N, S, S) uint8.
+        codes: (N, HASHES) uint64, the `hashes` of each image.
+        images_by: the hash of what made the images (`reuse.made_by`); "" if unknown.
+        settings: the section `split` of params.yaml.
+        out: the path of the table of splits.
 
     Returns:
-        Number of photos and contributors on each side, and the copies that were found.
+        For each side the numbers of "photos" and "contributors" (`splits.write_splits`); and the copies.
 
     Raises:
-        DepixelError: a side is empty, or nothing is left to train on.
+        DepixelError: a side is empty, all training photos are copies, or a table cannot be written.
     """
     rows = list(splits.split(photos, settings))
     table, record = out.with_name(layout.COPIES.name), out.with_suffix(f".{reuse.RECORD}")
@@ -207,17 +216,17 @@ def between_sides(
     Args:
         rows: N photos and their sides, in ascending order of their paths.
         images: (N, S, S) uint8, the prepared images.
-        codes: (N, HASHES) uint64, the `hashes` of each.
-        earlier: the rows of an earlier run by this code and settings, in order. Pairs of two unchanged photos are not
-            searched for again.
+        codes: (N, HASHES) uint64, the `hashes` of each image.
+        earlier: the rows of an earlier run with the same code and settings, in order. Pairs of two unchanged photos are
+            not searched again.
         known: the copies that the earlier run found.
 
     Returns:
-        The pairs, in ascending order of the rows.
+        The pairs, in ascending order of their rows.
     """
     pairs = matched(rows, earlier, lambda row: path_of(row.contributor, row.name))
     old = np.array([other is not None and other.sha256 == row.sha256 for row, other in pairs])
-    numbers = {row.sha256: number for number, row in enumerate(rows) if old[number]}  # names may be there twice
+    numbers = {row.sha256: number for number, row in enumerate(rows) if old[number]}  # names may occur twice
     found = [
         Pair(numbers[copy.sha256], numbers[copy.of_sha256], float(copy.similarity))
         for copy in known
@@ -235,41 +244,41 @@ def between_sides(
 
 
 def left_out(rows: Iterable[Assigned], found: Iterable[Copy]) -> list[Assigned]:
-    """Mark the photos for training that are copies of photos on other sides, so that they are left out.
+    """Mark the training photos that are copies of photos on other sides, to leave them out.
 
     Args:
         rows: photos and their sides.
         found: the copies among them.
 
     Returns:
-        The same rows, in order; the side of such a photo is `COPY`.
+        The same rows, in order; the side of a marked photo is `COPY`.
 
     Raises:
-        DepixelError: nothing is left to train on.
+        DepixelError: all training photos are copies.
     """
     copied = {copy.sha256 for copy in found if copy.split == "train"}
     rows = [row._replace(split=COPY) if row.sha256 in copied else row for row in rows]
     if not any(row.split == "train" for row in rows):
         raise DepixelError(
-            "every photo for training shows the same picture as one for validation or test. More different photos are "
-            "needed, or those of a contributor belong together: split.by: contributor, in params.yaml"
+            "every training photo shows the same picture as a validation or test photo. Add photos that differ more, "
+            "or keep the photos of a contributor together: set split.by: contributor in params.yaml"
         )
     return rows
 
 
 def find(images: np.ndarray, codes: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[Pair]:
-    """Find the pairs of a photo in `first` and another one in `second` that show the same picture.
+    """Find the pairs of a photo in `first` and another photo in `second` that show the same picture.
 
     Args:
         images: (N, S, S) uint8, prepared images.
-        codes: (N, HASHES) uint64, the `hashes` of each.
-        first, second: rows of the photos that are compared.
+        codes: (N, HASHES) uint64, the `hashes` of each image.
+        first, second: rows of the photos to compare.
 
     Returns:
-        Pairs in ascending order, none twice.
+        Pairs in ascending order, without repetitions.
     """
     best: dict[tuple[int, int], float] = {}
-    with threadpool_limits(1):  # the products are small: two threads take up to four times as long as one
+    with threadpool_limits(1):  # the products are so small that two threads take up to four times as long
         for a, b, turn in _candidates(codes, first, second):
             similarity = round(_similarity(_band(images, a), _band(images, b), turn), 4)
             if similarity >= LEAST:
@@ -278,13 +287,13 @@ def find(images: np.ndarray, codes: np.ndarray, first: np.ndarray, second: np.nd
 
 
 def _candidates(codes: np.ndarray, first: np.ndarray, second: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """Rows of `first` and `second` whose hashes are near, and the turn of the second that makes them so."""
+    """Pairs of rows of `first` and `second` with similar hashes, and the turn of the second photo in each."""
     turns = _turns(codes)
     signs = _signs(codes[first, 0])
     for turn in range(2 * len(FLIPS)):
         others = _signs(turns[second, turn])
         for start in range(0, len(second), 256):
-            # the product of two codes of +-1 is 64 less twice the bits in which they differ
+            # the dot product of two codes of +-1 is 64 minus twice the number of different bits
             near = np.argwhere(signs @ others[start : start + 256].T >= 64 - 2 * MOST_BITS)
             a, b = first[near[:, 0]], second[start + near[:, 1]]
             cuts_of_a = np.bitwise_count(codes[a, : len(CUTS)] ^ turns[b, turn, None]).min(axis=1, initial=64)
@@ -299,8 +308,8 @@ def _signs(codes: np.ndarray) -> np.ndarray:
 
 
 def _band(images: np.ndarray, row: int) -> np.ndarray:
-    """(64, 64) float32: what is between noise and light and shade."""
-    from scipy import ndimage  # a third of a second, and much memory, that stage prepare does not need
+    """(64, 64) float32: the image after the band-pass filter `BAND`."""
+    from scipy import ndimage  # takes a third of a second and much memory, and stage prepare does not need it
 
     image = Image.fromarray(images[row])
     pixels = np.asarray(image if image.width == 64 else image.resize((64, 64), Image.Resampling.BOX), np.float32)
@@ -309,7 +318,7 @@ def _band(images: np.ndarray, row: int) -> np.ndarray:
 
 
 def _similarity(first: np.ndarray, second: np.ndarray, turn: int) -> float:
-    """The highest correlation of all of one with a cut of the other."""
+    """The highest correlation of one whole photo with a crop of the other."""
     second = _turned(second, turn)
     return float(max(_best_cut(first, second), _best_cut(second, first)))
 
@@ -324,7 +333,8 @@ def _best_cut(whole: np.ndarray, cut: np.ndarray) -> float:
 
 @lru_cache(maxsize=1)
 def _samplers() -> np.ndarray:
-    """(K, _GRID, 64) float32: each samples a cut of 64 pixels along one axis at _GRID places, linearly; first all."""
+    """(K, _GRID, 64) float32: each matrix samples a crop of 64 pixels along one axis at _GRID points by linear
+    interpolation; the first one samples the whole axis."""
     found = []
     for scale in _SCALES:
         steps = round((1 - scale) / 0.025)
