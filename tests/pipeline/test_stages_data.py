@@ -90,7 +90,7 @@ def test_help_teaches(stage, tmp_path):
 
 def test_three_stages_from_photos_to_a_split(project):
     assert succeed("validate", cwd=project).startswith("61 of 62 files from 11 contributors are valid.")
-    assert succeed("prepare", cwd=project) == "61 photos are prepared in data/prepared.\n"
+    assert succeed("prepare", cwd=project) == "data/prepared: 61 prepared photos.\n"
     assert succeed("split", cwd=project).startswith("train: ")
     assert sorted(set(files(project)) - {"params.yaml"} - {f"data/raw/k{c:08}.zip" for c in range(10)}) == [
         "data/copies.csv",
