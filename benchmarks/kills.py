@@ -230,7 +230,7 @@ def main(kills: int, seed: int) -> None:
             ended = f"DIFFERS in {', '.join(one.differing)}\n{one.said}" if one.differing else "identical"
             click.echo(f"{number + 1:3}  {one.stage:8} {one.after:5.1f} s  {one.mode:20}  {ended}")
     lost = sum(bool(one.differing) for one in outcomes)
-    resumed = sum("goes on after step" in one.said or "finished already" in one.said for one in outcomes)
+    resumed = sum("resumes after step" in one.said or "already finished" in one.said for one in outcomes)
     waited = sum("Waiting for" in one.said for one in outcomes)
     mended = sum(one.mended for one in outcomes)
     click.echo(f"{kills} kills, {sum(one.running for one in outcomes)} while the stage ran: {lost} lost.")

@@ -1,4 +1,4 @@
-"""The optimizers that `train.optimizer` may name."""
+"""The optimizers of `train.optimizer`."""
 
 import math
 from collections import deque
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from depixel.model.threads import each
 
 Name = Literal["muon", "adam", "sgd"]
-"""What `train.optimizer` may be; `build` makes each."""
+"""The values of `train.optimizer`."""
 
 
 class Optimizer(Protocol):
-    """What the loop needs of an optimizer: PyTorch's have it, and `MuonAdam`."""
+    """The interface of an optimizer that the loop needs; PyTorch's optimizers and `MuonAdam` have it."""
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -28,16 +28,25 @@ class Optimizer(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next steps depend on, for a checkpoint."""
+        """The state for a checkpoint."""
         ...
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Go on from a state that `state_dict` gave."""
+        """Restore a state that `state_dict` returned."""
         ...
 
 
 def build(name: Name, network: nn.Module, learning_rate: float) -> Optimizer:
-    """The optimizer of this name for all weights of a network, which is on its device and in channels_last already."""
+    """Make an optimizer for all weights of a network, which must be on its device and in channels_last.
+
+    Args:
+        name: "muon" (`MuonAdam`), "adam" or "sgd" (with momentum 0.9).
+        network: the network to train.
+        learning_rate: the initial learning rate; the loop sets it before each step.
+
+    Raises:
+        ValueError: with "muon", a weight is not in channels_last.
+    """
     if name == "muon":
         return MuonAdam(network, learning_rate)
     if name == "adam":
@@ -46,22 +55,24 @@ def build(name: Name, network: nn.Module, learning_rate: float) -> Optimizer:
 
 
 def _adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Adam:
-    """Adam as one operation: its roots are portable (`base.arithmetic`), those of the others are not."""
+    """The fused Adam: its roots are portable (`base.arithmetic`), those of PyTorch's other Adams are not."""
     return torch.optim.Adam(parameters, learning_rate, fused=True)
 
 
 class MuonAdam:
-    """Muon (Jordan et al. 2024, PyTorch's) for the convolutions inside a network, Adam for all else.
+    """Muon (Jordan et al. 2024) for the inner convolutions of a network, Adam for all other parameters.
 
-    Muon makes the update of a weight matrix orthogonal; a convolution (O, I, K, K) is the matrix (O, I K K). Steps are
-    as long as Adam's, so one learning rate does for both (Moonshot AI 2025, "match_rms_adamw"). The first and the last
-    convolution, in the order in which a network defines them, the biases and `Network.spread` are no such matrices.
-    PyTorch's own Muon computes in bfloat16, which most notebooks emulate: there it takes as long as all else in a step.
-    This one stays in float32. Of the interface of a `torch.optim.Optimizer` it has what a training needs.
+    Muon makes the update of a weight matrix orthogonal. A convolution (O, I, K, K) counts as the matrix (O, I K K).
+    Muon's steps are scaled to the length of Adam's, so both use one learning rate (Moonshot AI 2025,
+    "match_rms_adamw"). Adam updates the first and the last convolution, in the order in which the network defines them,
+    the biases and `Network.spread`.
+
+    PyTorch's Muon computes in bfloat16, which most notebooks emulate: there it takes as long as the rest of a step.
+    This one computes in float32. It has the parts of the interface of `torch.optim.Optimizer` that a training needs.
 
     Args:
-        network: on its device and in channels_last already; the weights stay where they are.
-        learning_rate: of both.
+        network: on its device and in channels_last; the weights are changed in place.
+        learning_rate: the initial learning rate of both.
 
     Raises:
         ValueError: a weight is not in channels_last.
@@ -93,19 +104,20 @@ class MuonAdam:
             part.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next steps depend on, for a checkpoint."""
+        """The state for a checkpoint."""
         return {"parts": [part.state_dict() for part in self._parts]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that `state_dict` gave."""
+        """Restore a state that `state_dict` returned."""
         for part, saved in zip(self._parts, state["parts"], strict=True):
             part.load_state_dict(saved)
         self.param_groups = [group for part in self._parts for group in part.param_groups]
 
 
 class _Muon(torch.optim.Muon):
-    """PyTorch's with Nesterov momentum, in float32, and all matrices of one shape at once: one by one they keep a GPU
-    waiting."""
+    """PyTorch's Muon with Nesterov momentum, in float32, for all matrices of one shape at once.
+
+    One by one, the matrices would leave a GPU idle."""
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -115,11 +127,11 @@ class _Muon(torch.optim.Muon):
                 if matrix.grad is not None:
                     by_shape.setdefault(matrix.shape, []).append(matrix)
             device = group["params"][0].device.type
-            # those that take longest first, so that no thread is left with them at the end
+            # the longest work first, so that no thread works alone at the end
             longest = sorted(by_shape.values(), key=lambda same: -len(same) * same[0].numel() * min(same[0].shape))
             deque(each(partial(self._update, group), longest, device), maxlen=0)
 
-    @torch.no_grad()  # it holds for one thread
+    @torch.no_grad()  # again, because it applies to one thread
     def _update(self, group: dict[str, Any], matrices: list[Tensor]) -> None:
         gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
         for matrix, gradient in zip(matrices, gradients, strict=True):

@@ -1,4 +1,4 @@
-"""What a training run is made of: all that a checkpoint holds, and nothing that is not needed to go on."""
+"""The state of a training run: everything that a checkpoint needs to resume it."""
 
 import json
 import math
@@ -20,9 +20,14 @@ from depixel.model.predictor import ModelConfiguration, Predictor
 
 
 class Epoch(NamedTuple):
-    """A row of the training table; RMSEs in gray levels, on the validation photos with fixed areas.
+    """A row of the training table.
 
-    `gradient_norm` is the mean over the epoch's steps, before clipping.
+    Attributes:
+        epoch: number of the epoch, from 1.
+        learning_rate: that of the epoch's last step.
+        gradient_norm: norm of the gradient before clipping, mean over the epoch's steps.
+        train_rmse: pooled RMSE of the training samples during the epoch, gray levels.
+        validation_rmse_pooled, validation_rmse_mean: RMSEs of the validation photos with fixed areas, gray levels.
     """
 
     epoch: int
@@ -34,17 +39,21 @@ class Epoch(NamedTuple):
 
 
 class State:
-    """The state of a run of `task`: at first that before its first step.
+    """The state of a run of `task`; it begins before the first step.
 
     Attributes:
-        network: what learns, on the task's device. optimizer: of its parameters. best: the weights of the best epoch.
-        step: number of steps done. table: a row for each epoch that is done.
-        sums: (5,) of the epoch so far: squared errors, pixels, losses, norms of the gradient, steps. Seldom read, as
-            that waits for a GPU.
-        code: a hash of what the training's code does. configuration: what will be written beside the weights.
+        network: the network to train, on the task's device.
+        optimizer: the optimizer of its parameters.
+        best: the weights of the best epoch.
+        step: number of steps done.
+        table: a row for each finished epoch.
+        sums: (5,), sums over the epoch so far: squared errors, pixels, losses, norms of the gradient, steps. Read it
+            rarely, because reading waits for the GPU.
+        code: a hash of the training's code.
+        configuration: the configuration that is written beside the weights.
 
     Raises:
-        DepixelError: the device is not there.
+        DepixelError: the device is missing, or portable arithmetic is impossible in this process.
     """
 
     def __init__(self, task: Task):
@@ -79,14 +88,14 @@ class State:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to train."""
+        """Whether the training is done: all steps are, or `train.patience` has stopped it early."""
         patience = self.task.settings.patience
         impatient = patience and self.table and len(self.table) - self.best_epoch.epoch >= patience
         return self.step == self.task.steps or bool(impatient)
 
     @property
     def best_epoch(self) -> Epoch:
-        """The epoch with the lowest mean RMSE on the validation photos: its weights are the model."""
+        """The epoch with the lowest `validation_rmse_mean`; its weights become the model."""
         return min(self.table, key=lambda row: row.validation_rmse_mean)
 
     def train_rmse(self) -> float:
@@ -94,13 +103,13 @@ class State:
         squares, pixels, *_ = sums = self.sums.tolist()
         if not all(map(math.isfinite, sums)):
             raise DepixelError(
-                f"training diverged before step {self.step + 1}: the loss is no longer a number. What helps: a lower "
-                f"train.learning_rate than {self.task.settings.learning_rate:g}, or train.gradient_clip: 1.0"
+                f"training diverged before step {self.step + 1}: the loss is NaN or infinite. Set in params.yaml a "
+                f"lower train.learning_rate than {self.task.settings.learning_rate:g}, or train.gradient_clip: 1.0"
             )
         return math.sqrt(squares / pixels)
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the network's weights as they are now."""
+        """A copy of the network's current weights."""
         return {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def predictor(self) -> Predictor:
@@ -110,7 +119,7 @@ class State:
         return Predictor(network, self.configuration, self.task.device)
 
     def saved(self) -> dict[str, Any]:
-        """Tensors and plain values, to be written to a checkpoint."""
+        """The state as tensors and plain values, for a checkpoint."""
         return {
             "step": self.step,
             "hardware": self.configuration.hardware,
@@ -122,7 +131,7 @@ class State:
         }
 
     def take(self, saved: dict[str, Any]) -> None:
-        """Become the state that was `saved`, of a run of the same task."""
+        """Restore a state that `saved` returned, of a run of the same task."""
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.best, self.step = saved["best"], saved["step"]
@@ -143,7 +152,7 @@ def _prepare_torch(task: Task) -> None:
     """Set up PyTorch for a run: seed, one thread, deterministic arithmetic.
 
     Raises:
-        DepixelError: there is no such device, or it is too late for the arithmetic.
+        DepixelError: the device is missing, or portable arithmetic is impossible in this process.
     """
     if task.settings.arithmetic == "portable":
         arithmetic.check()
@@ -152,10 +161,10 @@ def _prepare_torch(task: Task) -> None:
             raise DepixelError("train.device = 'cuda': PyTorch finds no CUDA device here; use auto or cpu")
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before the first multiplication
         torch.use_deterministic_algorithms(True, warn_only=True)
-        # takes time, and nothing reads it
+        # filling costs time, and no code reads uninitialized memory
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch has no stub
         torch.backends.cudnn.benchmark = False
     torch.manual_seed(task.settings.seed)
     if task.device == "cpu":
-        torch.set_num_threads(1)  # for what is not done in shards
+        torch.set_num_threads(1)  # for operations outside of shards
         keep_freed_memory()

@@ -1,4 +1,4 @@
-"""What a training run is a function of, beside the code: settings, photos, the models it starts and learns from."""
+"""The inputs of a training run: settings, photos, and the models that it starts and learns from."""
 
 import math
 from dataclasses import dataclass, field
@@ -24,30 +24,30 @@ class TrainSettings(Settings):
     network: networks.Name = "unet"
     width: int = Field(32, ge=1, le=1024, description="channels of the first level")
     init: Literal["random", "pretrained"] = Field("random", description="weights to start from")
-    teacher: str = Field("", description="a pretrained model whose predictions are what is learnt; '' = none")
+    teacher: str = Field("", description="a pretrained model whose predictions are learnt; '' = none")
     dropout: float = Field(0.0, ge=0, lt=1)
-    epochs: float = Field(20, gt=0, description="how often each photo is shown; may be a fraction")
+    epochs: float = Field(20, gt=0, description="number of times that each photo is shown; may be a fraction")
     batch_size: int = Field(64, ge=1)
     optimizer: optimizers.Name = "muon"
     learning_rate: float = Field(2e-3, gt=0)
     schedule: Schedule = "linear"
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the run in which the learning rate rises")
-    gradient_clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 = none")
-    uncertainty: bool = Field(False, description="also predict how far off each pixel is; changes no prediction")
+    gradient_clip: float = Field(1.0, ge=0, description="maximum norm of the gradient; 0 = no clipping")
+    uncertainty: bool = Field(False, description="also predict the error of each pixel; changes no prediction")
     flip: bool = True
-    patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation; 0 = never")
-    arithmetic: Arithmetic = Field("portable", description="the same on every processor, or as fast as this one can")
+    patience: int = Field(0, ge=0, description="early stopping after this number of epochs; 0 = never")
+    arithmetic: Arithmetic = Field("portable", description="same bits on every processor, or fastest on this one")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    shards: int = Field(2, ge=1, description="parts of each batch, one thread each; another number, other last digits")
+    shards: int = Field(2, ge=1, description="parts of each batch, one thread each; changes the last digits")
     seed: int = 0
-    overfit: int = Field(0, ge=0, description="train and validate on this many photos, always the same areas; 0 = off")
-    loggers: tuple[Literal["dvclive", "tensorboard", "wandb"], ...] = Field((), description="to log to, beside logs/")
+    overfit: int = Field(0, ge=0, description="train and validate on this number of photos, with fixed areas; 0 = off")
+    loggers: tuple[Literal["dvclive", "tensorboard", "wandb"], ...] = Field((), description="loggers beside logs/")
 
     @model_validator(mode="before")
     @classmethod
     def _renamed(cls, section: object) -> object:
-        """`threads` was the name of `shards` until 0.2."""
+        """Accept `threads`, the name of `shards` until 0.2."""
         if not isinstance(section, dict) or "threads" not in section:
             return section
         return {"shards": section["threads"]} | {key: value for key, value in section.items() if key != "threads"}
@@ -61,13 +61,13 @@ class TrainSettings(Settings):
             ):
                 if value not in portable:
                     raise ValueError(
-                        f"{name}: {value} is not portable: set arithmetic: native, or {name}: {portable[-1]}"
+                        f"{name}: {value} is not portable. Set train.arithmetic: native, or {name}: {portable[-1]}"
                     )
         return self
 
 
 def computed_by(settings: TrainSettings) -> tuple[str, Precision]:
-    """The device and the precision that a training with these settings computes with on this machine."""
+    """The device and the precision of a training with these settings on this machine."""
     if settings.arithmetic == "portable":
         return "cpu", "float32"
     device = best_device() if settings.device == "auto" else settings.device
@@ -76,17 +76,17 @@ def computed_by(settings: TrainSettings) -> tuple[str, Precision]:
 
 @dataclass
 class Task:
-    """What a run is to learn. With `train.overfit`, both sides become the first photos, and there is no teacher.
+    """The inputs of a run. With `train.overfit`, both sides are the first training photos and there is no teacher.
 
     Attributes:
-        settings, pixelation: the sections of params.yaml.
+        settings, pixelation: the sections `train` and `pixelation` of params.yaml.
         training, validation: the photos of each side.
-        init: the model to start from, of the same network and of its width or narrower; None for random weights.
-        teacher: the model whose predictions are learnt, in place of the photos' pixels; None to learn from these.
-        device, precision: what it is computed with.
+        init: the model to start from, of the same network and the same or a smaller width; None for random weights.
+        teacher: the model whose predictions are learnt instead of the photos' pixels; None for the photos' pixels.
+        device, precision: those of the computation.
 
     Raises:
-        DepixelError: the teacher was trained for other samples than those that it is to be asked about.
+        DepixelError: the teacher was trained on photos of another size, or on smaller ranges of areas or blocks.
     """
 
     settings: TrainSettings
@@ -101,7 +101,7 @@ class Task:
     def __post_init__(self) -> None:
         if self.settings.overfit:
             self.training = self.validation = self.training.first(self.settings.overfit)
-            self.teacher = None  # it has learnt them better than anyone can teach it
+            self.teacher = None  # to overfit, the network must learn the photos themselves
         if self.teacher:
             _check_teacher(self.teacher.configuration, self.pixelation, self.size)
         self.device, self.precision = computed_by(self.settings)
@@ -113,10 +113,13 @@ class Task:
         """Load the photos and the models that the settings name.
 
         Args:
-            prepared: the folder of prepared photos. splits: the table of splits. pretrained: the folder of models.
+            settings, pixelation: the sections of params.yaml.
+            prepared: the folder of prepared photos.
+            splits: the table of splits.
+            pretrained: the folder of pretrained models.
 
         Raises:
-            DepixelError: something is missing, or does not belong together.
+            DepixelError: a file is missing, or files do not belong together.
         """
         training, validation = (Photos.load(prepared, splits, side) for side in ("train", "validation"))
         init = teacher = None
@@ -133,7 +136,7 @@ class Task:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of steps that show each photo for training once; the last of them may show fewer."""
+        """Number of steps that show each training photo once; the last batch may be smaller."""
         return -(-len(self.training) // self.settings.batch_size)
 
     @property
@@ -143,25 +146,25 @@ class Task:
 
     @property
     def validation_stream(self) -> str:
-        """Where the areas of the validation photos come from, the same in every epoch (`dataset.samples`)."""
+        """The stream of the validation photos' areas (`dataset.samples`), the same in every epoch."""
         return f"validation {self.settings.seed}"
 
     def training_stream(self, epoch: int) -> str:
-        """Where the areas of the training photos come from in an epoch, which is counted from 0."""
+        """The stream of the training photos' areas in an epoch, counted from 0."""
         return self.validation_stream if self.settings.overfit else f"train {self.settings.seed} {epoch}"
 
 
 def _check_teacher(teacher: ModelConfiguration, pixelation: PixelationSettings, size: int) -> None:
-    """Raise `DepixelError` if the teacher was trained for other samples than those that it is to be asked about."""
+    """Raise `DepixelError` if the teacher was trained on photos of another size, or on smaller ranges."""
     if teacher.size != size:
         raise DepixelError(
-            f"train.teacher was trained on photos of {teacher.size} pixels, and these have {size}: set prepare.size: "
-            f"{teacher.size}, or take another teacher"
+            f"train.teacher was trained on photos of {teacher.size} x {teacher.size} pixels, but these have {size} x "
+            f"{size}. Set prepare.size: {teacher.size}, or name another teacher"
         )
     for key in ("width", "height", "block_size"):
         here, known = getattr(pixelation, key), getattr(teacher, key if key == "block_size" else f"area_{key}")
         if here[0] < known[0] or here[1] > known[1]:
             raise DepixelError(
-                f"pixelation.{key} = {list(here)}, and train.teacher was trained for {list(known)}: keep within that, "
-                "or take another teacher"
+                f"pixelation.{key} = {list(here)}, but train.teacher was trained on {list(known)}. Keep within that "
+                "range, or name another teacher"
             )

@@ -1,8 +1,8 @@
-"""Perceptual hashes of photos: 64 bits that change little when a photo is encoded again, resized or cropped a little.
+"""Perceptual hashes of photos: 64 bits that change little when a photo is recompressed, resized or cropped a little.
 
-pHash (Zauner, 2010): the signs of the lowest frequencies of a small gray picture, against their median. A photo has
-several: of all of it, of cuts of it, and of all of it flipped. The hashes are those of the prepared images, which are
-squares cut from the middle of the photos.
+A hash is a pHash (Zauner, 2010): each bit says whether one of the lowest frequencies of a small gray picture lies above
+their median. A photo has several hashes: of the whole photo, of crops, and of the flipped photo. They are computed from
+the prepared images, which are squares from the center of the photos.
 """
 
 from functools import lru_cache
@@ -17,33 +17,33 @@ from depixel.base.errors import DepixelError
 from depixel.dataset.prepared import MADE_BY, open_array
 
 SIDE = 8
-"""Side of the square of bits that a hash is."""
+"""The side of the square of bits of a hash; a hash has 8 x 8 bits."""
 
 PIXELS = 32
-"""Side of the picture that is hashed, in pixels. The hash looks at frequencies below a quarter of these."""
+"""The side of the picture that is hashed, in pixels. The hash uses the lowest quarter of its frequencies."""
 
 CUT = 0.93
-"""Share of the side that the cuts keep. It is near enough to all shares from 0.9 to 1."""
+"""The share of the side that a crop keeps. It is close enough to all shares from 0.9 to 1."""
 
 CUTS = [(0.0, 0.0, 1.0), *((x, y, CUT) for y in (0, 0.5, 1) for x in (0, 0.5, 1))]
-"""The cuts that are hashed: x, y (share of the room that is left) and side (share). The first is all of the photo."""
+"""The crops that are hashed: x and y (share of the free space) and side (share). The first is the whole photo."""
 
 FLIPS = [(False, False), (True, False), (False, True), (True, True)]
-"""The ways to flip a photo: left-right, upside down."""
+"""The ways to flip a photo: (left-right, upside down)."""
 
 HASHES = len(CUTS) + len(FLIPS) - 1
-"""Number of hashes of a photo: those of its cuts, then those of its flips."""
+"""The number of hashes of a photo: those of its crops, then those of its flips."""
 
 _ODD = np.stack([(np.arange(SIDE)[:, None] * down + np.arange(SIDE) * across) % 2 == 1 for across, down in FLIPS])
-"""(len(FLIPS), SIDE, SIDE): the frequencies whose sign each flip changes."""
+"""(len(FLIPS), SIDE, SIDE) bool: the frequencies whose sign each flip changes."""
 
 _EXACT = 1e-4
-"""A frequency nearer than this to the median (in the transform's units, up to 1e6) is left to imagehash, whose order of
-additions decides on which side it lies."""
+"""The least distance of a frequency from the median, in units of the transform (up to 1e6). Where one is nearer, the
+order of additions decides its bit, so imagehash computes that hash."""
 
 
 def hashes(image: np.ndarray) -> np.ndarray:
-    """The hashes of a prepared image, (S, S) uint8: (HASHES,) uint64, bit for bit those of imagehash.phash."""
+    """The hashes of a prepared image, (S, S) uint8: (HASHES,) uint64, the same bits as by imagehash.phash."""
     pictures = _cut(image)
     cosines = _cosines()
     frequencies = cosines @ pictures @ cosines.T  # (len(CUTS), SIDE, SIDE)
@@ -60,7 +60,7 @@ def hashes(image: np.ndarray) -> np.ndarray:
 
 
 def _cut(image: np.ndarray) -> np.ndarray:
-    """(len(CUTS), PIXELS, PIXELS) uint8: each cut, resized. Cuts of the same columns share the first pass."""
+    """(len(CUTS), PIXELS, PIXELS) uint8: each crop, resized. Crops of the same columns share the horizontal pass."""
     picture, size = Image.fromarray(image), len(image)
     found = []
     strips: dict[tuple[float, float], Image.Image] = {}
@@ -92,13 +92,13 @@ def _flipped(image: np.ndarray, horizontal: bool, vertical: bool) -> np.ndarray:
 
 
 def turned(image: np.ndarray, turn: int) -> np.ndarray:
-    """One of the 8 ways to lay a square: flipped as FLIPS[turn % 4], then transposed if turn is 4 or more."""
+    """One of the 8 orientations of a square: flipped as FLIPS[turn % 4], then transposed if turn is 4 or more."""
     flipped = _flipped(image, *FLIPS[turn % 4])
     return flipped.T if turn >= len(FLIPS) else flipped
 
 
 def turns(codes: np.ndarray) -> np.ndarray:
-    """(N, HASHES) to (N, 8): the hashes of all of each photo in each turn; transposing a photo transposes its bits."""
+    """(N, HASHES) to (N, 8): the hashes of whole photos in each turn; transposing a photo transposes its bits."""
     flips = np.concatenate([codes[:, :1], codes[:, len(CUTS) :]], axis=1)
     bits = np.unpackbits(flips.view(np.uint8).reshape(*flips.shape, 8), axis=-1).reshape(*flips.shape, SIDE, SIDE)
     transposed = np.packbits(bits.swapaxes(-1, -2).reshape(*flips.shape, 64), axis=-1).view(np.uint64)[..., 0]
@@ -106,26 +106,26 @@ def turns(codes: np.ndarray) -> np.ndarray:
 
 
 INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)
-"""The turn that undoes each turn: transposing swaps the two single flips."""
+"""The inverse of each turn. A transposition swaps the two single flips."""
 
 
 def load_hashes(path: str | Path, count: int) -> np.ndarray:
     """Open the hashes of prepared images, memory-mapped and read-only.
 
     Args:
-        path: of hashes.npy.
+        path: that of hashes.npy.
         count: number of prepared images.
 
     Returns:
         (count, HASHES) uint64.
 
     Raises:
-        DepixelError: the file is not there, or not such an array.
+        DepixelError: the file is missing or not such an array.
     """
     found = open_array(path)
     if found.dtype != np.uint64 or found.shape != (count, HASHES):
         raise DepixelError(
-            f"{path}: {found.dtype} of shape {found.shape}, where uint64 of shape ({count}, {HASHES}) should be. Make "
-            f"it anew with `{MADE_BY}`"
+            f"{path}: {found.dtype} of shape {found.shape}, but must be uint64 of shape ({count}, {HASHES}). Make it "
+            f"again with `{MADE_BY}`"
         )
     return found

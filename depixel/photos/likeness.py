@@ -1,7 +1,7 @@
-"""How alike two pictures are, where one may be turned, mirrored, or a cut of the other.
+"""The similarity of two pictures, where one may be turned, mirrored, or a crop of the other.
 
-The pictures are laid on one another and correlated, for a grid of cuts of each. Before that they lose what compression
-adds (the finest detail) and light and shade (the coarsest).
+It is the highest correlation of one picture with a crop of the other, over a grid of crops. A band-pass filter first
+removes compression noise (finer) and lighting (coarser).
 """
 
 from functools import lru_cache
@@ -13,27 +13,27 @@ from scipy import ndimage
 from depixel.photos.hashes import turned
 
 SIDE = 64
-"""Side of the pictures that are compared, in pixels."""
+"""The side of the pictures that are compared, in pixels."""
 
 BAND = (1.0, 4.0)
-"""Gaussian sigmas in pixels of `SIDE`: what is compared lies between them."""
+"""The Gaussian sigmas of the band-pass filter, in pixels of a picture of `SIDE` pixels."""
 
 GRID = 32
-"""The places of a cut that are compared, along each axis."""
+"""The number of points along each axis of a crop that are compared."""
 
 SCALES = (1.0, 0.975, 0.95, 0.925, 0.9)
-"""Sides of the cuts that are tried, as shares of the picture's side. Their offsets lie 0.025 apart."""
+"""The sides of the crops, as shares of the picture's side. Their offsets are 0.025 apart."""
 
-_TINY = np.float32(1e-6)  # so that flat pictures are like nothing
+_TINY = np.float32(1e-6)  # so that a flat picture has similarity 0
 
 
 def likeness(images: np.ndarray, first: np.ndarray, second: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    """The highest correlation of each pair of pictures, over cuts of either: (C,) float64, 1 for the same pixels.
+    """The highest correlation of each pair of pictures over crops of either: (C,) float64, 1 for the same pixels.
 
     Args:
         images: (N, S, S) uint8, prepared images.
         first, second: (C,) int, the rows of each pair.
-        turns: (C,) int, how the second one of each pair is turned, see `hashes.turned`.
+        turns: (C,) int, the orientation of the second one of each pair, see `hashes.turned`.
     """
     rows, places = np.unique(np.concatenate([first, second]), return_inverse=True)
     bands = np.stack([_band(images[row]) for row in rows])
@@ -43,7 +43,7 @@ def likeness(images: np.ndarray, first: np.ndarray, second: np.ndarray, turns: n
 
 
 def _band(image: np.ndarray) -> np.ndarray:
-    """(SIDE, SIDE) float32: what is between noise and light and shade."""
+    """(SIDE, SIDE) float32: the image after the band-pass filter `BAND`."""
     if len(image) != SIDE:
         image = np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX))
     pixels = image - np.mean(image, dtype=np.float32)  # a flat picture is exactly 0
@@ -52,11 +52,11 @@ def _band(image: np.ndarray) -> np.ndarray:
 
 
 def _best_cut(wholes: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """(C,) float32: the highest correlation of all of each `shown` with a cut of its whole; both (C, SIDE, SIDE).
+    """(C,) float32: the highest correlation of each whole `shown` with a crop of its whole; both (C, SIDE, SIDE).
 
-    A cut is the whole W sampled along its columns by R_k and along its rows by R_l, for all pairs of K samplers. With
-    B_k = R_k W, its products with the other picture are sums over B_k, and its squares need only the diagonals of
-    R_l' R_l, because each row of R_l has two entries side by side. So no cut is ever made.
+    A crop is R_k W R_l', where W is the whole and R_k, R_l are two of K samplers. With B_k = R_k W, the dot products with
+    the other picture are sums over B_k. The squares need only two diagonals of R_l' R_l, because each row of R_l has two
+    neighboring entries. So no crop is ever computed.
     """
     samplers, sums, diagonal, beside = _samplers()
     count, kinds = len(wholes), len(samplers)
@@ -83,11 +83,12 @@ def _blurs() -> tuple[np.ndarray, ...]:
 
 @lru_cache(maxsize=1)
 def _samplers() -> tuple[np.ndarray, ...]:
-    """The samplers of the cuts along one axis, and what `_best_cut` needs of them, all float32.
+    """The samplers R of the crops along one axis and what `_best_cut` needs of them, all float32.
 
     Returns:
-        (K, GRID, SIDE): each samples a cut of SIDE pixels at GRID places, linearly; the first one all of it. (K, SIDE):
-        the sum of its rows. (K, SIDE) and (K, SIDE - 1): the diagonal of R' R, and the one beside it.
+        (K, GRID, SIDE): each matrix samples a crop of SIDE pixels at GRID points by linear interpolation; the first one
+        samples the whole axis. (K, SIDE): the sum of its rows. (K, SIDE) and (K, SIDE - 1): the main diagonal of R' R and
+        the diagonal beside it.
     """
     found = []
     for scale in SCALES:

@@ -1,10 +1,12 @@
-"""Near-duplicates: photos that show the same picture, encoded again, resized, turned, mirrored, or cropped a little.
+"""Near-duplicates: photos of the same picture that were recompressed, resized, turned, mirrored or cropped a little.
 
-Three sieves find them, each finer and slower than the one before. (1) pHash (Zauner, 2010; of the package imagehash)
-compares all of both photos, in each of the 8 ways to turn and mirror one of them. Its 64 bits are the signs of low
-frequencies; a copy differs in few of them even if it is cropped. (2) The same hash compares nine cuts of one photo with
-all of the other: the cut nearest to what the copy shows differs in very few bits. (3) The pictures themselves are laid
-on one another, and their correlation is measured.
+Three filters find them, each finer and slower than the one before:
+
+1. pHash (Zauner, 2010; package imagehash) compares two whole photos, with one of them in each of its 8 orientations.
+   Its 64 bits are the signs of low frequencies. A copy differs in few of them, even if it is cropped.
+2. The same hash compares nine crops of one photo with the whole other photo. The crop that is closest to the copy
+   differs in very few bits.
+3. The pictures are aligned, and their correlation is computed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,33 +31,35 @@ from depixel.photos.likeness import likeness
 from depixel.photos.processes import CHUNK, each
 
 MOST_BITS = 24
-"""Number of bits by which the hashes of all of two copies differ at most."""
+"""The maximum number of different bits between the hashes of two whole copies."""
 
 MOST_BITS_CUT = 10
-"""Number of bits by which the hashes of the best cut of one copy and of all of the other differ at most."""
+"""The maximum number of different bits between the hash of the best crop of one copy and that of the whole other."""
 
 LEAST = 0.88
-"""Correlation from which two pictures are the same."""
+"""The minimum correlation (0..1) of two copies."""
 
 SHOWN = 48
-"""Number of pairs on the sheet of stage split, the least similar ones: if those are copies, so are the others."""
+"""The number of pairs on the contact sheet of stage split. It shows the least similar ones: if those are copies, so are
+the others."""
 
 QUERIES, STORED = 128, 1024
-"""Number of hashes that are compared at a time with how many others: what is between fits the cache of a core."""
+"""The numbers of hashes that are compared with each other at a time. Their distances fit the cache of a core."""
 
 BLOCK = 256
-"""Number of photos whose copies a process searches for at a time."""
+"""The number of photos whose copies a process searches for at a time."""
 
 CANDIDATES = 8
-"""Number of pairs that are laid on one another at a time."""
+"""The number of pairs of pictures that are aligned at a time."""
 
 
 class Copy(NamedTuple):
-    """A row of the table of copies, text: a photo, and a photo on another side that shows the same picture.
+    """A row of the table of copies: a photo and another one, on another side, of the same picture; all fields are text.
 
     Attributes:
-        contributor, name, sha256, split: of the photo. of_contributor, of_name, of_sha256, of_split: of the other.
-        similarity: their correlation, 1 for the same pixels, with four decimals.
+        contributor, name, sha256, split: those of the photo.
+        of_contributor, of_name, of_sha256, of_split: those of the other photo.
+        similarity: the correlation of both, 1 for the same pixels, with four decimals.
     """
 
     contributor: str
@@ -73,8 +77,8 @@ class Pair(NamedTuple):
     """Two photos that show the same picture.
 
     Attributes:
-        first, second: their rows in the arrays.
-        similarity: their correlation, 1 for the same pixels.
+        first, second: rows of the photos in the arrays.
+        similarity: the correlation of both, 1 for the same pixels.
     """
 
     first: int
@@ -92,17 +96,21 @@ def split(
 ) -> tuple[dict[str, dict[str, int]], list[Copy]]:
     """Split prepared photos, leave copies out, and write the tables: `out`, copies.csv beside it, and their record.
 
-    An earlier run's copies are used again if its record says that they are by this code, these settings and images.
+    It reuses the copies of an earlier run if that had the same code, settings and maker of the images.
 
     Args:
-        photos: N photos. images: (N, S, S) uint8. codes: (N, HASHES) uint64, the `hashes` of each.
-        images_by: what the images were made by (`reuse.made_by`); "" if that is not known.
+        photos: N photos.
+        images: (N, S, S) uint8.
+        codes: (N, HASHES) uint64, the `hashes` of each image.
+        images_by: the hash of what made the images (`reuse.made_by`); "" if unknown.
+        settings: the section `split` of params.yaml.
+        out: the path of the table of splits.
 
     Returns:
-        Number of photos and contributors on each side, and the copies that were found.
+        For each side the numbers of "photos" and "contributors" (`splits.write_splits`); and the copies.
 
     Raises:
-        DepixelError: a side is empty, or nothing is left to train on.
+        DepixelError: a side is empty, all training photos are copies, or a table cannot be written.
     """
     rows = list(splits.split(photos, settings))
     table, record = out.with_name(layout.COPIES.name), out.with_suffix(f".{reuse.RECORD}")
@@ -132,18 +140,18 @@ def between_sides(
     Args:
         rows: N photos and their sides, in ascending order of their paths.
         images: (N, S, S) uint8, the prepared images.
-        codes: (N, HASHES) uint64, the `hashes` of each.
-        earlier: the rows of an earlier run by this code and settings, in order. Pairs of two unchanged photos are not
-            searched for again.
+        codes: (N, HASHES) uint64, the `hashes` of each image.
+        earlier: the rows of an earlier run with the same code and settings, in order. Pairs of two unchanged photos are
+            not searched again.
         known: the copies that the earlier run found.
         workers: number of processes; None: one for each core. It changes no result.
 
     Returns:
-        The pairs, in ascending order of the rows.
+        The pairs, in ascending order of their rows.
     """
     pairs = matched(rows, earlier, lambda row: path_of(row.contributor, row.name))
     old = np.array([other is not None and other.sha256 == row.sha256 for row, other in pairs])
-    numbers = {row.sha256: number for number, row in enumerate(rows) if old[number]}  # names may be there twice
+    numbers = {row.sha256: number for number, row in enumerate(rows) if old[number]}  # names may occur twice
     found = [
         Pair(numbers[copy.sha256], numbers[copy.of_sha256], float(copy.similarity))
         for copy in known
@@ -162,24 +170,24 @@ def between_sides(
 
 
 def left_out(rows: Iterable[Assigned], found: Iterable[Copy]) -> list[Assigned]:
-    """Mark the photos for training that are copies of photos on other sides, so that they are left out.
+    """Mark the training photos that are copies of photos on other sides, to leave them out.
 
     Args:
         rows: photos and their sides.
         found: the copies among them.
 
     Returns:
-        The same rows, in order; the side of such a photo is `COPY`.
+        The same rows, in order; the side of a marked photo is `COPY`.
 
     Raises:
-        DepixelError: nothing is left to train on.
+        DepixelError: all training photos are copies.
     """
     copied = {copy.sha256 for copy in found if copy.split == "train"}
     rows = [row._replace(split=COPY) if row.sha256 in copied else row for row in rows]
     if not any(row.split == "train" for row in rows):
         raise DepixelError(
-            "every photo for training shows the same picture as one for validation or test. More different photos are "
-            "needed, or those of a contributor belong together: split.by: contributor, in params.yaml"
+            "every training photo shows the same picture as a validation or test photo. Add photos that differ more, "
+            "or keep the photos of a contributor together: set split.by: contributor in params.yaml"
         )
     return rows
 
@@ -210,15 +218,15 @@ def search(
 
 
 def find(images: np.ndarray, codes: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[Pair]:
-    """Find the pairs of a photo in `first` and another one in `second` that show the same picture.
+    """Find the pairs of a photo in `first` and another photo in `second` that show the same picture.
 
     Args:
         images: (N, S, S) uint8, prepared images.
-        codes: (N, HASHES) uint64, the `hashes` of each.
-        first, second: rows of the photos that are compared.
+        codes: (N, HASHES) uint64, the `hashes` of each image.
+        first, second: rows of the photos to compare.
 
     Returns:
-        Pairs in ascending order, none twice.
+        Pairs in ascending order, without repetitions.
     """
     return _find(images, codes, turns(codes), (first, second))
 
@@ -228,7 +236,7 @@ def _find(images: np.ndarray, codes: np.ndarray, turned: np.ndarray, rows: tuple
     best: dict[tuple[int, int], float] = {}
     candidates = [np.stack([a, b, np.full(len(a), turn)]) for a, b, turn in _candidates(codes, turned, *rows)]
     firsts, seconds, turns_of = np.concatenate([np.empty((3, 0), int), *candidates], axis=1)
-    with threadpool_limits(1):  # the products are small: two threads take up to four times as long as one
+    with threadpool_limits(1):  # the products are so small that two threads take up to four times as long
         for start in range(0, len(firsts), CANDIDATES):
             a, b, turn = (array[start : start + CANDIDATES] for array in (firsts, seconds, turns_of))
             found = likeness(images, a, b, turn).round(4)
@@ -241,10 +249,10 @@ def _find(images: np.ndarray, codes: np.ndarray, turned: np.ndarray, rows: tuple
 def _candidates(
     codes: np.ndarray, turned: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Rows of `first` and `second` whose hashes are near, and the turn of the second that makes them so.
+    """Pairs of rows of `first` and `second` with similar hashes, and the turn of the second photo in each.
 
-    All pairs are compared: 64 bits take about a nanosecond. An index (cells of hashes, of which a query looks into a
-    few) misses copies and is slower up to some 100 million photos.
+    It compares all pairs, at a few nanoseconds each. An index of cells, of which a query searches a few, misses copies
+    and is slower up to tens of millions of photos (docs/measured.md).
     """
     for start in range(0, len(second), STORED):
         others = second[start : start + STORED]
@@ -268,7 +276,7 @@ def _candidates(
 
 
 def _fewest_bits(cuts: np.ndarray, of: np.ndarray, wholes: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(P,) uint8: the number of bits by which a photo's best cut differs from all of another, for each pair.
+    """(P,) uint8: the number of different bits between the best crop of a photo and another whole photo, for each pair.
 
     Args:
         cuts: (len(CUTS), n) uint64. wholes: (m,) uint64. of, other: (P,) int, columns of `cuts` and of `wholes`.

@@ -99,11 +99,11 @@ def test_what_training_lacks():
 
 
 def test_few_photos_and_lost_archives_come_first():
-    broken = [Verdict("kim", "", 9, code=3, reason="no ZIP: cut off")]
+    broken = [Verdict("kim", "", 9, code=3, reason="not a ZIP: cut off")]
     found = findings.findings(result_of(made(199)), SETTINGS, 0, broken)
     assert [finding.what.split(":")[0] for finding in found] == [
         "1 archive cannot be read",
         "199 photos are valid; fewer than 200 say little.",
     ]
-    assert found[0].contributors == [{"contributor": "kim", "is": "no ZIP: cut off"}]
+    assert found[0].contributors == [{"contributor": "kim", "is": "not a ZIP: cut off"}]
     assert told(made(200)) == []

@@ -138,7 +138,7 @@ def test_how_far_off_it_is_is_learnt_from_the_truth(run, unsure):
     ("changes", "told"),
     [
         ({"size": 64}, r"photos of 64 pixels, and these have 24: set prepare.size: 64"),
-        ({"area_width": (4, 7)}, r"pixelation.width = \[4, 8\], and train.teacher was trained for \[4, 7\]"),
+        ({"area_width": (4, 7)}, r"pixelation.width = \[4, 8\], but train.teacher was trained on \[4, 7\]"),
         ({"area_height": (5, 8)}, r"pixelation.height = \[4, 8\]"),
         ({"block_size": (3, 4)}, r"pixelation.block_size = \[3, 5\]"),
     ],

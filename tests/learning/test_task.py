@@ -22,8 +22,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
         ("dropout: 1", "train.dropout = 1: .*less than 1"),
         ("rate: 1", "unknown key train.rate; train has network, width"),
         ("arithmetic: exact", "train.arithmetic = 'exact': .*'portable' or 'native'"),
-        ("device: cuda", "train.device: cuda is not portable: set arithmetic: native, or device: cpu"),
-        ("precision: bfloat16", "train.precision: bfloat16 is not portable: set arithmetic: native, or .*float32"),
+        ("device: cuda", "train.device: cuda is not portable. Set train.arithmetic: native, or device: cpu"),
+        ("precision: bfloat16", "train.precision: bfloat16 is not portable. Set train.arithmetic: native, or .*32"),
     ],
 )
 def test_settings_are_checked(tmp_path, text, expected):

@@ -90,7 +90,7 @@ def test_help_teaches(stage, tmp_path):
 
 def test_three_stages_from_photos_to_a_split(project):
     assert succeed("validate", cwd=project).startswith("61 of 62 files from 11 contributors are valid.")
-    assert succeed("prepare", cwd=project) == "61 photos are prepared in data/prepared.\n"
+    assert succeed("prepare", cwd=project) == "data/prepared: 61 prepared photos.\n"
     assert succeed("split", cwd=project).startswith("train: ")
     assert sorted(set(files(project)) - {"params.yaml"} - {f"data/raw/k{c:08}.zip" for c in range(10)}) == [
         "data/copies.csv",
@@ -335,7 +335,7 @@ def test_a_photo_that_crashes_the_decoder_is_unreadable_and_the_others_are_read(
     expected = (project / "data/validated/manifest.csv").read_text(encoding="utf-8").splitlines()
     (row,) = (i for i, line in enumerate(expected) if line.startswith("k00000001,3.jpg,"))
     size = expected[row].split(",")[2]
-    expected[row] = f"k00000001,3.jpg,{size},,,,,,3,its decoding crashed (SIGSEGV)"
+    expected[row] = f"k00000001,3.jpg,{size},,,,,,3,decoding it crashed (SIGSEGV)"
     for workers in (1, 2):
         shutil.rmtree(project / "data/validated")  # or what is known would be taken
         line = [sys.executable, "-c", CRASHING, REPOSITORY, "--workers", str(workers)]
@@ -379,11 +379,11 @@ def test_want_of_memory_is_no_verdict_and_no_result(project, large):
     (project / "data/raw/large.jpg").write_bytes(large)
     before = files(project)
     for workers in (1, 2):
-        assert "out of memory. What helps: --workers 1" in fail("validate", "--workers", workers, cwd=project, **few)
+        assert "out of memory. Use --workers 1" in fail("validate", "--workers", workers, cwd=project, **few)
         assert files(project) == before
     assert succeed("validate", cwd=project).startswith("62 of 63 files")
     before = files(project)
-    assert "out of memory. What helps: --workers 1" in fail("prepare", cwd=project, **few_to_prepare)
+    assert "out of memory. Use --workers 1" in fail("prepare", cwd=project, **few_to_prepare)
     assert files(project) == before
     succeed("prepare", cwd=project)
 

@@ -144,7 +144,7 @@ def test_the_time_left_is_of_the_stages_that_are_left(monkeypatch):
     stages = watching(pipeline.SECONDS)
     first = record("Running stage '%s':", "settings")
     assert stages.filter(first)
-    assert first.getMessage().startswith("stage 1 of 9: settings, every setting is checked")
+    assert first.getMessage().startswith("stage 1 of 9: settings, check all settings")
     assert first.getMessage().endswith(f"(0 s so far, about {pipeline.duration(sum(pipeline.SECONDS.values()))} left)")
     clock[0] = 5.0
     stages.filter(record("Stage '%s' didn't change, skipping", "validate"))
