@@ -54,9 +54,9 @@ def _band(image: np.ndarray) -> np.ndarray:
 def _best_cut(wholes: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """(C,) float32: the highest correlation of each whole `shown` with a crop of its whole; both (C, SIDE, SIDE).
 
-    A crop is R_k W R_l', where W is the whole and R_k, R_l are two of K samplers. With B_k = R_k W, the dot products with
-    the other picture are sums over B_k. The squares need only two diagonals of R_l' R_l, because each row of R_l has two
-    neighboring entries. So no crop is ever computed.
+    A crop is R_k W R_l', where W is the whole and R_k, R_l are two of K samplers. With B_k = R_k W, the dot products
+    with the other picture are sums over B_k. The squares need only two diagonals of R_l' R_l, because each row of R_l
+    has two neighboring entries. So no crop is ever computed.
     """
     samplers, sums, diagonal, beside = _samplers()
     count, kinds = len(wholes), len(samplers)
@@ -86,9 +86,9 @@ def _samplers() -> tuple[np.ndarray, ...]:
     """The samplers R of the crops along one axis and what `_best_cut` needs of them, all float32.
 
     Returns:
-        (K, GRID, SIDE): each matrix samples a crop of SIDE pixels at GRID points by linear interpolation; the first one
-        samples the whole axis. (K, SIDE): the sum of its rows. (K, SIDE) and (K, SIDE - 1): the main diagonal of R' R and
-        the diagonal beside it.
+        (K, GRID, SIDE): each matrix samples a crop of SIDE pixels at GRID points by linear interpolation; the first
+        one samples the whole axis. (K, SIDE): the sum of its rows. (K, SIDE) and (K, SIDE - 1): the main diagonal of
+        R' R and the diagonal beside it.
     """
     found = []
     for scale in SCALES:
