@@ -60,7 +60,7 @@ def test_presets_are_listed(folder):
 @pytest.mark.parametrize(
     ("content", "name", "told"),
     [
-        ("debug: {train: {width: 8}}", "deubg", "deubg: no preset; presets.yaml has debug"),
+        ("debug: {train: {width: 8}}", "deubg", "deubg: no such preset; presets.yaml has debug"),
         ("debug: {train: {widht: 8}}", "debug", "presets.yaml, debug: unknown key train.widht"),
         ("debug: {train: {width: wide}}", "debug", "presets.yaml, debug: train.width = 'wide'"),
         ("debug: {trian: {width: 8}}", "debug", "presets.yaml, debug: unknown section 'trian'"),
