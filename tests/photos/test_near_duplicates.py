@@ -120,7 +120,7 @@ def test_nothing_left_to_train_on(six):
     rows, images, codes = six
     rows = [rows[0], rows[1]]
     table = near_duplicates.between_sides(rows, images[:2], codes[:2], [], [])
-    with pytest.raises(DepixelError, match=r"every photo for training .*split.by: contributor"):
+    with pytest.raises(DepixelError, match=r"every training photo .*split.by: contributor"):
         near_duplicates.left_out(rows, table)
 
 
