@@ -291,7 +291,7 @@ def test_mistakes_are_told_in_one_message(project, tmp_path):
     assert "stages/prepare.py" in fail("split", cwd=project)
     succeed("validate", cwd=project)
     (project / "data/raw/loose/notes.txt").unlink()
-    assert "not those that were validated" in fail("prepare", cwd=project)
+    assert "have changed since their validation" in fail("prepare", cwd=project)
     (project / "params.yaml").write_text("prepare: {side: 64}", encoding="utf-8")
     assert "unknown key prepare.side" in fail("prepare", cwd=project)
     assert files(empty) == {}
