@@ -74,9 +74,9 @@ def check_locked(lock: Path) -> None:
     if wrong := [
         name for name, version in found.items() if not (version and locked[name].contains(version, prereleases=True))
     ]:
-        listed = ", ".join(f"{name} {found[name] or 'missing'} ({lock} has {name}{locked[name]})" for name in wrong)
+        listed = "; ".join(f"{name} {found[name] or 'missing'} ({lock} has {name}{locked[name]})" for name in wrong)
         raise DepixelError(
-            f"the installed packages differ from {lock}: {listed}. Results would be recorded with the wrong versions. "
+            f"the installed packages differ from {lock}: {listed}, so results would be recorded with wrong versions. "
             f"Install those of the file: `pip install -r {lock}`; or keep the installed ones and record them: "
             f"`pip freeze --exclude-editable > {lock}`"
         )

@@ -52,7 +52,7 @@ def write_record(record: Path, made_by: str, hashes: dict[str, str]) -> None:
 
     Args:
         record: the path of the record.
-        made_by: the hash of what made the outputs, see `maker`.
+        made_by: the hash from `maker`.
         hashes: path -> sha256 of each output; paths are relative to the record's folder, with `/`.
     """
     write_json(record, {"made_by": made_by, "sha256": hashes})
@@ -63,7 +63,7 @@ def reusable(record: Path, made_by: str, names: Iterable[str] = ()) -> bool:
 
     Args:
         record: the path of the record.
-        made_by: the hash of what would make the outputs now, see `maker`.
+        made_by: the current hash from `maker`.
         names: outputs that the record must list; paths relative to the record's folder.
     """
     try:
@@ -76,7 +76,7 @@ def reusable(record: Path, made_by: str, names: Iterable[str] = ()) -> bool:
 
 
 def made_by(record: Path) -> str:
-    """The hash of what made the outputs of a record; "" if there is no valid record."""
+    """The hash from `maker` in a record; "" if there is no valid record."""
     try:
         return str(json.loads(record.read_text(encoding="utf-8"))["made_by"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -91,8 +91,8 @@ def split(photos: Iterable[Photo], settings: SplitSettings) -> Iterator[Assigned
         yield Assigned(*photo, found)
     if empty := [name for name in SIDES if not keys[name]]:
         raise DepixelError(
-            f"of {keys.total()} {settings.by}s, none is for {' or '.join(empty)}. Change params.yaml: "
-            f"{'split.by: photo, ' * whole}larger fractions than split.validation: {settings.validation} and "
+            f"no {settings.by} is for {' or '.join(empty)} (number of {settings.by}s: {keys.total()}). In params.yaml, "
+            f"set {'split.by: photo, ' * whole}larger fractions than split.validation: {settings.validation} and "
             f"split.test: {settings.test}, or another split.seed than {settings.seed}; or add {settings.by}s"
         )
 

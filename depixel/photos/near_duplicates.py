@@ -102,7 +102,7 @@ def split(
         photos: N photos.
         images: (N, S, S) uint8.
         codes: (N, HASHES) uint64, the `hashes` of each image.
-        images_by: the hash of what made the images (`reuse.made_by`); "" if unknown.
+        images_by: the hash from `maker` in the images' record (`reuse.made_by`); "" if unknown.
         settings: the section `split` of params.yaml.
         out: the path of the table of splits.
 

@@ -144,7 +144,7 @@ class _Worker(Generic[Item, Result]):
                 raise _CrashError(name) from None
             if name == "SIGKILL":
                 name = "SIGKILL, probably for lack of memory"
-            raise DepixelError(f"a process that read photos was killed ({name}). {RELIEF}") from None
+            raise DepixelError(f"a process that read photos ended unexpectedly ({name}). {RELIEF}") from None
 
     def end(self) -> None:
         """Kill the process."""

@@ -149,7 +149,7 @@ REFUSED = {
         pickle.dumps(content([np.full((1, 8, 9), 200, np.uint8)], MASKS[:1]), 2).replace("È".encode(), "Ā".encode()),
         r"values of pixelated_images\[0\] are not bytes",
     ),
-    "object array": (pickle.dumps(content([np.full((1, 8, 9), None)], MASKS[:1])), "no array of uint8"),
+    "object array": (pickle.dumps(content([np.full((1, 8, 9), None)], MASKS[:1])), "not an array of uint8"),
     "object array of a function": (pickle.dumps(content([np.full((1, 8, 9), eval)], MASKS[:1])), r"builtins\.eval"),
     "lists of numbers": (
         pickle.dumps(content(np.array(IMAGES).tolist(), MASKS)),
@@ -286,8 +286,8 @@ def test_what_cannot_be_submitted_is_not_written(tmp_path, predictions):
     ("data", "message"),
     [
         (b"", "empty"),
-        (b"\x00ab", "it is 0"),
-        (b"\x80\x04", "it is 128"),
+        (b"\x00ab", "its first byte is 0"),
+        (b"\x80\x04", "its first byte is 128"),
         (b"\x01\x01ab\x05abc", "prediction 1 starts at byte 4 and would end at 11, but the file ends at 8"),
         (b"\x02\x00", "prediction 0 starts at byte 1 and would end at 4, but the file ends at 2"),
     ],

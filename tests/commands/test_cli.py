@@ -394,7 +394,7 @@ def test_names_of_models_and_files_complete(tmp_path, monkeypatch):
 def test_a_wrong_model_is_told_before_anything_is_written(folder, pictures):
     for model, problem in (
         ("no_such", "no_such: there is no model of this name. There are "),
-        (folder / "targets.npz", "targets.npz: no model"),
+        (folder / "targets.npz", "targets.npz: not a model"),
     ):
         result = depixel("restore", pictures / "in", "-o", pictures / "out", "--area", "0,0,9,9", "--model", model)
         assert result.exit_code == 1 and problem in result.output

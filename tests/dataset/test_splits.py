@@ -67,9 +67,9 @@ def test_photos_in_no_folder_are_one_contributor():
 
 
 def test_an_empty_side_names_what_helps():
-    with pytest.raises(DepixelError, match=r"contributor of 1 is for .*split\.by: photo.*split\.seed"):
+    with pytest.raises(DepixelError, match=r"number of contributors: 1\).*split\.by: photo.*split\.seed"):
         list(split(photos_of(["k1"]), SplitSettings()))
-    with pytest.raises(DepixelError, match=r"photo of 2 .*larger fractions") as caught:
+    with pytest.raises(DepixelError, match=r"number of photos: 2\).*larger fractions") as caught:
         list(split(photos_of(["k1"], each=2), SplitSettings(by="photo")))
     assert "split.by" not in str(caught.value)
 

@@ -14,7 +14,7 @@ WORKING = ("plain", "subfolder", "submodule", "worktree", "shallow", "detached")
 """Situations in which every command works."""
 
 OWNER = "git config --global --add safe.directory"
-NO_GIT = "git is not installed, or not on the PATH. Install it"
+NO_GIT = "git is not installed or not on the PATH. Install it"
 COMMIT = "git add --all && git commit -m start"
 INIT = "git init"
 

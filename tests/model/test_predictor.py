@@ -277,7 +277,7 @@ def test_missing_files_are_named(model, suffix):
 
 def test_a_folder_is_no_model(tmp_path):
     (tmp_path / "model.safetensors").mkdir()
-    refused(tmp_path / "model.safetensors", f"{tmp_path / 'model.safetensors'}: no model")
+    refused(tmp_path / "model.safetensors", f"{tmp_path / 'model.safetensors'}: not a model")
 
 
 @pytest.mark.parametrize("damage", ["cut off", "empty", "noise", "pickle"])

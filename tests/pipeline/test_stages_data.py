@@ -291,7 +291,7 @@ def test_mistakes_are_told_in_one_message(project, tmp_path):
     assert "stages/prepare.py" in fail("split", cwd=project)
     succeed("validate", cwd=project)
     (project / "data/raw/loose/notes.txt").unlink()
-    assert "not those that were validated" in fail("prepare", cwd=project)
+    assert "have changed since their validation" in fail("prepare", cwd=project)
     (project / "params.yaml").write_text("prepare: {side: 64}", encoding="utf-8")
     assert "unknown key prepare.side" in fail("prepare", cwd=project)
     assert files(empty) == {}
@@ -432,7 +432,7 @@ def test_a_wrong_setting_says_how_to_take_back_what_an_experiment_left(tmp_path)
     params.write_text(wrong, encoding="utf-8")
     done = run("settings", cwd=tmp_path)
     assert done.returncode == 1 and "train.epochs = 'many'" in done.stderr
-    assert done.stderr.endswith("take all its changes back: `git checkout params.yaml`\n")
+    assert done.stderr.endswith("discard all its changes: `git checkout params.yaml`\n")
     queued = tmp_path / ".dvc/tmp/exps/one"  # where an experiment of the queue runs
     queued.mkdir(parents=True)
     (queued / "params.yaml").write_text(wrong, encoding="utf-8")

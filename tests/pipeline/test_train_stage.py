@@ -220,7 +220,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(stopped, tmp_path):
 def test_it_starts_from_a_pretrained_model(prepared, tmp_path, train_here):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     settings(tmp_path, init="pretrained", epochs=1)
-    assert "models/pretrained. It is empty: `dvc pull`" in train_here(code=1)
+    assert "models/pretrained has no model with network" in (said := train_here(code=1)) and "`dvc pull`" in said
     tiny_model().save(tmp_path / "models/pretrained/tiny.safetensors")
     train_here()
     configuration = json.loads((tmp_path / "models/depixel.json").read_text(encoding="utf-8"))
@@ -233,7 +233,7 @@ def test_it_learns_from_a_pretrained_model(prepared, tmp_path, train_here):
     told = "train.teacher = 'tiny': models/pretrained has no such model. It"
     assert f"{told} is empty: `dvc pull`" in train_here(code=1)
     tiny_model().save(tmp_path / "models/pretrained/other.safetensors")
-    assert f"{told} holds other" in train_here(code=1)
+    assert f"{told} has other" in train_here(code=1)
     tiny_model().save(tmp_path / "models/pretrained/tiny.safetensors")
     assert "train.teacher was trained on photos of 64 x 64 pixels, but these have 24 x 24" in train_here(code=1)
     described = tmp_path / "models/pretrained/tiny.json"
