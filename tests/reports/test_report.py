@@ -147,7 +147,7 @@ def test_scores_of_another_model_are_noticed(folder):
     table = pd.read_csv(samples)
     samples.unlink()
     table.assign(squared_error=table["squared_error"] * 2).to_csv(samples, index=False)
-    assert "not of models/depixel.safetensors" in refusal()
+    assert "not scores of models/depixel.safetensors" in refusal()
 
 
 def test_plots_take_the_colors_of_the_page():
