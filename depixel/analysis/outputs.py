@@ -166,7 +166,7 @@ def clusters_sheet(result: Analysis, images: np.ndarray) -> Image.Image:
             f"{percent((chosen & (photos.side == side)).sum() / total[side])} of {side}" for side in total
         )
         shares = shares and f", {shares}"
-        captions.append(f"{number}: {chosen.sum()} photos{shares}; {words(photos, chosen)}")
+        captions.append(f"{number}: {counted(int(chosen.sum()), 'photo')}{shares}; {words(photos, chosen)}")
     return contact_sheet(rows, [""] * EXAMPLES, captions, across=1, scale=1)
 
 

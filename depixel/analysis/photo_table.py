@@ -179,7 +179,7 @@ def kinds(photos: pd.DataFrame, settings: AnalyzeSettings) -> pd.DataFrame:
 
 _WORDS = {
     "brightness": ("darker", "brighter"),
-    "contrast": ("of less contrast", "of more contrast"),
+    "contrast": ("lower contrast", "higher contrast"),
     "detail": ("smoother", "more textured"),
     "blur": ("crisper", "softer"),
     "color": ("grayer", "more colorful"),

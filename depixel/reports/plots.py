@@ -245,6 +245,7 @@ def curves(table: pd.DataFrame, lines: dict[str, str], name: str) -> str:
         if table[column].notna().any() and style == "-" and wide > 1:
             best = table[column].idxmin()
             axes.plot(table["epoch"][best], table[column][best], "o", color=color, markersize=6)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("RMSE, gray levels")
     axes.legend(loc="best")
@@ -263,6 +264,7 @@ def curve(table: pd.DataFrame, column: str, label: str, name: str) -> str:
     """
     figure, axes = _figure(height=1.8)
     axes.plot(table["epoch"], table[column], color=COLORS["first"], linewidth=1.6)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
     axes.set_ylim(bottom=0)

@@ -86,11 +86,11 @@ def _verdict(comparison: pd.DataFrame) -> str:
     """The run in a sentence: its remaining error, beside that of the best baseline."""
     model = parts.row_of(comparison, "model")
     others = comparison[~comparison["model"].isin(["model", "identity"])]
-    told = f"Restoration reduces the error of the blocks to {model['ratio_mean']:.0%}"
+    told = f"Restoration reduces the error of the blocks to {100 * model['ratio_mean']:.0f} %"
     if others.empty:
         return f"{told}."
     best = others.loc[others["ratio_mean"].idxmin()]
-    return f"{told}. The best method without training, {best['model']}, reduces it to {best['ratio_mean']:.0%}."
+    return f"{told}. The best method without training, {best['model']}, reduces it to {100 * best['ratio_mean']:.0f} %."
 
 
 def _score(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:

@@ -56,7 +56,7 @@ def _calibration(table: pd.DataFrame) -> Section:
     verdict = "overconfident" if ratio > 1.05 else "too cautious" if ratio < 0.95 else "well calibrated"
     return {
         "told": f"Over all pixels the network expected an RMSE of {expected:.2f}; the observed RMSE is {observed:.2f}, "
-        f"so it is {verdict}. The error of {whole['within_1']:.0%} of the pixels is at most the expected one, and of "
-        f"{whole['within_2']:.0%} at most twice that (68 % and 95 % for normally distributed errors).",
+        f"so it is {verdict}. The error of {100 * whole['within_1']:.0f} % of the pixels is at most the expected one, "
+        f"and of {100 * whole['within_2']:.0f} % at most twice that (68 % and 95 % for normally distributed errors).",
         "plot": parts.svg(plots.calibration(classes, "calibration")),
     }
