@@ -374,7 +374,7 @@ def test_the_doctor(here):
         assert problem in told, told
     (here / "dvc.lock").write_text("schema: '2.0'\nstages: {a", encoding="utf-8")
     told = run("depixel", "doctor", cwd=here, code=1).stdout
-    assert "dvc.lock cut off" in told and "-> depixel mend" in told
+    assert "truncated: dvc.lock" in told and "-> depixel mend" in told
     shutil.rmtree(here / "data/store")
     assert "does not have the photos" in run("depixel", "doctor", cwd=here, code=1).stdout
 
