@@ -34,7 +34,7 @@ from depixel.areas.area import Area, ResolvedArea
 from depixel.areas.grid import Grid, block_means, spread
 from depixel.base.errors import DepixelError
 from depixel.photos import archives
-from depixel.photos.decoding import decode, encoded, grayscale, in_linear_light, opened
+from depixel.photos.decoding import decode, from_linear, grayscale, opened, to_linear
 from depixel.pictures import formats, tiles
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import Restorer
@@ -92,7 +92,7 @@ def pixelated(photo: np.ndarray, area: tuple[int, ...], how: str) -> np.ndarray:
         first = size // 2 if how == "nearest" else 0
         values = flat[first::size, first::size]
     elif how == "linear":
-        values = (255 * encoded(block_means(in_linear_light(flat / 255), grid))).round()
+        values = (255 * from_linear(block_means(to_linear(flat / 255), grid))).round()
     else:
         values = np.floor(block_means(flat, grid) + (0 if how == "exact" else 0.5))
     part[:] = spread(values, grid, (height, width)).reshape(part.shape)
