@@ -24,8 +24,7 @@ from recipes.photos import entries_of, loaded
 SIDES = (64, 128)
 VALUES = 0.45, 0.45, 0.1  # shares of examples whose blocks show their rounded mean, truncated mean, or middle pixel
 NAMES = ("small", "own", "large")
-"""The kinds of prepared photos: resized to 64 pixels, parts of 128 pixels at the original scale, resized to 128 pixels.
-"""
+"""Kinds of prepared photos: resized to 64 pixels, cut to 128 pixels at the original scale, resized to 128 pixels."""
 
 
 class Areas(NamedTuple):
