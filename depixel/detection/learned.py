@@ -44,7 +44,7 @@ _SUSPECT = 0.0  # screen's logit from which the detector runs around a cell
 _UNSEEN = -1.0  # of a step where the detector did not run
 _MOST = 8.0  # of a step, at most
 _REACH, _CORNER = 48, 30.0  # see `Steps`; the corner is high because the network is overconfident
-_LIMIT = 200.0  # certain, for the sum over an area, without JPEG, in a picture of 64 x 64 pixels
+_LIMIT = 200.0  # certain, for the sum over an area without a likelihood, in a picture of 64 x 64 pixels
 _MORE_PLACES = 50.0  # increase of _LIMIT for e times as many pixels in the picture
 _EVIDENCE, _WEIGHT = 50.0, 10.0  # certain, in 64 x 64 pixels, for the likelihood plus _WEIGHT times the mean of a pixel
 _LEAST_MEAN, _LEAST_OF_ONE = 1.5, 5.0  # certain, for the mean of a pixel; the second if the area is a single block
@@ -55,7 +55,7 @@ _EVIDENCE_OF_SHAPE, _MEAN_OF_SHAPE = 100.0, 20.0  # certain, for the likelihood 
 _FEW, _HOPELESS = 8, -200.0  # number of tiles, and the likelihood in them below which refining cannot help
 _DOUBTED, _PART = 5.0, 0.8  # mean of a pixel above which a rejected area is doubtful; a part of one covers this share
 _SEEN = 2.0  # mean of the steps along a visible side
-_SURE = 5.0  # certain, for the mean of a pixel without JPEG; two steps give at most 16
+_SURE = 5.0  # certain, for the mean of a pixel without a likelihood; two steps give at most 16
 # Other limits
 _TRIES = 24  # number of failed tries after which the search stops
 _MORE_TRIES = 0.9  # estimated share of the remaining search that is left after one more try
