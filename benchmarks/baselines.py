@@ -1,19 +1,19 @@
-"""What a network is worth: the shipped model beside restorations that learn nothing or little, in one table.
+"""Compare the shipped model with baselines that learn nothing or little, in one table.
 
     python benchmarks/baselines.py                                  print the table, benchmarks/baselines.csv
     python benchmarks/baselines.py measure --photos ../shared/photos --bench ../shared/bench
     python benchmarks/baselines.py measure ridge --photos ../shared/photos
 
-`measure` scores the baselines of depixel/scoring/baselines.py, three regressions of scikit-learn, which it trains, and
-networks that `recipes/predictor.py` trained: `laptop` and, if it is in `--folder`, the challenge's `basic_cnn`. All
-restore the same areas of the test side's photos, split as for `laptop`. With `--bench` they also restore the test set
-there, and the `score.py` that lies beside it scores them. All use one view and the same projection. The regressions
-correct kriging, pixel by pixel: they see the pixel's surroundings, its block, and the blocks and known pixels around
-it. They learn from the photos for training, with the areas and flips that a network gets.
+`measure` scores three kinds of models: the baselines of depixel/scoring/baselines.py; three regressions of
+scikit-learn, which it trains; and the network `laptop` and, if it is in `--folder`, the challenge's `basic_cnn`. All
+restore the same areas of the photos of the test side, split as for `laptop`. With `--bench` they also restore the test
+set there, and its `score.py` scores them. All use one view and the same projection. The regressions correct kriging,
+pixel by pixel. Their features are the pixel's surroundings, its block, and the blocks and known pixels around it. They
+learn from the training photos, with the same areas and flips as a network.
 
-Intervals are 95 %, over the choice of photos; differences are to `laptop`. Times are CPU seconds of one core with one
-thread: they hardly depend on what else runs. Those of a network's training are twice its time on two cores; a training
-that went on from another counts as if all of it had run at the first one's speed.
+Intervals are 95 %, over the choice of photos. Differences are to `laptop`. Times are CPU seconds of one core with one
+thread, which hardly depend on other load. The time of a network's training is twice its time on two cores. A training
+that continues another counts as if all of it ran at the speed of the first.
 """
 
 import pickle
@@ -67,13 +67,13 @@ COLUMNS = [
 ]
 
 SAMPLES = 32768
-PIXELS = 0.1  # share of an area's pixels to learn from: neighbours are alike
+PIXELS = 0.1  # share of an area's pixels to learn from, because neighbours are alike
 SEED = 0
 BATCH = 1024
 
 CONTRAST = 8.0  # gray levels; keeps noise in flat windows small, as in the network
-PATCH = 9  # pixels, of what kriging predicts
-CELLS = 3  # of the lattice of blocks
+PATCH = 9  # pixels: side of the patch of kriging's prediction
+CELLS = 3  # cells of the grid of blocks along each side
 
 REGRESSIONS = {
     "ridge": lambda: make_pipeline(StandardScaler(), Ridge()),
@@ -87,11 +87,12 @@ REGRESSIONS = {
 
 
 def describe(pixelated: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor, Tensor]:
-    """What a regression sees of each pixel of the areas.
+    """The features of each pixel of the areas for a regression.
 
     Returns:
-        features (P, F) float32, a row a pixel, in the order of `tensor[blocks.unknown]`; what kriging predicts,
-        which is to be corrected (P,), gray levels; and the unit of the correction (P,), the contrast of the window.
+        The features (P, F) float32, a row for each pixel, in the order of `tensor[blocks.unknown]`; kriging's
+        prediction (P,), gray levels, which the regression corrects; and the unit of the correction (P,), the contrast
+        of the window.
     """
     base = Kriging()(pixelated, blocks)
     contrast = base.std(dim=(2, 3), keepdim=True) + CONTRAST
@@ -104,8 +105,10 @@ def describe(pixelated: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor, Tensor]
 
 
 def cell_means(image: Tensor, blocks: Blocks) -> Tensor:
-    """(B, CELLS^2, H, W): the means of the cells around each pixel's own, of blocks and of known pixels; where the
-    image ends the last one again."""
+    """(B, CELLS^2, H, W): the means of the cells around each pixel's cell, whether blocks or known pixels.
+
+    The outermost cell is repeated beyond the border of the image.
+    """
     across, down = blocks.cells
     members = [F.one_hot(cell).float() for cell in (down, across)]  # (B, H, cells), (B, W, cells)
     means = members[0].mT @ image[:, 0] @ members[1]
@@ -119,8 +122,12 @@ def cell_means(image: Tensor, blocks: Blocks) -> Tensor:
 
 
 def edges(image: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor]:
-    """(B, 4, H, W) each: the known pixels left, right, above and below the area in each pixel's row or column (or its
-    own value where the image ends), and the distances to them, pixels / 16."""
+    """The nearest known pixels left, right, above and below the area in each pixel's row or column.
+
+    Returns:
+        Their values, or the pixel's own value where the image ends, and their distances in pixels / 16, (B, 4, H, W)
+        each.
+    """
     values, distances = [], []
     for axis in (3, 2):
         inside = blocks.unknown.any(dim=5 - axis, keepdim=True)  # (B, 1, 1, W), (B, 1, H, 1)
@@ -150,13 +157,13 @@ class Regression(nn.Module):
 
 
 def training_pixels(photos: Photos, pixelation: PixelationSettings, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Features (P, F) float32 and what kriging lacks (P,), in units of contrast, of pixels to learn from."""
+    """Training data: features (P, F) float32, and the error of kriging (P,), in units of contrast."""
     random = np.random.default_rng(SEED)
     rows, lacking = [], []
     for stream, chosen in progress(list(batches(photos, samples)), desc="pixels to learn from", unit="batch"):
         images, where = training_batch(photos, chosen, pixelation, stream, flip=True)
         sides = window_side(where[:, 2:4].numpy())
-        for width, height in np.unique(sides, axis=0).tolist():  # the windows are those of a prediction
+        for width, height in np.unique(sides, axis=0).tolist():  # the same windows as for a prediction
             same = torch.from_numpy((sides == (width, height)).all(axis=1))
             truth, within = cut_windows(images[same], where[same], width, height)
             blocks = Blocks(within, height, width)
@@ -168,7 +175,7 @@ def training_pixels(photos: Photos, pixelation: PixelationSettings, samples: int
 
 
 def batches(photos: Photos, samples: int) -> Iterator[tuple[str, np.ndarray]]:
-    """The stream and the photos of each batch, in as many epochs as so many samples need."""
+    """Yield the stream and the photos of each batch, for this number of samples, in one or more epochs."""
     for epoch in range(-(-samples // len(photos))):
         stream = f"baselines {SEED} {epoch}"
         order = photos.order(stream)[: samples - epoch * len(photos)]
@@ -176,7 +183,7 @@ def batches(photos: Photos, samples: int) -> Iterator[tuple[str, np.ndarray]]:
 
 
 class Place(NamedTuple):
-    """Where models are scored. score: from predictions to their `sample_table` and the columns `quality.ENDS`."""
+    """Samples on which models are scored. score: converts predictions to a `sample_table` and `quality.ENDS`."""
 
     name: str
     pixelated: np.ndarray
@@ -185,7 +192,7 @@ class Place(NamedTuple):
 
 
 def test_side(prepared: Path, photos: Photos, settings: dict) -> Place:
-    """The test photos with the areas that stages/evaluate.py gives them."""
+    """The test photos with the areas of stages/evaluate.py."""
     streams = scores.test_streams(scores.EvaluateSettings(**settings["evaluate"]))
     samples = fixed_samples(photos, PixelationSettings(**settings["pixelation"]), streams)
     index = load_index(prepared / "index.csv")
@@ -237,7 +244,7 @@ def read_table() -> pd.DataFrame:
 
 
 def write_rows(rows: list[dict]) -> None:
-    """Add rows to the table, the best first; they replace those of the same name and place."""
+    """Add rows to the table, sorted by ratio; they replace rows of the same name and place."""
     table = pd.concat([read_table(), pd.DataFrame(rows)])[COLUMNS].drop_duplicates(["name", "scored_on"], keep="last")
     with replacing(TABLE) as beside:
         table.sort_values(["scored_on", "ratio_mean"]).to_csv(beside, index=False, lineterminator="\n")
@@ -250,7 +257,7 @@ main = quality.table_group(show, __doc__)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @photos_option
 @click.option("--bench", type=EXISTING, help="A test set with its targets and its score.py.")
-@click.option("--samples", default=SAMPLES, show_default=True, help="What the regressions learn from.")
+@click.option("--samples", default=SAMPLES, show_default=True, help="Number of training samples of the regressions.")
 @folder_option
 def measure(names: tuple[str, ...], photos: Path, bench: Path | None, samples: int, folder: Path) -> None:
     """Train and score all baselines, or the named ones, and write their rows."""
@@ -299,7 +306,7 @@ def measure(names: tuple[str, ...], photos: Path, bench: Path | None, samples: i
 def models(
     names: Sequence[str], train: Photos, settings: dict, samples: int, folder: Path
 ) -> Iterator[tuple[str, Predictor, dict]]:
-    """Name, model, and the columns on training and size of the reference and of the named others."""
+    """Yield name, model, and columns on training and size: for the reference, then for the named models."""
     drawn = None
     configuration = Predictor.load(model_file(REFERENCE, folder), "cpu").configuration
     configuration = configuration.model_copy(update={"precision": "float32"})
@@ -308,7 +315,10 @@ def models(
             if (file := model_file(name, folder)).is_file():
                 yield name, Predictor.load(file, "cpu"), in_quality(name)
             else:
-                click.echo(f"{name} is left out: `python recipes/predictor.py train {name}` trains it in {folder}.")
+                click.echo(
+                    f"{name} is skipped, because {folder} does not have it. To train it: "
+                    f"`python recipes/predictor.py train {name}`"
+                )
             continue
         if name in BASELINES:
             nothing = dict.fromkeys([*LEARNED, "bytes"], 0)
@@ -322,18 +332,18 @@ def models(
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What `work` returns, and its CPU seconds."""
+    """The result of `work`, and its CPU seconds."""
     start = time.process_time()
     return work(), time.process_time() - start
 
 
 def in_quality(name: str) -> dict:
-    """How a network was trained, by benchmarks/quality.csv, in this table's columns."""
+    """A network's columns on training and size, from benchmarks/quality.csv."""
     table = quality.read_table().query("views == 1 and projection == 'interval'").set_index("name")
     if name not in table.index:
         return {}
     row = table.loc[name]
-    begun = table.loc[plan()[name].start or name]  # what was gone on with may have been so on a GPU
+    begun = table.loc[plan()[name].start or name]  # the continued training may have run on a GPU
     return {
         "samples": row["samples"],
         "train_core_seconds": round(2 * row["samples"] / begun["samples_per_second"]),  # on two cores

@@ -34,7 +34,7 @@ SECONDS = {
     "card": 2.0,
     "export": 3.0,
 }
-"""The time of each stage in seconds, for `MEASURED_PHOTOS` and `MEASURED_TRAIN`, on two cores of an AMD EPYC (Zen 5)."""
+"""The seconds of each stage, for `MEASURED_PHOTOS` and `MEASURED_TRAIN`, on two cores of an AMD EPYC (Zen 5)."""
 
 MEASURED_PHOTOS = "7d1faf9e59c1c45f8762f4896bcf81c4.dir"
 MEASURED_TRAIN = {

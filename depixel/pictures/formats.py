@@ -1,6 +1,6 @@
-"""Picture files: read with all that is in them, and written back with it.
+"""Picture files: reading them with their metadata, and writing them back with it.
 
-`kinds` says which formats there are, `reading` and `writing` know what is in them.
+`kinds` lists the formats; `reading` and `writing` know their contents.
 """
 
 from depixel.pictures.picture import Picture

@@ -1,4 +1,4 @@
-"""The section of the report on where the errors are: by block size, area, position and contributor."""
+"""The section of the report on errors by block size, area, position and contributor."""
 
 import numpy as np
 import pandas as pd
@@ -9,9 +9,9 @@ from depixel.reports.parts import Section
 from depixel.scoring import scores
 
 CONTRIBUTORS = 80
-"""The largest number of contributors in their plot: those with the most samples."""
+"""Maximum number of contributors in their plot; those with the most samples are drawn."""
 CELLS = 4
-"""Cells of the map of positions, along each side."""
+"""Number of cells of the position map along each side."""
 
 
 def section(samples: pd.DataFrame) -> Section:
@@ -37,7 +37,7 @@ def section(samples: pd.DataFrame) -> Section:
             "area",
         ),
         "position": plots.heat(
-            _positions(samples), "where the middle of the area lies: rmse_mean, ratio_mean, samples", "position"
+            _positions(samples), "by the center of the area: rmse_mean (large); ratio_mean, samples (small)", "position"
         ),
         "contributor": plots.spread(contributors, "class", "contributors of the test side", "contributor"),
     }
@@ -46,7 +46,7 @@ def section(samples: pd.DataFrame) -> Section:
 
 
 def _positions(samples: pd.DataFrame) -> pd.DataFrame:
-    """Columns row, column, value (rmse_mean), ratio and samples, of each cell of the picture with areas in it."""
+    """A row for each cell of the picture that has areas: row, column, value (rmse_mean), ratio and samples."""
     areas = samples[["x", "y", "width", "height"]].to_numpy()
     side = int((areas[:, :2] + areas[:, 2:]).max())
     cells = ((areas[:, :2] + areas[:, 2:] / 2) / side * CELLS).astype(int).clip(max=CELLS - 1)
@@ -64,7 +64,10 @@ def _positions(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_intervals(samples: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
-    """Columns class, samples, rmse_mean with its interval (that of the ratio, in gray levels), identity, ratio_mean."""
+    """A row for each class: class, samples, rmse_mean with its interval, identity, ratio_mean with its interval.
+
+    The interval of rmse_mean is that of the ratio, in gray levels.
+    """
     rows = []
     for value, members in samples.groupby(classes):
         found = scores.score(members)

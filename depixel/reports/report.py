@@ -1,8 +1,8 @@
-"""The report: one HTML file that shows what a run did, to somebody who was not there. It needs nothing but itself.
+"""The report: a single HTML file that shows the results of a run and needs no other file.
 
-`report` makes the page of sections, one a topic, in the order in which report.html shows them: the score is made here,
-the others in `history` (earlier runs, changes, how to make it again), `classes` (where the errors are), `restorations`
-(pictures, and a look inside the network), `training` and `photos`.
+`report` makes the sections of the page in the order of report.html. The scores are made here, the others in `history`
+(earlier runs, changes, how to reproduce the run), `classes` (errors by class), `restorations` (pictures, and a look
+inside the network), `training` and `photos`.
 """
 
 from collections.abc import Callable
@@ -22,17 +22,17 @@ from depixel.reports.parts import Section
 from depixel.scoring import scores
 
 RECORDED = 5
-"""The largest number of recorded experiments that stand beside the run's score: the best."""
+"""Maximum number of recorded experiments beside the run's score; the best ones are shown."""
 
 THIS_RUN = "this run"
-"""What the run is called beside others."""
+"""The name of the run beside others."""
 
 _OF_THE_PIXELS = ("prepare.size", "split.", "pixelation.", "evaluate.")
-"""How the names of settings begin that decide which pixels a run is scored on."""
+"""Prefixes of the settings that decide on which pixels a run is scored."""
 
 
 def report(progress: Callable[[str], object] = lambda part: None) -> str:
-    """The report on the run whose results lie in the current folder, as HTML.
+    """The report on the run with its results in the current folder, as HTML.
 
     Args:
         progress: called with the name of each part before it is made.
@@ -83,14 +83,14 @@ def _head(samples: pd.DataFrame, comparison: pd.DataFrame) -> Section:
 
 
 def _verdict(comparison: pd.DataFrame) -> str:
-    """The run in a sentence: beside the best of what needs no training."""
+    """The run in a sentence: its remaining error, beside that of the best baseline."""
     model = parts.row_of(comparison, "model")
     others = comparison[~comparison["model"].isin(["model", "identity"])]
-    told = f"Of the error that the blocks leave, {model['ratio_mean']:.0%} is left after restoration"
+    told = f"Restoration reduces the error of the blocks to {100 * model['ratio_mean']:.0f} %"
     if others.empty:
         return f"{told}."
     best = others.loc[others["ratio_mean"].idxmin()]
-    return f"{told}; the best of what needs no training, {best['model']}, leaves {best['ratio_mean']:.0%}."
+    return f"{told}. The best method without training, {best['model']}, reduces it to {100 * best['ratio_mean']:.0f} %."
 
 
 def _score(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:
@@ -102,7 +102,7 @@ def _score(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:
     marked = (beside["model"] == THIS_RUN).tolist()
     table = beside.copy()
     for score in ("rmse_mean", "rmse_pooled"):
-        table[score] = [f"{value:.2f}" if value == value else "" for value in table[score]]  # recorded ones have none
+        table[score] = [f"{value:.2f}" if value == value else "" for value in table[score]]  # not of recorded ones
     return {
         "plots": [
             parts.svg(plots.ranges(beside["model"].tolist(), beside, ratio, ratio, marked))
@@ -114,12 +114,12 @@ def _score(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:
 
 
 def _on_the_same_pixels(recorded: pd.DataFrame) -> pd.DataFrame:
-    """The recorded experiments that were scored on the test pixels of this run, as rows of the comparison."""
+    """The recorded experiments that were scored on this run's test pixels, as rows of the comparison."""
     settings = parts.flat_settings(layout.PARAMS.read_bytes())
     here = {key: value for key, value in settings.items() if key.startswith(_OF_THE_PIXELS)}
     try:
         here["data"] = parts.snapshot_name(snapshots.current())
-    except DepixelError:  # photos that DVC does not know
+    except DepixelError:  # DVC does not track the photos
         return recorded.iloc[:0]
     if not set(here) <= set(recorded):
         return recorded.iloc[:0]

@@ -1,4 +1,4 @@
-"""What is known of the runs of the project in the current folder, as tables."""
+"""The runs of the project in the current folder, as tables."""
 
 import io
 
@@ -26,7 +26,7 @@ class Table(BaseModel):
 
 
 class Runs(BaseModel):
-    """What is known of the runs of the project in the current folder."""
+    """The runs of the project in the current folder."""
 
     tables: list[Table]
     problems: list[str] = Field(description="why a table is missing")
@@ -34,7 +34,7 @@ class Runs(BaseModel):
 
 
 def runs() -> Runs:
-    """The last run, the recorded runs, and DVC's experiments. For a table that cannot be read: the reason."""
+    """Read the last run, the recorded runs and DVC's experiments; for a table that cannot be read, give the reason."""
     tables, problems = [], []
     for title, read in (
         ("The last run", _last_run),
@@ -67,12 +67,12 @@ def _recorded() -> pd.DataFrame:
 
 
 def _experiments() -> pd.DataFrame:
-    """Those that started from the last ten commits, lowest ratio first."""
+    """The experiments that started from the last ten commits, the lowest ratio first."""
     shown = dvc(*_EXPERIMENTS, _NO_COLUMNS)
     if not shown.strip():
         return pd.DataFrame()
     table = pd.read_csv(io.StringIO(shown))
-    if "Experiment" not in table:  # all of it is the same, and so dropped: there are only commits
+    if "Experiment" not in table:  # DVC drops this column if there are only commits
         return pd.DataFrame()
     table = table[table["Experiment"].notna()]
     by = [column for column in table if column.endswith("ratio_mean")]

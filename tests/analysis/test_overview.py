@@ -56,7 +56,7 @@ def test_a_foreign_table_of_copies_is_told():
     photos = made()
     row = Copy("k01", "10.jpg", "10", "train", "k00", "3.jpg", "3", "test", "0.9500")
     assert overview.between_sides(photos, [row]) == [Pair(3, 10, 0.95)]
-    with pytest.raises(DepixelError, match=r"of other photos.*stages/split.py"):
+    with pytest.raises(DepixelError, match=r"belongs to other photos.*stages/split.py"):
         overview.between_sides(photos, [row._replace(sha256="x")])
 
 

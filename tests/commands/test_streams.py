@@ -137,7 +137,7 @@ def test_a_file_may_go_to_standard_output_as_png(folder):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-", "-o", "out"], "-: has no name that a file in out could have"),
+        (["-", "-o", "out"], "-: a picture from standard input has no name for a file in out"),
         (["-", "in/a.png", "-o", "-"], "are for one picture"),
         (["in", "-o", "-"], "are for one picture"),
         (["in/a.png", "-o", "-", "--json"], "both write to standard output"),

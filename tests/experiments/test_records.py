@@ -34,7 +34,7 @@ def test_an_experiment_without_results_is_named_and_the_others_are_listed(folder
     done = depixel("experiments", cwd=folder)
     assert (
         done.stderr
-        == "Not listed: failed: has no metrics/comparison.csv, so it has no results. `dvc repro` makes them\n"
+        == "Not listed: failed: has no metrics/comparison.csv, so it has no results. `dvc repro` writes them\n"
     )
     assert done.stdout.startswith("No experiment with results here so far")
 

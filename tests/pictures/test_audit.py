@@ -76,7 +76,7 @@ def test_the_command_prints_a_table_or_json(mode, tmp_path):
 
 def test_what_is_pixelated_already_is_told():
     shown = pixelate(photo(), [(*AREA, 8)])
-    with pytest.raises(DepixelError, match="pixelated already, in blocks of 8 pixels"):
+    with pytest.raises(DepixelError, match="already pixelated in blocks of 8 pixels"):
         audit(restorer(Identity()), shown, AREA, 8)
 
 

@@ -333,7 +333,7 @@ def test_a_pipe_is_no_picture(tmp_path):
     import os
 
     os.mkfifo(tmp_path / "a.png")
-    with pytest.raises(DepixelError, match=r"a\.png: is no file"):
+    with pytest.raises(DepixelError, match=r"a\.png: is not a regular file"):
         formats.read(tmp_path / "a.png")
 
 

@@ -75,8 +75,8 @@ def test_names_do_not_lead_out_of_the_folder(folder):
 @pytest.mark.parametrize(
     ("inputs", "out", "problem"),
     [
-        (["c.png"], "c.png", "c.png: is a file; name a folder"),
-        (["c.png"], "restored.png", "restored.png: looks like the name of a picture; name a folder"),
+        (["c.png"], "c.png", "c.png: is a file. Name a folder"),
+        (["c.png"], "restored.png", "restored.png: looks like the name of a picture. Name a folder"),
     ],
 )
 def test_wrong_inputs_and_outputs_are_told(folder, monkeypatch, inputs, out, problem):
@@ -91,7 +91,7 @@ def test_wrong_inputs_and_outputs_are_told(folder, monkeypatch, inputs, out, pro
     [
         ("no.png", "there is no such picture"),
         ("*.tiff", "there is no such picture"),
-        ("empty", "no pictures there; they end in .png"),
+        ("empty", "has no pictures (names that end in .png"),
         ("in**/*.png", "neither a picture nor a pattern"),
         ("x" * 300, "neither a picture nor a pattern"),
     ],
@@ -126,7 +126,7 @@ def test_a_failure_does_not_stop_the_rest(folder):
     assert [outcome.made for outcome in outcomes] == ["in/a.png", None, None, None, "c.png"]
     assert outcomes[1].problem == f"{folder / 'in/b.JPG'}: it is odd"
     assert outcomes[2].problem == f"{folder / 'in/deep/a.png'}: out of memory"
-    assert outcomes[3].problem == f"{folder / 'odd.png'}: cannot be done (RuntimeError: as Pillow says)"
+    assert outcomes[3].problem == f"{folder / 'odd.png'}: failed (RuntimeError: as Pillow says)"
 
 
 def test_a_folder_that_cannot_be_read_does_not_stop_the_others(folder, monkeypatch):
@@ -159,7 +159,7 @@ def test_areas_are_read_as_they_were_written(tmp_path):
 )  # fmt: skip
 def test_what_is_no_list_of_areas_is_told(tmp_path, content):
     (tmp_path / "a.png.areas.json").write_text(content, encoding="latin-1")
-    with pytest.raises(DepixelError, match=r"a\.png\.areas\.json: not a list of areas; it must hold"):
+    with pytest.raises(DepixelError, match=r"a\.png\.areas\.json: not a list of areas. The form is"):
         jobs.read_areas(tmp_path / "a.png")
 
 
@@ -241,5 +241,5 @@ def test_a_picture_that_is_named_twice_is_one(folder, monkeypatch):
 
 def test_a_list_without_areas_is_told(tmp_path):
     (tmp_path / "a.png.areas.json").write_text('{"areas": []}')
-    with pytest.raises(DepixelError, match=r"a\.png\.areas\.json: names no area"):
+    with pytest.raises(DepixelError, match=r"a\.png\.areas\.json: lists no area"):
         jobs.read_areas(tmp_path / "a.png")

@@ -84,7 +84,7 @@ def test_the_number_of_blocks_is_the_nearest():
     assert counts(Area(0, 0, 7, 9, 200)) == (1, 1)
     with pytest.raises(DepixelError, match="begins with a whole block"):
         counts(Area(0, 0, 61, 45, 8, offset_x=3))
-    with pytest.raises(DepixelError, match="name the side"):
+    with pytest.raises(DepixelError, match="give the block size"):
         pixelate(photo(), [(0, 0, 61, 45)], "opencv")
 
 

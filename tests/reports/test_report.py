@@ -112,7 +112,7 @@ def test_it_tells_what_changed_since_the_tagged_run(folder):
     scores.write_text(scores.read_text(encoding="utf-8").replace('"rmse_mean": ', '"rmse_mean": 1'), encoding="utf-8")
     text = " ".join(" ".join(page(folder).text).split())
     assert "What changed since run-1, the last tagged run" in text and "train.epochs 2 3" in text
-    assert "Not told apart from luck" in text and "Photos: the same" in text and "Not committed: " in text
+    assert "No significant difference" in text and "Photos: the same" in text and "Not committed: " in text
 
 
 def test_what_photographers_call_their_folders_is_text(folder):
@@ -147,7 +147,7 @@ def test_scores_of_another_model_are_noticed(folder):
     table = pd.read_csv(samples)
     samples.unlink()
     table.assign(squared_error=table["squared_error"] * 2).to_csv(samples, index=False)
-    assert "not of models/depixel.safetensors" in refusal()
+    assert "not scores of models/depixel.safetensors" in refusal()
 
 
 def test_plots_take_the_colors_of_the_page():
