@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from depixel.base import layout
 from depixel.base.errors import DepixelError
+from depixel.base.spelling import suggestion
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -86,10 +87,54 @@ def told_plainly(function: Callable[P, T]) -> Callable[P, T]:
 
 
 class PlainGroup(click.Group):
-    """A group of commands that all report their errors plainly."""
+    """A group of commands that all report their errors plainly. Without a command it prints its help.
+
+    Attributes:
+        sections: title -> names of commands, as the help lists them; commands in none of them are listed last.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.sections: dict[str, list[str]] = {}
+
+    def add_section(self, title: str, *commands: click.Command) -> None:
+        """Add commands, which the help lists together under a title."""
+        self.sections[title] = [str(command.name) for command in commands]
+        for command in commands:
+            self.add_command(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List each command with the first sentence of its help, in its section."""
+        listed = {name for names in self.sections.values() for name in names}
+        others = [name for name in self.list_commands(ctx) if name not in listed]
+        width = max((len(name) for name in self.commands), default=0)
+        for title, names in {**self.sections, "Commands": others}.items():
+            rows = [
+                (name.ljust(width), self.commands[name].get_short_help_str(formatter.width - width - 6))
+                for name in names
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Print the help, with exit code 0, where nothing is asked for."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; suggest the nearest spelling of an unknown one, which older versions of click do not."""
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
+            raise click.UsageError(f"No such command {name!r}.{suggestion(name, self.commands)}", ctx)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, and tell its errors plainly."""
+        """Run the command, and report its errors plainly."""
         return told_plainly(super().invoke)(ctx)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from depixel.base import layout
+from depixel.base.console import PlainGroup
 from depixel.base.errors import DepixelError
 from depixel.commands import options
 from depixel.commands.models import known_models
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-@click.group()
+@click.group(cls=PlainGroup)
 def inspect() -> None:
     """Look inside a model; each command draws a picture.
 

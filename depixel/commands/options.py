@@ -9,6 +9,7 @@ from click.shell_completion import CompletionItem
 
 from depixel.base import layout
 from depixel.base.errors import DepixelError
+from depixel.commands.models import model_names
 
 if TYPE_CHECKING:
     from depixel.areas.area import Area, ResolvedArea
@@ -171,10 +172,8 @@ def model(default: str | list[str] = "laptop", *names: str, **options: Any) -> _
 
 
 def _complete_model(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    from depixel.model.locations import folders
-
-    names = sorted({path.stem for folder in folders() for path in folder.glob("*.safetensors")})
-    return [CompletionItem(name) for name in names if name.startswith(begun)] + [CompletionItem(begun, type="file")]
+    names = [name for name in model_names() if name.startswith(begun)]
+    return [*map(CompletionItem, names), CompletionItem(begun, type="file")]
 
 
 def refuse_existing(output: Path, force: bool) -> None:

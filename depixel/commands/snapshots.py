@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from depixel.base.console import counted, progress
+from depixel.base.console import PlainGroup, counted, progress
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.layout import PARAMS, RAW, RAW_POINTER, VALIDATED
@@ -47,7 +47,7 @@ def snapshots(as_json: bool) -> None:
         click.echo(f"The photos that {pointer} names now are in no snapshot: `depixel snapshot publish NAME`")
 
 
-@click.group()
+@click.group(cls=PlainGroup)
 def snapshot() -> None:
     """Change to a named state of the photos, or name the current one.
 

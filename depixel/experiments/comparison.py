@@ -12,7 +12,7 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.curation import dvc_objects
 from depixel.scoring.scores import LEVEL, PHOTO, RATIOS, RESAMPLES, SAMPLE, SAMPLE_COLUMNS, intervals
-from depixel.versioning import UnknownRevisionError, file_at, hashes_of, resolve
+from depixel.versioning import UnknownRevisionError, file_at, hashes_of, resolve, suggested_revision
 
 WORKSPACE = "workspace"
 """The name of the working tree as a source of samples."""
@@ -63,7 +63,7 @@ def _table_at(source: str) -> TextIO | Path:
     except UnknownRevisionError as error:
         raise UnknownRevisionError(
             f"{source}: neither a table (NAME.csv) nor a git revision nor an experiment of this project. These are "
-            "listed by `git branch --all` and `dvc exp list --all-commits`"
+            f"listed by `git branch --all` and `dvc exp list --all-commits`.{suggested_revision(source)}"
         ) from error
     if (content := file_at(revision, layout.SAMPLES)) is not None:  # where DVC does not cache it
         return io.StringIO(content.decode("utf-8", errors="replace"))
