@@ -30,7 +30,13 @@ AREAS = ".areas.json"
 STREAM = Path("-")
 """Stands for standard input as a source, for standard output as a target."""
 
+NOWHERE = Path(os.devnull)
+"""Stands for no file as a target."""
+
 _MOST_BYTES = 1_000_000  # of a file of areas
+
+
+_NO_AREA = "no area is named. Search for pixelated areas: --auto. Or name one: --area X,Y,WIDTH,HEIGHT"
 
 
 class NoAreaError(DepixelError):
@@ -41,17 +47,17 @@ class Job(NamedTuple):
     """A picture and where its result goes.
 
     Attributes:
-        source, target: files, or `STREAM`.
+        source, target: files, or `STREAM`; as a target also `NOWHERE`.
         problem: why it cannot go there; "" if it can.
         named: whether the picture was named, rather than found in a folder or by a pattern.
-        png: whether the result is a PNG whatever the picture is.
+        form: Pillow's name of the format of the result; "" for that of the picture.
     """
 
     source: Path
     target: Path
     problem: str = ""
     named: bool = True
-    png: bool = False
+    form: str = ""
 
 
 T = TypeVar("T")
@@ -67,28 +73,34 @@ class Outcome(Generic[T]):
 
 
 def jobs(inputs: Sequence[str], out: Path, force: bool = False, png: bool = False) -> list[Job]:
-    """Say for each picture of `inputs` which file in the folder `out` its result becomes.
+    """Say for each picture of `inputs` which file its result becomes.
+
+    `out` is a file if its name ends in the suffix of a picture and no folder has this name; the suffix says the format.
+    Then `inputs` is one file, or `-`. Otherwise `out` is a folder.
 
     Args:
         inputs: picture files, folders, of which every picture counts, in folders within too, and patterns such as
             `*.png`; what is hidden (`.name`) only if it is named. A picture keeps its name, one of a folder also the
             folders within that it is in. `-` is standard input.
-        out: the folder; need not be there. Or `STREAM`: the result of a single picture goes to standard output.
+        out: the file or the folder; need not be there. Or `STREAM`: the result of a single picture goes to standard
+            output. Or `NOWHERE`.
         force: overwrite what is there.
-        png: write PNGs; the names of the results end in .png then.
+        png: write PNGs; the names of the results in a folder end in .png then.
 
     Returns:
         A job for each picture; and one with a problem for an input that is not there, or has no pictures.
 
     Raises:
-        DepixelError: `out` is not a folder; or a stream is a terminal, or does not fit the other side.
+        DepixelError: `out` cannot be written as a file or a folder, or is a file for several pictures; or a stream is a
+            terminal, or does not fit the other side.
     """
+    form = "PNG" if png else ""
+    if out != STREAM and is_file(out):
+        return [_into_file(inputs, out, force, form)]
     if out == STREAM or "-" in inputs:
-        return [_through(inputs, out, png)]
-    if out.exists() and not out.is_dir():
-        raise DepixelError(f"{out}: is a file; name a folder with -o")
-    if out.suffix.lower() in SUFFIXES and not out.exists():
-        raise DepixelError(f"{out}: looks like the name of a picture; name a folder with -o, pictures keep their names")
+        return [_through(inputs, out, form)]
+    if out != NOWHERE and out.exists() and not out.is_dir():
+        raise DepixelError(f"{out}: is a file, and no picture by its name. Name a folder, or a file such as {out}.png")
     taken: dict[Path, Path] = {}
     found = []
     for given in inputs:
@@ -105,32 +117,75 @@ def jobs(inputs: Sequence[str], out: Path, force: bool = False, png: bool = Fals
                 found.append(Job(source, out, "the folder cannot be read"))
                 continue
             target = out / (name.with_suffix(".png") if png and name.suffix.lower() != ".png" else name)
+            if out == NOWHERE:
+                found.append(Job(source, NOWHERE, named=not Path(given).is_dir(), form=form))
+                continue
             if taken.get(target) == source.resolve():  # named twice, as by itself and by a pattern
                 continue
             problem = _problem(source, target, out, taken, force)
-            found.append(Job(source, target, problem, os.path.lexists(given) and not Path(given).is_dir(), png))
+            found.append(Job(source, target, problem, os.path.lexists(given) and not Path(given).is_dir(), form))
             taken.setdefault(target, source.resolve())
     return found
 
 
-def _through(inputs: Sequence[str], out: Path, png: bool) -> Job:
+def is_file(out: Path) -> bool:
+    """Whether an output is the file of one picture: it has the suffix of a picture, and no folder has its name."""
+    return out.suffix.lower() in SUFFIXES and not out.is_dir()
+
+
+def _into_file(inputs: Sequence[str], out: Path, force: bool, form: str) -> Job:
+    """The job whose result becomes the file `out`."""
+    suffix, made = out.suffix.lower(), SUFFIXES[out.suffix.lower()]
+    if not kinds.FORMATS[made].written:
+        written = [one.suffixes[0] for one in kinds.FORMATS.values() if one.written]
+        raise DepixelError(
+            f"{out}: {kinds.FORMATS[made].name} is read, but not written. Let the name end in one of {', '.join(written)}"
+        )
+    if form and made != form:
+        raise DepixelError(f"{out}: --format {form.lower()} and the suffix {suffix} differ. Leave out --format")
+    source = Path(inputs[0])
+    if len(inputs) > 1 or source.is_dir():
+        raise _several(f"{source} is a folder" if len(inputs) == 1 else f"there are {len(inputs)} inputs", out)
+    if source == STREAM:
+        _check_input()
+    elif not os.path.lexists(source):
+        if set("*?[") & set(inputs[0]):
+            raise _several(f"{source} is a pattern", out)
+        return Job(source, out, "there is no such picture")
+    elif out.resolve() == source.resolve():
+        return Job(source, out, "it would be overwritten; name another file with -o", form=made)
+    if os.path.lexists(out) and not force:
+        return Job(source, out, f"{out} exists already. Choose another name, or overwrite it: --force", form=made)
+    return Job(source, out, form=made)
+
+
+def _several(why: str, out: Path) -> DepixelError:
+    return DepixelError(f"{out}: names a single picture, and {why}. Name a folder: -o {out.with_suffix('')}")
+
+
+def _through(inputs: Sequence[str], out: Path, form: str) -> Job:
     """The job of which standard input or output is a part."""
     if len(inputs) != 1 or Path(inputs[0]).is_dir():
         raise DepixelError("-: standard input and output are for one picture: name one file, or - alone")
-    if out != STREAM:
-        raise DepixelError(f"-: has no name that a file in {out} could have. Write to standard output: -o - > NAME")
-    if sys.stdout.isatty():
+    if out not in (STREAM, NOWHERE):
+        raise DepixelError(f"-: a picture from standard input has no name. Name a file, such as -o {out}.png, or -o -")
+    if out == STREAM and sys.stdout.isatty():
         raise DepixelError("-o -: a picture would garble the terminal. Send it to a file or a program: -o - > NAME")
-    if inputs[0] == "-" and sys.stdin.isatty():
-        raise DepixelError("-: standard input is the terminal. Give it a picture: depixel ... - -o - < NAME > NAME")
-    return Job(Path(inputs[0]), STREAM, png=png)
+    if inputs[0] == "-":
+        _check_input()
+    return Job(Path(inputs[0]), out, form=form)
+
+
+def _check_input() -> None:
+    if sys.stdin.isatty():
+        raise DepixelError("-: standard input is the terminal. Give it a picture: depixel ... - -o FILE.png < NAME")
 
 
 def read(job: Job) -> Picture:
-    """Read the picture of a job, as the PNG that it shall become if the job says so.
+    """Read the picture of a job, in the format that its result is to have.
 
     Raises:
-        DepixelError: it cannot be read (`formats.read`), or its format is not one that is written.
+        DepixelError: it cannot be read (`formats.read`), or cannot be written in that format.
     """
     if job.source == STREAM:
         data = sys.stdin.buffer.read(MOST_BYTES + 1)
@@ -139,14 +194,16 @@ def read(job: Job) -> Picture:
         picture = formats.decoded(data)
     else:
         picture = formats.read(job.source)
-    if job.png:
-        return formats.as_png(picture)
+    if job.form:
+        return formats.as_format(picture, job.form)
     kinds.check_written(picture.format, picture.has_alpha)
     return picture
 
 
 def write(job: Job, picture: Picture) -> None:
     """Write the picture that a job makes, whole or not at all. Raises `DepixelError` if it cannot be written."""
+    if job.target == NOWHERE:
+        return
     if job.target == STREAM:
         write_bytes(job, formats.encoded(picture))
     else:
@@ -164,11 +221,13 @@ def write_bytes(job: Job, content: bytes) -> None:
 
 
 def keep(job: Job) -> None:
-    """Write the picture of a job as it is: byte for byte, unless it shall become a PNG and is none.
+    """Write the picture of a job as it is: byte for byte, unless it is to get another format.
 
     Raises:
         DepixelError: it cannot be read or written.
     """
+    if job.target == NOWHERE:
+        return
     if job.source.suffix.lower() != job.target.suffix.lower():
         write(job, read(job))
         return
@@ -261,15 +320,13 @@ def read_areas(picture: Path) -> list[Area]:
     """
     path = areas_beside(picture)
     if picture == STREAM:
-        raise NoAreaError("-: where is it pixelated? Say so with --area x,y,width,height, or find it: --auto")
+        raise NoAreaError(f"-: {_NO_AREA}")
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DepixelError(f"{path}: has more than {_MOST_BYTES // 10**6} MB, which no list of areas needs")
         numbers = _AREAS.validate_python(json.loads(path.read_text(encoding="utf-8"))["areas"])
     except FileNotFoundError:
-        raise NoAreaError(
-            f"{picture}: where is it pixelated? Say so with --area x,y,width,height, or in {path}; or find it: --auto"
-        ) from None
+        raise NoAreaError(f"{picture}: {_NO_AREA}, or in {path}") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _no_list(path) from error
     if not numbers:
@@ -323,5 +380,5 @@ def find_areas(name: Path, picture: Picture) -> list[ResolvedArea]:
     guesses = "; or ".join(f"--area {','.join(map(str, one.area.numbers()))} --ignore-check" for one in found[:3])
     raise NoAreaError(
         f"{name}: no pixelated area is found for certain"
-        + (f". Perhaps {guesses}" if guesses else ", nor anything like one. Say where it is: --area x,y,width,height")
+        + (f". Perhaps {guesses}" if guesses else ", nor anything like one. Name the area: --area X,Y,WIDTH,HEIGHT")
     )
