@@ -139,7 +139,7 @@ def _into_file(inputs: Sequence[str], out: Path, force: bool, form: str) -> Job:
     if not kinds.FORMATS[made].written:
         written = [one.suffixes[0] for one in kinds.FORMATS.values() if one.written]
         raise DepixelError(
-            f"{out}: {kinds.FORMATS[made].name} is read, but not written. Let the name end in one of {', '.join(written)}"
+            f"{out}: {kinds.FORMATS[made].name} is read, but not written. Let the name end in {', '.join(written)}"
         )
     if form and made != form:
         raise DepixelError(f"{out}: --format {form.lower()} and the suffix {suffix} differ. Leave out --format")
