@@ -1,4 +1,4 @@
-"""What every command of the project shares: how it reports errors, stops and shows progress; options of all stages."""
+"""Shared by all commands of the project: reporting errors, stopping, progress bars, and the options of all stages."""
 
 import ast
 import functools
@@ -27,19 +27,19 @@ params_option = click.option(
     type=click.Path(dir_okay=False),
     default=layout.PARAMS.as_posix(),
     show_default=True,
-    help="The settings, a YAML file.",
+    help="The YAML file with the settings.",
 )
 
 
 def path_option(*names: str, default: Path, help: str) -> Callable[[F], F]:
-    """An option of a stage that names a file or a folder, as a `Path`; its default is shown with `/` everywhere."""
+    """An option of a stage that names a file or folder, as a `Path`; the help shows its default with `/` everywhere."""
     return click.option(
         *names, default=default.as_posix(), show_default=True, type=click.Path(path_type=Path), help=help
     )
 
 
 def docstring(function: Callable[..., Any]) -> str | None:
-    """The docstring of a function; from its source where `python -OO` has dropped it."""
+    """The docstring of a function; under `python -OO`, which drops it, it is read from the source."""
     function = inspect.unwrap(function)
     code = function.__code__
     if sys.flags.optimize < 2 or not Path(code.co_filename).is_file():
@@ -53,7 +53,7 @@ def docstring(function: Callable[..., Any]) -> str | None:
 
 
 def with_help(command: click.Command) -> None:
-    """Give a command, and all below it, the help that their docstrings say, also under `python -OO`."""
+    """Set the help of a command and its subcommands from their docstrings, also under `python -OO`."""
     if not command.help and command.callback:
         command.help = docstring(command.callback)
     for below in command.commands.values() if isinstance(command, click.Group) else ():
@@ -61,8 +61,8 @@ def with_help(command: click.Command) -> None:
 
 
 def told_plainly(function: Callable[P, T]) -> Callable[P, T]:
-    """Turn a `DepixelError`, a file that cannot be looked at or lack of memory into one message and exit code 1, Ctrl-C
-    into exit code 130."""
+    """Turn a `DepixelError`, an inaccessible file or a lack of memory into one message and exit code 1, and Ctrl-C into
+    exit code 130."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -76,10 +76,10 @@ def told_plainly(function: Callable[P, T]) -> Callable[P, T]:
             raise click.ClickException(f"{error.filename}: {error.strerror or error}") from error
         except MemoryError as error:
             raise click.ClickException(
-                "out of memory. Nothing was lost; close other programs and run it again"
+                "out of memory. Nothing is lost. Close other programs and run the command again"
             ) from error
         except KeyboardInterrupt:
-            click.echo("\nInterrupted; nothing half-written is left. Run the same command again.", err=True)
+            click.echo("\nInterrupted; no output is half-written. Run the same command again to continue.", err=True)
             sys.exit(130)
 
     wrapped.__doc__ = docstring(function)
@@ -139,16 +139,16 @@ class PlainGroup(click.Group):
 
 
 def run_stage(command: list[str], **options: Any) -> int:
-    """Run a stage in a process of its own, to its end; returns its exit code.
+    """Run a stage in its own process until it ends; return its exit code.
 
-    If it is asked to end itself, it passes that on and waits, so that the stage saves its state first. `options` are
-    those of `subprocess.Popen`.
+    If this process receives SIGTERM, it passes the signal on and waits, so that the stage saves its state first.
+    `options` are those of `subprocess.Popen`.
 
     Raises:
         KeyboardInterrupt: the stage was told to stop.
     """
     with subprocess.Popen(command, **options) as process:  # noqa: S603
-        # Ctrl-C in a terminal reaches it by itself
+        # a terminal sends Ctrl-C to the stage, too
         handlers: dict[signal.Signals, Callable[..., None]] = {
             signal.SIGINT: lambda *_: None,
             signal.SIGTERM: lambda *_: process.terminate(),
@@ -166,7 +166,7 @@ def run_stage(command: list[str], **options: Any) -> int:
 
 @contextmanager
 def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
-    """Let Ctrl-C and SIGTERM call `stop`, which makes the work within end by itself; again, they end the process.
+    """Make Ctrl-C and SIGTERM call `stop`, so that the work within ends by itself; a second one ends the process.
 
     Yields:
         The numbers of the signals received, filled as they come.
@@ -190,7 +190,7 @@ def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
 
 
 def progress(items: Iterable[Any] | None = None, **options: Any) -> "tqdm[Any]":
-    """A progress bar on the standard error, quiet when that is not a terminal. `options` are tqdm's."""
+    """A progress bar on the standard error; silent if that is not a terminal. `options` are tqdm's."""
     return tqdm(items, disable=None, dynamic_ncols=True, **options)
 
 
