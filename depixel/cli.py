@@ -5,7 +5,7 @@ from importlib.metadata import version
 import click
 
 from depixel.base.console import PlainGroup, with_help
-from depixel.commands import challenge, experiments, inspection, models, photos, pictures, project, snapshots
+from depixel.commands import bundle, challenge, experiments, inspection, models, photos, pictures, project, snapshots
 
 
 def _print_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
@@ -52,7 +52,7 @@ main.add_section(
 main.add_section(
     "Experiments",
     *(experiments.preset, experiments.sweep, experiments.seeds, experiments.list_experiments, experiments.compare),
-    *(experiments.record, experiments.report, inspection.inspect),
+    *(experiments.record, experiments.report, bundle.bundle, inspection.inspect),
 )
 main.add_section("Challenge", challenge.predict, challenge.check, challenge.score)
 main.add_section("Project", project.doctor, project.mend)
