@@ -63,6 +63,12 @@ def bundle(
         click.echo(json.dumps({"archive": str(out), "bytes": size, **written._asdict()}))
         return
     click.echo(f"{out}: {written.files} files, {size / 1e6:.1f} MB, of commit {written.commit[:10]}.")
+    if written.changed:
+        click.echo(
+            f"Code or inputs of {', '.join(written.changed)} have changed since the results were made. To be "
+            "sure of them, type `dvc repro` and commit.",
+            err=True,
+        )
     if written.left_out:
         click.echo(f"The weights of the model have {written.left_out / 1e6:.0f} MB and are left out. Add --weights.")
 

@@ -65,11 +65,13 @@ class Written(NamedTuple):
     Attributes:
         commit: the full hash of the run's commit. files: number of files in the archive.
         left_out: bytes of the weights, if they are left out; else 0.
+        changed: the stages whose code or inputs are no longer those of the results, by DVC.
     """
 
     commit: str
     files: int
     left_out: int
+    changed: list[str]
 
 
 def write(run: str, out: Path, report: bool = True, weights: bool = False) -> Written:
@@ -99,10 +101,11 @@ def write(run: str, out: Path, report: bool = True, weights: bool = False) -> Wr
         left_out = 0 if weights or size <= SMALL else size
         content = {path.as_posix(): (folder / path).read_bytes() for path in _paths(folder, with_weights=not left_out)}
         content |= _listing(hashes_of(locked))
+        changed = _changed(folder)
         if report:
             content[layout.REPORT.as_posix()] = _report(run, commit, folder)
     experiment = ref.rpartition("/")[2] if baseline(ref) else ""
-    content[README] = _readme(commit, experiment, content, left_out).encode()
+    content[README] = _readme(commit, experiment, content, left_out, changed).encode()
     files = [
         {"path": name, "bytes": len(content[name]), "sha256": hashlib.sha256(content[name]).hexdigest()}
         for name in sorted(content)
@@ -111,7 +114,7 @@ def write(run: str, out: Path, report: bool = True, weights: bool = False) -> Wr
     content[MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
     with replacing(out) as beside:
         _write_zip(beside, content)
-    return Written(commit, len(content), left_out)
+    return Written(commit, len(content), left_out, changed)
 
 
 @contextmanager
@@ -147,6 +150,18 @@ def _listing(outputs: Mapping[str, str]) -> dict[str, bytes]:
     return {LISTING: dvc_objects.file(md5).read_bytes()} if md5 else {}
 
 
+def _changed(project: Path) -> list[str]:
+    """The stages of which a dependency that is here differs from the one in dvc.lock, as `dvc status` says."""
+    status = json.loads(dvc("status", "--json", cwd=project) or "{}")
+    dependencies = {
+        stage: [
+            state for change in changes if isinstance(change, dict) for state in change.get("changed deps", {}).values()
+        ]
+        for stage, changes in status.items()
+    }
+    return [stage for stage, states in dependencies.items() if "modified" in states]
+
+
 def _report(run: str, commit: str, project: Path) -> bytes:
     """The report of a run, made by its own code; its date is that of the commit.
 
@@ -168,7 +183,7 @@ def _report(run: str, commit: str, project: Path) -> bytes:
     return path.read_bytes()
 
 
-def _readme(commit: str, experiment: str, content: Mapping[str, bytes], left_out: int) -> str:
+def _readme(commit: str, experiment: str, content: Mapping[str, bytes], left_out: int, changed: list[str]) -> str:
     """The page for people."""
     scores = json.loads(content[layout.EVALUATION.as_posix()])
     shown = sorted({name if name in _EXPLAINED else f"{name.partition('/')[0]}/" for name in content})
@@ -180,11 +195,17 @@ def _readme(commit: str, experiment: str, content: Mapping[str, bytes], left_out
         files="\n".join(f"  {name:28} {_EXPLAINED.get(name, '')}".rstrip() for name in shown),
         manifest=MANIFEST,
         evaluation=layout.EVALUATION.as_posix(),
-        without=_WITHOUT.format(megabytes=left_out / 1e6) if left_out else "",
+        notes=(_WITHOUT.format(megabytes=left_out / 1e6) if left_out else "")
+        + (_CHANGED.format(stages=", ".join(changed)) if changed else ""),
     )
 
 
-_WITHOUT = "The weights of the model have {megabytes:.0f} MB and are left out; in a clone, `dvc pull` fetches them.\n"
+_WITHOUT = "\nThe weights of the model have {megabytes:.0f} MB and are left out; in a clone, `dvc pull` fetches them.\n"
+
+_CHANGED = """
+Code or inputs have changed since these results were made, which need not change them: `make repro` finds out. It
+concerns these stages: {stages}.
+"""
 
 _PAGE = """\
 This archive holds a run of depixel: commit {commit}{experiment}.
@@ -198,7 +219,7 @@ Files:
 {files}
 
 {manifest} lists each file with its size and SHA-256.
-{without}
+{notes}
 To repeat the run, you need Python 3.10 or newer, git and make. REPOSITORY is the address of the git repository.
 
   git clone REPOSITORY depixel
