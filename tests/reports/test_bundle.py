@@ -264,7 +264,7 @@ def test_a_commit_that_is_not_here_is_told(made, here, tmp_path):
     right, wrong = findings(write(tmp_path / "run.zip", files, listed=False))
     assert right[0].startswith("All ")
     assert wrong == [
-        f"The commit {'0' * 40} is not in this clone, so nothing is compared. Fetch it: `git fetch --all`."
+        f"The commit {'0' * 40} is not in this clone, so nothing is compared with it. Fetch it: `git fetch --all`."
     ]
 
 
