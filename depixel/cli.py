@@ -1,7 +1,5 @@
 """The `depixel` command: its commands, in the sections of its help. Each imports what it needs when it runs."""
 
-from importlib.metadata import version
-
 import click
 
 from depixel.base.console import PlainGroup, with_help
@@ -12,6 +10,8 @@ def _print_version(context: click.Context, parameter: click.Parameter, asked: bo
     """Print the version of depixel and the models that --model takes here, and exit."""
     if not asked or context.resilient_parsing:
         return
+    from importlib.metadata import version
+
     click.echo(f"depixel, version {version('depixel')}")
     if published := [name for name in models.model_names() if name in models.PUBLISHED]:
         cards = " and ".join(f"models/{name}.md" for name in published)

@@ -10,7 +10,7 @@ from depixel.commands import options
 
 
 @click.command()
-@click.argument("run", default="HEAD")
+@click.argument("run", required=False)
 @click.option("-o", "--output", "out", type=options.path(dir_okay=False), help="The archive to write, such as run.zip.")
 @click.option("--no-report", is_flag=True, help="Leave out report.html, which takes up to a minute to make.")
 @click.option("--weights", is_flag=True, help="Include the weights of the model even if they exceed 10 MB.")
@@ -20,7 +20,7 @@ from depixel.commands import options
 @options.force
 @options.as_json
 def bundle(
-    run: str, out: Path | None, no_report: bool, weights: bool, archive: Path | None, force: bool, as_json: bool
+    run: str | None, out: Path | None, no_report: bool, weights: bool, archive: Path | None, force: bool, as_json: bool
 ) -> None:
     """Pack one run into a ZIP archive for a reviewer.
 
@@ -38,8 +38,8 @@ def bundle(
       depixel bundle wide -o wide.zip         an experiment
       depixel bundle --check run.zip
     """
-    if archive and out:
-        raise click.UsageError("--check reads an archive, and -o writes one. Leave out one of them.")
+    if archive and (run or out):
+        raise click.UsageError("--check reads an archive, which names its commit. Leave out RUN and -o, or --check.")
     if archive:
         _check(archive, as_json)
         return
@@ -51,6 +51,7 @@ def bundle(
     from depixel.reports import bundle as bundles
     from depixel.versioning import uncommitted
 
+    run = run or "HEAD"
     if run == "HEAD" and (changed := uncommitted()):
         click.echo(
             f"Not in the archive: {changed[0]}{f' and {len(changed) - 1} more' if changed[1:] else ''} differ from the "

@@ -146,7 +146,7 @@ def test_predict_check_and_score(folder, tmp_path):
     assert result.exit_code == 0 and "3 predictions, 1400 pixels" in result.output
     assert [len(p) for p in test_sets.read_submission(submission)] == [20 * 18, 4 * 4, 32 * 32]
     result = depixel("check", submission, folder / "test_set.pkl")
-    assert result.exit_code == 0 and "a server would take it" in result.output
+    assert result.exit_code == 0 and "A server would accept it" in result.output
     result = depixel("score", submission, folder)
     assert result.exit_code == 0 and "ratio to identity" in result.output
 
@@ -205,7 +205,7 @@ def test_check_tells_what_a_server_would_not_take(folder, tmp_path):
     predictions = test_sets.read_submission(folder / "identity.bin")
     test_sets.write_submission(tmp_path / "short.bin", [predictions[0][1:], *predictions[1:]])
     result = depixel("check", tmp_path / "short.bin", folder / "test_set.pkl")
-    assert result.exit_code == 1 and "would not take it" in result.output
+    assert result.exit_code == 1 and "would not accept it" in result.output
     assert "prediction 0 has 359 pixels, but 360 are unknown" in result.output
 
 
@@ -221,8 +221,8 @@ def test_score_of_the_identity(folder):
 def test_a_packed_submission_is_taken_and_told(shared, test_set):
     submission = shared / "field/14_submission_bz2.bin"
     result = depixel("check", submission, test_set / "test_set.pkl")
-    assert result.exit_code == 0 and "40 predictions" in result.stdout and "a server would take it" in result.stdout
-    assert "is packed by bz2" in result.stderr and "in place" in result.stderr
+    assert result.exit_code == 0 and "40 predictions" in result.stdout and "A server would accept it" in result.stdout
+    assert "is compressed by bz2" in result.stderr and "in place" in result.stderr
     scores = json.loads(depixel("score", submission, test_set, "--json").output)
     assert 0 < scores["ratio_mean"] <= 1
 
@@ -300,8 +300,8 @@ def test_compare(tmp_path):
     assert rows == ["model ratio_mean ratio_pooled", *(f"{name} R [R, R] R [R, R]" for name in ("A", "B", "B - A"))]
     assert verdict == (
         "A is better: the intervals of the difference lie above 0.\n"
-        "On 200 samples of 60 photos, which both have, of 240 of A and 200 of B.\n"
-        "In brackets: 95 % confidence intervals over the choice of test photos.\n"
+        "Both have 200 samples of 60 photos, out of 240 samples of A and 200 of B.\n"
+        "The brackets hold 95 % confidence intervals over the choice of test photos.\n"
     )
     result = json.loads(depixel("compare", a, b, "--json").output)
     assert list(result) == ["A", "B", "B - A", "samples", "photos", "verdict"]

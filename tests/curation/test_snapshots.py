@@ -154,7 +154,7 @@ def test_two_snapshots_of_one_name_are_told(here):
 
 def test_the_same_photos_under_another_name_are_told(at_v2):
     here = at_v2
-    assert "are called v2, too" in run("depixel", "snapshot", "publish", "again", cwd=here).stdout
+    assert "snapshot v2 holds the same photos" in run("depixel", "snapshot", "publish", "again", cwd=here).stdout
 
 
 def test_a_name_that_does_not_exist(here):

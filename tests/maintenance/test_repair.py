@@ -74,4 +74,4 @@ def test_the_command(project, monkeypatch):
     done = [CliRunner().invoke(main, ["mend"]) for _ in range(2)]
     assert [one.exit_code for one in done] == [0, 0]
     said = [one.stdout for one in done]
-    assert said == ["dvc.lock was cut off: removed.\n", "Nothing to mend: dvc.lock and .dvc/tmp/rwlock are whole.\n"]
+    assert said == ["dvc.lock was cut off: removed.\n", "Nothing to mend: dvc.lock and .dvc/tmp/rwlock are intact.\n"]

@@ -182,7 +182,7 @@ def test_a_run_without_results_is_told(here, tmp_path):
     [
         ((), 2, "Missing option '-o'. Name the archive, such as -o run.zip"),
         (("-o", "run.tar"), 1, "run.tar: the name must end in .zip. Type -o run.zip"),
-        (("-o", "dvc.zip", "--check", "run.zip"), 2, "Leave out one of them"),
+        (("-o", "dvc.zip", "--check", "run.zip"), 2, "Leave out RUN and -o, or --check"),
         (("-o", "there.zip"), 1, "there.zip: exists already. Choose another name, or overwrite it: --force"),
         (("--check", "no.zip"), 1, "no.zip: there is no such file"),
         (("--check", "there.zip"), 1, "there.zip: is no archive that `depixel bundle` wrote"),
