@@ -224,6 +224,7 @@ def test_without_an_output_the_command_says_what_to_type(folder):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
+@pytest.mark.slow
 @pytest.mark.usefixtures("detector")
 @pytest.mark.parametrize("answer", ["\n", "n\n"])
 def test_at_a_terminal_restore_asks_whether_to_search(folder, answer):
