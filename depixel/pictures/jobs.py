@@ -83,7 +83,7 @@ def jobs(inputs: Sequence[str], out: Path, force: bool = False, png: bool = Fals
             `*.png`; what is hidden (`.name`) only if it is named. A picture keeps its name, one of a folder also the
             folders within that it is in. `-` is standard input.
         out: the file or the folder; need not be there. Or `STREAM`: the result of a single picture goes to standard
-            output. Or `NOWHERE`.
+            output. Or `NOWHERE`: the results are PNGs then.
         force: overwrite what is there.
         png: write PNGs; the names of the results in a folder end in .png then.
 
@@ -94,7 +94,7 @@ def jobs(inputs: Sequence[str], out: Path, force: bool = False, png: bool = Fals
         DepixelError: `out` cannot be written as a file or a folder, or is a file for several pictures; or a stream is a
             terminal, or does not fit the other side.
     """
-    form = "PNG" if png else ""
+    form = "PNG" if png or out == NOWHERE else ""
     if out != STREAM and is_file(out):
         return [_into_file(inputs, out, force, form)]
     if out == STREAM or "-" in inputs:

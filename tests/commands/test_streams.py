@@ -211,6 +211,7 @@ def test_one_picture_may_go_to_the_clipboard(folder, monkeypatch):
     assert json.loads(restored("in/a.png", "--copy", "--json").stdout)["pictures"][0]["output"] is None
     assert restored("in/a.png", "--copy", "-o", "c.png").exit_code == 0
     np.testing.assert_array_equal(np.asarray(Image.open("copied")), np.asarray(Image.open("c.png")))
+    assert restored("in/deep/c.avif", "--copy", "--ignore-check", *NAMED).exit_code == 0  # a format that is not written
     result = restored("in", "--copy")
     assert result.exit_code == 1 and "the clipboard takes one picture, and these are 3" in str(result.exception)
     monkeypatch.delenv("DISPLAY")
