@@ -36,7 +36,7 @@ def test_an_experiment_without_results_is_named_and_the_others_are_listed(folder
         done.stderr
         == "Not listed: failed: has no metrics/comparison.csv, so it has no results. `dvc repro` makes them\n"
     )
-    assert done.stdout.startswith("No experiment with results here so far")
+    assert done.stdout.startswith("There is no experiment with results yet")
 
 
 def test_the_commit_of_an_experiment_may_be_missing_as_in_a_shallow_clone(folder, monkeypatch):
