@@ -61,9 +61,7 @@ def plant(task: tuple[Entry, int]) -> tuple[np.ndarray, np.ndarray, str]:
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--photos", "raw", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
 @click.option("--count", default=500, show_default=True, help="Number of copies to plant.")
-@click.option(
-    "--million", default=1_000_000, show_default=True, help="Number of photos of the estimated search; 0: skip it."
-)
+@click.option("--million", default=1_000_000, show_default=True, help="Photos of the estimated search; 0: skip it.")
 def main(raw: Path, count: int, million: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "params.yaml").write_text("", encoding="utf-8")  # all settings at their defaults

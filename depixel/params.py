@@ -10,6 +10,7 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.layout import PARAMS, PRESETS
 from depixel.base.settings import SECTIONS, Settings, parse_section
+from depixel.base.spelling import suggestion
 from depixel.challenge.test_sets import ExportSettings
 from depixel.dataset.splits import SplitSettings
 from depixel.learning.task import TrainSettings
@@ -92,7 +93,7 @@ def use_preset(name: str) -> dict[str, object]:
     """
     known = presets()
     if name not in known:
-        raise DepixelError(f"{name}: no such preset; {PRESETS} has {', '.join(known)}")
+        raise DepixelError(f"{name}: no such preset; {PRESETS} has {', '.join(known)}.{suggestion(name, known)}")
     if not isinstance(known[name], dict) or not all(isinstance(keys, dict) for keys in known[name].values()):
         raise DepixelError(f"{PRESETS}, {name}: holds {known[name]!r}; it must hold sections with settings")
     values = {f"{section}.{key}": value for section, keys in known[name].items() for key, value in keys.items()}

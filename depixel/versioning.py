@@ -19,6 +19,7 @@ import yaml
 
 from depixel.base import layout
 from depixel.base.errors import DepixelError
+from depixel.base.spelling import suggestion
 
 if TYPE_CHECKING:
     import psutil
@@ -251,9 +252,20 @@ def resolve(name: str) -> str:
         require_commit()
         raise UnknownRevisionError(
             f"{name}: neither an experiment nor a git revision of this project. To list them, run `dvc exp list "
-            "--all-commits` and `git branch --all`"
+            f"--all-commits` and `git branch --all`.{suggested_revision(name)}"
         )
     return git("rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}")
+
+
+_BRANCHES_AND_TAGS = ("refs/heads", "refs/tags", "refs/remotes")
+
+
+def suggested_revision(name: str) -> str:
+    """The end of an error about an unknown revision: suggests the experiment, branch or tag that is most like it."""
+    experiments = [ref.rpartition("/")[2] for ref in experiment_refs()]
+    return suggestion(
+        name, [*experiments, *git("for-each-ref", "--format=%(refname:short)", *_BRANCHES_AND_TAGS).split()]
+    )
 
 
 def hashes_of(locked: bytes) -> dict[str, str]:

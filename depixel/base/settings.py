@@ -3,6 +3,7 @@
 A pydantic model derived from `Settings` describes each section; it stands in the module that uses the section.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from depixel.base.errors import DepixelError
+from depixel.base.spelling import suggestion
 
 SECTIONS = ("prepare", "split", "analyze", "pixelation", "train", "predict", "evaluate", "export")
 """The sections of params.yaml, in its order; `depixel.params` has a model for each."""
@@ -62,7 +64,10 @@ def parse_section(content: dict[str, Any], path: str | Path, name: str, model: t
     if not isinstance(content, dict):
         raise DepixelError(f"{path}: holds {content!r}; it must hold the sections {', '.join(SECTIONS)}")
     if unknown := [key for key in content if key not in SECTIONS]:
-        raise DepixelError(f"{path}: unknown section {unknown[0]!r}; the sections are {', '.join(SECTIONS)}")
+        raise DepixelError(
+            f"{path}: unknown section {unknown[0]!r}; the sections are {', '.join(SECTIONS)}."
+            f"{suggestion(str(unknown[0]), SECTIONS)}"
+        )
     section = content.get(name)
     try:
         return model.model_validate({} if section is None else section)
@@ -73,8 +78,11 @@ def parse_section(content: dict[str, Any], path: str | Path, name: str, model: t
 def _explain(path: str | Path, section: str, model: type[Settings], problem: ErrorDetails) -> str:
     key = ".".join(str(part) for part in (section, *problem["loc"]))
     if problem["type"] == "extra_forbidden":
-        return f"{path}: unknown key {key}; {section} has {', '.join(model.model_fields)}"
+        known, name = model.model_fields, str(problem["loc"][-1])
+        return f"{path}: unknown key {key}; {section} has {', '.join(known)}.{suggestion(name, known)}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error" and not problem["loc"]:  # about several keys; the message begins with one
         return f"{path}: {section}.{message}"
-    return f"{path}: {key} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
+    value, expected = problem["input"], str(problem.get("ctx", {}).get("expected", ""))
+    meant = suggestion(str(value), re.findall("'([^']+)'", expected)) if problem["type"] == "literal_error" else ""
+    return f"{path}: {key} = {value!r}: {message[0].lower()}{message[1:]}{meant and f'.{meant}'}"

@@ -20,6 +20,7 @@ from urllib3.util import Retry
 from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of, read_json, replacing, told_of, write_json
 from depixel.base.layout import DOWNLOADS, DVC, ORIGINS
+from depixel.base.spelling import suggestion
 from depixel.base.tables import read_table, write_table
 from depixel.photos.archives import ARCHIVES
 
@@ -115,8 +116,8 @@ def known(name: str) -> Dataset:
     found = {dataset.name: dataset for dataset in DATASETS}
     if name not in found:
         raise DepixelError(
-            f"{name}: neither a known collection ({', '.join(found)}) nor a URL. To fetch any other archive of photos: "
-            "`depixel fetch https://... --sha256 HASH`"
+            f"{name}: neither a known collection ({', '.join(found)}) nor a URL.{suggestion(name, found)} To fetch any "
+            "other archive of photos: `depixel fetch https://... --sha256 HASH`"
         )
     return found[name]
 

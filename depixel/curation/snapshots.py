@@ -20,6 +20,7 @@ import yaml
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.layout import DVC_TEMPORARY, RAW, RAW_POINTER, SNAPSHOTS
+from depixel.base.spelling import suggestion
 from depixel.base.tables import read_table, write_table
 from depixel.curation.dvc_objects import FOLDER, check_room, inode, objects
 from depixel.photos import tracked
@@ -101,8 +102,8 @@ def resolve(name: str) -> str:
         require_commit()
         known = ", ".join(named) or "none so far; `depixel snapshot publish NAME` makes one"
         raise DepixelError(
-            f"{name}: neither a snapshot nor a git revision with a {RAW_POINTER.as_posix()}. Snapshots: {known}. `git "
-            "pull` brings new ones from others"
+            f"{name}: neither a snapshot nor a git revision with a {RAW_POINTER.as_posix()}. Snapshots: {known}."
+            f"{suggestion(name, named)} `git pull` brings new ones from others"
         )
     return _hash_in(pointer, f"{RAW_POINTER.as_posix()} of {name}")
 

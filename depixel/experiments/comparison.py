@@ -12,7 +12,7 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.curation import dvc_objects
 from depixel.scoring.scores import LEVEL, PHOTO, RATIOS, RESAMPLES, SAMPLE, SAMPLE_COLUMNS, intervals
-from depixel.versioning import UnknownRevisionError, file_at, hashes_of, resolve
+from depixel.versioning import UnknownRevisionError, file_at, hashes_of, resolve, suggested_revision
 
 WORKSPACE = "workspace"
 """The source of samples that stands for the working tree."""
@@ -63,7 +63,7 @@ def _table_at(source: str) -> TextIO | Path:
     except UnknownRevisionError as error:
         raise UnknownRevisionError(
             f"{source}: neither a table (NAME.csv) nor a git revision nor an experiment of this project. To list "
-            "these: `git branch --all` and `dvc exp list --all-commits`"
+            f"these: `git branch --all` and `dvc exp list --all-commits`.{suggested_revision(source)}"
         ) from error
     if (content := file_at(revision, layout.SAMPLES)) is not None:  # in projects where git tracks this file
         return io.StringIO(content.decode("utf-8", errors="replace"))

@@ -17,6 +17,7 @@ from pydantic import AfterValidator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from depixel.base.spelling import suggestion
 from depixel.model.blocks import Blocks
 from depixel.model.functions import exp
 
@@ -42,7 +43,7 @@ def names() -> list[str]:
 
 def _registered(name: str) -> str:
     if name not in _REGISTRY:
-        raise ValueError(f"there is no such network; the networks are {', '.join(names())}")
+        raise ValueError(f"there is no such network; the networks are {', '.join(names())}.{suggestion(name, names())}")
     return name
 
 

@@ -21,6 +21,7 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.layout import PRETRAINED
 from depixel.base.settings import Range, Settings
+from depixel.base.spelling import suggestion
 from depixel.model import networks
 from depixel.model.blocks import Blocks, cut_windows, turn, turn_back
 from depixel.model.functions import root
@@ -284,7 +285,9 @@ class Predictor:
         known = {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
         if name not in known:
             there = f"It has {', '.join(known)}" if known else "It is empty: `dvc pull` fills it"
-            raise DepixelError(f"train.teacher = {name!r}: {folder.as_posix()} has no such model. {there}")
+            raise DepixelError(
+                f"train.teacher = {name!r}: {folder.as_posix()} has no such model. {there}.{suggestion(name, known)}"
+            )
         return cls.load(known[name], "cpu")
 
     def save(self, path: str | Path) -> None:

@@ -3,8 +3,9 @@
 `kinds` lists the formats; `reading` and `writing` know their contents.
 """
 
+from depixel.pictures.conversion import as_format
 from depixel.pictures.picture import Picture
 from depixel.pictures.reading import decoded, read
-from depixel.pictures.writing import as_png, encoded, write
+from depixel.pictures.writing import encoded, write
 
-__all__ = ["Picture", "as_png", "decoded", "encoded", "read", "write"]
+__all__ = ["Picture", "as_format", "decoded", "encoded", "read", "write"]

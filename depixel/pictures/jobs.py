@@ -32,6 +32,12 @@ STREAM = Path("-")
 
 _MOST_BYTES = 1_000_000  # largest size of a file of areas
 
+NOWHERE = Path(os.devnull)
+"""The target that means no file."""
+
+
+_NO_AREA = "no area is named. Search for pixelated areas: --auto. Or name one: --area X,Y,WIDTH,HEIGHT"
+
 
 class NoAreaError(DepixelError):
     """No area of a picture is known or found."""
@@ -41,17 +47,17 @@ class Job(NamedTuple):
     """A picture and the target of its result.
 
     Attributes:
-        source, target: files, or `STREAM`.
+        source, target: files, or `STREAM`; the target also `NOWHERE`.
         problem: why it cannot be done; "" if it can.
         named: whether the user named the picture itself, not a folder or a pattern.
-        png: whether to write a PNG, whatever the picture's format.
+        form: Pillow's name of the result's format; "" for that of the picture.
     """
 
     source: Path
     target: Path
     problem: str = ""
     named: bool = True
-    png: bool = False
+    form: str = ""
 
 
 T = TypeVar("T")
@@ -67,28 +73,34 @@ class Outcome(Generic[T]):
 
 
 def jobs(inputs: Sequence[str], out: Path, force: bool = False, png: bool = False) -> list[Job]:
-    """Make a job for each picture of `inputs`, with its target in the folder `out`.
+    """Make a job for each picture of `inputs`, with its target.
+
+    `out` is a file if its name ends in the suffix of a picture and no folder has this name. Then the suffix chooses the
+    format, and `inputs` is one file or `-`. Otherwise `out` is a folder.
 
     Args:
         inputs: picture files; folders, with all their pictures and subfolders; and patterns such as `*.png`. Hidden
-            files (`.name`) count only if they are named. A result keeps the picture's name and its path within the
-            input folder. `-` is standard input.
-        out: the folder, which may not exist yet; or `STREAM`, for the result of a single picture.
+            files (`.name`) count only if they are named. In a folder, a result keeps the picture's name and its path
+            within the input folder. `-` is standard input.
+        out: the file or the folder, which may not exist yet; or `STREAM`, for the result of a single picture; or
+            `NOWHERE`, for results that are not written, as PNGs.
         force: whether to overwrite existing files.
-        png: whether to write PNGs; the names of the results then end in .png.
+        png: whether to write PNGs; the names of the results in a folder then end in .png.
 
     Returns:
         A job for each picture, and a job with a problem for each input that does not exist or has no pictures.
 
     Raises:
-        DepixelError: `out` is not a folder, or a stream is a terminal or cannot be combined with the other side.
+        DepixelError: `out` cannot be a file or a folder, or is a file for several pictures; or a stream is a terminal
+            or cannot be combined with the other side.
     """
+    form = "PNG" if png or out == NOWHERE else ""
+    if out != STREAM and is_file(out):
+        return [_into_file(inputs, out, force, form)]
     if out == STREAM or "-" in inputs:
-        return [_through(inputs, out, png)]
-    if out.exists() and not out.is_dir():
-        raise DepixelError(f"{out}: is a file. Name a folder with -o")
-    if out.suffix.lower() in SUFFIXES and not out.exists():
-        raise DepixelError(f"{out}: looks like the name of a picture. Name a folder with -o; pictures keep their names")
+        return [_through(inputs, out, form)]
+    if out != NOWHERE and out.exists() and not out.is_dir():
+        raise DepixelError(f"{out}: is a file, and no picture by its name. Name a folder, or a file such as {out}.png")
     taken: dict[Path, Path] = {}
     found = []
     for given in inputs:
@@ -105,34 +117,75 @@ def jobs(inputs: Sequence[str], out: Path, force: bool = False, png: bool = Fals
                 found.append(Job(source, out, "the folder cannot be read"))
                 continue
             target = out / (name.with_suffix(".png") if png and name.suffix.lower() != ".png" else name)
+            if out == NOWHERE:
+                found.append(Job(source, NOWHERE, named=not Path(given).is_dir(), form=form))
+                continue
             if taken.get(target) == source.resolve():  # named twice, such as by its name and by a pattern
                 continue
             problem = _problem(source, target, out, taken, force)
-            found.append(Job(source, target, problem, os.path.lexists(given) and not Path(given).is_dir(), png))
+            found.append(Job(source, target, problem, os.path.lexists(given) and not Path(given).is_dir(), form))
             taken.setdefault(target, source.resolve())
     return found
 
 
-def _through(inputs: Sequence[str], out: Path, png: bool) -> Job:
-    """The job that reads standard input or writes standard output."""
-    if len(inputs) != 1 or Path(inputs[0]).is_dir():
-        raise DepixelError("-: standard input and output are for one picture. Name one file, or - alone")
-    if out != STREAM:
+def is_file(out: Path) -> bool:
+    """Whether an output is the file of one picture: it has the suffix of a picture, and no folder has its name."""
+    return out.suffix.lower() in SUFFIXES and not out.is_dir()
+
+
+def _into_file(inputs: Sequence[str], out: Path, force: bool, form: str) -> Job:
+    """The job whose result becomes the file `out`."""
+    suffix, made = out.suffix.lower(), SUFFIXES[out.suffix.lower()]
+    if not kinds.FORMATS[made].written:
+        written = [one.suffixes[0] for one in kinds.FORMATS.values() if one.written]
         raise DepixelError(
-            f"-: a picture from standard input has no name for a file in {out}. Write to standard output: -o - > NAME"
+            f"{out}: {kinds.FORMATS[made].name} is read, but not written. Let the name end in {', '.join(written)}"
         )
-    if sys.stdout.isatty():
+    if form and made != form:
+        raise DepixelError(f"{out}: --format {form.lower()} and the suffix {suffix} differ. Leave out --format")
+    source = Path(inputs[0])
+    if len(inputs) > 1 or source.is_dir():
+        raise _several(f"{source} is a folder" if len(inputs) == 1 else f"there are {len(inputs)} inputs", out)
+    if source == STREAM:
+        _check_input()
+    elif not os.path.lexists(source):
+        if set("*?[") & set(inputs[0]):
+            raise _several(f"{source} is a pattern", out)
+        return Job(source, out, "there is no such picture")
+    elif out.resolve() == source.resolve():
+        return Job(source, out, "it would be overwritten; name another file with -o", form=made)
+    if os.path.lexists(out) and not force:
+        return Job(source, out, f"{out} exists already. Choose another name, or overwrite it: --force", form=made)
+    return Job(source, out, form=made)
+
+
+def _several(why: str, out: Path) -> DepixelError:
+    return DepixelError(f"{out}: names a single picture, and {why}. Name a folder: -o {out.with_suffix('')}")
+
+
+def _through(inputs: Sequence[str], out: Path, form: str) -> Job:
+    """The job of which standard input or output is a part."""
+    if len(inputs) != 1 or Path(inputs[0]).is_dir():
+        raise DepixelError("-: standard input and output are for one picture: name one file, or - alone")
+    if out not in (STREAM, NOWHERE):
+        raise DepixelError(f"-: a picture from standard input has no name. Name a file, such as -o {out}.png, or -o -")
+    if out == STREAM and sys.stdout.isatty():
         raise DepixelError("-o -: a picture would garble the terminal. Send it to a file or a program: -o - > NAME")
-    if inputs[0] == "-" and sys.stdin.isatty():
-        raise DepixelError("-: standard input is the terminal. Send it a picture: depixel ... - -o - < NAME > NAME")
-    return Job(Path(inputs[0]), STREAM, png=png)
+    if inputs[0] == "-":
+        _check_input()
+    return Job(Path(inputs[0]), out, form=form)
+
+
+def _check_input() -> None:
+    if sys.stdin.isatty():
+        raise DepixelError("-: standard input is the terminal. Give it a picture: depixel ... - -o FILE.png < NAME")
 
 
 def read(job: Job) -> Picture:
-    """Read the picture of a job; convert it to PNG if the job says so.
+    """Read the picture of a job; convert it to the format of its result.
 
     Raises:
-        DepixelError: it cannot be read (`formats.read`), or depixel cannot write its format.
+        DepixelError: it cannot be read (`formats.read`), or depixel cannot write that format.
     """
     if job.source == STREAM:
         data = sys.stdin.buffer.read(MOST_BYTES + 1)
@@ -141,14 +194,16 @@ def read(job: Job) -> Picture:
         picture = formats.decoded(data)
     else:
         picture = formats.read(job.source)
-    if job.png:
-        return formats.as_png(picture)
+    if job.form:
+        return formats.as_format(picture, job.form)
     kinds.check_written(picture.format, picture.has_alpha)
     return picture
 
 
 def write(job: Job, picture: Picture) -> None:
     """Write the result of a job, completely or not at all. Raises `DepixelError` if it cannot be written."""
+    if job.target == NOWHERE:
+        return
     if job.target == STREAM:
         write_bytes(job, formats.encoded(picture))
     else:
@@ -166,11 +221,13 @@ def write_bytes(job: Job, content: bytes) -> None:
 
 
 def keep(job: Job) -> None:
-    """Copy the picture of a job unchanged, byte for byte; or convert it to PNG if the job says so.
+    """Copy the picture of a job unchanged, byte for byte; or convert it to the format of its result.
 
     Raises:
         DepixelError: it cannot be read or written.
     """
+    if job.target == NOWHERE:
+        return
     if job.source.suffix.lower() != job.target.suffix.lower():
         write(job, read(job))
         return
@@ -266,15 +323,13 @@ def read_areas(picture: Path) -> list[Area]:
     """
     path = areas_beside(picture)
     if picture == STREAM:
-        raise NoAreaError("-: where is it pixelated? Say so with --area x,y,width,height, or search it: --auto")
+        raise NoAreaError(f"-: {_NO_AREA}")
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DepixelError(f"{path}: has more than {_MOST_BYTES // 10**6} MB, the maximum for a list of areas")
         numbers = _AREAS.validate_python(json.loads(path.read_text(encoding="utf-8"))["areas"])
     except FileNotFoundError:
-        raise NoAreaError(
-            f"{picture}: where is it pixelated? Say so with --area x,y,width,height, or in {path}; or search it: --auto"
-        ) from None
+        raise NoAreaError(f"{picture}: {_NO_AREA}, or in {path}") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _no_list(path) from error
     if not numbers:
@@ -329,5 +384,5 @@ def find_areas(name: Path, picture: Picture) -> list[ResolvedArea]:
     guesses = "; or ".join(f"--area {','.join(map(str, one.area.numbers()))} --ignore-check" for one in found[:3])
     raise NoAreaError(
         f"{name}: no pixelated area is found for certain"
-        + (f". Perhaps {guesses}" if guesses else ", and no guess. Name the area: --area x,y,width,height")
+        + (f". Perhaps {guesses}" if guesses else ", nor anything like one. Name the area: --area X,Y,WIDTH,HEIGHT")
     )

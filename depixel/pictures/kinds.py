@@ -20,22 +20,26 @@ class Format(NamedTuple):
         suffixes: endings of the names of such files, in small letters.
         written: whether depixel writes it. All formats but JPEG and lossy WebP are written without loss.
         alpha: whether depixel writes it for pictures with alpha.
+        deep: whether it holds 16 bits a channel.
+        metadata: whether it holds EXIF, XMP and color profiles.
     """
 
     name: str
     suffixes: tuple[str, ...]
     written: bool = True
     alpha: bool = True
+    deep: bool = False
+    metadata: bool = True
 
 
 FORMATS = {
-    "PNG": Format("PNG", (".png", ".apng")),
-    "JPEG": Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")),
+    "PNG": Format("PNG", (".png", ".apng"), deep=True),
+    "JPEG": Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), alpha=False),
     "WEBP": Format("WebP", (".webp",)),
-    "TIFF": Format("TIFF", (".tif", ".tiff")),
-    "BMP": Format("BMP", (".bmp", ".dib"), alpha=False),
-    "PPM": Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm")),
-    "TGA": Format("TGA", (".tga",)),
+    "TIFF": Format("TIFF", (".tif", ".tiff"), deep=True),
+    "BMP": Format("BMP", (".bmp", ".dib"), alpha=False, metadata=False),
+    "PPM": Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), alpha=False, metadata=False),
+    "TGA": Format("TGA", (".tga",), metadata=False),
     "AVIF": Format("AVIF", (".avif",), written=False),  # only with loss
     "JPEG2000": Format("JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpx"), written=False),  # would lose its metadata
     "GIF": Format("GIF", (".gif",), written=False),  # a restored picture has more colors than a palette

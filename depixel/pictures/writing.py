@@ -1,4 +1,4 @@
-"""Writing picture files in their own format, or as PNG."""
+"""Writing picture files in the format of the picture, with its metadata."""
 
 import io
 import struct
@@ -10,59 +10,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
-from PIL.ExifTags import Base
-from PIL.PngImagePlugin import PngInfo
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.photos.decoding import pixels_as_stored
 from depixel.photos.tiff import Tiff
 from depixel.pictures import kinds
-from depixel.pictures.picture import PHOTOSHOP, XMP, Picture
+from depixel.pictures.picture import Picture
 
-_ALIKE = {"icc_profile", "dpi"}  # options of all formats
 _LARGE = 6_000_000  # bytes of pixels; larger PNGs are compressed less: a tenth larger, in a third of the time
 _QUICK = 3
-
-
-def as_png(picture: Picture) -> Picture:
-    """Convert a picture to PNG, without loss of pixels. Notes name metadata that a PNG cannot hold."""
-    if picture.format == "PNG":
-        return picture
-    options: dict[str, Any] = {key: picture.options[key] for key in _ALIKE & picture.options.keys()}
-    options["pnginfo"] = texts = PngInfo()
-    xmp, left_out = picture.options.get("xmp", b""), "extra" in picture.options
-    if comment := picture.options.get("comment"):
-        texts.add_itxt("Comment", comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment))
-    tags = Image.Exif()
-    known = picture.options.get("exif")
-    if isinstance(known, Image.Exif):
-        xmp = known.get(XMP, xmp)
-        left_out = left_out or PHOTOSHOP in known
-    try:
-        tags.load(_block_of(known))
-        tags.tobytes()
-    except Exception:  # broken metadata can make Pillow raise anything, but must not cost the picture
-        tags, left_out = Image.Exif(), True
-    for tag in (XMP, PHOTOSHOP):
-        tags.pop(tag, None)
-    if picture.orientation != tags.get(Base.Orientation, 1):
-        tags[Base.Orientation] = picture.orientation
-    if len(tags):
-        options["exif"] = tags.tobytes()
-    if xmp:
-        texts.add_itxt("XML:com.adobe.xmp", bytes(xmp).decode("utf-8", "replace"))
-    notes = picture.notes
-    if left_out:
-        notes = (
-            *notes,
-            "the PNG lacks metadata of the file: Photoshop's (IPTC), long XMP, or broken EXIF",
-        )
-    return replace(picture, format="PNG", options=options, notes=notes)
-
-
-def _block_of(exif: bytes | Image.Exif | None) -> bytes:
-    return exif.tobytes() if isinstance(exif, Image.Exif) else exif or b""
 
 
 def write(path: str | Path, picture: Picture) -> None:

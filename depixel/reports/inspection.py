@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from depixel import sheets
 from depixel.base.errors import DepixelError
+from depixel.base.spelling import suggestion
 from depixel.base.tables import path_of
 from depixel.challenge import test_sets
 from depixel.dataset.prepared import load_index
@@ -197,7 +198,9 @@ def feature_maps(predictor: Predictor, sample: Sample, layer: str) -> np.ndarray
     """
     known = layers(predictor.network)
     if layer not in known:
-        raise DepixelError(f"{layer!r}: no layer of this network; its layers are {', '.join(known)}")
+        raise DepixelError(
+            f"{layer!r}: no layer of this network; its layers are {', '.join(known)}.{suggestion(layer, known)}"
+        )
     window, _, blocks = _window(predictor, sample)
     kept: list[Tensor] = []
     # a copy, because later layers may work in place

@@ -5,6 +5,8 @@
 inside the network), `training` and `photos`.
 """
 
+import os
+import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -78,8 +80,13 @@ def _head(samples: pd.DataFrame, comparison: pd.DataFrame) -> Section:
         "verdict": _verdict(comparison),
         "lost": photos.lost_archives(),
         "revision": history.revision(),
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "date": datetime.fromtimestamp(_now(), timezone.utc).strftime("%Y-%m-%d"),
     }
+
+
+def _now() -> float:
+    """The time in seconds since 1970; or the one that a build names that is to be repeatable."""
+    return float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
 
 
 def _verdict(comparison: pd.DataFrame) -> str:

@@ -193,7 +193,7 @@ def pixelate(data: bytes, areas: list[Area], png: bool = False) -> Made:
 def _read(data: bytes, png: bool) -> formats.Picture:
     picture = formats.decoded(data)
     own = is_written(picture.format, picture.has_alpha) and not png
-    return picture if own else formats.as_png(picture)
+    return picture if own else formats.as_format(picture, "PNG")
 
 
 def _text(areas: Iterable[Area]) -> str:

@@ -93,7 +93,7 @@ def test_the_command_writes_the_same_of_any_folder(analyzed, tmp_path):
     pd.testing.assert_frame_equal(table[same], analyzed.table[same])
     assert set(table.side) == {"all"} and (tmp_path / "out/clusters.png").is_file()
     again = run("depixel", "analyze", "data/raw", "-o", str(tmp_path / "out"), cwd=analyzed.folder, code=1)
-    assert "has files in it" in again.stderr
+    assert "holds files already" in again.stderr
     report = run("depixel", "analyze", "data/raw", "-o", str(tmp_path / "2"), "--json", cwd=analyzed.folder).stdout
     assert json.loads(report) == json.loads((tmp_path / "out/analysis.json").read_text(encoding="utf-8"))
     for name in ("analysis.csv", "clusters.png", "findings.png"):

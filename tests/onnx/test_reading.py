@@ -322,7 +322,7 @@ def test_an_export_that_predicts_something_else_is_not_kept(file, tmp_path):
 
 def test_the_command_overwrites_nothing_unasked_and_wants_the_right_name(tmp_path):
     (tmp_path / "there.onnx").write_bytes(b"mine")
-    for name, problem in (("there.onnx", "--force"), ("model.bin", "ends in .onnx")):
+    for name, problem in (("there.onnx", "--force"), ("model.bin", "must end in .onnx")):
         done = CliRunner().invoke(main, ["export-model", "laptop", "-o", str(tmp_path / name)])
         assert done.exit_code == 1 and problem in done.output
     assert (tmp_path / "there.onnx").read_bytes() == b"mine"

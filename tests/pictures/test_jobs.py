@@ -75,8 +75,19 @@ def test_names_do_not_lead_out_of_the_folder(folder):
 @pytest.mark.parametrize(
     ("inputs", "out", "problem"),
     [
-        (["c.png"], "c.png", "c.png: is a file. Name a folder"),
-        (["c.png"], "restored.png", "restored.png: looks like the name of a picture. Name a folder"),
+        (
+            ["c.png"],
+            "in/notes.txt",
+            "notes.txt: is a file, and no picture by its name. Name a folder",
+        ),
+        (
+            ["c.png", "in/a.png"],
+            "x.png",
+            "x.png: names a single picture, and there are 2 inputs",
+        ),
+        (["in"], "x.png", "x.png: names a single picture, and in is a folder. Name a folder"),
+        (["in/*.png"], "x.png", r"x.png: names a single picture, and in/\*.png is a pattern. Name a folder"),
+        (["c.png"], "x.gif", r"x.gif: GIF is read, but not written. Let the name end in .png, .jpg, .webp"),
     ],
 )
 def test_wrong_inputs_and_outputs_are_told(folder, monkeypatch, inputs, out, problem):
@@ -84,6 +95,37 @@ def test_wrong_inputs_and_outputs_are_told(folder, monkeypatch, inputs, out, pro
     (folder / "empty").mkdir()
     with pytest.raises(DepixelError, match=problem):
         jobs.jobs(inputs, folder / out)
+
+
+def test_a_name_that_ends_like_a_pictures_is_a_file(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for out, form in (("x.png", "PNG"), ("new/x.JPEG", "JPEG"), ("x.tif", "TIFF"), ("x.webp", "WEBP")):
+        assert jobs.jobs(["c.png"], Path(out)) == [jobs.Job(Path("c.png"), Path(out), form=form)]
+    assert jobs.jobs(["no.png"], Path("x.png"))[0].problem == "there is no such picture"
+    for out in ("x", "x.dir", "x.png.d"):
+        assert jobs.jobs(["c.png"], Path(out))[0].target == Path(out) / "c.png"
+
+
+def test_a_folder_that_is_called_like_a_picture_is_a_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    Path("x.png").mkdir()
+    assert jobs.jobs(["c.png"], Path("x.png"))[0].target == Path("x.png/c.png")
+
+
+def test_a_file_is_not_overwritten_unasked(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert "exists already. Choose another name" in jobs.jobs(["c.png"], Path("in/a.png"))[0].problem
+    assert jobs.jobs(["c.png"], Path("in/a.png"), force=True)[0].problem == ""
+    assert "it would be overwritten" in jobs.jobs(["c.png"], Path("c.png"), force=True)[0].problem
+    Path("link.png").symlink_to("c.png")
+    assert "it would be overwritten" in jobs.jobs(["c.png"], Path("link.png"), force=True)[0].problem
+
+
+def test_format_and_suffix_must_agree(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert jobs.jobs(["c.png"], Path("x.png"), png=True)[0].form == "PNG"
+    with pytest.raises(DepixelError, match=r"x\.jpg: --format png and the suffix \.jpg differ"):
+        jobs.jobs(["c.png"], Path("x.jpg"), png=True)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +206,7 @@ def test_what_is_no_list_of_areas_is_told(tmp_path, content):
 
 
 def test_missing_areas_are_told(tmp_path):
-    with pytest.raises(DepixelError, match=r"a\.png: where is it pixelated"):
+    with pytest.raises(DepixelError, match=r"a\.png: no area is named\. Search for pixelated areas: --auto"):
         jobs.read_areas(tmp_path / "a.png")
 
 

@@ -175,7 +175,7 @@ def test_everything_is_there_after_repro(reproduced):
     assert 0 < scores["ratio_mean"] < 1 and 0 < scores["ratio_pooled"] < 1
     assert len(read_submission(reproduced / "predictions/submission.bin")) == 4
     check = run("depixel", "check", "predictions/submission.bin", "data/test_set/test_set.pkl", cwd=reproduced)
-    assert "would take it" in check.stdout
+    assert "would accept it" in check.stdout
 
 
 def test_predict_gives_what_export_gave(reproduced, tmp_path):
