@@ -41,7 +41,7 @@ def main(
       5  its pixels do not all have the same value
       6  no earlier valid file has the same bytes
 
-    Files that DVC ignores, such as patterns in .dvcignore and links to folders, are left out and reported.
+    Files that DVC ignores are left out and reported: files that match .dvcignore, links to folders, and others.
 
     \b
     Writes
