@@ -118,8 +118,8 @@ class PlainGroup(click.Group):
                     formatter.write_dl(rows)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Print the help, with exit code 0, where nothing is asked for."""
-        if not args and not ctx.resilient_parsing:
+        """Print the help, with exit code 0, if there are no arguments and the group itself does nothing."""
+        if not args and not ctx.resilient_parsing and not self.invoke_without_command:
             click.echo(ctx.get_help())
             ctx.exit()
         return super().parse_args(ctx, args)

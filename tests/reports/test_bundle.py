@@ -186,7 +186,7 @@ def test_a_run_without_results_is_told(here, tmp_path):
         (("-o", "there.zip"), 1, "there.zip: exists already. Choose another name, or overwrite it: --force"),
         (("--check", "no.zip"), 1, "no.zip: there is no such file"),
         (("--check", "there.zip"), 1, "there.zip: is no archive that `depixel bundle` wrote"),
-        (("-o", "run.zip"), 1, "in no git repository"),
+        (("-o", "run.zip"), 1, "not in a git repository"),
     ],
 )
 def test_mistakes_are_told(tmp_path, monkeypatch, arguments, code, said):
