@@ -28,7 +28,9 @@ def main() -> None:
       depixel check answer.bin test_set.pkl          would a server take the submission?
       depixel score answer.bin targets.npz           its error, where the true pixels are known
       depixel compare main                           is the model here better than that of main?
+      depixel baselines                              what classical methods reach on the same photos
       depixel seeds 5                                how much do scores differ from seed to seed?
+      depixel crossvalidate 5                        train five times, so that each photo is tested once
       depixel report                                 what the last run reached, as a page for people
       depixel preset debug                           settings for a first try, a notebook or a GPU
       depixel sweep width -S train.width=16,32,48    an experiment for each of many settings
@@ -53,6 +55,7 @@ for command in (
     *(photos.sample, photos.datasets, photos.fetch, photos.analyze, photos.suggest),
     *(snapshots.snapshots, snapshots.snapshot, snapshots.diff),
     *(experiments.compare, experiments.seeds, experiments.preset, experiments.sweep, experiments.record),
+    *(experiments.baselines, experiments.crossvalidate),
     *(experiments.list_experiments, experiments.report, inspection.inspect, project.doctor, project.mend),
 ):
     main.add_command(command)
