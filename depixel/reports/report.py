@@ -14,6 +14,7 @@ import pandas as pd
 
 from depixel.base import layout
 from depixel.base.errors import DepixelError
+from depixel.base.files import hash_of, read_json
 from depixel.curation import snapshots
 from depixel.experiments import records
 from depixel.experiments.comparison import WORKSPACE, read_samples
@@ -110,7 +111,29 @@ def _score(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:
         ],
         "table": scores.readable(table).to_dict("records"),
         "more": max(len(others) - RECORDED, 0),
+        "baselines": _baselines(),
     }
+
+
+def _baselines() -> Section | None:
+    """What `depixel baselines` measured; None if it was not told to write that, or wrote it beside another model."""
+    if not layout.BASELINES.is_file():
+        return None
+    from depixel.scoring import ranking  # scikit-learn, which takes a second
+
+    found = read_json(layout.BASELINES)
+    if found.get("model_sha256") != hash_of(layout.MODEL, "sha256"):
+        return {"rows": [], "limits": []}
+    try:
+        table = ranking.readable(pd.DataFrame(found["baselines"]).replace({"model": {ranking.MODEL: THIS_RUN}}))
+        counted = f"On {found['areas']} areas of {found['photos']} test photos."
+        return {"columns": list(table), "rows": table.to_dict("records"), "limits": [counted, *found["limits"]]}
+    except (KeyError, TypeError, ValueError) as error:
+        path = layout.BASELINES.as_posix()
+        raise DepixelError(
+            f"{path}: not as `depixel baselines` writes it ({error!r}). Delete it, or make it anew: "
+            f"`depixel baselines -o {path}`"
+        ) from error
 
 
 def _on_the_same_pixels(recorded: pd.DataFrame) -> pd.DataFrame:

@@ -148,13 +148,10 @@ def _contestants(
     if layout.MODEL.is_file():
         model = Predictor.load(layout.MODEL, "cpu")
         yield _Contestant(MODEL, model, _seconds(), np.nan, layout.MODEL.stat().st_size)
-    configuration = ModelConfiguration(  # `Predictor` needs one; a baseline has neither network nor width
-        network="unet",
-        width=1,
-        size=train.images.shape[-1],
-        area_width=pixelation.width,
-        area_height=pixelation.height,
-        block_size=pixelation.block_size,
+    configuration = ModelConfiguration.model_validate(
+        # `Predictor` needs one; a baseline has neither network nor width
+        {"network": "unet", "width": 1, "size": train.images.shape[-1], "block_size": pixelation.block_size}
+        | {"area_width": pixelation.width, "area_height": pixelation.height}
     )
     pixels: regressions.Pixels | None = None
     for name in names:

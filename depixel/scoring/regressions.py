@@ -6,6 +6,7 @@ with areas and flips as a network gets them. All gray levels are differences to 
 window's contrast, and so is what they learn to predict.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import torch
 from sklearn.base import RegressorMixin
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.neighbors import KNeighborsRegressor
@@ -75,7 +77,9 @@ def _support_vectors() -> LinearSVR:
 REGRESSIONS = {
     "least_squares": Method(lambda: _scaled(LinearRegression()), 300_000),
     "ridge": Method(lambda: _scaled(Ridge(alpha=1000.0)), 300_000),
-    "nearest_neighbours": Method(lambda: _scaled(PCA(16, random_state=SEED), KNeighborsRegressor(50)), 20_000),
+    "nearest_neighbours": Method(
+        lambda: _scaled(PCA(16, random_state=SEED), KNeighborsRegressor(50, algorithm="brute")), 20_000
+    ),
     "decision_tree": Method(lambda: DecisionTreeRegressor(min_samples_leaf=200, random_state=SEED), 100_000),
     "random_forest": Method(
         lambda: RandomForestRegressor(
@@ -89,7 +93,7 @@ REGRESSIONS = {
         ),
         300_000,
     ),
-    "svm_linear": Method(lambda: _scaled(_support_vectors()), 50_000),
+    "svm_linear": Method(lambda: _scaled(_support_vectors()), 100_000),
     "svm_rbf": Method(
         lambda: _scaled(Nystroem(gamma=0.005, n_components=300, random_state=SEED), _support_vectors()), 50_000
     ),
@@ -122,12 +126,17 @@ class Regression(nn.Module):
         return pixelated.masked_scatter(blocks.unknown, base + correction * unit)
 
 
-def fitted(name: str, pixels: Pixels) -> RegressorMixin:
-    """Fit the regression of this name. The same pixels give the same regression, on any number of cores."""
+def fitted(name: str, pixels: Pixels, most: int = 0) -> RegressorMixin:
+    """Fit the regression of this name. The same pixels give the same regression, on any number of cores.
+
+    Args:
+        most: the largest number of pixels that it learns from; 0: `Method.pixels`.
+    """
     method = REGRESSIONS[name]
     count = len(pixels.lacking)
-    some = np.linspace(0, count - 1, min(count, method.pixels)).astype(int)
-    with threadpool_limits(1):  # sums of several threads have other last digits
+    some = np.linspace(0, count - 1, min(count, most or method.pixels)).astype(int)
+    with threadpool_limits(1), warnings.catch_warnings():  # sums of several threads have other last digits
+        warnings.simplefilter("ignore", ConvergenceWarning)  # how long each may take is chosen here
         model = method.make().fit(pixels.features[some], pixels.lacking[some])
     if "n_jobs" in model.get_params():  # `Predictor` has a thread for each core already
         model.set_params(n_jobs=1)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -51,6 +52,8 @@ def test_a_cross_validation_goes_on_after_a_kill(place: Path, depixel):
     with subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if line.startswith("cv3-fold=1: starts"):
+                while not (place / "sweeps/cv3/cv3-fold=1.txt").exists():
+                    time.sleep(0.02)
                 process.kill()
     done = depixel("crossvalidate", "3", "--json", cwd=place)
     assert "cv3-fold=0" not in done.stderr and "cv3-fold=1: goes on" in done.stderr

@@ -130,6 +130,27 @@ def test_what_photographers_call_their_folders_is_text(folder):
     assert name in " ".join(found.text)
 
 
+def test_it_shows_the_classical_methods_that_were_measured_beside_this_model(folder):
+    assert CliRunner().invoke(main, ["baselines", "bilinear", "-o", "metrics/baselines.json"]).exit_code == 0
+    text = " ".join(" ".join(page(folder).text).split())
+    assert "Beside classical methods" in text and "training, s size, kB pictures/s" in text
+    assert text.count("bilinear") == 1
+    path = folder / "metrics/baselines.json"
+    content = path.read_text(encoding="utf-8")
+    path.write_text(content.replace('"baselines"', '"others"'), encoding="utf-8")
+    assert "metrics/baselines.json: not as `depixel baselines` writes it" in refusal()
+    path.write_text(content.replace('"model_sha256": "', '"model_sha256": "0'), encoding="utf-8")
+    assert "was made beside another model" in " ".join(" ".join(page(folder).text).split())
+
+
+def test_it_shows_the_errors_by_kind_of_photo(folder):
+    text = " ".join(" ".join(page(folder).text).split())
+    worst = pd.read_csv(folder / "metrics/by_kind.csv").sort_values("rmse_mean").iloc[-1]
+    assert f"The worst kind: {worst['third']} {worst['measure']}." in text and f"{worst['rmse_mean']:.2f}" in text
+    (folder / "metrics/by_kind.csv").unlink()
+    assert "By kind of photo" not in page(folder).text
+
+
 @pytest.mark.parametrize(
     ("missing", "said"),
     [("metrics/samples.csv", "dvc repro evaluate"), ("models/depixel.safetensors", "there is no such file")],
