@@ -10,8 +10,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pandas as pd
 
+from depixel import params
 from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of, read_json
@@ -144,7 +146,15 @@ def _on_the_same_pixels(recorded: pd.DataFrame) -> pd.DataFrame:
         here["data"] = parts.snapshot_name(snapshots.current())
     except DepixelError:  # photos that DVC does not know
         return recorded.iloc[:0]
-    if not set(here) <= set(recorded):
-        return recorded.iloc[:0]
-    same = recorded[(recorded[list(here)] == pd.Series(here)).all(axis=1)]
+    known = recorded.reindex(columns=list(here)).astype(object).replace("", np.nan).fillna(_defaults())
+    same = recorded[(known == pd.Series(here)).all(axis=1)]
     return same.assign(model=same["name"] + ", recorded")[["model", *records.SCORES[2:]]]
+
+
+def _defaults() -> dict[str, str]:
+    """The default of each setting, as text: what an experiment from before this setting was made with."""
+    return {
+        f"{section}.{key}": str(field.default)
+        for section, model in params.MODELS.items()
+        for key, field in model.model_fields.items()
+    }

@@ -83,7 +83,7 @@ REGRESSIONS = {
     "decision_tree": Method(lambda: DecisionTreeRegressor(min_samples_leaf=200, random_state=SEED), 100_000),
     "random_forest": Method(
         lambda: RandomForestRegressor(
-            50, max_features=1 / 3, min_samples_leaf=20, max_samples=0.5, n_jobs=cores(), random_state=SEED
+            30, max_features=0.2, min_samples_leaf=20, max_samples=0.5, n_jobs=cores(), random_state=SEED
         ),
         100_000,
     ),
