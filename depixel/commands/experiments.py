@@ -132,10 +132,11 @@ def baselines(names: tuple[str, ...], as_json: bool, out: Path | None) -> None:
       least_squares, ridge, nearest_neighbours, decision_tree, random_forest, gradient_boosting,
       svm_linear, svm_rbf, mlp
 
-    Trains and scores those named, or all, and the model of the last `dvc repro`, lowest ratio_mean first. The
-    ratios are those of the stage evaluate, with 95 % confidence intervals over the choice of test photos. Seconds of
-    training and pictures/s are of all cores of this machine. So that all of it takes some minutes, large collections
-    are sampled; it says what it left out. The same photos and settings give the same scores on the same machine.
+    Trains and scores those named, or all, and the model of the last `dvc repro`, lowest ratio_mean first. The ratios are
+    those of the stage evaluate, with 95 % confidence intervals over the choice of test photos. The seconds of training
+    include drawing the pixels to learn from; they and pictures/s are of all cores of this machine. Large collections are
+    sampled, so that all of it takes some minutes; it says what it left out. The same photos and settings give the same
+    scores on the same machine.
 
     \b
     Example:
@@ -165,7 +166,7 @@ def baselines(names: tuple[str, ...], as_json: bool, out: Path | None) -> None:
 
 @click.command()
 @click.argument("folds", metavar="K", type=click.IntRange(min=3))
-@click.option("--name", help="What the experiments are called; cvK by default.")
+@click.option("--name", help="What the names of the experiments begin with; cvK by default.")
 @click.option("-S", "--set-param", "settings", multiple=True, metavar="KEY=VALUE", help="As of `dvc exp run`.")
 @options.as_json
 def crossvalidate(folds: int, name: str | None, settings: tuple[str, ...], as_json: bool) -> None:

@@ -88,6 +88,11 @@ def test_a_wrong_name_lists_those_there_are():
     assert "rigde: there is no such baseline. There are identity, bilinear" in told and "mlp" in told
 
 
+def test_the_help_names_all():
+    help = baselines("--help").stdout
+    assert [name for name in ranking.NAMES if name not in help] == []
+
+
 def test_missing_photos_are_told(folder):
     shutil.rmtree(folder / "data/prepared")
     assert "python stages/prepare.py" in baselines("kriging", code=1).stderr
