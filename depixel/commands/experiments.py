@@ -132,11 +132,11 @@ def baselines(names: tuple[str, ...], as_json: bool, out: Path | None) -> None:
       least_squares, ridge, nearest_neighbours, decision_tree, random_forest, gradient_boosting,
       svm_linear, svm_rbf, mlp
 
-    Trains and scores those named, or all, and the model of the last `dvc repro`, lowest ratio_mean first. The ratios are
-    those of the stage evaluate, with 95 % confidence intervals over the choice of test photos. The seconds of training
-    include drawing the pixels to learn from; they and pictures/s are of all cores of this machine. Large collections are
-    sampled, so that all of it takes some minutes; it says what it left out. The same photos and settings give the same
-    scores on the same machine.
+    Trains and scores those named, or all, and the model of the last `dvc repro`, lowest ratio_mean first. The ratios
+    are those of the stage evaluate, with 95 % confidence intervals over the choice of test photos. The seconds of
+    training include drawing the pixels to learn from; they and pictures/s are of all cores of this machine. Large
+    collections are sampled, so that all of it takes some minutes; it says what it left out. The same photos and
+    settings give the same scores on the same machine.
 
     \b
     Example:
