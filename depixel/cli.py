@@ -52,7 +52,8 @@ main.add_section(
 main.add_section(
     "Experiments",
     *(experiments.preset, experiments.sweep, experiments.seeds, experiments.list_experiments, experiments.compare),
-    *(experiments.record, experiments.report, bundle.bundle, inspection.inspect),
+    *(experiments.baselines, experiments.crossvalidate, experiments.record, experiments.report),
+    *(bundle.bundle, inspection.inspect),
 )
 main.add_section("Challenge", challenge.predict, challenge.check, challenge.score)
 main.add_section("Project", project.doctor, project.mend)

@@ -38,6 +38,7 @@ SOAK = """
     test_stopped_and_killed_it_goes_on_and_leaves_experiments
     test_a_search_can_be_prolonged_and_its_experiments_recorded
     test_a_search_ends_where_all_fail
+    test_a_cross_validation_goes_on_after_a_kill
     test_seeds_go_on_after_an_interruption_and_change_nothing_else
     test_memory_does_not_grow_under_fifty_clients_at_once
 """

@@ -65,6 +65,7 @@ BESIDE = {
         "scoring/baselines",
         "scoring/covariance",
         "scoring/evaluation",
+        "scoring/kinds",
     },
     "validate": {
         "photos/hashes",
@@ -87,8 +88,16 @@ BESIDE = {
         "scoring/baselines",
         "scoring/covariance",
         "scoring/evaluation",
+        "scoring/kinds",
     },
-    "export": {"challenge/truth", "model/metrics", "scoring/baselines", "scoring/covariance", "scoring/evaluation"},
+    "export": {
+        "challenge/truth",
+        "model/metrics",
+        "scoring/baselines",
+        "scoring/covariance",
+        "scoring/evaluation",
+        "scoring/kinds",
+    },
 }
 """What the packages that dvc.yaml names for a stage hold beside what it uses. If DVC starts the stage for it, the stage
 finds its result by its record."""
