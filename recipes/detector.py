@@ -150,8 +150,8 @@ CARD = """\
 
 ## How good it is
 
-[docs/pictures.md](../docs/pictures.md#areas-found-by-themselves), by `benchmarks/detection.py`, on photos of other
-contributors.
+[docs/how-to/find-areas.md](../docs/how-to/find-areas.md#how-often-it-is-right), by `benchmarks/detection.py`, on photos
+of other contributors.
 
 ## What it was made from
 

@@ -191,8 +191,8 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
     it chooses one at most; it leaves out photos that are in data/split.csv already. It takes about a tenth of a second
     for each photo.
 
-    In short trainings such picks were no better than as many photos picked at random (docs/experiments.md): they show
-    what the model finds hard rather than what would make it better soon.
+    In short trainings such picks were no better than as many photos picked at random (docs/how-to/suggest.md): they
+    show what the model finds hard rather than what would make it better soon.
 
     `gain` is what a photo adds to those before it, as a share of all that there is to gain; `disagreement` and `rmse`
     are in gray levels; `ratio` is the RMSE divided by that of leaving the blocks as they are.

@@ -29,7 +29,7 @@ from depixel.versioning import CommandError, dvc, file_at, git_or_none, require_
 WORKSPACE = "workspace"
 """Stands for the photos in data/raw as they are now."""
 
-_CONFLICT = ". How to go on stands in docs/photos.md, in the section on conflicts"
+_CONFLICT = ". docs/how-to/snapshots.md, section Conflicts, says how to go on"
 
 
 class Snapshot(NamedTuple):

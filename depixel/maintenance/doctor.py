@@ -69,7 +69,7 @@ def _project() -> tuple[str, str]:
     written = (layout.LOCKED_RESULTS, layout.RAW_POINTER, layout.PARAMS, layout.PIPELINE, layout.SNAPSHOTS)
     for path in written:
         if path.is_file() and b"<<<<<<<" in path.read_bytes():
-            return f"{path.as_posix()} has both sides of a conflict", "what docs/photos.md says of conflicts"
+            return f"{path.as_posix()} has both sides of a conflict", "what docs/how-to/snapshots.md says of conflicts"
     if not layout.DVC.is_dir():
         return f"{Path.cwd()} is no DVC project", "cd to the project's folder"
     if not os.access(layout.DVC, os.W_OK):

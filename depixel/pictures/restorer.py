@@ -158,7 +158,7 @@ def disagreement(restorer: Restorer, image: np.ndarray, areas: Sequence[AreaLike
     """How far the restorations of the 8 turned views of a picture are from their mean, root mean square.
 
     It is large where the model is unsure, but says only in which pixels, not by how much they are off: the error is
-    several times as large (docs/experiments.md, "Look inside").
+    several times as large (docs/how-to/inspect.md).
 
     Args:
         image, areas: as `Restorer.restore` takes them.
