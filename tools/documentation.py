@@ -38,7 +38,10 @@ PROJECT = Path(__file__).parents[1]
 
 def commands() -> str:
     """Every command with its arguments and options."""
-    parts = ["# Commands", "`depixel COMMAND --help` prints the same. The [stages](stages.md) are scripts of their own."]
+    parts = [
+        "# Commands",
+        "`depixel COMMAND --help` prints the same. The [stages](stages.md) are scripts of their own.",
+    ]
     for command, context in _leaves(main, click.Context(main, info_name="depixel")):
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
         parts += [f"## {context.command_path}", _code("text", usage), _laid_out(command.help or "")]
@@ -81,8 +84,8 @@ def settings() -> str:
     """Every setting of params.yaml, and the presets."""
     parts = [
         "# Settings",
-        "All settings are in `params.yaml`. *Here* is the value in that file; *else* is the one that counts if the file "
-        "does not name the setting. A wrong key or value stops a run before it starts; the message says what is allowed.",
+        "All settings are in `params.yaml`. *Here* is the value in that file; *else* the one that counts if the file "
+        "does not name it. A wrong key or value stops a run before it starts; the message says what is allowed.",
     ]
     written = YAML().load((PROJECT / layout.PARAMS).read_text(encoding="utf-8"))
     for section, model in MODELS.items():
@@ -97,7 +100,9 @@ def settings() -> str:
             default = _value(schema["default"]) if "default" in schema else "none"
             cells = [f"`{section}.{name}`", _value(written[section].get(name)), default, allowed, _plain(what)]
             rows.append(f"| {' | '.join(cells)} |")
-        about = "" if doc.startswith("The section") and "." not in doc[:60].rstrip(".") else _plain(doc.split("\n\n")[0])
+        about = (
+            "" if doc.startswith("The section") and "." not in doc[:60].rstrip(".") else _plain(doc.split("\n\n")[0])
+        )
         parts += [f"## {section}", about, "\n".join(rows)]
     presets = (PROJECT / layout.PRESETS).read_text(encoding="utf-8")
     return "\n\n".join([*parts, "## Presets", _code("yaml", presets)])
@@ -157,7 +162,10 @@ BESIDE = ("depixel.areas.area.ResolvedArea", "depixel.detection.search.Found")
 
 def python() -> str:
     """The public names of the package: signatures and docstrings."""
-    parts = ["# Python", f"`from depixel import {', '.join(depixel.__all__)}`. Other modules may change between versions."]
+    parts = [
+        "# Python",
+        f"`from depixel import {', '.join(depixel.__all__)}`. Other modules may change between versions.",
+    ]
     for name in sorted(depixel.__all__):
         parts += _described(getattr(depixel, name), f"depixel.{name}")
     parts += ["## What they return"]
