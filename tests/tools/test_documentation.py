@@ -86,6 +86,32 @@ def test_the_search_knows_the_pages_without_a_server(site):
     assert {"index.html", "how-to/restore.html", "reference/commands.html"} <= places
 
 
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api")
+    if not (chromium := shutil.which("chromium") or shutil.which("google-chrome")):
+        pytest.skip("there is no Chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.mark.soak
+def test_opened_from_a_folder_it_can_be_searched_and_fits_a_phone(site, browser):
+    page = browser.new_page(viewport={"width": 360, "height": 740})
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    for name in ("index", "how-to/restore", "measured", "reference/settings", "tutorial/3-own-photos"):
+        page.goto((site / f"{name}.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
+    page.locator("label[for=__search]").first.click()
+    page.get_by_role("textbox", name="Search").fill("pycnophylactic kriging")
+    page.locator(".md-search-result__item").first.wait_for()
+    assert "measured" in page.locator(".md-search-result__list").inner_text().lower()
+    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "told"),
