@@ -153,8 +153,8 @@ CARD = """\
 
 ## Scores
 
-See [docs/pictures.md](../docs/pictures.md#areas-found-by-themselves), measured by `benchmarks/detection.py` on photos
-of other contributors.
+See [docs/how-to/find-areas.md](../docs/how-to/find-areas.md#how-often-it-is-right), measured by
+`benchmarks/detection.py` on photos of other contributors.
 
 ## Training
 

@@ -70,7 +70,7 @@ def _project() -> tuple[str, str]:
     written = (layout.LOCKED_RESULTS, layout.RAW_POINTER, layout.PARAMS, layout.PIPELINE, layout.SNAPSHOTS)
     for path in written:
         if path.is_file() and b"<<<<<<<" in path.read_bytes():
-            return f"{path.as_posix()} has an unresolved merge conflict", "see docs/photos.md, section on conflicts"
+            return f"{path.as_posix()} has an unresolved merge conflict", "see docs/how-to/snapshots.md, section Conflicts"
     if not layout.DVC.is_dir():
         return f"{Path.cwd()} is not a DVC project", "cd to the project's folder"
     if not os.access(layout.DVC, os.W_OK):
