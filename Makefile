@@ -73,7 +73,7 @@ wheel: .venv/run models/pretrained  ## dist/depixel-*.whl: with `laptop` and the
 COMPILE = uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --upgrade pyproject.toml
 lock: .venv/run  ## newest versions of all packages, for every platform, into both lock files
 	python -m pip install --quiet uv
-	$(COMPILE) --output-file run.all
+	$(COMPILE) --output-file run.all --extra pipeline
 	$(COMPILE) --output-file dev.all --constraint run.all --extra dev
 	(sed -n '/^#/p' requirements.lock; grep -vE '^(nvidia-|cuda-|triton)' run.all) > run.lock
 	(sed -n '/^#/p' requirements-dev.lock; grep -vxFf run.all dev.all) > dev.lock
