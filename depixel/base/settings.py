@@ -3,6 +3,7 @@
 A pydantic model derived from `Settings` describes each section; it stands in the module that uses the section.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -30,6 +31,18 @@ def _ordered(value: tuple[int, int]) -> tuple[int, int]:
 
 Range = Annotated[tuple[int, int], AfterValidator(_ordered)]
 """A setting of the form `[least, most]`, both included."""
+
+
+def one_of(choices: Mapping[str, object]) -> AfterValidator:
+    """Annotates a setting that holds the name of one of some choices."""
+
+    def named(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"input should be one of {', '.join(choices)}")
+        return value
+
+    return AfterValidator(named)
+
 
 S = TypeVar("S", bound=Settings)
 

@@ -16,8 +16,9 @@ import torch
 from depixel.dataset.samples import epoch_batches, fixed_batch, fixed_samples, training_batch
 from depixel.learning.checkpoints import Checkpoints
 from depixel.learning.fingerprint import fingerprint
-from depixel.learning.loop import fit, learning_rate
+from depixel.learning.loop import fit
 from depixel.learning.loss import Loss, Shard
+from depixel.learning.schedules import learning_rate
 from depixel.learning.state import Epoch, State
 from depixel.learning.task import Task
 from depixel.model.metrics import rmse_mean, rmse_pooled
@@ -83,10 +84,13 @@ class Run(State):
             end = min((epoch + 1) * self.task.steps_per_epoch, self.task.steps)
             batches = self.batches(epoch, self.step, end)
             rate = self.learning_rate
+            self.freeze(epoch)
             for step in fit(self.network, self.optimizer, batches, self.loss, rate, self.step, clip, parts):
                 loss, squares, pixels = step.measured
                 self.sums += torch.stack((squares, pixels, loss, step.norm, torch.ones_like(loss)))
                 self.step = step.done
+                for follow in self.after_step:
+                    follow()
                 if self.step % READ_EVERY == 0:
                     self.rmse = self.train_rmse()
                 on_step(self.step)
@@ -117,15 +121,15 @@ class Run(State):
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        settings = self.task.settings
-        return learning_rate(step, self.task.steps, settings.learning_rate, settings.warmup, settings.schedule)
+        settings, scores = self.task.settings, [row.validation_rmse_mean for row in self.table]
+        return learning_rate(step, self.task.steps, settings.learning_rate, settings.warmup, settings.schedule, scores)
 
     def _finish_epoch(self, epoch: int) -> Epoch:
         """Score the validation photos, keep the weights if they are the best, and add a row to the table."""
         train_rmse = self.train_rmse()
         *_, norms, steps = self.sums.tolist()
         # a copy: the predictor may change the memory layout, and the optimizer points to the weights' memory
-        predictor = Predictor(copy.deepcopy(self.network), self.configuration, self.task.device)
+        predictor = Predictor(copy.deepcopy(self.result), self.configuration, self.task.device)
         self.predictions = predictor.predict(
             self.samples.pixelated, self.samples.areas, batch_size=min(self.task.settings.batch_size, 32)
         )
