@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +27,7 @@ class Shard(NamedTuple):
         of: number of photos in the whole batch.
         name: unique among all shards of the run.
         key: number of the batch within the epoch, and of the shard within the batch.
+        weights: (N,) float32, how much each photo counts; None: all count the same.
     """
 
     truth: Tensor
@@ -33,6 +35,7 @@ class Shard(NamedTuple):
     of: int
     name: str
     key: tuple[int, int]
+    weights: Tensor | None = None
 
 
 class Loss:
@@ -51,7 +54,9 @@ class Loss:
         self._pixels = task.pixelation.mean_pixels(task.size)
         self._said: dict[tuple[int, int], Tensor] = {}  # teacher's predictions by shard; 2 bytes per pixel of a window
 
-    def shards(self, images: Tensor, areas: Tensor, batch: int, name: str) -> list[Shard]:
+    def shards(
+        self, images: Tensor, areas: Tensor, batch: int, name: str, weights: np.ndarray | None = None
+    ) -> list[Shard]:
         """Cut a batch into `train.shards` parts (fewer if it has fewer photos); on a GPU, into one.
 
         Args:
@@ -59,13 +64,18 @@ class Loss:
             areas: (B, 5) int64, on the CPU.
             batch: number of the batch within the epoch, from 0.
             name: unique among all batches of the run.
+            weights: (B,), how much each photo counts, 1 on average over all photos; None: all count the same.
         """
         device, count = self.task.device, len(areas)
         width, height = window_side(areas[:, 2:4].amax(dim=0).numpy(), TRAINING_CONTEXT).tolist()
         truth, within = cut_windows(images.to(device), moved(areas.numpy(), device), width, height)
         most = -(-count // self.task.settings.shards) if device == "cpu" else count
         parts = enumerate(zip(truth.split(most), within.split(most), strict=True))
-        return [Shard(*part, count, f"{name} {number}", (batch, number)) for number, part in parts]
+        shards = [Shard(*part, count, f"{name} {number}", (batch, number)) for number, part in parts]
+        if weights is None:
+            return shards
+        weighed = torch.from_numpy(weights).float().to(device).split(most)
+        return [shard._replace(weights=part) for shard, part in zip(shards, weighed, strict=True)]
 
     def __call__(self, shard: Shard) -> Tensor:
         """Pixelate the photos of a shard, restore them and measure the error.
@@ -91,7 +101,10 @@ class Loss:
             wanted = self._taught(self.teacher, pixelated, blocks, shard.key)
             squares = ((prediction - wanted).square() + (wanted - truth).square()).sum(dim=(1, 2, 3))
         pixels = blocks.unknown.sum(dim=(1, 2, 3))
-        loss = self._distance(Restored(prediction, wanted, squares, pixels, self._pixels)).sum() / shard.of
+        distances = self._distance(Restored(prediction, wanted, squares, pixels, self._pixels))
+        if shard.weights is not None:
+            distances = distances * shard.weights
+        loss = distances.sum() / shard.of
         if settings.uncertainty:
             shown = surprise(error.detach()[blocks.unknown], restored[:, 1:][blocks.unknown])
             # divided by the expected pixels of a batch, not its own: areas within a batch have similar sizes

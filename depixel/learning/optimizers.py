@@ -215,8 +215,7 @@ class _RMSprop(torch.optim.RMSprop):
         for group, parameter, gradient in _with_gradients(self):
             state, decay = self.state[parameter], group["alpha"]
             if not state:
-                state["square_avg"] = torch.zeros_like(parameter)
-                state["momentum_buffer"] = torch.zeros_like(parameter)
+                state |= _zeros(parameter, "square_avg", "momentum_buffer")
             squares, momentum = state["square_avg"], state["momentum_buffer"]
             squares.mul_(decay).addcmul_(gradient, gradient, value=1 - decay)
             momentum.mul_(group["momentum"]).addcdiv_(gradient, _root(squares) + group["eps"])
@@ -231,7 +230,7 @@ class _Adadelta(torch.optim.Adadelta):
         for group, parameter, gradient in _with_gradients(self):
             state, decay, eps = self.state[parameter], group["rho"], group["eps"]
             if not state:
-                state["square_avg"], state["acc_delta"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+                state |= _zeros(parameter, "square_avg", "acc_delta")
             squares, moved = state["square_avg"], state["acc_delta"]
             squares.mul_(decay).addcmul_(gradient, gradient, value=1 - decay)
             change = gradient * _root(moved + eps) / _root(squares + eps)
@@ -245,6 +244,11 @@ def _with_gradients(optimizer: torch.optim.Optimizer) -> Iterator[tuple[dict[str
         for parameter in group["params"]:
             if parameter.grad is not None:
                 yield group, parameter, parameter.grad.add(parameter, alpha=group["weight_decay"])
+
+
+def _zeros(parameter: Tensor, *names: str) -> dict[str, Tensor]:
+    """The first state of a parameter; PyTorch expects a number of steps in it."""
+    return {"step": torch.tensor(0.0)} | {name: torch.zeros_like(parameter) for name in names}
 
 
 def _root(x: Tensor) -> Tensor:

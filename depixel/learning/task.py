@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 
 from depixel.base.arithmetic import Arithmetic
 from depixel.base.errors import DepixelError
 from depixel.base.settings import Settings
+from depixel.dataset import balancing
+from depixel.dataset.augmentation import AugmentSettings
 from depixel.dataset.samples import Photos
 from depixel.learning import distances, initial, optimizers, schedules
 from depixel.model import layers, networks
@@ -43,7 +46,13 @@ class TrainSettings(Settings):
     gradient_clip: float = Field(1.0, ge=0, description="maximum norm of the gradient; 0 = no clipping")
     ema: float = Field(0.0, ge=0, lt=1, description="share of the past in the average of the weights; 0 = no average")
     uncertainty: bool = Field(False, description="also predict the error of each pixel; changes no prediction")
-    flip: bool = True
+    balance: balancing.Name = Field("none", description="groups of photos that count the same")
+    balance_by: Literal["sampling", "loss"] = Field(
+        "sampling", description="draw rare photos more often, or weigh them"
+    )
+    flip: bool = Field(
+        True, exclude=True, description="`augment.flip`, which replaced it; false here also switches it off"
+    )
     patience: int = Field(0, ge=0, description="early stopping after this number of epochs; 0 = never")
     arithmetic: Arithmetic = Field("portable", description="same bits on every processor, or fastest on this one")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -72,6 +81,8 @@ class TrainSettings(Settings):
                     raise ValueError(
                         f"{name}: {value} is not portable. Set train.arithmetic: native, or {name}: {portable[-1]}"
                     )
+        if self.overfit and self.balance != "none":
+            raise ValueError("balance: with overfit, each photo is shown as often. Set balance: none, or overfit: 0")
         if self.init == "pretrained" and self.initial_weights != "default":
             raise ValueError(
                 f"initial_weights: {self.initial_weights} is for random weights. Set train.init: random, or "
@@ -124,6 +135,8 @@ class Task:
         training, validation: the photos of each side.
         init: the model to start from, of the same network and the same or a smaller width; None for random weights.
         teacher: the model whose predictions are learnt instead of the photos' pixels; None for the photos' pixels.
+        augment: the section `augment` of params.yaml.
+        weights: (M,) the weight of each training photo (`train.balance`); None: all weigh the same.
         device, precision: those of the computation.
 
     Raises:
@@ -137,6 +150,8 @@ class Task:
     validation: Photos
     init: Predictor | None = None
     teacher: Predictor | None = None
+    augment: AugmentSettings = field(default_factory=lambda: AugmentSettings.model_validate({}))
+    weights: np.ndarray | None = field(init=False)
     device: str = field(init=False)
     precision: Precision = field(init=False)
 
@@ -144,6 +159,7 @@ class Task:
         if self.settings.overfit:
             self.training = self.validation = self.training.first(self.settings.overfit)
             self.teacher = None  # to overfit, the network must learn the photos themselves
+        self.weights = balancing.weights(self.training, self.settings.balance)
         if self.init:
             _check_init(self.init.configuration, self.settings)
         if self.teacher:
@@ -152,12 +168,18 @@ class Task:
 
     @classmethod
     def load(
-        cls, settings: TrainSettings, pixelation: PixelationSettings, prepared: Path, splits: Path, pretrained: Path
+        cls,
+        settings: TrainSettings,
+        pixelation: PixelationSettings,
+        augment: AugmentSettings,
+        prepared: Path,
+        splits: Path,
+        pretrained: Path,
     ) -> "Task":
         """Load the photos and the models that the settings name.
 
         Args:
-            settings, pixelation: the sections of params.yaml.
+            settings, pixelation, augment: the sections of params.yaml.
             prepared: the folder of prepared photos.
             splits: the table of splits.
             pretrained: the folder of pretrained models.
@@ -171,7 +193,12 @@ class Task:
             init = Predictor.pretrained(settings.network, settings.width, pretrained)
         if settings.teacher:
             teacher = Predictor.of_name(settings.teacher, pretrained)
-        return cls(settings, pixelation, training, validation, init, teacher)
+        return cls(settings, pixelation, training, validation, init, teacher, augment)
+
+    @property
+    def flip(self) -> bool:
+        """Whether photos are mirrored and transposed."""
+        return self.augment.flip and self.settings.flip
 
     @property
     def size(self) -> int:

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from depixel.dataset.augmentation import Augmentation
+from depixel.dataset.balancing import drawn
 from depixel.dataset.samples import epoch_batches, fixed_batch, fixed_samples, training_batch
 from depixel.learning.checkpoints import Checkpoints
 from depixel.learning.fingerprint import fingerprint
@@ -55,6 +57,7 @@ class Run(State):
     def __init__(self, task: Task, checkpoints: Path, checkpoint_every: float = 120):
         super().__init__(task)
         self.loss = Loss(task, self.network)
+        self.augmentation = Augmentation(task.augment)
         self.samples = fixed_samples(task.validation, task.pixelation, [task.validation_stream])
         self.fingerprint = fingerprint(task, self.code, self.configuration.init, self.configuration.teacher)
         self.checkpoints = Checkpoints(checkpoints, self.fingerprint)
@@ -109,15 +112,20 @@ class Run(State):
             self.loss.forget()
         shown = epoch // TAUGHT_EPOCHS if task.teacher else epoch
         stream = task.training_stream(shown)
-        chosen = epoch_batches(task.training, task.pixelation, stream, f"{settings.seed} {shown}", settings.batch_size)
+        photos, named = task.training, f"{settings.seed} {shown}"
+        weights = task.weights if settings.balance_by == "loss" else None
+        if task.weights is not None and settings.balance_by == "sampling":
+            photos = drawn(photos, task.weights, f"balance {named}")
+        chosen = epoch_batches(photos, task.pixelation, stream, named, settings.batch_size)
         for number in range(first - epoch * task.steps_per_epoch, end - epoch * task.steps_per_epoch):
             if settings.overfit:
-                images, areas = fixed_batch(task.training, chosen[number], task.pixelation, stream)
+                images, areas = fixed_batch(photos, chosen[number], task.pixelation, stream)
             else:
                 images, areas = training_batch(
-                    task.training, chosen[number], task.pixelation, stream, settings.flip, task.device
+                    photos, chosen[number], task.pixelation, stream, task.flip, task.device, self.augmentation
                 )
-            yield self.loss.shards(images, areas, number, f"{settings.seed} {epoch} {number}")
+            weight = None if weights is None else weights[chosen[number]]
+            yield self.loss.shards(images, areas, number, f"{settings.seed} {epoch} {number}", weight)
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
