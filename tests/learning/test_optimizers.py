@@ -93,3 +93,57 @@ def test_saved_and_loaded_it_goes_on_the_same():
 def test_weights_that_it_would_not_reach_are_refused():
     with pytest.raises(ValueError, match="not in channels_last"):
         MuonAdam(networks.build("unet", 8), Chosen(1e-2))
+
+
+# Those of PyTorch
+
+SETTINGS = [{}, {"momentum": 0.5, "weight_decay": 0.1}]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize(
+    ("name", "kind", "usual"),
+    [
+        ("adam", torch.optim.Adam, {}),
+        ("adamw", torch.optim.AdamW, {"weight_decay": 0.0}),
+        ("sgd", torch.optim.SGD, {"momentum": 0.9}),
+        ("rmsprop", torch.optim.RMSprop, {}),
+        ("adadelta", torch.optim.Adadelta, {}),
+        ("adagrad", torch.optim.Adagrad, {}),
+    ],
+)
+def test_they_move_as_those_of_pytorch(name, kind, usual, settings):
+    if name in optimizers.WITHOUT_MOMENTUM:
+        settings = {key: value for key, value in settings.items() if key != "momentum"}
+    one, other = network_with_gradients(), network_with_gradients()
+    arguments = usual | settings
+    if name.startswith("adam") and "momentum" in arguments:
+        arguments["betas"] = (arguments.pop("momentum"), 0.999)
+    ours, theirs = optimizers.build(name, one, Chosen(1e-2, **settings)), kind(other.parameters(), 1e-2, **arguments)
+    steps(one, ours, 3)
+    steps(other, theirs, 3)
+    for key, value in one.state_dict().items():
+        torch.testing.assert_close(value, other.state_dict()[key], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_a_weight_without_gradient_stays_and_a_gradient_of_0_is_no_number_less(name):
+    network = network_with_gradients()
+    optimizer = optimizers.build(name, network, Chosen(1e-2))
+    network.stem.weight.grad, network.stages[0][0].first.weight.grad = None, None
+    network.out.weight.grad.zero_()
+    before = copy.deepcopy(network.state_dict())
+    optimizer.step()
+    after = network.state_dict()
+    same = {key for key, value in after.items() if torch.equal(value, before[key])}
+    assert same >= {"stem.weight", "stages.0.0.first.weight"} and len(same) < 5
+    assert all(value.isfinite().all() for value in after.values())
+
+
+def test_muon_shrinks_the_weights():
+    one, other = network_with_gradients(), network_with_gradients()
+    MuonAdam(one, Chosen(1e-2)).step()
+    MuonAdam(other, Chosen(1e-2, weight_decay=0.5)).step()
+    untouched = network_with_gradients().state_dict()
+    for key, value in one.state_dict().items():
+        torch.testing.assert_close(value - other.state_dict()[key], 0.005 * untouched[key], rtol=1e-3, atol=1e-6)
