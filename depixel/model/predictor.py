@@ -22,7 +22,7 @@ from depixel.base.files import replacing
 from depixel.base.layout import PRETRAINED
 from depixel.base.settings import Range, Settings
 from depixel.base.spelling import suggestion
-from depixel.model import networks
+from depixel.model import layers, networks
 from depixel.model.blocks import Blocks, cut_windows, turn, turn_back
 from depixel.model.functions import root
 from depixel.model.locations import model_path
@@ -51,6 +51,8 @@ class ModelConfiguration(Settings):
     network: networks.Name
     width: int = Field(ge=1, le=1024)
     uncertainty: bool = Field(False, exclude_if=lambda value: not value, description="whether it predicts its error")
+    activation: layers.ActivationName = Field("relu", exclude_if=lambda value: value == "relu")
+    normalization: layers.NormalizationName = Field("none", exclude_if=lambda value: value == "none")
     dropout: float = Field(default=0.0, ge=0, lt=1)
     size: int = Field(ge=8)
     area_width: Range
@@ -63,6 +65,12 @@ class ModelConfiguration(Settings):
     sources: str = Field("", description="hash of the code that trained it")
     init: str = Field("", description="hash of the initial weights, unless random")
     teacher: str = Field("", exclude_if=lambda value: not value, description="hash of the teacher's weights")
+
+    def build(self) -> networks.Network:
+        """Make this network with random weights (`networks.build`)."""
+        return networks.build(
+            self.network, self.width, self.dropout, self.uncertainty, self.activation, self.normalization
+        )
 
 
 def predicted(
@@ -227,9 +235,7 @@ class Predictor:
                     "with `dvc repro`, fetch the project's with `dvc pull`, or name another with --model"
                 )
         configuration = _configuration(described)
-        network = networks.build(
-            configuration.network, configuration.width, configuration.dropout, configuration.uncertainty
-        )
+        network = configuration.build()
         try:
             network.load_state_dict({name: weight.float() for name, weight in load_file(path).items()})
         except SafetensorError as error:
