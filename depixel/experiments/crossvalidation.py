@@ -85,7 +85,7 @@ def _check_folds(folds: int, settings: Sequence[str]) -> None:
         return
     values = {key: value for key, _, value in (setting.partition("=") for setting in settings)}
     known = {key: value for key, value in values.items() if key in ("split.by", "split.seed")}
-    content = with_values(read(layout.PARAMS), {**known, "split.folds": folds}, "params.yaml")
+    content = with_values(read(layout.PARAMS), {**known, "split.folds": folds}, layout.PARAMS.name)
     photos = load_index(layout.INDEX)
     for fold in range(folds):
         for _ in split(photos, SplitSettings.model_validate({**content["split"], "fold": fold})):

@@ -165,7 +165,7 @@ def _contestants(
             wrapped = partial(progress, desc="areas to learn from", unit="batch")
             pixels = regressions.training_pixels(train, pixelation, count, wrapped)
             drawing = time.perf_counter() - begin
-            limits += _limits(count, len(train), len(pixels.lacking))
+            limits += _limits(names, count, len(train), len(pixels.lacking))
         tell(f"{name}: learns")
         begin = time.perf_counter()
         regression = regressions.fitted(name, pixels)
@@ -175,13 +175,14 @@ def _contestants(
         yield _Contestant(name, predictor, seconds, learned, len(pickle.dumps(regression)))
 
 
-def _limits(areas: int, photos: int, pixels: int) -> list[str]:
-    """What regressions do not learn from."""
+def _limits(names: Sequence[str], areas: int, photos: int, pixels: int) -> list[str]:
+    """What the named regressions do not learn from."""
     used = f"{areas} areas in {min(areas, photos)} of {photos} training photos"
     told = [f"Regressions learn from {pixels} pixels, {regressions.PIXELS:.0%} of those in {used}."]
-    fewer = {name: method.pixels for name, method in regressions.REGRESSIONS.items() if method.pixels < pixels}
+    most = {name: method.pixels for name, method in regressions.REGRESSIONS.items() if name in names}
+    fewer = {name: count for name, count in most.items() if count < pixels}
     if fewer:
-        told.append(f"Of these pixels, {', '.join(f'{name} takes {most}' for name, most in fewer.items())}.")
+        told.append(f"Of these pixels, {', '.join(f'{name} takes {count}' for name, count in fewer.items())}.")
     return told
 
 

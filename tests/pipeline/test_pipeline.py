@@ -66,6 +66,8 @@ BESIDE = {
         "scoring/covariance",
         "scoring/evaluation",
         "scoring/kinds",
+        "scoring/ranking",
+        "scoring/regressions",
     },
     "validate": {
         "photos/hashes",
@@ -79,7 +81,7 @@ BESIDE = {
     "split": {"dataset/samples"},
     "analyze": {"dataset/samples", "photos/lost", "photos/tiff"},
     "train": set(),  # nothing: a training takes hours
-    "evaluate": {"model/metrics"},
+    "evaluate": {"model/metrics", "scoring/ranking", "scoring/regressions"},
     "card": {
         "model/metrics",
         "photos/jpeg",
@@ -89,6 +91,8 @@ BESIDE = {
         "scoring/covariance",
         "scoring/evaluation",
         "scoring/kinds",
+        "scoring/ranking",
+        "scoring/regressions",
     },
     "export": {
         "challenge/truth",
@@ -97,6 +101,8 @@ BESIDE = {
         "scoring/covariance",
         "scoring/evaluation",
         "scoring/kinds",
+        "scoring/ranking",
+        "scoring/regressions",
     },
 }
 """What the packages that dvc.yaml names for a stage hold beside what it uses. If DVC starts the stage for it, the stage
