@@ -71,7 +71,7 @@ def test_what_it_draws_depends_on_photo_stream_and_kind_only():
         ({"shift": (0, 0)}, lambda x: x),
         ({"blur": (0, 0)}, lambda x: x),
     ],
-    ids=str,
+    ids=["brightness", "contrast", "gamma", "rotate", "shift", "blur"],
 )
 def test_what_the_changes_are(settings, wanted):
     corner = np.tile([20, 20, 4, 4, 4], (len(IDS), 1))
