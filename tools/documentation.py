@@ -94,6 +94,8 @@ def settings() -> str:
         rows = ["| setting | here | else | allowed | what it does |", "|---|---|---|---|---|"]
         schemas = model.model_json_schema()["properties"]
         for name, field in model.model_fields.items():
+            if field.exclude:  # an old name, still read
+                continue
             schema = schemas[name]
             what = told.get(name) or _comment(written[section], name) or field.description or ""
             allowed = ", ".join(f"`{one}`" for one in networks.names()) if name == "network" else _allowed(schema)

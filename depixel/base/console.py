@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 PIPELINE = {
     *("dvc", "imagehash", "indexed_gzip", "jinja2", "matplotlib", "packaging", "pandas", "pathspec", "psutil"),
-    *("requests", "ruamel", "safetensors", "sklearn", "torch", "zc"),
+    *("pytorch_msssim", "requests", "ruamel", "safetensors", "sklearn", "torch", "zc"),
 }
 """The modules that the extra `pipeline` installs. Commands for pictures do without them."""
 

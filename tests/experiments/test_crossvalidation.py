@@ -27,7 +27,7 @@ def test_the_interval_respects_that_folds_share_photos():
     [
         (("-S", "train.width=16,32"), "-S train.width: give one value"),
         (("-S", "train.wdith=16"), "unknown key train.wdith"),
-        (("--name", "a b"), "'a b': a name has letters"),
+        (("--name", "a b"), "'a b': a sweep's name has letters"),
     ],
 )
 def test_wrong_settings_are_told_before_anything_runs(folder, depixel, arguments, told):
@@ -42,7 +42,7 @@ def test_two_folds_are_too_few(folder, depixel):
 
 def test_an_empty_fold_is_told_before_anything_runs(reproduced, depixel):
     told = depixel("crossvalidate", "400", cwd=reproduced, code=1).stderr
-    assert "photos, none is for" in told and "fewer folds than split.folds: 400" in told
+    assert "no photo is for" in told and "fewer folds than split.folds: 400" in told
     assert not (reproduced / "sweeps").exists()
 
 

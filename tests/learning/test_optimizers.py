@@ -23,7 +23,8 @@ def steps(network, optimizer, count, seed=0):
     random = torch.Generator().manual_seed(seed)
     for _ in range(count):
         for parameter in network.parameters():
-            parameter.grad = torch.randn(parameter.shape, generator=random)
+            drawn = torch.randn(parameter.shape, generator=random)
+            parameter.grad = torch.empty_like(parameter).copy_(drawn)  # in its memory format, as `fit` gives it
         optimizer.step()
 
 
