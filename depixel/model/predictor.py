@@ -141,15 +141,16 @@ def best_device() -> str:
 
 
 def best_precision(device: str) -> Precision:
-    """The faster precision: bfloat16 on GPUs that support it and on processors with AMX, else float32.
+    """The faster precision: bfloat16 on GPUs and processors that have instructions for it, else float32.
 
-    On processors without AMX, float32 is faster even if they support bfloat16; benchmarks/arithmetic.py measures both.
-    Portable arithmetic always uses float32.
+    On processors these are AMX and AVX-512 BF16. Others emulate bfloat16, which is slower than float32
+    (benchmarks/arithmetic.py measures both). Portable arithmetic always uses float32.
     """
     if device == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    amx = device == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", bool)()
-    return "bfloat16" if amx and not arithmetic.is_portable() else "float32"
+    tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # some builds of PyTorch lack them
+    supported = device == "cpu" and any(getattr(torch.cpu, test, bool)() for test in tests)
+    return "bfloat16" if supported and not arithmetic.is_portable() else "float32"
 
 
 class PredictSettings(Settings):
