@@ -15,7 +15,7 @@ import torch
 
 from depixel.dataset.augmentation import Augmentation
 from depixel.dataset.balancing import drawn
-from depixel.dataset.samples import epoch_batches, fixed_batch, fixed_samples, training_batch
+from depixel.dataset.samples import Samples, epoch_batches, fixed_batch, fixed_samples, training_batch
 from depixel.learning.checkpoints import Checkpoints
 from depixel.learning.fingerprint import fingerprint
 from depixel.learning.loop import fit
@@ -155,6 +155,11 @@ class Run(State):
         self.sums.zero_()
         return row
 
+    def predictor(self) -> Predictor:
+        """The best model so far. If it predicts its error, `calibrated` on the validation photos."""
+        best = super().predictor()
+        return calibrated(best, self.samples) if best.configuration.uncertainty else best
+
     def _checkpoint(self, on_checkpoint: Callable[[], None]) -> bool:
         """Save the state if a checkpoint is due; returns whether the run must stop."""
         stop = self.stop  # read once, because a signal may set it at any time
@@ -189,3 +194,21 @@ class Run(State):
         if saved is not None:
             self.take(saved)
         return unusable
+
+
+def calibrated(predictor: Predictor, samples: Samples) -> Predictor:
+    """The same model with its expected errors scaled to the observed ones (temperature scaling: Guo et al. 2017).
+
+    The scale is the ratio of the observed to the expected RMSE over all pixels of the samples, with four decimals.
+
+    Args:
+        predictor: a model that predicts its error.
+        samples: samples that it was not trained on.
+    """
+    unscaled = predictor.configuration.model_copy(update={"error_scale": 1.0})
+    predictor = Predictor(predictor.network, unscaled, predictor.device)
+    predictions, expected = predictor.predict_with_errors(samples.pixelated, samples.areas)
+    off = np.concatenate(predictions).astype(np.int64) - np.concatenate(samples.targets)
+    observed, foreseen = int(np.square(off).sum()), float(np.square(np.concatenate(expected, dtype=np.float64)).sum())
+    scale = max(round(math.sqrt(observed / foreseen), 4), 0.01)
+    return Predictor(predictor.network, unscaled.model_copy(update={"error_scale": scale}), predictor.device)

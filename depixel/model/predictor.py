@@ -51,6 +51,9 @@ class ModelConfiguration(Settings):
     network: networks.Name
     width: int = Field(ge=1, le=1024)
     uncertainty: bool = Field(False, exclude_if=lambda value: not value, description="whether it predicts its error")
+    error_scale: float = Field(
+        default=1.0, gt=0, exclude_if=lambda value: value == 1, description="factor of the expected errors"
+    )
     activation: layers.ActivationName = Field("relu", exclude_if=lambda value: value == "relu")
     normalization: layers.NormalizationName = Field("none", exclude_if=lambda value: value == "none")
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -423,4 +426,5 @@ class Predictor:
         if restored.shape[1] == 1:
             return np.split(values, ends), [np.empty(0, np.float32)] * len(areas)
         errors = root(restored[:, 1:].square() + 1 / 12)[blocks.unknown].cpu().numpy()  # 1 / 12: variance of rounding
+        errors *= np.float32(self.configuration.error_scale)
         return np.split(values, ends), np.split(errors, ends)
