@@ -76,7 +76,7 @@ def test_settings_do_not_change():
     [
         (
             "trian: {}",
-            "unknown section 'trian'; the sections are prepare, split, analyze, pixelation, train, predict, evaluate, "
+            "unknown section 'trian'; the sections are prepare, split, analyze, pixelation, augment, train, predict, "
             "export",
         ),
         ("train: {rates: 1}", "unknown key train.rates; train has rate, count, sides"),
