@@ -77,7 +77,7 @@ def test_settings_do_not_change():
         (
             "trian: {}",
             "unknown section 'trian'; the sections are prepare, split, analyze, pixelation, augment, train, predict, "
-            "export",
+            "evaluate, export",
         ),
         ("train: {rates: 1}", "unknown key train.rates; train has rate, count, sides"),
         ("train: {rate: 1.5}", "train.rate = 1.5: input should be less than 1"),
