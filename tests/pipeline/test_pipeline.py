@@ -74,11 +74,18 @@ BESIDE = {
         "photos/preparation",
         "photos/tiff",
     },
-    "prepare": {"dataset/samples", "photos/jpeg", "photos/lost", "photos/tiff"},
-    "split": {"dataset/samples"},
-    "analyze": {"dataset/samples", "photos/lost", "photos/tiff"},
+    "prepare": {
+        "dataset/augmentation",
+        "dataset/balancing",
+        "dataset/samples",
+        "photos/jpeg",
+        "photos/lost",
+        "photos/tiff",
+    },
+    "split": {"dataset/augmentation", "dataset/balancing", "dataset/samples"},
+    "analyze": {"dataset/augmentation", "dataset/balancing", "dataset/samples", "photos/lost", "photos/tiff"},
     "train": set(),  # nothing: a training takes hours
-    "evaluate": {"model/metrics"},
+    "evaluate": {"dataset/balancing", "model/metrics"},
     "card": {
         "model/metrics",
         "photos/jpeg",
@@ -88,7 +95,14 @@ BESIDE = {
         "scoring/covariance",
         "scoring/evaluation",
     },
-    "export": {"challenge/truth", "model/metrics", "scoring/baselines", "scoring/covariance", "scoring/evaluation"},
+    "export": {
+        "challenge/truth",
+        "dataset/balancing",
+        "model/metrics",
+        "scoring/baselines",
+        "scoring/covariance",
+        "scoring/evaluation",
+    },
 }
 """What the packages that dvc.yaml names for a stage hold beside what it uses. If DVC starts the stage for it, the stage
 finds its result by its record."""
