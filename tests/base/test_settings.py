@@ -81,8 +81,7 @@ def test_settings_do_not_change():
         (
             "trian: {}",
             "unknown section 'trian'; the sections are prepare, split, analyze, pixelation, augment, train, predict, "
-            "evaluate, "
-            "export. Did you mean 'train'?",
+            "evaluate, export. Did you mean 'train'?",
         ),
         ("train: {rates: 1}", "unknown key train.rates; train has rate, count, sides, kind. Did you mean 'rate'?"),
         ("train: {zebra: 1}", "unknown key train.zebra; train has rate, count, sides, kind."),

@@ -116,7 +116,8 @@ SETTINGS = [{}, {"momentum": 0.5, "weight_decay": 0.1}]
 def test_they_move_as_those_of_pytorch(name, kind, usual, settings):
     if name in optimizers.WITHOUT_MOMENTUM:
         settings = {key: value for key, value in settings.items() if key != "momentum"}
-    one, other = network_with_gradients(), network_with_gradients()
+    # with the layout of the gradients that `steps` makes, as the training loop sees to it
+    one, other = (network_with_gradients().to(memory_format=torch.contiguous_format) for _ in range(2))
     arguments = usual | settings
     if name.startswith("adam") and "momentum" in arguments:
         arguments["betas"] = (arguments.pop("momentum"), 0.999)

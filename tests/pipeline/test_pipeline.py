@@ -77,11 +77,18 @@ BESIDE = {
         "photos/preparation",
         "photos/tiff",
     },
-    "prepare": {"dataset/samples", "photos/jpeg", "photos/lost", "photos/tiff"},
-    "split": {"dataset/samples"},
-    "analyze": {"dataset/samples", "photos/lost", "photos/tiff"},
+    "prepare": {
+        "dataset/augmentation",
+        "dataset/balancing",
+        "dataset/samples",
+        "photos/jpeg",
+        "photos/lost",
+        "photos/tiff",
+    },
+    "split": {"dataset/augmentation", "dataset/balancing", "dataset/samples"},
+    "analyze": {"dataset/augmentation", "dataset/balancing", "dataset/samples", "photos/lost", "photos/tiff"},
     "train": set(),  # nothing: a training takes hours
-    "evaluate": {"model/metrics", "scoring/ranking", "scoring/regressions"},
+    "evaluate": {"dataset/balancing", "model/metrics", "scoring/ranking", "scoring/regressions"},
     "card": {
         "model/metrics",
         "photos/jpeg",
@@ -96,6 +103,7 @@ BESIDE = {
     },
     "export": {
         "challenge/truth",
+        "dataset/balancing",
         "model/metrics",
         "scoring/baselines",
         "scoring/covariance",
