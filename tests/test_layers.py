@@ -29,6 +29,7 @@ LAYERS = [
     "reports",
     "pictures",
     "web",
+    "server",
     "commands",
     "cli",
 ]

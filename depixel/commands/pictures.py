@@ -370,7 +370,7 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
       curl --data-binary @photo.png "http://127.0.0.1:8000/api/restore?area=40,60,120,80" -o restored.png
     """
     try:
-        from depixel.web import app
+        from depixel.web import app, listening
     except ModuleNotFoundError as error:
         if error.name not in ("fastapi", "uvicorn", "starlette", "anyio"):
             raise
@@ -379,13 +379,13 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
 
     from depixel.pictures.restorer import Restorer
 
-    with app.listen(host, port) as listening:
-        restorer, address = Restorer.load(model), app.address(listening, host)
+    with listening.listen(host, port) as socket:
+        restorer, address = Restorer.load(model), listening.address(socket, host)
         click.echo(f"{address}    Ctrl-C ends it.")
         if not no_browser:
             webbrowser.open(address)
         with suppress(KeyboardInterrupt):
-            app.make_server(restorer, host).run(sockets=[listening])
+            app.make_server(restorer, host).run(sockets=[socket])
         click.echo("\nEnded.")
 
 

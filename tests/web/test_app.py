@@ -26,6 +26,7 @@ from depixel.base.errors import DepixelError
 from depixel.cli import main
 from depixel.pictures import formats
 from depixel.pictures.pixels import pixelate
+from depixel.web import listening
 from tests.conftest import REPOSITORY, run, tiny_model
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import AREA, PICTURES, file_of, told
@@ -162,7 +163,7 @@ def test_a_port_that_is_taken_is_told_before_the_model_is_loaded():
 
 def test_a_host_that_is_not_here_is_told():
     with pytest.raises(DepixelError, match=r"--host no\.such\.invalid: no name or address of this machine"):
-        server.listen("no.such.invalid", 0)
+        listening.listen("no.such.invalid", 0)
 
 
 def test_without_fastapi_it_says_what_to_install():
