@@ -3,7 +3,7 @@
 import click
 
 from depixel.base.console import PlainGroup, with_help
-from depixel.commands import challenge, experiments, inspection, photos, pictures, project, snapshots
+from depixel.commands import challenge, experiments, inspection, organiser, photos, pictures, project, snapshots
 
 
 @click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -27,6 +27,7 @@ def main() -> None:
       depixel export-model laptop -o laptop.onnx     a model as ONNX: for other programs, and to start faster
       depixel check answer.bin test_set.pkl          would a server take the submission?
       depixel score answer.bin targets.npz           its error, where the true pixels are known
+      depixel challenge --help                       run a challenge with a leaderboard, or submit to one
       depixel compare main                           is the model here better than that of main?
       depixel seeds 5                                how much do scores differ from seed to seed?
       depixel report                                 what the last run reached, as a page for people
@@ -49,7 +50,7 @@ def main() -> None:
 
 for command in (
     *(pictures.restore, pictures.pixelate, pictures.serve, pictures.audit, pictures.export_model),
-    *(challenge.predict, challenge.check, challenge.score),
+    *(challenge.predict, challenge.check, challenge.score, organiser.challenge),
     *(photos.sample, photos.datasets, photos.fetch, photos.analyze, photos.suggest),
     *(snapshots.snapshots, snapshots.snapshot, snapshots.diff),
     *(experiments.compare, experiments.seeds, experiments.preset, experiments.sweep, experiments.record),

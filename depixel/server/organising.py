@@ -29,6 +29,16 @@ class NewTeam(NamedTuple):
     token: str
 
 
+class Listed(NamedTuple):
+    """A team in a list."""
+
+    number: int
+    name: str
+    alias: str | None
+    attempts: standing.Attempts
+    disqualified: str | None
+
+
 def checked_name(name: str) -> str:
     """A name or an alias, in one form of Unicode.
 
@@ -192,7 +202,17 @@ def find_team(service: Service, name: str) -> int:
             called = or_(called, Team.id == int(name))
         if found := session.scalars(select(Team.id).where(called)).first():
             return found
-    raise DepixelError(f"{name}: there is no such team. `depixel challenge teams FOLDER` lists them")
+    raise DepixelError(f"{name}: there is no such team. `depixel challenge team list FOLDER` lists them")
+
+
+def teams(service: Service) -> list[Listed]:
+    """All teams, by their numbers."""
+    with service.database.reading() as session:
+        now = state(session)
+        return [
+            Listed(one.id, one.name, one.alias, standing.attempts(session, service.rules, now, one), one.disqualified)
+            for one in session.scalars(select(Team).order_by(Team.id))
+        ]
 
 
 @contextmanager

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from depixel.challenge import test_sets, truth
 from tests.server.conftest import Clock, content, make_folder, received, submission, targets
 
-pytest.importorskip(
-    "depixel.server.service", reason="pip install -e .[challenge]"
-)
+pytest.importorskip("depixel.server.service", reason="pip install -e .[challenge]")
 
 from sqlalchemy import func, select
 
@@ -43,7 +41,9 @@ def test_a_submission_is_scored_as_the_library_does_and_kept(challenge):
     answer = received(service, number, data)
     predictions = test_sets.predictions_of(data, "x")
     expected = truth.score(predictions, truth.read(root / "private", test_sets.read_test_set(service.folder.test_set)))
-    assert answer.accepted and not answer.repeated and answer.attempts.model_dump() == {"used": 1, "left": 4, "allowed": 5}
+    assert (
+        answer.accepted and not answer.repeated and answer.attempts.model_dump() == {"used": 1, "left": 4, "allowed": 5}
+    )
     assert answer.submission.score.rmse == round(expected["rmse_pooled"], 3)
     assert answer.submission.score.rmse_mean == round(expected["rmse_mean"], 3)
     assert answer.submission.score.ratio == round(expected["ratio_pooled"], 3)
