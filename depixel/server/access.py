@@ -26,7 +26,7 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 class Caller(NamedTuple):
-    """Who asks. kind: team or organiser. number, name: of the team or the organiser."""
+    """Who asks. kind: team or organiser. number, name: of the team, as others see it, or of the organiser."""
 
     kind: Literal["team", "organiser"]
     number: int
@@ -113,4 +113,6 @@ def _row(session: Session, kind: str, number: int) -> Team | Organiser | None:
 
 
 def _caller(row: Team | Organiser) -> Caller:
-    return Caller("team" if isinstance(row, Team) else "organiser", row.id, row.name)
+    if isinstance(row, Team):
+        return Caller("team", row.id, row.shown_name)
+    return Caller("organiser", row.id, row.name)
