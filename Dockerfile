@@ -5,13 +5,10 @@
 #     docker run --rm --read-only --tmpfs /tmp -p 127.0.0.1:8000:8000 depixel
 FROM python:3.12-slim
 
-COPY requirements.lock requirements-dev.lock /packages/
+COPY requirements.lock /packages/
 COPY dist/depixel-*.whl /packages/
-# The CPU build of PyTorch is a tenth of the one with CUDA; all versions are those of the lock.
-RUN pip install --no-cache-dir --disable-pip-version-check \
-        --extra-index-url https://download.pytorch.org/whl/cpu --constraint /packages/requirements.lock --constraint /packages/requirements-dev.lock \
-        "$(grep '^torch==' /packages/requirements.lock | cut -d ';' -f 1)+cpu" \
-        "$(echo /packages/depixel-*.whl)[serve]" \
+# Without the extra `pipeline`: the page restores by ONNX Runtime, without PyTorch. All versions are those of the lock.
+RUN pip install --no-cache-dir --disable-pip-version-check --constraint /packages/requirements.lock /packages/depixel-*.whl \
     && rm -r /packages
 
 RUN useradd --create-home --uid 10001 depixel

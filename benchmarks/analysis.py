@@ -1,11 +1,11 @@
-"""How long the analysis of photos takes, how much memory, and how many altered contributors it names.
+"""Measure time and memory of the analysis of photos, and how many altered contributors it finds.
 
     python benchmarks/analysis.py --photos ../shared/photos
 
-Runs validate, prepare, split and analyze as a person does and prints seconds and the peak memory of all processes
-together; then analyze again, and whether it wrote the same bytes. Then alters the prepared images of one contributor
-at a time (brighter by a gamma, blurred, with noise, with half of the contrast), for every tenth contributor, and counts
-how often that contributor stands out in something new, and how many stand out unaltered.
+Runs validate, prepare, split and analyze, and prints the seconds and the peak memory of all processes together. Then
+runs analyze again, and prints whether it wrote the same bytes. Then alters the prepared images of every tenth
+contributor, one at a time (brighter by a gamma, blurred, with noise, with half the contrast). Prints how many
+contributors stand out unaltered, and how often an altered one stands out in a new measure.
 """
 
 import sys
@@ -44,7 +44,7 @@ def dull(images: np.ndarray) -> np.ndarray:
 
 
 def altered(table: pd.DataFrame, images: np.ndarray) -> None:
-    """Alter one contributor at a time, and print how often it is named."""
+    """Alter one contributor at a time, and print how often it is found."""
     before = contributors.outstanding(table)
     names = sorted(table.contributor.unique())[::10]
     click.echo(f"unaltered: {len({row.contributor for row in before})} of {table.contributor.nunique()} stand out")
@@ -59,7 +59,7 @@ def altered(table: pd.DataFrame, images: np.ndarray) -> None:
             found = {row.what for row in contributors.outstanding(changed) if row.contributor == name}
             hits[alter.__name__] += bool(found - known)
     for alteration, count in sorted(hits.items()):
-        click.echo(f"  {alteration}: {count} of {len(names)} contributors are named")
+        click.echo(f"  {alteration}: {count} of {len(names)} contributors are found")
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})

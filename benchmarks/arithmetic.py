@@ -1,12 +1,15 @@
-"""What portable arithmetic costs, and what it saves: speeds of training and prediction, and how far results move.
+"""Compare portable with native arithmetic: speed of training and prediction, and differences of the results.
 
     python benchmarks/arithmetic.py
 
-On the prepared photos of the project (`dvc repro` first). Speeds are of the training that params.yaml describes, each
-in a process of its own, several times in turn, as ratios to the portable one of the same turn; alone, beside a process
-that keeps one core busy, and two at the same time. Then predictions a second of a pretrained model in each precision.
-Then the same network is trained a few epochs under each condition and scored: the largest difference of a weight, the
-share of test areas with another squared error, and the difference in ratio_mean. Another seed is there to compare with.
+Uses the prepared photos of the project, so run `dvc repro` first. It measures:
+
+\b
+1. The speed of the training in params.yaml, in a process of its own: alone, beside a process that keeps one core busy,
+   and two at the same time. It repeats this in turns; a ratio is to the portable speed of the same turn.
+2. The predictions per second of the pretrained models in each precision.
+3. The results after a few epochs under each condition: the largest difference of a weight, the share of test areas with
+   another squared error, and the difference in ratio_mean. A training with another seed is listed for comparison.
 """
 
 import json
@@ -42,7 +45,7 @@ CONDITIONS = {
     "native bfloat16": BFLOAT16,
     "another seed": PORTABLE | {"seed": 1},
 }
-SKIPPED = 20  # steps, in which memory and kernels are prepared
+SKIPPED = 20  # steps of warm-up that are not measured
 
 TRAIN = """
 from depixel.base import arithmetic
@@ -99,7 +102,7 @@ def started(program: str, argument: object, native: bool) -> subprocess.Popen:
 def speed(process: subprocess.Popen) -> float:
     told, _ = process.communicate()
     if process.returncode:
-        sys.exit(f"the process that was measured ended with code {process.returncode}")
+        sys.exit(f"the measured process failed with exit code {process.returncode}; its error is above")
     return float(told)
 
 
@@ -108,7 +111,7 @@ def trained(changes: dict, folder: str, steps: int) -> subprocess.Popen:
 
 
 def speeds(folder: str, turns: int, steps: int) -> dict[str, list[float]]:
-    """Samples a second by condition, one for each turn."""
+    """Samples per second by condition, one for each turn."""
     found: dict[str, list[float]] = {}
     for _ in range(turns):
         for name, changes in SPEEDS.items():
@@ -140,7 +143,7 @@ def scored(folder: Path) -> tuple[float, pd.Series]:
 
 
 def moved(epochs: float) -> None:
-    """Print how far results move from those of the first condition."""
+    """Print the differences of the results from those of the first condition."""
     settings = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     click.echo(f"\n{f'after {epochs:g} epochs':34}{'weights':>14}{'areas':>14}{'ratio_mean':>14}")
     with tempfile.TemporaryDirectory() as temporary:
@@ -162,9 +165,11 @@ def moved(epochs: float) -> None:
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--turns", default=5, show_default=True, help="How often each speed is measured.")
-@click.option("--steps", default=120, show_default=True, help="Steps that are measured each time.")
-@click.option("--epochs", default=5.0, show_default=True, help="Of the trainings that are compared.")
+@click.option("--turns", default=5, show_default=True, help="Number of measurements of each speed.")
+@click.option("--steps", default=120, show_default=True, help="Number of steps in a measurement.")
+@click.option(
+    "--epochs", default=5.0, show_default=True, help="Number of epochs of the trainings whose results differ."
+)
 def main(turns: int, steps: int, epochs: float) -> None:
     click.echo(f"{processor()}, {os.cpu_count()} cores")
     click.echo(f"{'training':34}{'samples/s':>14}{'ratio':>14}")

@@ -1,16 +1,16 @@
-"""How often an area that is found for certain is wrong, by the kind of picture.
+"""Measure how often a certain area is wrong, by the kind of picture.
 
     python benchmarks/certain.py --photos ../shared/photos
 
-Makes pictures of each kind from photos of every second contributor, in color and as large as the photo is: pixelated in
-many ways, enlarged, resized, and without any area. Each is searched as it is and as JPEGs. An area that is called
-certain is right if a true one has all four edges within 1 pixel of its own, and blocks within 0.1 pixels along an axis
-of more than one; else it is wrong. Where one is no rectangle, nine tenths of what either covers must be the same;
-where it fades into the photo, its edges may be 6 pixels off. "right" is the share of the true areas that are found so,
-"wrong" that of the certain areas, with its 95 % interval (Wilson). Seconds are those of all cores together; "slow"
-counts pictures beyond 3 s and 10 s a megapixel.
+Makes pictures of each kind from photos of every second contributor, in color and in the photo's size: pixelated in many
+ways, enlarged, resized, and without any area. Searches each without loss and as JPEGs. A certain area is right if all
+its edges are within 1 pixel of those of a true area, and if block sizes agree within 0.1 pixels along each axis with
+more than one block. For other shapes than rectangles, the intersection must be 90 % of the union. Edges that fade into
+the photo may be 6 pixels off. "right" is the share of the true areas that are found; "wrong" is the share of the
+certain areas that are wrong, with its 95 % interval (Wilson). Seconds are CPU seconds. "slow" counts pictures that take
+more than 3 s plus 10 s per megapixel.
 
-The same photos, areas and blocks are drawn each time: the name of a photo, the kind and --seed decide.
+Photos, areas and blocks are the same in each run. They depend on the name of the photo, the kind and --seed.
 """
 
 import io
@@ -41,10 +41,10 @@ from depixel.pictures.pixels import pixelate  # noqa: E402
 from depixel.pictures.tools import Tool, counts  # noqa: E402
 from recipes.photos import entries_of, loaded  # noqa: E402
 
-NEAR, SOFT = 1, 6  # pixels that an edge may be off; that one may be which has no place of its own, as it fades
-SAME = 0.9  # of two masks, intersection over union
-NEAR_BLOCKS = 0.1  # pixels that the side of a block may be off
-BOUND = 3, 10  # seconds of one core a picture, and a megapixel
+NEAR, SOFT = 1, 6  # pixels: tolerance of an edge, and of an edge that fades into the photo
+SAME = 0.9  # least intersection over union of two masks
+NEAR_BLOCKS = 0.1  # pixels: tolerance of a block's side
+BOUND = 3, 10  # CPU seconds per picture, and per megapixel
 
 Draw = np.random.Generator
 Made = tuple[np.ndarray, list[Area]]
@@ -52,32 +52,32 @@ Kind = Callable[[np.ndarray, Draw], Made]
 
 
 def drawn(draw: Draw, image: np.ndarray, least: int = 6, most: int = 24, square: bool = True) -> Area:
-    """An area in blocks of some size, of at least 4 of them a side as far as there is room."""
+    """Draw an area with at least 4 blocks a side, if there is room."""
     height, width = image.shape[:2]
     across, down = (int(draw.integers(least, most, endpoint=True)) for _ in range(2))
     down = across if square else down if down != across else down + 2
     sides = [
         min(int(block * draw.uniform(4, 14)), room - 8) for block, room in ((across, width), (down, height))
-    ]  # the last blocks may be cut off
+    ]  # need not be multiples of the block
     x, y = (int(draw.integers(2, room - side - 2)) for side, room in zip(sides, (width, height), strict=True))
     return Area(x, y, *sides, across, block_height=down)
 
 
 def blocks(image: np.ndarray, draw: Draw, square: bool = True) -> Made:
-    """Blocks of whole pixels from the corner of the area on."""
+    """An area in blocks of whole pixels from its corner."""
     area = drawn(draw, image, square=square)
     return pixelate(image, [area]), [area]
 
 
 def tool(image: np.ndarray, draw: Draw, like: Tool) -> Made:
-    """Blocks as a tool makes them, hardly ever of whole pixels."""
+    """An area as a tool pixelates it, mostly not in blocks of whole pixels."""
     area = drawn(draw, image, square=False)
     area = area.in_grid(*counts(area))
     return pixelate(image, [area], like), [area]
 
 
 def nearest(image: np.ndarray, draw: Draw) -> Made:
-    """A pixel for each block, instead of a mean."""
+    """An area whose blocks show one of their pixels instead of a mean."""
     area = drawn(draw, image)
     block, picture = int(area.block_width or 1), image.copy()
     rows, columns = (np.arange(side) // block * block for side in (area.height, area.width))
@@ -93,7 +93,7 @@ def ellipse(image: np.ndarray, draw: Draw) -> Made:
 
 
 def corner(image: np.ndarray, draw: Draw) -> Made:
-    """An L, or one turned."""
+    """An area in the shape of an L, in any of four directions."""
     area = drawn(draw, image)
     mask = np.ones((area.height, area.width), bool)
     mask[: area.height // 2, area.width // 2 :] = False
@@ -119,7 +119,7 @@ def touching(image: np.ndarray, draw: Draw) -> Made:
 
 
 def soft(image: np.ndarray, draw: Draw) -> Made:
-    """An area whose edges fade into the photo over some pixels, as of a feathered selection."""
+    """An area whose edges fade into the photo over some pixels, like a feathered selection."""
     area = drawn(draw, image)
     fade = int(draw.integers(2, 6))
     mask = Image.new("L", image.shape[1::-1], 0)
@@ -155,19 +155,19 @@ def resized(image: np.ndarray, draw: Draw, factor: Fraction) -> Made:
 
 
 def _scaled(area: Area, factor: Fraction) -> Area:
-    """Rounded to pixels; blocks are not."""
+    """An area of a scaled picture: its edges are rounded to pixels, its block size is not."""
     x0, y0, x1, y1 = (round(edge * factor) for edge in (area.x, area.y, area.x + area.width, area.y + area.height))
     block = Fraction(area.block_width or 0) * factor
     return Area(x0, y0, x1 - x0, y1 - y0, block)
 
 
 def untouched(image: np.ndarray, draw: Draw) -> Made:
-    """The photo as it is."""
+    """The unchanged photo."""
     return image, []
 
 
 def flat(image: np.ndarray, draw: Draw) -> Made:
-    """A drawing as of a screen, of the photo's size: windows, bars, table cells, lines of text, an icon of squares."""
+    """A drawing like a screenshot, in the photo's size: windows, lines of text, table cells."""
     height, width = image.shape[:2]
 
     def color() -> tuple[int, ...]:
@@ -180,7 +180,7 @@ def flat(image: np.ndarray, draw: Draw) -> Made:
         wide, high = int(draw.integers(8, width // 2 + 9)), int(draw.integers(8, height // 2 + 9))
         pen.rectangle((x, y, x + wide, y + high), fill=color(), outline=color())
         pen.text((x + 3, y + 3), "Name  Size  Date 1234"[: max(wide // 8, 1)], fill=color(), font_size=11)
-        if draw.random() < 0.3:  # a table, whose cells are of one color each
+        if draw.random() < 0.3:  # a table with cells of a single color
             step = int(draw.integers(12, 40))
             for at in range(y, y + high, step):
                 pen.line((x, at, x + wide, at), fill=color())
@@ -213,8 +213,14 @@ KINDS: dict[str, Kind] = {
 
 
 class Counts(NamedTuple):
-    """Sums over pictures: true areas, those found right, certain areas, wrong ones of them, pictures, CPU seconds in
-    all and at most, and pictures beyond the bound."""
+    """Sums over pictures.
+
+    Attributes:
+        areas, right: number of true areas, and of those that are found right.
+        certain, wrong: number of certain areas, and of wrong ones among them.
+        pictures, slow: number of pictures, and of those that take longer than `BOUND`.
+        seconds, most: CPU seconds, in all and of the slowest picture.
+    """
 
     areas: int = 0
     right: int = 0
@@ -231,7 +237,7 @@ class Counts(NamedTuple):
 
 
 def is_right(found: ResolvedArea, area: Area, near: int = NEAR) -> bool:
-    """Whether an area that is found is a true one, in its blocks. near: pixels that an edge may be off."""
+    """Whether a found area agrees with a true one in place and block size. near: tolerance of an edge, pixels."""
     return _same_place(found, area, near) and all(
         length <= side or abs(float(side) - float(other)) <= NEAR_BLOCKS
         for length, side, other in (
@@ -258,7 +264,7 @@ def _same_place(one: Area, other: Area, near: int) -> bool:
 
 @cache
 def _warmed_up() -> None:
-    """Load the networks, which is not counted."""
+    """Load the networks, outside of the timing."""
     find(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
 
 
@@ -276,7 +282,7 @@ def counted(image: np.ndarray, areas: list[Area], near: int = NEAR) -> Counts:
 
 
 def examine(entry: Entry, kind: str, qualities: list[int], seed: int, size: int) -> list[Counts] | None:
-    """Counts for each quality; None: not a photo that can be read."""
+    """The counts for each quality; None: the photo cannot be read."""
     image = loaded(entry, size, color=True)
     if image is None:
         return None
@@ -287,7 +293,7 @@ def examine(entry: Entry, kind: str, qualities: list[int], seed: int, size: int)
 
 
 def saved(image: np.ndarray, quality: int) -> np.ndarray:
-    """After saving and reading; a quality of 0 is lossless."""
+    """The picture after saving and reading; quality 0: lossless."""
     if not quality:
         return np.ascontiguousarray(image)
     file = io.BytesIO()
@@ -296,7 +302,7 @@ def saved(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def wilson(hits: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share."""
+    """The 95 % confidence interval of a share (Wilson)."""
     if not count:
         return 0.0, 1.0
     z = 1.959964
@@ -313,7 +319,7 @@ HEAD = (
 
 
 def line(kind: str, quality: int | None, sums: Counts) -> str:
-    """A line of the table; a quality of None: all of them."""
+    """A line of the table; quality None: all qualities."""
     saved_as = "all" if quality is None else f"JPEG {quality}" if quality else "lossless"
     low, high = wilson(sums.wrong, sums.certain)
     right = f"{sums.right / sums.areas:6.1%}" if sums.areas else "     -"
@@ -326,12 +332,12 @@ def line(kind: str, quality: int | None, sums: Counts) -> str:
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--photos", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
-@click.option("--count", default=100, show_default=True, help="Photos for each kind.")
-@click.option("--kinds", metavar="KIND,...", help=f"Only these; all are: {', '.join(KINDS)}.")
-@click.option("--qualities", default="0,90,75", show_default=True, help="Of JPEG; 0 = lossless.")
-@click.option("--size", default=0, show_default=True, help="Side of the photos, pixels; 0 = as they are.")
-@click.option("--seed", default=0, show_default=True, help="Other photos, areas and blocks for another number.")
-@click.option("--workers", type=int, help="Processes.  [default: one for each core]")
+@click.option("--count", default=100, show_default=True, help="Number of photos for each kind.")
+@click.option("--kinds", metavar="KIND,...", help=f"Only these of the kinds {', '.join(KINDS)}.")
+@click.option("--qualities", default="0,90,75", show_default=True, help="JPEG qualities; 0 = lossless.")
+@click.option("--size", default=0, show_default=True, help="Side of the photos, pixels; 0 = unchanged.")
+@click.option("--seed", default=0, show_default=True, help="Another seed draws other photos, areas and blocks.")
+@click.option("--workers", type=int, help="Number of processes.  [default: one for each core]")
 def main(
     photos: Path, count: int, kinds: str | None, qualities: str, size: int, seed: int, workers: int | None
 ) -> None:

@@ -1,18 +1,22 @@
-"""How many planted copies are found, how many photos are left out wrongly, and how long it takes.
+"""Measure the search for copies: recall on planted copies, photos left out without cause, and time.
 
     python benchmarks/copies.py --photos ../shared/photos
 
-Prepares the photos, plants copies of 500 of them on another side of the split, each changed in one to three ways
-(encoded at quality 50 to 95; resized to half up to double; turned by 90 degrees or mirrored; cropped by up to 10 % of
-each side), and searches. Left out wrongly is whatever else is left out: photos that really are there twice count too.
+Prepares the photos, and plants changed copies of 500 of them on another side of the split. Every copy is encoded at
+quality 50 to 95. Some are also resized to half up to double, turned by 90 degrees or mirrored, or cropped by up to 10 %
+of each side. Then it searches. Every other photo that is left out counts as left out without cause, even if the photos
+really contain it twice. Finally it estimates the time of a search among a
+million photos.
 """
 
 import io
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import click
@@ -24,6 +28,7 @@ from depixel.dataset.splits import Assigned
 from depixel.photos import archives, near_duplicates, processes
 from depixel.photos.archives import Entry
 from depixel.photos.decoding import decode, square
+from depixel.photos.hashes import hashes
 from depixel.photos.rules import MOST_BYTES
 
 STAGES = Path(__file__).resolve().parents[1] / "stages"
@@ -32,7 +37,7 @@ WAYS = ("resized", "turned", "cropped")
 
 
 def plant(task: tuple[Entry, int]) -> tuple[np.ndarray, np.ndarray, str]:
-    """The prepared image and the hashes of a changed copy of a photo, and what was done to it."""
+    """Make a changed copy of a photo: its prepared image, its hashes, and the changes in words."""
     entry, number = task
     random = np.random.default_rng(number)
     image = decode(archives.read(entry, MOST_BYTES))
@@ -50,27 +55,28 @@ def plant(task: tuple[Entry, int]) -> tuple[np.ndarray, np.ndarray, str]:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=int(random.integers(50, 96)))
     pixels = square(decode(file.getvalue()), 64)
-    return pixels, near_duplicates.hashes(pixels), " + ".join(["encoded", *ways])
+    return pixels, hashes(pixels), " + ".join(["encoded", *ways])
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--photos", "raw", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
-@click.option("--count", default=500, show_default=True, help="Copies to plant.")
-def main(raw: Path, count: int) -> None:
+@click.option("--count", default=500, show_default=True, help="Number of copies to plant.")
+@click.option("--million", default=1_000_000, show_default=True, help="Photos of the estimated search; 0: skip it.")
+def main(raw: Path, count: int, million: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "params.yaml").write_text("", encoding="utf-8")  # all settings at their defaults
         for stage in ("validate", "prepare"):
             command = [sys.executable, str(STAGES / f"{stage}.py"), "--raw", str(raw.resolve())]
             subprocess.run(command, cwd=folder, check=True)
-        measure(raw, Path(folder) / "data/prepared", count)
+        measure(raw, Path(folder) / "data/prepared", count, million)
 
 
-def measure(raw: Path, folder: Path, count: int) -> None:
-    """Plant, search and print."""
+def measure(raw: Path, folder: Path, count: int, million: int) -> None:
+    """Plant copies, search, and print the figures."""
     photos = prepared.load_index(folder / "index.csv")
     images = np.array(prepared.load_images(folder / "images.npy", len(photos)))
     start = time.perf_counter()
-    codes = np.array(list(processes.each(near_duplicates.hashes, images)))
+    codes = np.array(list(processes.each(hashes, images)))
     hashing = time.perf_counter() - start
     rows = list(splits.split(photos, splits.SplitSettings()))
     start = time.perf_counter()
@@ -100,7 +106,49 @@ def measure(raw: Path, folder: Path, count: int) -> None:
     left = sum(row.split == splits.COPY for row in before)
     trained = sum(row.split == "train" for row in before) + left
     click.echo(f"found {sum(hits)} of {count} copies: {np.mean(hits):.1%}")
-    click.echo(f"left out without any being planted: {left} of {trained} photos, {1000 * left / trained:.2f} in 1000")
+    click.echo(f"left out without planted copies: {left} of {trained} photos, {1000 * left / trained:.2f} in 1000")
+    if million:
+        print_million(images, codes, million)
+
+
+def print_million(images: np.ndarray, codes: np.ndarray, count: int, share: float = 0.01) -> None:
+    """Estimate time and memory of the search among `count` photos from a share of it; all blocks take about the same.
+
+    The hashes are real ones, repeated with about 14 flipped bits, more than those of a copy. Random hashes would have
+    fewer candidates. A repeated photo keeps its picture.
+    """
+    random = np.random.default_rng(0)
+    rows = np.arange(count) % len(codes)
+    many = codes[rows]
+    places = random.integers(0, 64, (16, count), np.uint64)
+    many ^= np.bitwise_or.reduce(np.uint64(1) << places, axis=0)[:, None]
+    sides = np.array([row.split for row in splits.split(named(count), splits.SplitSettings(by="photo"))])
+    tasks = []
+    for first, second in combinations(splits.SIDES, 2):
+        a, b = (np.flatnonzero(sides == side) for side in (first, second))
+        tasks.append((random.choice(a, round(share * len(a)), replace=False), b))
+    start = time.perf_counter()
+    found = near_duplicates.search(Repeated(images), many, tasks, 1)
+    seconds = time.perf_counter() - start
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    click.echo(
+        f"{count} photos: {seconds / share / 3600:.1f} core-hours (from {share:.0%} of the search, {seconds:.0f} s), "
+        f"{children:.2f} GB, {len(found)} pairs found in that share"
+    )
+
+
+class Repeated:
+    """An array that repeats another one without end."""
+
+    def __init__(self, images: np.ndarray):
+        self.images = images
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return np.asarray(self.images[row % len(self.images)])
+
+
+def named(count: int) -> list[prepared.Photo]:
+    return [prepared.Photo("all", f"{number:08}", f"{number:08}") for number in range(count)]
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""How fast the data stages are, and how much memory they take.
+"""Measure speed and memory of the data stages.
 
     python benchmarks/data.py --photos ../shared/photos
 
-Runs validate, prepare and split as a person does, on a quarter, a half and all of the photos and on four times as
-many, and prints seconds and the peak memory of all processes together, by stage. Then adds 1 % of photos and runs them
-again, and from nothing, and compares what they wrote, byte for byte. Then enlarges some of the photos to
-about 200 kB each, at several numbers of pixels (a camera's photo of 200 kB has about a million), and compares validate
-+ prepare with the time that all cores need just to decode every file once with Pillow.
+\b
+1. Runs validate, prepare and split on a quarter, a half and all of the photos, and validate and prepare on four times
+   as many. Prints the seconds and the peak memory of all processes together, by stage.
+2. Adds 1 % of photos and runs the stages again, and once from nothing. Compares their outputs, byte for byte.
+3. Prints the CPU time of each part of prepare.
+4. Enlarges some photos to about 200 kB each, at several numbers of pixels (a camera's photo of 200 kB has about a
+   million). Compares validate + prepare with the time that all cores need to decode every file once with Pillow.
 """
 
 import io
@@ -28,7 +30,8 @@ from PIL import Image
 
 from depixel.base.files import hash_of
 from depixel.photos import archives as sources
-from depixel.photos import processes
+from depixel.photos import decoding, processes
+from depixel.photos import hashes as perceptual
 from depixel.photos.rules import MOST_BYTES
 
 STAGES = Path(__file__).resolve().parents[1] / "stages"
@@ -36,7 +39,7 @@ LARGE_BYTES = 200_000
 
 
 def run(raw: Path, stages: Sequence[str], folder: Path) -> tuple[list[float], list[float]]:
-    """Run stages in `folder` on the photos in `raw`: for each its seconds, and its processes' peak memory in MB."""
+    """Run stages in `folder` on the photos in `raw`; return the seconds and the peak memory in MB of each."""
     seconds, peaks = [], []
     folder.mkdir(exist_ok=True)
     (folder / "params.yaml").write_text("split: {by: photo}", encoding="utf-8")  # however few contributors
@@ -61,7 +64,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def add_photos(archives: list[Path], stages: Sequence[str]) -> None:
-    """Run the stages, add 1 % of photos, run them again; compare with a run from nothing."""
+    """Run the stages, add 1 % of photos, run the stages again, and compare with a run from nothing."""
     with tempfile.TemporaryDirectory() as place:
         raw, here, new = (Path(place) / name for name in ("raw", "here", "new"))
         raw.mkdir()
@@ -79,7 +82,7 @@ def add_photos(archives: list[Path], stages: Sequence[str]) -> None:
 
 
 def memory(process: psutil.Process) -> int:
-    """Bytes; where the system tells, what processes share is counted once."""
+    """Memory of a process in bytes; shared memory counts once if the system reports it."""
     try:
         info = process.memory_full_info()
         return getattr(info, "pss", info.rss)
@@ -88,7 +91,7 @@ def memory(process: psutil.Process) -> int:
 
 
 def copy(archive: Path, folder: Path, number: int) -> None:
-    """Copy a ZIP; each JPEG in copy number 1, 2, ... has a comment with the number, which makes it another photo."""
+    """Copy a ZIP. In copy 1, 2, ... each JPEG gets a comment with the number, so that it counts as another photo."""
     if not number:
         shutil.copy(archive, folder)
         return
@@ -103,7 +106,7 @@ def copy(archive: Path, folder: Path, number: int) -> None:
 
 
 def enlarge(pixels: int, task: tuple[sources.Entry, Path]) -> None:
-    """Write the photo, enlarged to so many pixels, with the quality that brings it nearest to `LARGE_BYTES`."""
+    """Write a photo, enlarged to this number of pixels, at the quality that comes nearest to `LARGE_BYTES`."""
     entry, path = task
     with Image.open(io.BytesIO(sources.read(entry, MOST_BYTES))) as image:
         factor = (pixels / (image.width * image.height)) ** 0.5
@@ -122,15 +125,45 @@ def decode(path: Path) -> None:
     Image.open(path).load()
 
 
-@click.command()
+def print_parts(photos: Path, count: int = 2000) -> None:
+    """Print the CPU time of each part of `prepare` for a photo, in one process. The first pass fills the caches."""
+    entries = list(itertools.islice(sources.Entries(photos), count))
+    for size in (64, 128):
+        spent: dict[str, float] = {}
+        with tempfile.TemporaryFile() as file:
+            for _ in range(2):
+                spent = dict.fromkeys(("read", "decode", "resize", "hash", "write"), 0.0)
+                for entry in entries:
+                    times, value = [time.process_time()], (sources.read(entry, MOST_BYTES))
+                    times.append(time.process_time())
+                    try:
+                        picture = decoding.decode(value)
+                    except decoding.UnreadableError:
+                        continue
+                    times.append(time.process_time())
+                    small = decoding.square(picture, size)
+                    times.append(time.process_time())
+                    codes = perceptual.hashes(small)
+                    times.append(time.process_time())
+                    file.write(small.data)
+                    file.write(codes.data)
+                    times.append(time.process_time())
+                    for part, (start, end) in zip(spent, itertools.pairwise(times), strict=True):
+                        spent[part] += end - start
+        each = ", ".join(f"{part} {1000 * seconds / len(entries):.2f}" for part, seconds in spent.items())
+        click.echo(
+            f"prepare at {size} px, ms of CPU a photo: {each}; {1000 * sum(spent.values()) / len(entries):.2f} in all"
+        )
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--photos", required=True, type=click.Path(exists=True, path_type=Path), help="Contributors' ZIPs.")
-@click.option("--large", default=1000, show_default=True, help="How many photos to enlarge.")
+@click.option("--large", default=1000, show_default=True, help="Number of photos to enlarge.")
 def main(photos: Path, large: int) -> None:
-    """Measure the data stages on the ZIPs in a folder."""
     photos = photos.resolve()
     archives = sorted(photos.glob("*.zip"))
     stages = ("validate", "prepare", "split")
-    click.echo(f"archives: seconds and peak memory of {' + '.join(stages)}; of four times as many without the last")
+    click.echo(f"archives: seconds and peak memory of {' + '.join(stages)}; for four times as many without split")
     peaks = {}
     for chosen, copies in ((archives[::4], 1), (archives[::2], 1), (archives, 1), (archives, 4)):
         with tempfile.TemporaryDirectory() as folder:
@@ -147,6 +180,8 @@ def main(photos: Path, large: int) -> None:
     click.echo(f"  four times the photos take {growth} times the memory")
 
     add_photos(archives, stages)
+
+    print_parts(photos)
 
     entries = [entry for entry in sources.Entries(photos) if entry.path.lower().endswith((".jpg", ".jpeg"))]
     for megapixels in (0.7, 1, 2):

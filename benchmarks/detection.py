@@ -1,21 +1,25 @@
-"""How many pixelated areas are found by themselves, and how many are reported where there are none.
+"""Measure the detection of pixelated areas: recall, precision, and false positives in untouched photos.
 
     python benchmarks/detection.py --photos ../shared/photos
 
-Takes photos of every second contributor, draws an area and a block size for each as the project does, and saves the
-pixelated picture without loss and as JPEG of several qualities, gray, at 64 pixels and as large as the photo is; with
---color in color, as JPEGs with half of the color's resolution, as most programs save them. The limits of scores were
-set on the other contributors; rules were also mended after looking at some 200 of these photos. An area counts if it
-shows at least two blocks (of different values); it is found if an area that is called certain has all four edges within
-1 pixel, and exact if all are where they are, with the right blocks. Precision is the share of the certain areas that
-are found ones, in the pixelated pictures; "untouched" are photos without any area in which one is called certain.
---areas 2 draws two areas that do not overlap in each picture; with --offsets the first blocks are cut off, as by tools
-whose grid begins elsewhere. --enlarged 1600 makes large pictures of the photos, from 128 pixels, smooth and with noise
-as those of cameras; --blocks says of which sizes the blocks are in them, and areas have 8 times as long sides, up to
-1000 pixels.
+Takes photos of every second contributor, and draws an area and a block size for each as in training. Saves the
+pixelated picture without loss and as JPEG of several qualities, gray, at 64 pixels and in the photo's size. The score
+limits were set on the other contributors; some rules were changed after a look at about 200 of these photos.
 
---named: where the area is said, as by `--area`: how often it is let pass with its block size and without, and the
-right size is found, or one with the same lines; and how often that place is let pass in the untouched photo.
+An area counts if it shows at least two blocks of different values. It is found if a certain area has all four edges
+within 1 pixel of it, and exact if all edges and blocks are the same. Precision is the share of the certain areas that
+are found ones, in pixelated pictures. "untouched" is the share of photos without any area in which a certain one is
+reported.
+
+\b
+--color       photos in color, as JPEGs with half the color resolution, as most programs save them
+--areas 2     two areas in each picture, without overlap
+--offsets     the first blocks are cut off, as by tools whose grid begins elsewhere
+--enlarged    photos of 128 pixels are enlarged to this size, smooth and with noise like a camera's; --blocks gives
+              their block sizes, and areas have sides of 8 blocks up to 1000 pixels
+--named       the area is named, as by `--area`: how often it is accepted with its block size and without, how often
+              the right size (or one with the same lines) is found, and how often the same place is accepted in the
+              untouched photo
 """
 
 import io
@@ -44,9 +48,9 @@ from depixel.photos.archives import Entry  # noqa: E402
 from depixel.pictures.resolve import resolve  # noqa: E402
 from recipes.photos import entries_of, loaded  # noqa: E402
 
-NEAR = 1  # pixels that an edge may be off
-LARGEST = 1000  # side of an area in an enlarged photo, pixels
-ENLARGED_FROM, NOISE = 128, 2.0  # of enlarged photos: their size, pixels, and what they get, gray levels
+NEAR = 1  # pixels: tolerance of an edge
+LARGEST = 1000  # pixels: largest side of an area in an enlarged photo
+ENLARGED_FROM, NOISE = 128, 2.0  # photos are enlarged from this size in pixels, with this noise in gray levels
 
 
 def enlarged(image: np.ndarray, side: int) -> np.ndarray:
@@ -63,7 +67,7 @@ def pixelated(
     offsets: bool = False,
     settings: PixelationSettings | None = None,
 ) -> tuple[np.ndarray, list[ResolvedArea]]:
-    """The picture with `count` areas that do not overlap, and those that show at least two blocks."""
+    """The picture with `count` areas pixelated, without overlap; and the areas that show at least two blocks."""
     picture, taken = image.copy(), np.zeros(image.shape[:2], dtype=bool)
     shown = []
     for number in range(20 * count):
@@ -75,7 +79,7 @@ def pixelated(
         drawn = (uniforms(photo_ids([name]), f"offsets {number}", 2)[0] * size * offsets).astype(int)
         offset, part = (int(drawn[0]), int(drawn[1])), picture[place]
         grid = Grid.square(size, offset)
-        means = np.floor(block_means(np.atleast_3d(part), grid))  # as the challenge does
+        means = np.floor(block_means(np.atleast_3d(part), grid))  # as in the challenge
         part[:] = spread(means, grid, part.shape[:2]).reshape(part.shape)
         taken[place] = True
         if (picture[place] != picture[y, x]).any():
@@ -87,7 +91,7 @@ def pixelated(
 
 
 def saved(image: np.ndarray, quality: int) -> np.ndarray:
-    """After saving and reading; a quality of 0 is lossless."""
+    """The picture after saving and reading; quality 0: lossless."""
     if not quality:
         return image
     file = io.BytesIO()
@@ -96,7 +100,7 @@ def saved(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def in_large(blocks: tuple[int, int]) -> PixelationSettings:
-    """The areas of enlarged photos."""
+    """The settings of areas in enlarged photos with these block sizes."""
     sides = tuple(min(8 * size, LARGEST) for size in blocks)
     return PixelationSettings(width=sides, height=sides, block_size=blocks)
 
@@ -111,7 +115,7 @@ def examine(
     side: int,
     blocks: tuple[int, int],
 ) -> tuple | None:
-    """Counts: areas, found, right sizes, right lines, exact ones, unsure, certain, untouched reported; seconds."""
+    """Numbers: areas, found, right sizes, right lines, exact, unsure, certain, certain if untouched; seconds."""
     image = loaded(entry, size, color)
     if image is None:
         return None
@@ -157,7 +161,7 @@ def resolved(image: np.ndarray, area: tuple[int, ...]) -> ResolvedArea | None:
 
 
 def examine_named(entry: Entry, size: int, quality: int, color: bool) -> tuple | None:
-    """Counts: areas; let pass with their size, without, and of those with the right one; let pass untouched."""
+    """Numbers: areas; accepted with size; without; right size; accepted if untouched, with size; without."""
     image = loaded(entry, size, color)
     if image is None:
         return None
@@ -177,12 +181,12 @@ def examine_named(entry: Entry, size: int, quality: int, color: bool) -> tuple |
 
 
 def _same_lines(one: ResolvedArea, area: ResolvedArea) -> bool:
-    """Whether the lines between blocks are where they are, as far as there are any."""
+    """Whether both areas have the same lines between blocks."""
     return all(map(np.array_equal, _lines(one), _lines(area)))
 
 
 def _lines(area: ResolvedArea) -> tuple[np.ndarray, np.ndarray]:
-    """Where blocks but the first begin, x and y."""
+    """The first pixel of every block but the first, along x and y."""
     size, offset_x, offset_y = area.columns()[4:]
     x = lines_of(area.x, area.x + area.width, size, offset_x)
     return x, lines_of(area.y, area.y + area.height, size, offset_y)
@@ -190,15 +194,15 @@ def _lines(area: ResolvedArea) -> tuple[np.ndarray, np.ndarray]:
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--photos", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
-@click.option("--count", default=500, show_default=True, help="Photos.")
-@click.option("--areas", default=1, show_default=True, help="Areas in each picture.")
-@click.option("--sizes", default="64,0", show_default=True, help="Sides of the pictures; 0 = as the photos are.")
-@click.option("--qualities", default="0,95,90,75,60", show_default=True, help="Of JPEG; 0 = lossless.")
+@click.option("--count", default=500, show_default=True, help="Number of photos.")
+@click.option("--areas", default=1, show_default=True, help="Number of areas in each picture.")
+@click.option("--sizes", default="64,0", show_default=True, help="Sides of the pictures, pixels; 0 = unchanged.")
+@click.option("--qualities", default="0,95,90,75,60", show_default=True, help="JPEG qualities; 0 = lossless.")
 @click.option("--color", is_flag=True, help="Photos in color.")
 @click.option("--offsets", is_flag=True, help="Areas begin within a block.")
-@click.option("--enlarged", "side", default=0, metavar="SIDE", help="The photos made so large, pixels.")
-@click.option("--blocks", default="4,32", show_default=True, help="Of enlarged photos: least, largest, pixels.")
-@click.option("--named", is_flag=True, help="Areas are not looked for, but named.")
+@click.option("--enlarged", "side", default=0, metavar="SIDE", help="Enlarge the photos to this side, pixels.")
+@click.option("--blocks", default="4,32", show_default=True, help="Smallest, largest block in enlarged photos, pixels.")
+@click.option("--named", is_flag=True, help="Name the areas instead of searching them.")
 def main(
     photos: Path,
     count: int,
@@ -215,7 +219,7 @@ def main(
     chosen = np.random.default_rng(0).choice(len(entries), min(count, len(entries)), replace=False)
     tasks = [entries[k] for k in chosen]
     if side and named:
-        raise click.UsageError("--enlarged is for areas that are looked for, not for --named ones")
+        raise click.UsageError("--enlarged and --named cannot be combined: leave out one of them")
     if side:
         sizes = str(ENLARGED_FROM)
     if named:
@@ -246,7 +250,7 @@ def _tell_named(tasks: list[Entry], sizes: str, qualities: str, color: bool) -> 
 def _cases(
     work: Callable[..., tuple | None], tasks: list[Entry], sizes: str, qualities: str, side: int = 0
 ) -> Iterator[tuple[str, int, np.ndarray]]:
-    """For each size and quality: what the table calls it, how many pictures there were, and the sums of `work`."""
+    """Yield for each size and quality: its name in the table, the number of pictures, and the sums of `work`."""
     for size in map(int, sizes.split(",")):
         for quality in map(int, qualities.split(",")):
             found = progress(processes.each(partial(work, size=size, quality=quality), tasks), total=len(tasks))

@@ -1,17 +1,18 @@
-"""What takes hours: thousands of kills, millions of hostile files, a page that is asked nonsense all night.
+"""Endurance tests that take hours: thousands of kills, millions of hostile files, thousands of hostile API requests.
 
+\b
     python benchmarks/endurance.py                          # everything, in turns; Ctrl-C at any time
-    python benchmarks/endurance.py                          # goes on where it was
+    python benchmarks/endurance.py                          # continue
     python benchmarks/endurance.py kills api --minutes 30
-    python benchmarks/endurance.py --scale 0.001            # a thousandth of each, to see that it works
+    python benchmarks/endurance.py --scale 0.001            # a thousandth of each, as a check
 
-The counts are those of a commit: another commit begins anew. Each part, commit and kind of machine has a row in
-docs/endurance.csv (in git): `tried` counts kills, hostile files or cases, `failed` the batches of them in which
-something went wrong. What was reached so far is in .endurance/ (not in git); there, failures/ holds what each failing
-batch printed, with the input that fails. The exit code is 1 if anything has failed on this commit.
+Counts belong to a commit; another commit begins from zero. Each part, commit and kind of machine has a row in
+docs/endurance.csv (in git): `tried` is the number of kills, hostile files or API cases, `failed` the number of batches
+with a failure. The state is in .endurance/ (not in git). Its folder failures/ has the output of each failed batch,
+including the input that fails. The exit code is 1 if anything has failed on this commit.
 
-A hostile file fails its batch if it causes an exception that is no error of ours, takes more than a minute, or writes
-anything beside itself; so does a batch whose process needs more than 2 GB.
+A hostile file fails its batch if it raises an exception other than `DepixelError`, takes more than a minute, or writes
+any other file. A batch also fails if its process needs more than 2 GB.
 """
 
 import bz2
@@ -71,16 +72,16 @@ GOALS = {
     "areas": 300_000,
     "api": 30_000,
 }
-"""How much of each part is enough. Kills are kills, of the API it is cases, of all others hostile files."""
+"""The full count of each part: kills, cases for the API, hostile files for all others."""
 BATCH = {"kills": 1, "api": 20}
-"""How much is done between two saves of the state; of `api` it is the number of cases for each operation."""
+"""The size of a batch, after which the state is saved; for `api`, the number of cases for each operation."""
 FILES = 2_000
-"""Hostile files in a batch."""
+"""Number of hostile files in a batch."""
 SECONDS, BYTES = 60, 2_000_000_000
-"""How long a hostile file may take to be read, and how much memory the process of its batch may need."""
+"""Limits: seconds to read a hostile file, and bytes of memory of the process of its batch."""
 
 
-# Hostile files: good ones with mistakes
+# Hostile files: good ones with random edits
 
 EDITS = st.lists(
     st.tuples(
@@ -94,7 +95,7 @@ EDITS = st.lists(
 
 
 def edited(data: bytes, edits: list[tuple[str, float, bytes, int]]) -> bytes:
-    """Make these mistakes in it; where is given as a share of its length."""
+    """Apply edits to data; the place of an edit is a share of the length."""
     for how, where, new, count in edits:
         at = int(where * len(data))
         if how == "overwrite":
@@ -206,7 +207,7 @@ def good_areas() -> Iterator[bytes]:
         yield json.dumps({"areas": areas}).encode()
 
 
-# What reads them: a result, or an error that is told plainly
+# Readers of hostile files: each must return a result or raise `DepixelError`
 
 
 def from_file(read: Callable[[Path], object], name: str = "hostile") -> Callable[[bytes, Path], None]:
@@ -244,7 +245,7 @@ TARGETS: dict[str, tuple[Callable[[], Iterator[bytes]], Callable[[bytes, Path], 
 
 
 def most_memory() -> int:
-    """The most bytes of memory that this process has had."""
+    """The peak memory of this process in bytes."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:  # not Linux
@@ -253,11 +254,11 @@ def most_memory() -> int:
 
 
 def fuzz(part: str, number: int, count: int) -> None:
-    """Read `count` hostile files, the same ones for the same number; raises what is no `DepixelError`."""
+    """Read `count` hostile files, the same ones for the same number; let exceptions but `DepixelError` through."""
     good, read = TARGETS[part]
 
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux forgets what was the most before
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux resets the peak memory
     before = psutil.Process().memory_info().rss
     with tempfile.TemporaryDirectory() as outer:
         folder = Path(outer) / "here"
@@ -273,7 +274,7 @@ def fuzz(part: str, number: int, count: int) -> None:
         )
         @given(st.sampled_from(list(good())), EDITS)
         def one(data: bytes, edits: list[tuple[str, float, bytes, int]]) -> None:
-            signal.alarm(SECONDS)  # its handler is the system's: it ends the process, whatever that is busy with
+            signal.alarm(SECONDS)  # the default handler ends the process, even in a busy decoder
             try:
                 read(edited(data, edits), folder)
             except DepixelError as error:
@@ -289,7 +290,7 @@ def fuzz(part: str, number: int, count: int) -> None:
     assert used <= BYTES, f"{used / 1e9:.1f} GB of memory"
 
 
-# Batches: each returns how much it tried, and what went wrong ("": nothing)
+# Batches: each returns its count, and a description of the failure ("": none)
 
 
 def run_kill(number: int, _: int) -> tuple[int, str]:
@@ -300,7 +301,7 @@ def run_kill(number: int, _: int) -> tuple[int, str]:
 
 
 def run_api(number: int, count: int) -> tuple[int, str]:
-    """Ask a server of its own what its schema allows and what it does not."""
+    """Send requests to a new server, both valid and invalid by its schema."""
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     environment = os.environ | {"SCHEMATHESIS_HOOKS": "tests.schemathesis_pictures", "PYTHONPATH": str(PROJECT)}
     with serving() as url, tempfile.TemporaryDirectory() as folder:
@@ -325,7 +326,7 @@ def serving() -> Iterator[str]:
 
 
 def run_files(part: str) -> Callable[[int, int], tuple[int, str]]:
-    """In a process of its own: a decoder may take its process with it."""
+    """Make a function that runs batches of hostile files in processes of their own, because a decoder may crash."""
 
     def batch(number: int, count: int) -> tuple[int, str]:
         command = [sys.executable, __file__, "--batch", part, str(number), str(count)]
@@ -338,11 +339,11 @@ def run_files(part: str) -> Callable[[int, int], tuple[int, str]]:
 BATCHES = {"kills": run_kill, "api": run_api} | {part: run_files(part) for part in TARGETS}
 
 
-# What was reached
+# The state
 
 
 def commit() -> str:
-    """Of the working tree, short, with + if it has changes beside the table."""
+    """The short hash of the last commit, with + if the working tree has changes beside the table."""
 
     def git(*command: str) -> str:
         return subprocess.run(["git", *command], cwd=PROJECT, capture_output=True, text=True, check=True).stdout.strip()
@@ -352,7 +353,7 @@ def commit() -> str:
 
 
 class Tally:
-    """How much of each part was tried on this commit and machine, how much failed, how long it took."""
+    """The counts, failures and minutes of each part on this commit and machine."""
 
     def __init__(self) -> None:
         self.commit, self.machine = commit(), f"{os.cpu_count()} cores, {hardware('cpu')}"
@@ -398,7 +399,7 @@ class Tally:
 
 
 def replace(path: Path, text: str) -> None:
-    """Write it so that a kill leaves the old or the new one."""
+    """Write a file atomically: a kill leaves the old or the new one."""
     new = path.with_name(f".{path.name}.new")
     new.write_text(text, encoding="utf-8")
     new.replace(path)
@@ -406,7 +407,7 @@ def replace(path: Path, text: str) -> None:
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("parts", nargs=-1, type=click.Choice(list(GOALS)))
-@click.option("--minutes", default=float("inf"), help="Stop after so many.  [default: when all is done]")
+@click.option("--minutes", default=float("inf"), help="Stop after this time.  [default: when all is done]")
 @click.option("--scale", default=1.0, type=click.FloatRange(0, min_open=True), help="Share of the full counts.")
 @click.option("--batch", nargs=3, type=(str, int, int), hidden=True)
 def main(parts: tuple[str, ...], minutes: float, scale: float, batch: tuple[str, int, int] | None) -> None:
@@ -417,7 +418,9 @@ def main(parts: tuple[str, ...], minutes: float, scale: float, batch: tuple[str,
     goals = {part: max(1, round(goal * scale)) for part, goal in GOALS.items() if part in (parts or GOALS)}
     try:
         while time.monotonic() < end:
-            part = min(goals, key=lambda part: tally.of(part)["tried"] / goals[part])  # the one that is furthest behind
+            part = min(
+                goals, key=lambda part: tally.of(part)["tried"] / goals[part]
+            )  # the part with the least progress
             one, start = tally.of(part), time.monotonic()
             if one["tried"] >= goals[part]:
                 break
@@ -425,7 +428,7 @@ def main(parts: tuple[str, ...], minutes: float, scale: float, batch: tuple[str,
             tally.add(part, tried, failure, (time.monotonic() - start) / 60)
             click.echo(f"{part}: {one['tried']} of {goals[part]}, {one['failed']} failed")
     except KeyboardInterrupt:
-        click.echo("Stopped; the same command goes on from here.", err=True)
+        click.echo("Stopped. Run the same command to continue.", err=True)
     failed = sum(tally.of(part)["failed"] for part in GOALS)
     if failed:
         click.echo(f"{failed:.0f} failed: see {STATE.relative_to(PROJECT).as_posix()}/failures", err=True)

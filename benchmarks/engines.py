@@ -1,11 +1,11 @@
-"""Which engine predicts fastest: PyTorch in bfloat16 or float32, ONNX Runtime in float32 or with 8 bits.
+"""Compare the engines of prediction: PyTorch in bfloat16 and float32, ONNX Runtime in float32 and 8 bits.
 
     python benchmarks/engines.py --bench ../shared/bench
 
-Exports the model, then prints for each engine, on two cores and on one: windows a second in batches of 64 of 48 x 48
-pixels; the time of a picture of 64 x 64 with an area of 32 x 32; `depixel restore` of that picture from start to end,
-in seconds and in seconds of the processor; and the RMSE on the samples of the test set, as the mean over areas and
-pooled. Every engine has a process of its own; times are the least of several.
+Exports the model, then prints for each engine, on two cores and on one: windows per second, in batches of 64 of 48 x 48
+pixels; the time of a picture of 64 x 64 with an area of 32 x 32; the wall time and CPU time of `depixel restore` on
+that picture; and the RMSE on the samples of the test set, as the mean over areas and pooled. Each engine has its own
+process. Times are the shortest of several runs.
 """
 
 import json
@@ -39,7 +39,7 @@ AREA = (16, 16, 32, 32, 8)
 
 
 def measured(engine: str, model: Path, exports: Path, bench: Path, count: int) -> dict:
-    """What one engine takes, in this process, and its errors if `count` samples are to be scored."""
+    """The speed of one engine in this process, and its errors on `count` samples; None if `count` is 0."""
     if engine.endswith(".onnx"):
         restorer = Restorer.load(exports / engine)
     else:
@@ -68,7 +68,7 @@ def measured(engine: str, model: Path, exports: Path, bench: Path, count: int) -
 
 
 def started(model: Path, folder: Path, bench: Path, times: int = 5) -> tuple[float, float]:
-    """`depixel restore` of a small picture: seconds from start to end, and seconds of the processor."""
+    """Run `depixel restore` on a small picture: wall time and CPU time, seconds."""
     Image.fromarray(pixelate(read_targets(bench)[0][0], [AREA])).save(folder / "small.png")
     command = [sys.executable, "-m", "depixel.cli", "restore", str(folder / "small.png"), "-o", str(folder / "out")]
     command += ["--model", str(model), "--area", ",".join(map(str, AREA[:4])), "--force"]
@@ -82,11 +82,11 @@ def started(model: Path, folder: Path, bench: Path, times: int = 5) -> tuple[flo
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--bench", type=click.Path(exists=True, path_type=Path), required=True, help="With a targets.npz.")
-@click.option("--model", default="laptop", show_default=True)
-@click.option("--count", default=500, show_default=True, help="How many samples are scored.")
+@click.option("--bench", type=click.Path(exists=True, path_type=Path), required=True, help="Folder with a targets.npz.")
+@click.option("--model", default="laptop", show_default=True, help="The model to export.")
+@click.option("--count", default=500, show_default=True, help="Number of samples to score.")
 @click.option("--exports", type=click.Path(path_type=Path), hidden=True)
-@click.option("--engine", hidden=True, help="Of the process that measures it.")
+@click.option("--engine", hidden=True, help="The engine that this process measures.")
 def main(bench: Path, model: str, count: int, exports: Path | None, engine: str | None) -> None:
     weights = model_path(model)
     if engine:
@@ -101,9 +101,9 @@ def main(bench: Path, model: str, count: int, exports: Path | None, engine: str 
         click.echo(f"{weights}: {weights.stat().st_size / 1e6:.1f} MB, sha256 {hash_of(weights, 'sha256')[:16]}…")
         cores = sorted(os.sched_getaffinity(0))[:2]
         for some in (cores, cores[:1]):
-            os.sched_setaffinity(0, some)  # inherited by what is started
+            os.sched_setaffinity(0, some)  # child processes inherit it
             click.echo(
-                f"\n{len(some)} cores{'':17}windows/s  picture, ms  restore, s   processor, s  rmse mean  pooled"
+                f"\n{len(some)} cores{'':17}windows/s  picture, ms  restore, s   CPU time, s   rmse mean  pooled"
             )
             for title, kind in ENGINES.items():
                 scored = count if len(some) > 1 else 0

@@ -1,12 +1,12 @@
-"""Kill the pipeline at random moments, run it again, and compare the result with that of a run that was let alone.
+"""Kill the pipeline at random moments, run it again, and compare the result with that of an uninterrupted run.
 
     python benchmarks/kills.py
 
-Every kill starts from a project in which all results are those of other photos and settings, the stages before one
-of the stages are up to date, and `dvc repro` runs. At a random moment of that stage SIGKILL goes to the stage alone,
-to DVC alone (the stage lives on), or to DVC and all its children. Then `dvc repro` is given again, after `depixel mend`
-if DVC says that its own files are corrupted. What must come out, byte for byte: dvc.lock and every output of an
-uninterrupted run in another clone, and nothing beside them.
+Each kill begins with a project in which the stages before a chosen stage are up to date, and all later results belong
+to other photos and settings. `dvc repro` runs. At a random moment of the chosen stage, SIGKILL goes to the stage alone,
+to DVC alone (the stage lives on), or to DVC and all its children. Then `dvc repro` runs again, after `depixel mend` if
+DVC reports that its own files are corrupted. The result must be that of an uninterrupted run in another clone, byte for
+byte: dvc.lock and every output, without any further file.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ ENVIRONMENT = {
 
 
 def run(*command: str, cwd: Path) -> str:
-    """Run a command of this environment to its end; its standard output."""
+    """Run a command of this environment, and return its standard output. The program ends if the command fails."""
     done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -62,9 +62,9 @@ def set_params(project: Path, *changes: dict) -> None:
 
 
 def make_project(folder: Path) -> None:
-    """A clone of the commit with a small sample and a small training that saves a checkpoint every second."""
+    """Clone the commit, with a small sample and a small training that saves a checkpoint every second."""
     run("git", "clone", "--quiet", str(PROJECT), str(folder), cwd=PROJECT)
-    run("dvc", "pull", "--quiet", "models/pretrained.dvc", cwd=folder)  # before its store is gone
+    run("dvc", "pull", "--quiet", "models/pretrained.dvc", cwd=folder)  # before its store is removed
     for path in ("data/raw.dvc", "data/test_set.dvc", "data/store", "dvc.lock"):
         run("git", "rm", "--quiet", "-r", "--ignore-unmatch", path, cwd=folder)
     set_params(folder, SMALL)
@@ -80,7 +80,7 @@ def make_project(folder: Path) -> None:
 
 
 def result(project: Path) -> dict[str, str]:
-    """Path -> hash of dvc.lock and of everything that is in the folders of outputs, left-overs included."""
+    """The hash of dvc.lock and of every file in the folders of outputs, by path, including left-over files."""
     paths = [project / "dvc.lock"]
     for folder in ("data", "models", "metrics", "predictions"):
         paths += sorted(path for path in (project / folder).rglob("*") if path.is_file())
@@ -88,7 +88,7 @@ def result(project: Path) -> dict[str, str]:
 
 
 def process_of(stage: str, dvc: psutil.Popen) -> psutil.Process | None:
-    """The process of a stage that this DVC runs, once it is there."""
+    """The process of a stage that this DVC runs; None: it has not started."""
     try:
         for child in dvc.children(recursive=True):
             command = child.cmdline()
@@ -100,7 +100,7 @@ def process_of(stage: str, dvc: psutil.Popen) -> psutil.Process | None:
 
 
 def durations(project: Path) -> dict[str, float]:
-    """Run the pipeline; how many seconds each stage's process lives."""
+    """Run the pipeline, and return the seconds that each stage's process lives."""
     seconds = {}
     with psutil.Popen(["dvc", "repro"], cwd=project, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as dvc:
         for stage in STAGES:
@@ -115,7 +115,7 @@ def durations(project: Path) -> dict[str, float]:
 
 
 def kill(project: Path, stage: str, mode: str, after: float) -> bool:
-    """Start `dvc repro`, kill so many seconds after the stage began; was the stage still running?"""
+    """Start `dvc repro`, and kill `after` seconds from the start of a stage; True if the stage was still running."""
     with (project / "killed.log").open("w") as log:
         dvc = psutil.Popen(["dvc", "repro"], cwd=project, env=ENVIRONMENT, stdout=log, stderr=log)
         while (process := process_of(stage, dvc)) is None:
@@ -135,34 +135,34 @@ def kill(project: Path, stage: str, mode: str, after: float) -> bool:
 
 
 def repro(project: Path) -> tuple[str, bool]:
-    """`dvc repro` after a kill: what it printed, and whether DVC's own files had to be mended first."""
+    """Run `dvc repro` after a kill; return its output, and whether DVC's own files had to be repaired first."""
     command = ["dvc", "repro"]
     mended = False
     while True:
         done = subprocess.run(command, cwd=project, env=ENVIRONMENT, capture_output=True, text=True)
         if done.returncode == 0:
             return done.stdout + done.stderr, mended
-        if mended or "cut off" not in run("depixel", "mend", cwd=project):
+        if mended or "truncated" not in run("depixel", "mend", cwd=project):
             return f"dvc repro failed:\n{done.stdout}\n{done.stderr}", mended
         mended = True
 
 
 class Outcome(NamedTuple):
-    """What became of one kill and the run after it."""
+    """The outcome of one kill and the run after it."""
 
     stage: str
     mode: str
-    after: float  # seconds from the beginning of the stage
-    running: bool  # whether the stage still ran then
-    mended: bool  # whether DVC's own files had to be mended
-    differing: list[str]  # what did not come out as in the uninterrupted run
-    said: str  # what `dvc repro` printed after the kill
+    after: float  # seconds from the start of the stage
+    running: bool  # whether the stage was still running
+    mended: bool  # whether DVC's own files had to be repaired
+    differing: list[str]  # files that differ from the uninterrupted run
+    said: str  # output of `dvc repro` after the kill
 
 
 class Starts:
-    """Projects to kill in, in a folder: one for each stage, and what an uninterrupted run makes of them.
+    """A folder with a project for each stage to kill in, and with the result of an uninterrupted run.
 
-    They are made once; a folder that has them all is used again.
+    A folder that is complete is used again.
     """
 
     def __init__(self, folder: Path):
@@ -173,7 +173,7 @@ class Starts:
             self._make()
         about = json.loads(self._about.read_text(encoding="utf-8"))
         self.wanted: dict[str, str] = about["wanted"]  # path -> hash
-        self.seconds: dict[str, float] = about["seconds"]  # how long each stage's process lives
+        self.seconds: dict[str, float] = about["seconds"]  # lifetime of each stage's process
 
     @property
     def _about(self) -> Path:
@@ -184,7 +184,7 @@ class Starts:
         make_project(first)
         about = {"seconds": durations(first), "wanted": result(first)}
 
-        # for each stage, a project where the ones before it are up to date and the rest is of other photos and settings
+        # for each stage, a project with earlier stages up to date, and later results of other photos and settings
         start = self._folder / "other"
         shutil.copytree(first, start)
         shutil.rmtree(start / "checkpoints")
@@ -200,9 +200,9 @@ class Starts:
         self._about.write_text(json.dumps(about), encoding="utf-8")
 
     def kill(self, number: int, seed: int) -> Outcome:
-        """Kill once and run again: stage and mode follow from the number, the moment from it and the seed."""
+        """Kill once and run again. The number decides stage and mode; number and seed decide the moment."""
         stage, mode = STAGES[number % len(STAGES)], MODES[number // len(STAGES) % len(MODES)]
-        # the last part: while DVC stores the outputs
+        # beyond the stage's end, so that some kills hit DVC while it stores the outputs
         after = random.Random(f"{seed} {number}").uniform(0, 1.1 * self.seconds[stage] + 0.2)
         project = self._folder / "killed"
         shutil.rmtree(project, ignore_errors=True)
@@ -216,8 +216,8 @@ class Starts:
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--kills", default=63, show_default=True, type=click.IntRange(min=1))
-@click.option("--seed", default=0, show_default=True, help="Of the moments.")
+@click.option("--kills", default=63, show_default=True, type=click.IntRange(min=1), help="Number of kills.")
+@click.option("--seed", default=0, show_default=True, help="Another seed gives other moments.")
 def main(kills: int, seed: int) -> None:
     outcomes = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -230,12 +230,12 @@ def main(kills: int, seed: int) -> None:
             ended = f"DIFFERS in {', '.join(one.differing)}\n{one.said}" if one.differing else "identical"
             click.echo(f"{number + 1:3}  {one.stage:8} {one.after:5.1f} s  {one.mode:20}  {ended}")
     lost = sum(bool(one.differing) for one in outcomes)
-    resumed = sum("goes on after step" in one.said or "finished already" in one.said for one in outcomes)
+    resumed = sum("resumes after step" in one.said or "already finished" in one.said for one in outcomes)
     waited = sum("Waiting for" in one.said for one in outcomes)
     mended = sum(one.mended for one in outcomes)
     click.echo(f"{kills} kills, {sum(one.running for one in outcomes)} while the stage ran: {lost} lost.")
-    click.echo(f"Training went on from a checkpoint {resumed} times; {waited} times a stage that had outlived its DVC")
-    click.echo(f"was waited for; {mended} times files of DVC itself had been cut off and were mended.")
+    click.echo(f"Training continued from a checkpoint: {resumed} times. DVC waited for a stage that outlived the")
+    click.echo(f"previous DVC: {waited} times. DVC's own files were truncated and repaired: {mended} times.")
     sys.exit(lost > 0)
 
 

@@ -1,10 +1,11 @@
-"""How the ratios fall with samples seen, parameters and photos: table, fit and picture, from benchmarks/quality.csv.
+"""Fit scaling laws of the ratios in samples, parameters and photos: table, fit and picture.
 
     python benchmarks/law.py
 
-The rows are those of the groups `law of ...` in recipes/plan.yaml, scored with one view. The fit is
-floor + scale x^-exponent, the form of the scaling laws of Kaplan et al. 2020 and Hoffmann et al. 2022. Intervals of the
-floor are 95 %, by the fit's covariance: they say how well the form is determined, not whether it holds further out.
+Uses the rows of benchmarks/quality.csv that belong to the groups `law of ...` in recipes/plan.yaml, scored with one
+view. The fit is floor + scale x^-exponent, as in the scaling laws of Kaplan et al. 2020 and Hoffmann et al. 2022.
+Intervals of the floor are 95 %, from the covariance of the fit. They say how well the data determine the fit, not
+whether it holds beyond the data.
 """
 
 import sys
@@ -30,7 +31,7 @@ from recipes.plan import PLAN  # noqa: E402
 
 VARIABLES = ("samples", "parameters", "photos")
 LEAST = 4
-"""Points for a curve of three unknowns."""
+"""Least number of points for the fit, which has three unknowns."""
 
 
 def curve(x: np.ndarray, floor: float, scale: float, exponent: float) -> np.ndarray:
@@ -38,7 +39,7 @@ def curve(x: np.ndarray, floor: float, scale: float, exponent: float) -> np.ndar
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--picture", type=click.Path(path_type=Path), default=PROJECT / "docs/law.png")
+@click.option("--picture", type=click.Path(path_type=Path), default=PROJECT / "docs/law.png", help="Where to draw it.")
 def main(picture: Path) -> None:
     groups = yaml.safe_load(PLAN.read_text(encoding="utf-8"))
     table = read_table().query("views == 1 and projection == 'interval'").set_index("name")
@@ -53,9 +54,9 @@ def main(picture: Path) -> None:
             low, high = (points[f"{ratio}_{end}"].to_numpy(float) for end in ("low", "high"))
             axis.errorbar(x, y, [y - low, high - y], fmt="o", color=color, label=ratio, capsize=2)
             if len(x) < LEAST:
-                click.echo(f"{ratio}: no fit, it needs {LEAST} points")
+                click.echo(f"{ratio}: no fit, because it needs at least {LEAST} points")
                 continue
-            relative = x / x[0]  # to the smallest, so that the numbers are of one size
+            relative = x / x[0]  # to the smallest, so that the fit has numbers of similar size
             start, bounds = (y.min() - 0.05, y[0] - y.min() + 0.05, 0.3), ([0, 0, 0.01], [1, 10, 3])
             fit, covariance = curve_fit(curve, relative, y, start, bounds=bounds)
             widest = t.ppf(0.975, len(x) - 3)

@@ -2,9 +2,9 @@
 
     python benchmarks/prose.py
 
-Clones the commit, fetches all data and outputs (from this project's DVC cache, else from its remotes), changes the
-docstring of every module in depixel/ and stages/, and runs `dvc repro`. Prints the seconds of each stage. Exits with 1
-if the model was trained again, if a file in git changed, or if dvc.lock changed in more than hashes of sources.
+Clones the commit, fetches all data and outputs (from this project's DVC cache or its remotes), changes the docstring of
+every module in depixel/ and stages/, and runs `dvc repro`. Prints the seconds of each stage. The exit code is 1 if the
+model was trained again, if a file in git changed, or if dvc.lock changed in more than hashes of sources.
 """
 
 import ast
@@ -52,7 +52,7 @@ def reworded(source: str) -> str:
         changed = [*comments, f'"""{SENTENCE}"""', *lines[len(comments) :]]
     else:
         statement = tree.body[0]
-        last, end = statement.end_lineno - 1, statement.end_col_offset  # of its line in UTF-8
+        last, end = statement.end_lineno - 1, statement.end_col_offset  # the offset counts bytes of UTF-8
         line = lines[last].encode()
         quotes = 3 if line[:end].endswith((b'"""', b"'''")) else 1
         new = line[: end - quotes] + f" {SENTENCE}".encode() + line[end - quotes :]
@@ -64,7 +64,7 @@ def reworded(source: str) -> str:
 
 
 def reword_all(folder: Path) -> list[str]:
-    """Change the docstring of every module below a project; returns their paths from there, with `/`."""
+    """Change the docstring of every module of a project; return their paths in it, with `/`."""
     paths = sorted(path for name in SOURCES for path in (folder / name).rglob("*.py"))
     for path in paths:
         path.write_text(reworded(path.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
@@ -72,9 +72,9 @@ def reword_all(folder: Path) -> list[str]:
 
 
 def seconds_by_stage(folder: Path) -> dict[str, float]:
-    """Run `dvc repro`; for each stage that it runs, the seconds until the next one begins.
+    """Run `dvc repro`; return for each stage that runs the seconds until the next one begins.
 
-    The program ends if it fails.
+    The program ends if `dvc repro` fails.
     """
     seconds: dict[str, float] = {}
     stage, begun, output = "", time.perf_counter(), []
@@ -102,7 +102,7 @@ def seconds_by_stage(folder: Path) -> dict[str, float]:
 
 
 def entries(stage: dict[str, Any]) -> dict[str, Any]:
-    """What dvc.lock says of a stage, flat, without the hashes and sizes of sources."""
+    """The entries of a stage in dvc.lock, flat, without the hashes and sizes of sources."""
     found = {key: value for key, value in stage.items() if key not in ("deps", "outs")}
     for kind in ("deps", "outs"):
         for entry in stage.get(kind, []):
@@ -113,7 +113,7 @@ def entries(stage: dict[str, Any]) -> dict[str, Any]:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What two states of dvc.lock differ in, a line each, but for the hashes and sizes of sources."""
+    """The differences between two states of dvc.lock, a line each, except hashes and sizes of sources."""
     found = []
     for name in sorted({*before["stages"], *after["stages"]}):
         one, other = (entries(lock["stages"].get(name, {})) for lock in (before, after))
@@ -128,10 +128,12 @@ def read_lock(folder: Path) -> dict[str, Any]:
 
 
 def broken(folder: Path, before: dict[str, Any], reworded: list[str]) -> list[str]:
-    """How a clone breaks the promise after `dvc repro`, a line each; none if it keeps it.
+    """The changes after `dvc repro` that break the promise, a line each.
 
     Args:
-        before: dvc.lock of the commit. reworded: the modules with new docstrings.
+        folder: the clone.
+        before: dvc.lock of the commit.
+        reworded: the modules with new docstrings.
     """
     found = [f"dvc.lock: {difference}" for difference in differences(before, read_lock(folder))]
     changed = run("git", "status", "--porcelain", cwd=folder).splitlines()
@@ -144,25 +146,25 @@ def broken(folder: Path, before: dict[str, Any], reworded: list[str]) -> list[st
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     if changed := run("git", "status", "--short", "--untracked-files=no", cwd=PROJECT):
-        sys.exit(f"A commit is what is checked, and this is not committed:\n{changed}")
+        sys.exit(f"Only a commit can be checked. Commit these changes first:\n{changed}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "clone"
         cloned(folder)
         if stale := yaml.safe_load(run("dvc", "status", "--json", cwd=folder)):
             sys.exit(
-                f"dvc.lock is not of the committed code: {', '.join(sorted(stale))}. Run `dvc repro` and commit its "
-                "results first"
+                f"dvc.lock does not belong to the committed code: {', '.join(sorted(stale))}. Run `dvc repro` and "
+                "commit its results first"
             )
         before = read_lock(folder)
         modules = reword_all(folder)
-        click.echo(f"{len(modules)} modules have another docstring; dvc repro takes")
+        click.echo(f"{len(modules)} modules have a new docstring; dvc repro takes")
         seconds = seconds_by_stage(folder)
         for stage, spent in seconds.items():
             click.echo(f"  {stage:10} {spent:6.1f} s")
         click.echo(f"  {'in all':10} {sum(seconds.values()):6.1f} s")
         if failures := broken(folder, before, modules):
             sys.exit("Prose is NOT free:\n" + "\n".join(f"  {failure}" for failure in failures))
-    click.echo("Prose is free: no result changed, and dvc.lock has new hashes of sources only.")
+    click.echo("Prose is free: no result changed, and in dvc.lock only hashes of sources did.")
 
 
 if __name__ == "__main__":

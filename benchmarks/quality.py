@@ -1,4 +1,4 @@
-"""How good the models are and what each part of them brings: a table.
+"""The scores of the models, and the effect of each of their parts, in one table.
 
 \b
     python benchmarks/quality.py                                  print the table, benchmarks/quality.csv
@@ -6,14 +6,14 @@
     python recipes/predictor.py train laptop --photos ../shared/photos --bench ../shared/bench
 
 `recipes/plan.yaml` lists the rows, their groups, and where a row's settings differ from params.yaml.
-`recipes/predictor.py` trains a row and scores it. `score` scores again: it restores the test set of `--bench`, lets the
-`score.py` that lies beside it score the submission, and writes the row. Nothing is trained or tuned on that test set.
-Intervals are 95 %, over the choice of its photos.
+`recipes/predictor.py` trains a row and scores it. `score` scores it again: it restores the test set of `--bench`, lets
+the `score.py` there score the submission, and writes the row. Nothing is trained or tuned on that test set. Intervals
+are 95 %, over the choice of its photos.
 
-The code no longer has what brought nothing, or less than something else. benchmarks/removed.csv has the rows that say
-so, printed as the group `taken out`; they are of the code that still had it. A row's `code` is the hash in its model's
-configuration. benchmarks/search.csv shows how the network was found: short trainings by earlier code on 22 900 photos,
-cut off after `samples` of a schedule of `of`, scored on 2 400 validation photos, by one view.
+Parts that did not help were removed from the code. benchmarks/removed.csv has their rows, which are printed as the
+group `taken out` and belong to earlier code. A row's `code` is the hash in its model's configuration.
+benchmarks/search.csv documents the search for the network: short trainings by earlier code on 22 900 photos, stopped
+after `samples` of a schedule of `of`, scored on 2 400 validation photos with one view.
 """
 
 import json
@@ -61,7 +61,7 @@ REMOVED = PROJECT / "benchmarks/removed.csv"
 
 
 def table_group(show: Callable[[], None], text: str) -> click.Group:
-    """A group of commands that prints a table by `show` when it is called without one of them."""
+    """Make a group of commands that prints a table by `show` if it is called without a command."""
 
     @click.group(
         cls=PlainGroup,
@@ -92,13 +92,13 @@ def show() -> None:
                     ].to_numpy()
                 ]
         facts = ["settings", "views", "projection", "parameters", "photos", "samples", "minutes", *LEARNED[2:]]
-        shown = [fact for fact in facts if rows[fact].nunique() > 1]  # what all have in common is in plan.yaml
+        shown = [fact for fact in facts if rows[fact].nunique() > 1]  # common values are in plan.yaml
         printed = scores.readable(rows)[["name", *shown, *ratios]]
         click.echo(f"\n{group}\n" + printed.to_string(index=False, justify="left", na_rep=""))
 
 
 def write_row(row: dict) -> None:
-    """Add a row to the table; it replaces the one with its name, views and projection."""
+    """Add a row to the table; it replaces a row with the same name, views and projection."""
     key = ["name", "views", "projection"]
     others = read_table()
     others = others[(others[key] != [row[column] for column in key]).any(axis=1)]
@@ -117,13 +117,13 @@ main = table_group(show, __doc__)
 @bench_option
 @folder_option
 def score(names: tuple[str, ...], bench: Path, folder: Path) -> None:
-    """Score the models of rows: those trained in `--folder`, or else the pretrained ones."""
+    """Score the models of rows: those trained in `--folder`, otherwise the pretrained ones."""
     for row in chosen(names):
         write_rows(row, bench, folder)
 
 
 def write_rows(row: Row, bench: Path, folder: Path) -> None:
-    """Score the model of a row with all views and projections of its group, and write the rows of the table."""
+    """Score the model of a row with all views and projections of its group, and write the table's rows."""
     learned = trained(row, folder)
     for views, projection in row.views:
         found, samples = scored(row, bench, folder, views, projection)
@@ -136,7 +136,7 @@ def write_rows(row: Row, bench: Path, folder: Path) -> None:
 
 
 def trained(row: Row, folder: Path) -> dict:
-    """The columns `LEARNED`, from the training in `folder` or else from the table; none for averaged models."""
+    """The columns `LEARNED`, from the training in `folder`, otherwise from the table; none for averaged models."""
     run, known = folder / row.name, read_table().query("name == @row.name")
     if not (run / "models/depixel.safetensors").is_file():
         return known[LEARNED].iloc[0].to_dict() if len(known) and not row.models else {}
@@ -153,7 +153,7 @@ def trained(row: Row, folder: Path) -> dict:
 
 
 def scored(row: Row, bench: Path, folder: Path, views: int, projection: str) -> tuple[dict, pd.DataFrame]:
-    """The columns of the table for a row's model that scoring fills, and its `scores.sample_table`."""
+    """Score a row's model: the columns of the table that this fills, and its `scores.sample_table`."""
     restorer = Predictor.averaging([Predictor.load(model_file(name, folder)) for name in row.models or [row.name]])
     samples = read_test_set(bench / "test_set.pkl")
     shown, where = _contrasted(samples.pixelated, row.contrast), areas(samples.known)
@@ -186,9 +186,9 @@ def _contrasted(pixels: np.ndarray, contrast: float) -> np.ndarray:
 def officially_scored(
     predictions: list[np.ndarray], bench: Path, folder: Path
 ) -> tuple[list[pd.DataFrame], dict[str, float]]:
-    """The `sample_tables` of predictions for a test set, and the columns `ENDS`.
+    """Score predictions for a test set: their `sample_tables`, and the columns `ENDS`.
 
-    The program ends if the test set's score.py fails, or finds other ratios.
+    The program ends if the test set's score.py fails, or computes other ratios.
     """
     folder.mkdir(parents=True, exist_ok=True)
     submission = folder / "submission.bin"
@@ -201,7 +201,7 @@ def officially_scored(
     ratios = scores.intervals(dict(zip(("model", "identity"), tables, strict=True)), ("model", "identity")).iloc[0]
     for ratio in scores.RATIOS:
         if abs(official[ratio] - ratios[ratio]) > 1e-4:
-            sys.exit(f"score.py says {ratio} {official[ratio]}, depixel {ratios[ratio]}")
+            sys.exit(f"score.py computes {ratio} {official[ratio]}, but depixel {ratios[ratio]}")
     return tables, {end: round(ratios[end], 4) for end in ENDS}
 
 

@@ -1,6 +1,6 @@
-"""What `make repro` and `dvc repro` cost when there is nothing to do, against `dvc status`, in turn.
+"""Measure `make repro` and `dvc repro` on an up-to-date project, in turn with `dvc status`.
 
-python benchmarks/repro.py      in an up-to-date project
+python benchmarks/repro.py
 """
 
 import subprocess
@@ -20,16 +20,16 @@ COMMANDS = {
 
 
 def seconds(name: str) -> float:
-    """Seconds that a command of `COMMANDS` takes. The program ends if there was something to do."""
+    """Seconds that a command of `COMMANDS` takes. The program ends if the project is not up to date."""
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", *COMMANDS[name]], cwd=PROJECT, capture_output=True, text=True)
     if done.returncode or "up to date" not in done.stdout:
-        sys.exit(f"{name}: the project is not up to date; `make repro` first")
+        sys.exit(f"{name}: the project is not up to date. Run `make repro` first")
     return time.perf_counter() - start
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--times", default=7, show_default=True, help="How often each command runs.")
+@click.option("--times", default=7, show_default=True, help="Number of runs of each command.")
 def main(times: int) -> None:
     rounds = [{name: seconds(name) for name in COMMANDS} for _ in range(times)]
     for name in COMMANDS:

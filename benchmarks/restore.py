@@ -1,12 +1,20 @@
-"""How good, how fast and how large in memory the restoration of whole pictures is.
+"""Measure quality, speed and memory of the restoration of whole pictures.
 
     python benchmarks/restore.py --photos ../shared/photos
 
-Prints the ratio of the RMSE to that of the pixelated picture for blocks of 2 to 64 pixels, gray and in color, on photos
-of 400 pixels and more a side; what it is when the values of blocks are not what they are trusted to be, and when the
-first blocks are cut off; the error beside the cuts between tiles and elsewhere; and the time of a 64 x 64 picture, of a
-photo of 12 megapixels with an area of 400 x 300, also as a JPEG in which that is to be found, of the start of the
-command, and the memory that 50 megapixels take. The larger pictures are enlarged photos: for time and memory only.
+\b
+Quality, as the ratio of the RMSE to that of the pixelated picture, on photos of at least 400 pixels a side:
+- for blocks of 2 to 64 pixels, gray and in color;
+- for blocks made in another way than `--trust` says;
+- for areas whose first blocks are cut off;
+- near the cuts between tiles, and elsewhere.
+
+\b
+Speed and memory, on enlarged photos:
+- the time of a picture of 64 x 64 pixels;
+- the time of a photo of 12 megapixels with an area of 400 x 300, also as a JPEG whose area must be found;
+- the time to start the command;
+- the memory for 50 megapixels.
 """
 
 import io
@@ -26,7 +34,7 @@ from depixel.areas.area import Area, ResolvedArea
 from depixel.areas.grid import Grid, block_means, spread
 from depixel.base.errors import DepixelError
 from depixel.photos import archives
-from depixel.photos.decoding import decode, encoded, grayscale, in_linear_light, opened
+from depixel.photos.decoding import decode, from_linear, grayscale, opened, to_linear
 from depixel.pictures import formats, tiles
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import Restorer
@@ -45,7 +53,7 @@ finally:
 
 
 def large_photos(raw: Path, count: int) -> list[np.ndarray]:
-    """(H, W, 3) photos with at least `LEAST_SIDE` pixels a side, of as many contributors as there are."""
+    """Photos (H, W, 3) with at least `LEAST_SIDE` pixels a side, from as many contributors as possible."""
     found: dict[str, list[np.ndarray]] = {}
     each = count
     for entry in archives.Entries(raw):
@@ -61,7 +69,7 @@ def large_photos(raw: Path, count: int) -> list[np.ndarray]:
             continue
     photos = [photo for turn in zip_longest(found.values()) for photo in turn]
     if not photos:
-        raise click.ClickException(f"{raw}: no photo has {LEAST_SIDE} pixels a side: nothing to measure quality on")
+        raise click.ClickException(f"{raw}: no photo has {LEAST_SIDE} pixels a side. Name a folder with larger photos")
     return photos[:count]
 
 
@@ -71,8 +79,11 @@ def zip_longest(lists) -> Iterator[list]:
 
 
 def pixelated(photo: np.ndarray, area: tuple[int, ...], how: str) -> np.ndarray:
-    """A copy, an area pixelated as tools do it: rounded, truncated, in linear light, then JPEG; or sampled, in the
-    middle of blocks ("nearest") or at their corner ("corner")."""
+    """A copy with an area pixelated in one of the ways of tools.
+
+    how: "rounded", "exact" (truncated), "linear" (in linear light), "nearest" (the middle pixel of each block),
+    "corner" (its corner pixel), or "JPEG90" and the like (rounded, then saved as JPEG).
+    """
     x, y, width, height, size = area[:5]
     made = photo.copy()
     part = made[y : y + height, x : x + width]
@@ -81,7 +92,7 @@ def pixelated(photo: np.ndarray, area: tuple[int, ...], how: str) -> np.ndarray:
         first = size // 2 if how == "nearest" else 0
         values = flat[first::size, first::size]
     elif how == "linear":
-        values = (255 * encoded(block_means(in_linear_light(flat / 255), grid))).round()
+        values = (255 * from_linear(block_means(to_linear(flat / 255), grid))).round()
     else:
         values = np.floor(block_means(flat, grid) + (0 if how == "exact" else 0.5))
     part[:] = spread(values, grid, (height, width)).reshape(part.shape)
@@ -100,13 +111,13 @@ def areas(photos: list[np.ndarray], block: int, side: int) -> Iterator[tuple[np.
 
 
 def ratios(restorer: Restorer, photos: list[np.ndarray], block: int, side: int, how="rounded", trust="rounded"):
-    """The mean ratio of the RMSE to that of the pixelated picture, the ratio of the pooled ones, and of how many."""
+    """The ratio of the RMSE to that of the pixelated picture: mean over photos, pooled; and the number of photos."""
     errors = []
     for photo, area in areas(photos, block, side):
         shown = pixelated(photo, area, how)
         try:
             restored = restorer.restore(shown, [area], trust=trust)
-        except DepixelError:  # hardly any contrast, lost in the noise of a JPEG
+        except DepixelError:  # JPEG's noise hides the blocks of an area with little contrast
             continue
         part = np.s_[area[1] : area[1] + side, area[0] : area[0] + side]
         errors.append([np.mean((a[part].astype(float) - photo[part]) ** 2) for a in (restored, shown)])
@@ -115,8 +126,10 @@ def ratios(restorer: Restorer, photos: list[np.ndarray], block: int, side: int, 
 
 
 def cut_off(restorer: Restorer, photos: list[np.ndarray], block: int, side: int) -> list[float]:
-    """Ratios, mean over photos, of areas whose first blocks lack 3/8 of their columns and 5/8 of their rows: restored
-    as what they are, and as four areas that each begin with what is left of a block."""
+    """Mean ratios of areas whose first blocks lack 3/8 of their columns and 5/8 of their rows.
+
+    They are restored with this offset, and as four areas that each begin with a block.
+    """
     offset_x, offset_y = 3 * block // 8, 5 * block // 8
     found = []
     for photo, (x, y, *_) in areas(photos, block, side):
@@ -137,10 +150,13 @@ def cut_off(restorer: Restorer, photos: list[np.ndarray], block: int, side: int)
 
 
 def at_cuts(restorer: Restorer, photos: list[np.ndarray]) -> tuple[float, float, float, float]:
-    """RMSE within 4 pixels of the cuts between tiles, of the same pixels restored in one window; and the ratio to the
-    RMSE of the pixelated picture there and elsewhere, as some places of a photo have more detail than others.
+    """Measure the effect of the cuts between tiles.
 
-    The whole photos are pixelated in blocks of 8, so that everywhere is within 4 pixels of an edge between blocks.
+    The whole photos are pixelated in blocks of 8, so that all pixels are within 4 pixels of an edge between blocks.
+
+    Returns:
+        The RMSE within 4 pixels of the cuts; the RMSE of the same pixels restored in one window; and the ratios to the
+        RMSE of the pixelated picture there and elsewhere, because some places have more detail than others.
     """
     squares, block, tile = [], 8, tiles.TILE
     for photo in photos:
@@ -167,7 +183,7 @@ def at_cuts(restorer: Restorer, photos: list[np.ndarray]) -> tuple[float, float,
 
 
 def seconds(work: Callable[[], object], times: int) -> float:
-    """The least of several runs: what else the machine does only makes it longer."""
+    """The shortest time of several runs, because other load only makes a run longer."""
     work()
     found = []
     for _ in range(times):
@@ -179,9 +195,9 @@ def seconds(work: Callable[[], object], times: int) -> float:
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--photos", "raw", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
-@click.option("--model", default="laptop", show_default=True)
-@click.option("--count", default=40, show_default=True, help="How many photos.")
-@click.option("--only", type=click.Choice(["quality", "speed"]), help="Half of it.")
+@click.option("--model", default="laptop", show_default=True, help="The model.")
+@click.option("--count", default=40, show_default=True, help="Number of photos.")
+@click.option("--only", type=click.Choice(["quality", "speed"]), help="Measure only this.")
 def main(raw: Path, model: str, count: int, only: str | None) -> None:
     restorer, photos = Restorer.load(model), large_photos(raw, count)
     if only != "speed":
@@ -193,7 +209,7 @@ def main(raw: Path, model: str, count: int, only: str | None) -> None:
 def quality(restorer: Restorer, photos: list[np.ndarray]) -> None:
     """Print the ratios."""
     click.echo(
-        f"{len(photos)} photos with sides of {LEAST_SIDE} and more; ratio to the pixelated picture, mean, pooled"
+        f"{len(photos)} photos with sides of at least {LEAST_SIDE}; ratio to the pixelated picture, mean, pooled"
     )
     gray = [grayscale(photo) for photo in photos]
     for block, side in CASES:
@@ -203,19 +219,19 @@ def quality(restorer: Restorer, photos: list[np.ndarray]) -> None:
                 block, side, *of_gray[:2], *of_color[:2]
             )
         )
-    click.echo("mean ratio, blocks of 8 px in color, by how they were made (rows) and how they are trusted (columns)")
+    click.echo("mean ratio, blocks of 8 px in color; rows: how the blocks were made, columns: --trust")
     trusts = get_args(tiles.Trust)
     click.echo(" " * 9 + "".join(f"{trust:>9}" for trust in trusts))
     for how in (*trusts[:3], "nearest", "corner", "JPEG90", "JPEG60"):
         found = [ratios(restorer, photos, 8, 128, how, trust) for trust in trusts]
         click.echo(f"{how:9}" + "".join(f"{ratio:9.3f}" for ratio, _, _ in found) + f"   of {found[0][2]} photos")
-    click.echo("mean ratio, gray, first blocks cut off: restored so, and as four areas")
+    click.echo("mean ratio, gray, first blocks cut off: restored with the offset, and as four areas")
     for block, side in CASES[2:5]:
         click.echo("blocks of {:2} px: {:.3f} {:.3f}".format(block, *cut_off(restorer, gray, block, side)))
     found = at_cuts(restorer, photos)
     click.echo(
-        "RMSE within 4 px of cuts between tiles {:.3f}, there without cuts {:.3f}; ratio to the pixelated picture "
-        "{:.3f}, elsewhere {:.3f}".format(*found)
+        "RMSE within 4 px of cuts between tiles {:.3f}, same pixels without cuts {:.3f}; ratio to the pixelated "
+        "picture there {:.3f}, elsewhere {:.3f}".format(*found)
     )
 
 
@@ -225,7 +241,7 @@ def speed(restorer: Restorer, photo: np.ndarray, model: str) -> None:
     took = seconds(lambda: restorer.restore(small, [(16, 16, 32, 32, 8)]), 20)
     click.echo(f"a gray picture of 64 x 64 pixels, area of 32 x 32: {took * 1e3:.1f} ms")
     many = seconds(lambda: restorer.restore_many([small] * 64, [[(16, 16, 32, 32, 8)]] * 64), 5) / 64
-    click.echo(f"of 64 such pictures by restore_many: {many * 1e3:.1f} ms each, {took / many:.1f} times as fast")
+    click.echo(f"64 such pictures by restore_many: {many * 1e3:.1f} ms each, {took / many:.1f} times as fast")
     for block in (8, 16):
         area = (1500, 1200, 400, 300, block)
         large = pixelate(np.asarray(Image.fromarray(photo).resize((4000, 3000))), [area])
@@ -245,7 +261,7 @@ def speed(restorer: Restorer, photo: np.ndarray, model: str) -> None:
             took = seconds(lambda started=started: subprocess.run(started, check=True, capture_output=True), 3)
             click.echo(f"depixel restore {file} {' '.join(options)}, from start to end: {took:.2f} s")
         took = seconds(lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True), 3)
-        click.echo(f"of these, importing PyTorch: {took:.2f} s")
+        click.echo(f"for comparison, importing PyTorch: {took:.2f} s")
         small_area, whole = (2000, 2000, 400, 300, 16), (0, 0, 8160, 6112, 16)
         for kind, deep, auto, area in (
             ("PNG", False, False, small_area),
@@ -266,7 +282,7 @@ def speed(restorer: Restorer, photo: np.ndarray, model: str) -> None:
             start = time.perf_counter()
             done = subprocess.run(started, check=True, capture_output=True, text=True)
             took, memory = time.perf_counter() - start, int(done.stdout.split()[-1])
-            how = (" of 16 bits" if deep else "") + (", found by itself" if auto else "")
+            how = (" of 16 bits" if deep else "") + (", --auto" if auto else "")
             click.echo(
                 f"50 megapixels, {kind}{how}, area of {area[2]} x {area[3]}: {memory / 1e6:.2f} GB, {took:.0f} s"
             )

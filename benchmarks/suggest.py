@@ -1,12 +1,12 @@
-"""Does training on the photos that `depixel suggest` picks beat training on as many picked at random?
+"""Compare training on photos that `depixel suggest` picks with training on the same number of random ones.
 
     python benchmarks/suggest.py --photos ../shared/photos
 
-Splits the photos of every fifth archive as the pipeline does, trains a small network on a few photos of the training
-side, lets it pick among the others, and trains it anew: on the first alone, on these and the picks, on these and as
-many at random; each with several seeds, the random ones with several draws. All trainings see equally many samples.
-Prints the ratios on the test side, and the differences with their 95 % intervals over the choice of test photos, of the
-squared errors' means over the trainings.
+Splits the photos of every fifth archive as the pipeline does, trains a small network on a few training photos, and
+lets it pick among the others. Then trains again: on the first photos alone, on these and the picks, and on these and
+the same number of random photos. Each has several trainings with different seeds, and new random photos each time. All
+trainings use the same number of samples. Prints the ratios on the test side, and the differences with 95 % intervals
+over the choice of test photos. They are computed from squared errors averaged over the trainings.
 """
 
 import os
@@ -47,28 +47,28 @@ class Trial:
         self.width, self.samples = width, samples
         data = folder / "data/prepared", folder / "data/split.csv"
         self.pool, validation, self.test = (Photos.load(*data, side) for side in ("train", "validation", "test"))
-        self.validation = validation.first(8)  # the last weights count, not the best
+        self.validation = validation.first(8)  # few, because the last weights are used and not the best
         self.truth: Samples = fixed_samples(self.test, PIXELATION, ["test 0", "test 1"])
         index = load_index(folder / "data/prepared/index.csv")
         self.names = [(index[row].contributor, index[row].name) for row in self.test.rows]
 
     def train(self, chosen: np.ndarray, seed: int) -> Predictor:
-        """A model of these photos of the training side."""
+        """Train a model on these photos of the training side."""
         settings = TrainSettings(
             width=self.width,
             epochs=self.samples / len(chosen),
             seed=seed,
             arithmetic="native",
-            shards=1,  # of so small a network
+            shards=1,  # the network is too small for more
         )
         run = Run(Task(settings, PIXELATION, some(self.pool, chosen), self.validation), Path("unused"), float("inf"))
-        run._checkpoint = lambda _: False  # nothing to go on from
+        run._checkpoint = lambda _: False  # no checkpoints
         for _ in run.epochs():
             pass
         return Predictor(run.network, run.configuration, run.task.device)
 
     def errors(self, predictor: Predictor) -> np.ndarray:
-        """(N,) the squared errors of the test samples."""
+        """(N,): the squared errors of the test samples."""
         predictions = predictor.predict(self.truth.pixelated, self.truth.areas)
         return scores.squared_errors(predictions, self.truth.targets)
 
@@ -78,13 +78,13 @@ class Trial:
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--photos", "raw", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs.")
-@click.option("--start", default=60, show_default=True, help="Photos that are there at first.")
-@click.option("--add", default=60, show_default=True, help="Photos that are picked.")
-@click.option("--pool", default=1000, show_default=True, help="Photos to pick from.")
-@click.option("--draws", default=3, show_default=True, help="Trainings of each kind.")
-@click.option("--width", default=8, show_default=True)
-@click.option("--samples", default=6000, show_default=True, help="That each training sees.")
-@click.option("--seed", default=0, show_default=True, help="Of the photos at first and of the random picks.")
+@click.option("--start", default=60, show_default=True, help="Number of first photos.")
+@click.option("--add", default=60, show_default=True, help="Number of photos to pick.")
+@click.option("--pool", default=1000, show_default=True, help="Number of photos to pick from.")
+@click.option("--draws", default=3, show_default=True, help="Number of trainings of each kind.")
+@click.option("--width", default=8, show_default=True, help="Width of the network.")
+@click.option("--samples", default=6000, show_default=True, help="Number of samples of each training.")
+@click.option("--seed", default=0, show_default=True, help="Another seed gives other first photos and random picks.")
 def main(raw: Path, start: int, add: int, pool: int, draws: int, width: int, samples: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "params.yaml").write_text("", encoding="utf-8")
@@ -100,7 +100,7 @@ def main(raw: Path, start: int, add: int, pool: int, draws: int, width: int, sam
 
 
 def measure(trial: Trial, start: int, add: int, pool: int, draws: int, seed: int) -> None:
-    """Train and print."""
+    """Train, and print the figures."""
     order = np.random.default_rng(seed).permutation(len(trial.pool))
     first, others = order[:start], order[start : start + pool]
     first_model = trial.train(first, seed)

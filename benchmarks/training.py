@@ -1,10 +1,10 @@
-"""How fast training and prediction are, and how much memory they take.
+"""Measure speed and memory of training and prediction.
 
     python benchmarks/training.py --photos ../shared/photos
 
-Prints, for `unet` at its default width: samples a second of whole training steps in bfloat16 and in float32; the share
-of a step that drawing and pixelating the batch takes, and what the per-sample way, a loop of `prepare_image`, would
-take; images a second of prediction; and the memory of the process.
+Prints for `unet`: the samples per second of whole training steps in bfloat16 and in float32; the time of drawing and
+pixelating a batch as a share of a step, and the same for a loop of `prepare_image` over the samples; the images per
+second of prediction; and the memory of the process.
 """
 
 import subprocess
@@ -33,7 +33,7 @@ STAGES = Path(__file__).resolve().parents[1] / "stages"
 
 
 def per_sample(photos: Photos, chosen: np.ndarray) -> None:
-    """What a data set class does: one `prepare_image` for each sample."""
+    """Call `prepare_image` for each sample, as a data set class does."""
     areas = draw_areas(uniforms(photos.ids[chosen], "loop", 5), 64, PixelationSettings())
     for row, area in zip(photos.rows[chosen], areas, strict=True):
         prepare_image(photos.images[row][None], *map(int, area))
@@ -41,8 +41,8 @@ def per_sample(photos: Photos, chosen: np.ndarray) -> None:
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--photos", "raw", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
-@click.option("--width", default=32, show_default=True)
-@click.option("--shards", default=2, show_default=True)
+@click.option("--width", default=32, show_default=True, help="Width of the network.")
+@click.option("--shards", default=2, show_default=True, help="Number of shards of a batch, one thread each.")
 def main(raw: Path, width: int, shards: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "params.yaml").write_text("", encoding="utf-8")  # all settings at their defaults
@@ -70,7 +70,7 @@ def measure(folder: Path, width: int, shards: int) -> None:
 
     def draw() -> None:
         images, areas = training_batch(photos, chosen, pixelation, "draw", True)
-        windows, within = cut_windows(images, areas, 40, 40)  # of the largest
+        windows, within = cut_windows(images, areas, 40, 40)  # the largest windows
         Blocks(within, 40, 40).pixelate(windows)
 
     batch, loop = seconds(draw), seconds(lambda: per_sample(photos, chosen))
@@ -83,9 +83,9 @@ def measure(folder: Path, width: int, shards: int) -> None:
     for views in (1, 2, 8):
         took = seconds(lambda views=views: predictor.predict(samples.pixelated, samples.areas, views), 5)
         print(f"prediction, {views} views: {len(samples.areas) / took:.0f} images/s")
-    for row in photos.rows:  # as an epoch does: every page of the memory-mapped arrays
+    for row in photos.rows:  # touch every page of the memory-mapped arrays, as an epoch does
         photos.images[row].max()
-    print(f"memory with {len(photos)} photos to train on: {psutil.Process().memory_info().rss / 1e9:.2f} GB")
+    print(f"memory with {len(photos)} training photos: {psutil.Process().memory_info().rss / 1e9:.2f} GB")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Run the committed pipeline in fresh clones and compare everything that comes out, byte for byte.
+"""Run the committed pipeline in fresh clones, and compare all results, byte for byte.
 
+\b
     make verify                    two clones with each other, and with dvc.lock of the commit
-    make verify AGAINST=LOCK       one clone with a dvc.lock from anywhere, such as another machine's
+    make verify AGAINST=LOCK       one clone with any dvc.lock, such as another machine's
 
-The second clone reads photos and trains on one core instead of all (on Linux). Photos come from DVC's cache of this
-project, else from its remotes. It prints each output that differs between the clones, and how much; and where a lock
-differs, what does first.
+The second clone uses one core instead of all (on Linux). Photos come from this project's DVC cache, or from its
+remotes. Prints each output that differs between the clones, and by how much. If a lock differs, it prints the first
+difference.
 """
 
 import hashlib
@@ -36,7 +37,7 @@ ENVIRONMENT = {
 
 
 def run(*command: str, cwd: Path) -> str:
-    """Run a command of this environment; returns its standard output. The program ends if the command fails."""
+    """Run a command of this environment, and return its standard output. The program ends if the command fails."""
     done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)}: failed in {cwd}\n{done.stdout}")
@@ -44,7 +45,7 @@ def run(*command: str, cwd: Path) -> str:
 
 
 def reproduce(folder: Path, one_core: bool = False) -> float:
-    """Clone the commit, fetch its photos, run the whole pipeline; returns the seconds of the run."""
+    """Clone the commit, fetch its photos, run the whole pipeline, and return the seconds of the run."""
     run("git", "clone", "--quiet", str(PROJECT), str(folder), cwd=PROJECT)
     cache = run("dvc", "cache", "dir", cwd=PROJECT).strip()
     run("dvc", "remote", "add", "--quiet", "--local", "here", cache, cwd=folder)
@@ -65,16 +66,17 @@ def reproduce(folder: Path, one_core: bool = False) -> float:
 
 
 def first_difference(lock: dict[str, Any], other: dict[str, Any], stages: list[str]) -> str:
-    """What two locks of one pipeline differ in first, as a sentence; "" if they are the same.
+    """The first difference between two locks of one pipeline, as a sentence; "" if there is none.
 
     Args:
-        lock, other: what the dvc.lock files hold. stages: the names of the stages, in the order of dvc.yaml.
+        lock, other: the contents of the dvc.lock files.
+        stages: the names of the stages, in the order of dvc.yaml.
     """
     made: set[str] = set()
     for stage in stages:
         one, two = (content.get("stages", {}).get(stage) for content in (lock, other))
         if one is None or two is None:
-            return f"Stage {stage} is in one of the locks only." if one or two else ""
+            return f"Only one of the locks has stage {stage}." if one or two else ""
         read, written = (
             [path for path, md5 in _hashes(one, kind).items() if _hashes(two, kind).get(path) != md5]
             for kind in ("deps", "outs")
@@ -83,11 +85,11 @@ def first_difference(lock: dict[str, Any], other: dict[str, Any], stages: list[s
         if one.get("params") != two.get("params"):
             read.append("params.yaml")
         if read:
-            return f"Stage {stage} read another {', '.join(read)}: the two locks are not of the same pipeline."
+            return f"Stage {stage} had different inputs: {', '.join(read)}. The locks belong to different pipelines."
         if written:
             after = stages[stages.index(stage) + 1 :]
-            rest = f" What {', '.join(after)} made of it may differ for that reason alone." if after else ""
-            return f"Stage {stage} read the same and made another {', '.join(written)}.{rest}"
+            rest = f" Differences in {', '.join(after)} may follow from that alone." if after else ""
+            return f"Stage {stage} had the same inputs but different outputs: {', '.join(written)}.{rest}"
         made |= set(_hashes(one, "outs"))
     return ""
 
@@ -97,7 +99,7 @@ def _hashes(stage: dict[str, Any], kind: str) -> dict[str, str]:
 
 
 def compared(folder: Path, path: Path) -> str:
-    """How the lock of a clone differs from that in a file; "" if it does not."""
+    """The first difference between the lock of a clone and that in a file; "" if there is none."""
     locks = []
     for file in (folder / "dvc.lock", path):
         try:
@@ -105,13 +107,13 @@ def compared(folder: Path, path: Path) -> str:
         except (OSError, ValueError, yaml.YAMLError) as error:
             sys.exit(f"{file}: cannot be read as a dvc.lock ({error})")
         if not isinstance(locks[-1], dict) or not isinstance(locks[-1].get("stages"), dict):
-            sys.exit(f"{file}: is no dvc.lock; it has no stages")
+            sys.exit(f"{file}: is not a dvc.lock, because it has no stages")
     stages = list(yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
     return first_difference(*locks, stages)
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
-    """Path -> content of dvc.lock and of every file that its stages wrote."""
+    """The content of dvc.lock and of every file that its stages wrote, by path."""
     lock = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))
     paths = [Path("dvc.lock")]
     for stage in lock["stages"].values():
@@ -123,10 +125,10 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 
 def difference(path: str, folders: list[Path]) -> str:
-    """How two files of the same path differ, in words."""
+    """The difference between two files of the same path, in words."""
     files = [folder / path for folder in folders]
     if not all(file.exists() for file in files):
-        return "exists in one only"
+        return "exists only in one"
     if path.endswith(".safetensors"):
         one, other = map(load_file, files)
         if {k: v.shape for k, v in one.items()} != {k: v.shape for k, v in other.items()}:
@@ -146,17 +148,21 @@ def difference(path: str, folders: list[Path]) -> str:
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--against", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A dvc.lock.")
+@click.option(
+    "--against", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A dvc.lock to compare with."
+)
 def main(against: Path | None) -> None:
     if changed := run("git", "status", "--short", "--untracked-files=no", cwd=PROJECT):
-        sys.exit(f"Only a commit can be verified, and these changes are not committed:\n{changed}")
+        sys.exit(f"Only a commit can be verified. Commit these changes first:\n{changed}")
     with tempfile.TemporaryDirectory() as temporary:
         folders = [Path(temporary) / name for name in ("one", "two")]
         if against:
             click.echo(f"{reproduce(folders[0]):.0f} s on {processor()}")
             if told := compared(folders[0], against):
-                sys.exit(f"{against} is another lock. {told}")
-            click.echo(f"{against} is the lock of this run, byte for byte of every input and output.")
+                sys.exit(f"{against} differs from the lock of this run. {told}")
+            click.echo(
+                f"{against} agrees with the lock of this run: all inputs and outputs are the same, byte for byte."
+            )
             return
         for folder in folders:
             seconds = reproduce(folder, one_core=folder.name == "two")
@@ -171,7 +177,7 @@ def main(against: Path | None) -> None:
     if differing:
         sys.exit(f"{len(differing)} of {len(one | two)} files differ between two clones of the same commit.")
     click.echo(f"Two clones, one result: {len(one)} files are identical, dvc.lock included.")
-    click.echo(f"dvc.lock is {'that' if same else 'not that'} of the commit, on {processor()}. {told}".rstrip())
+    click.echo(f"dvc.lock {'equals' if same else 'differs from'} that of the commit, on {processor()}. {told}".rstrip())
 
 
 if __name__ == "__main__":

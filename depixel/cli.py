@@ -1,62 +1,62 @@
-"""The `depixel` command: what can be done without the pipeline. Each command imports what it needs when it runs."""
+"""The `depixel` command: its commands, in the sections of its help. Each imports what it needs when it runs."""
 
 import click
 
 from depixel.base.console import PlainGroup, with_help
-from depixel.commands import challenge, experiments, inspection, organiser, photos, pictures, project, snapshots
+from depixel.commands import bundle, challenge, experiments, inspection, models, organiser, photos, pictures, project, snapshots
+
+
+def _print_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    """Print the version of depixel and the models that --model takes here, and exit."""
+    if not asked or context.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    click.echo(f"depixel, version {version('depixel')}")
+    if published := [name for name in models.model_names() if name in models.PUBLISHED]:
+        cards = " and ".join(f"models/{name}.md" for name in published)
+        click.echo(
+            f"published models: {', '.join(published)}. The weights are under the MIT license. The photos they were "
+            f"trained on keep their own terms: see {cards}"
+        )
+    else:
+        click.echo("published models: none are here; in a clone of the project, `dvc pull` fetches them")
+    if own := models.own_models():
+        click.echo(f"your own models: {', '.join(own)}")
+    context.exit()
 
 
 @click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="depixel")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and the models that are here.",
+)
 def main() -> None:
-    """Restore the pixelated areas of images.
+    """Restore pixelated areas of pictures, and train the models that do it.
 
-    The pipeline that makes a model out of a folder of photos is run by `dvc repro`. The commands here restore
-    pictures, use the model and the files of the Image Depixelation Challenge, and tell differences between models from
-    luck:
-
-    \b
-      depixel restore photo.png -o restored          restore the pixelated areas of pictures
-      depixel pixelate photo.png -o pixelated        pixelate areas of pictures
-      depixel serve                                  the same in a browser, on this machine only
-      depixel audit --help                           how much would blocks of some size hide?
-      depixel sample data/raw                        make photos to try everything out with
-      depixel datasets                               public collections of photos
-      depixel fetch imagenette                       bring one of them into data/raw
-      depixel predict test_set.pkl -o answer.bin     restore a test set: the submission for it
-      depixel export-model laptop -o laptop.onnx     a model as ONNX: for other programs, and to start faster
-      depixel check answer.bin test_set.pkl          would a server take the submission?
-      depixel score answer.bin targets.npz           its error, where the true pixels are known
-      depixel challenge --help                       run a challenge with a leaderboard, or submit to one
-      depixel compare main                           is the model here better than that of main?
-      depixel seeds 5                                how much do scores differ from seed to seed?
-      depixel report                                 what the last run reached, as a page for people
-      depixel preset debug                           settings for a first try, a notebook or a GPU
-      depixel sweep width -S train.width=16,32,48    an experiment for each of many settings
-      depixel experiments                            all experiments here, the best first
-      depixel record width-width=32                  keep its scores in a tracked table
-      depixel snapshots                              which named states of the photos there are
-      depixel snapshot use v1                        make one of them the photos here; or publish a new one
-      depixel diff v1 v2                             which photos came, went, were replaced
-      depixel analyze photos -o findings             what photos are like, and which are odd
-      depixel inspect attribution PHOTO -o why.png   which pixels around an area mattered
-      depixel suggest FOLDER                         which of these photos the model would learn most from
-      depixel doctor                                 is everything in order, and if not, what mends it?
-      depixel mend                                   DVC was killed and says that its files are corrupted
-
-    `depixel COMMAND --help` says more about each.
+    Start with `depixel restore photo.png -o restored.png --auto`. `depixel COMMAND --help` explains a command and shows
+    examples. `dvc repro` runs the pipeline that trains a model on a folder of photos.
     """
 
 
-for command in (
-    *(pictures.restore, pictures.pixelate, pictures.serve, pictures.audit, pictures.export_model),
-    *(challenge.predict, challenge.check, challenge.score, organiser.challenge),
+main.add_section("Pictures", pictures.restore, pictures.pixelate, pictures.serve, pictures.audit, pictures.export_model)
+main.add_section(
+    "Photos",
     *(photos.sample, photos.datasets, photos.fetch, photos.analyze, photos.suggest),
     *(snapshots.snapshots, snapshots.snapshot, snapshots.diff),
-    *(experiments.compare, experiments.seeds, experiments.preset, experiments.sweep, experiments.record),
-    *(experiments.list_experiments, experiments.report, inspection.inspect, project.doctor, project.mend),
-):
-    main.add_command(command)
+)
+main.add_section(
+    "Experiments",
+    *(experiments.preset, experiments.sweep, experiments.seeds, experiments.list_experiments, experiments.compare),
+    *(experiments.baselines, experiments.crossvalidate, experiments.record, experiments.report),
+    *(bundle.bundle, inspection.inspect),
+)
+main.add_section("Challenge", challenge.predict, challenge.check, challenge.score, organiser.challenge)
+main.add_section("Project", project.doctor, project.mend)
 with_help(main)
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Contact sheets: samples side by side, to look at; numbers in color."""
+"""Contact sheets: samples side by side in one picture; numbers as colors."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,17 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 GAP = 8
-LINE = 18
+"""The space between samples on a sheet, pixels."""
 
-# ColorBrewer's RdBu, from the least to the most; told apart by the color blind, and white where there is nothing
+LINE = 18
+"""The height of a line of text on a sheet, pixels."""
+
+# ColorBrewer's RdBu, from the lowest to the highest value; safe for color-blind readers, white at 0
 _DIVERGING = ("#2166ac", "#67a9cf", "#d1e5f0", "#ffffff", "#fddbc7", "#ef8a62", "#b2182b")
 
 
 def fill(image: np.ndarray, area: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """A copy of `image` (H, W) uint8 with `values` (flat) in the area (x, y, width, height, ...)."""
+    """A copy of `image` (H, W) uint8 with `values` (flat, row-major) in the area (x, y, width, height, ...)."""
     x, y, width, height = (int(v) for v in area[:4])
     filled = image.copy()
     filled[y : y + height, x : x + width] = values.reshape(height, width)
@@ -21,7 +24,7 @@ def fill(image: np.ndarray, area: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def cut_around(area: Sequence[int], shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Left, top and side of the square that `surroundings` shows of a picture of this shape (H, W, ...)."""
+    """The square that `surroundings` shows of a picture of this shape (H, W, ...): left, top and side, pixels."""
     x, y, width, height = (int(v) for v in area[:4])
     extent = max(width, height, 16) * 3 // 2
     left, top = (
@@ -32,9 +35,15 @@ def cut_around(area: Sequence[int], shape: tuple[int, ...]) -> tuple[int, int, i
 
 
 def surroundings(pixels: np.ndarray, area: tuple[int, ...], side: int = 240) -> np.ndarray:
-    """(side, side, 3) uint8: an area and half as much around it, of a picture (H, W) or (H, W, C), uint8 or uint16.
+    """An area and its surroundings: a square crop with 1.5 times the larger side of the area.
 
-    Where it is enlarged, pixels stay pixels. Alpha is left out; what is outside of the picture is black.
+    Args:
+        pixels: (H, W) or (H, W, C), uint8 or uint16; alpha is ignored.
+        area: x, y, width, height, ..., pixels.
+        side: side of the result, pixels.
+
+    Returns:
+        (side, side, 3) uint8. Enlarged pixels stay square; outside of the picture it is black.
     """
     left, top, extent = cut_around(area, pixels.shape)
     part = pixels[top : top + extent, left : left + extent]
@@ -48,16 +57,17 @@ def surroundings(pixels: np.ndarray, area: tuple[int, ...], side: int = 240) -> 
 
 
 def error_picture(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(H, W) uint8: mid gray where two pictures agree, brighter where the prediction is too bright; twice the error."""
+    """(H, W) uint8: 128 + 2 (prediction - truth), clipped; mid gray where two pictures (H, W) uint8 agree."""
     error = prediction.astype(np.int16) - truth
     return (128 + 2 * error).clip(0, 255).astype(np.uint8)
 
 
 def diverging(values: np.ndarray, most: float | None = None) -> np.ndarray:
-    """(H, W, 3) uint8: numbers (H, W) in color, blue below 0, white at 0, red above.
+    """Show numbers (H, W) as colors (H, W, 3) uint8: blue below 0, white at 0, red above.
 
     Args:
-        most: what gets the strongest color, on both sides; None for the largest size that is there.
+        values: the numbers.
+        most: the absolute value with the strongest color; None: the largest one in `values`.
     """
     anchors = np.array([ImageColor.getrgb(color) for color in _DIVERGING])
     most = (np.abs(values).max() if most is None else most) or 1
@@ -67,7 +77,7 @@ def diverging(values: np.ndarray, most: float | None = None) -> np.ndarray:
 
 
 def framed(image: np.ndarray, area: np.ndarray) -> np.ndarray:
-    """A copy of `image` (H, W, 3) uint8 with a line along the outermost pixels of the area (x, y, width, height)."""
+    """A copy of `image` (H, W, 3) uint8 with a black line on the outermost pixels of the area (x, y, width, height)."""
     x, y, width, height = (int(v) for v in area[:4])
     drawn = Image.fromarray(image)
     ImageDraw.Draw(drawn).rectangle((x, y, x + width - 1, y + height - 1), outline="#000000")
@@ -77,16 +87,18 @@ def framed(image: np.ndarray, area: np.ndarray) -> np.ndarray:
 def contact_sheet(
     samples: Sequence[Sequence[np.ndarray]], titles: Sequence[str], captions: Sequence[str], across: int, scale: int = 2
 ) -> Image.Image:
-    """Draw samples as groups of panels with a caption each.
+    """Draw samples as groups of panels, each group with a caption.
 
     Args:
-        samples: for each sample its panels, (H, W) or in color (H, W, 3) uint8, all of one height and width, as many as
-            there are titles.
-        titles: what each panel shows, written once above every column. captions: one line per sample.
-        across: samples beside each other. scale: screen pixels per pixel.
+        samples: the panels of each sample, (H, W) or in color (H, W, 3) uint8, all of the same height and width, one
+            per title.
+        titles: the titles of the panels, written above each column.
+        captions: one line per sample.
+        across: number of samples side by side.
+        scale: screen pixels per pixel.
 
     Returns:
-        A picture, grayscale unless a panel is in color; one that says so where there are no samples.
+        The picture, grayscale unless a panel is in color; without samples, a picture of the word "none".
     """
     if not samples:
         empty = Image.new("L", (240, LINE + 2 * GAP), 255)

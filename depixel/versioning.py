@@ -1,8 +1,8 @@
-"""git and DVC as commands. No other module starts them; every exit code is checked here.
+"""git and DVC as commands. No other module starts them; this module checks every exit code.
 
-`git` and `dvc` return what the command prints and raise `CommandError` if it fails. `git_or_none` and `file_at` answer
-questions that git may answer with no. A git that refuses to answer raises an error there, too: it has not said no.
-`start_dvc` is for a command that runs beside this process.
+`git` and `dvc` return the output of the command and raise `CommandError` if it fails. `git_or_none` and `file_at` ask
+git questions and return None if the answer is no. If git refuses to answer, they raise an error, because that is not a
+no. `start_dvc` starts a command that runs beside this process.
 """
 
 import json
@@ -19,22 +19,23 @@ import yaml
 
 from depixel.base import layout
 from depixel.base.errors import DepixelError
+from depixel.base.spelling import suggestion
 
 if TYPE_CHECKING:
     import psutil
 
 DATA = tuple(pointer.as_posix() for pointer in (layout.RAW_POINTER, layout.TEST_SET_POINTER, layout.PRETRAINED_POINTER))
-"""The tracked files that stand for the photos, the test set and the models that stages start from."""
+"""DVC's pointers to the photos, the test set and the pretrained models."""
 
-_LONGEST = 100  # characters of a command that an error repeats
+_LONGEST = 100  # characters of a command in a message
 
 
 class CommandError(DepixelError):
     """A command of git or DVC failed. Its text names the command, the reason and what to type next.
 
     Attributes:
-        reason: why, on one line.
-        said: all that the command wrote to its standard error.
+        reason: the reason on one line.
+        said: the whole standard error of the command.
         following: what to type next, a sentence without its full stop.
     """
 
@@ -47,18 +48,18 @@ class CommandError(DepixelError):
 
 
 class UnknownRevisionError(DepixelError):
-    """A name is neither that of an experiment nor a git revision of this project."""
+    """A name is neither an experiment nor a git revision of this project."""
 
 
 def git(*arguments: str, cwd: Path | None = None) -> str:
-    """Run a command of git in the folder `cwd`; by default, in the current one.
+    """Run a git command in the folder `cwd`; None: in the current one.
 
     Returns:
-        Its standard output without the line breaks at the end. Bytes that are not UTF-8 are replaced; `file_at` returns
-        a file as it is.
+        Its standard output without trailing line breaks. Bytes that are not UTF-8 are replaced; use `file_at` for the
+        exact bytes of a file.
 
     Raises:
-        CommandError: its exit code is not 0.
+        CommandError: the exit code is not 0.
         DepixelError: git is not installed.
     """
     done = _git(arguments, cwd)
@@ -68,10 +69,10 @@ def git(*arguments: str, cwd: Path | None = None) -> str:
 
 
 def git_or_none(*arguments: str, cwd: Path | None = None) -> str | None:
-    """As `git`, for a question: None if git says no, which is exit code 1, or if there is no repository.
+    """As `git`, for a question: None if git answers no (exit code 1), or if there is no repository.
 
     Raises:
-        CommandError: git was killed, or refuses to answer, as in a repository of another user.
+        CommandError: git was killed, or refuses to answer, as in another user's repository.
         DepixelError: git is not installed.
     """
     done = _ask(arguments, cwd)
@@ -84,10 +85,12 @@ def has_commit(revision: str = "HEAD") -> bool:
 
 
 def file_at(revision: str, path: str | Path, cwd: Path | None = None) -> bytes | None:
-    """The content of a tracked file in a revision or experiment; None if it is not there.
+    """The content of a tracked file in a revision or experiment; None if that does not have the file.
 
     Args:
-        path: relative to `cwd`, by default the current folder.
+        revision: a git revision, or the ref of an experiment.
+        path: the file, relative to `cwd`.
+        cwd: a folder of the repository; None: the current one.
 
     Raises:
         CommandError, DepixelError: as `git_or_none`.
@@ -100,13 +103,13 @@ def file_at(revision: str, path: str | Path, cwd: Path | None = None) -> bytes |
 
 
 def dvc(*arguments: str, cwd: Path | None = None) -> str:
-    """Run a command of DVC, which cannot ask anything, in the folder `cwd`; by default, in the current one.
+    """Run a DVC command without standard input in the folder `cwd`; None: in the current one.
 
     Returns:
-        Its standard output without the line breaks at the end.
+        Its standard output without trailing line breaks.
 
     Raises:
-        CommandError: its exit code is not 0.
+        CommandError: the exit code is not 0.
     """
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "dvc", *arguments], stdin=subprocess.DEVNULL, capture_output=True, cwd=cwd
@@ -117,12 +120,14 @@ def dvc(*arguments: str, cwd: Path | None = None) -> str:
 
 
 def start_dvc(*arguments: str, cwd: Path, output: Path) -> "psutil.Popen":
-    """Start a command of DVC in the folder `cwd` and return at once; the caller checks its exit code and ends it.
+    """Start a DVC command in the folder `cwd` and return at once; the caller checks its exit code and ends it.
 
-    The process is in a session of its own: Ctrl-C in the terminal does not reach it.
+    The process has its own session, so Ctrl-C in the terminal does not reach it.
 
     Args:
-        output: the file that gets all that the command prints; it is overwritten.
+        arguments: those of `dvc`.
+        cwd: the folder to run in.
+        output: the file for everything that the command prints; it is overwritten.
     """
     import psutil
 
@@ -140,7 +145,7 @@ def start_dvc(*arguments: str, cwd: Path, output: Path) -> "psutil.Popen":
 def require_commit() -> None:
     """Raise `DepixelError` if the current folder is in no git repository, or in one without a commit."""
     if git_or_none("rev-parse", "--git-dir") is None:
-        raise DepixelError(f"{Path.cwd()}: in no git repository. {_NO_REPOSITORY}")
+        raise DepixelError(f"{Path.cwd()}: not in a git repository. {_NO_REPOSITORY}")
     if not has_commit():
         found, mend = _NO_COMMIT
         raise DepixelError(f"{found}. Commit first: `{mend}`")
@@ -150,22 +155,22 @@ def require_commit() -> None:
 
 
 def place() -> tuple[Path, Path]:
-    """The root of the git repository, and the current folder relative to it: `.` unless that is a subfolder.
+    """The root of the git repository, and the current folder relative to it (`.` in the root).
 
     Raises:
-        DepixelError: the current folder is in no git repository, or git refuses to say.
+        DepixelError: the current folder is in no git repository, or git refuses to answer.
     """
     return Path(git("rev-parse", "--show-toplevel")), Path(git("rev-parse", "--show-prefix"))
 
 
 def uncommitted() -> list[str]:
-    """The tracked files that differ from the last commit, and new ones among those that results depend on.
+    """The tracked files that differ from the last commit, and new files that results depend on.
 
     Returns:
-        Paths relative to the current folder; what changed outside of it is left out.
+        Paths relative to the current folder; changes outside of it are left out.
 
     Raises:
-        DepixelError: there is no commit, or git refuses to say.
+        DepixelError: there is no commit, or git refuses to answer.
     """
     require_commit()  # without a repository `git diff` compares folders
     changed = paths_of("diff", "--name-only", "--no-renames", "--relative", "HEAD", "--", ".")
@@ -174,10 +179,10 @@ def uncommitted() -> list[str]:
 
 
 def data_changed() -> list[str]:
-    """The folders of `DATA` that are here and not what DVC and the last `dvc add` know of them.
+    """The existing folders of `DATA` that have changed since the last `dvc add`.
 
     Raises:
-        CommandError: DVC cannot say.
+        CommandError: DVC fails.
     """
     if not (known := [pointer for pointer in DATA if Path(pointer).is_file()]):
         return []
@@ -188,23 +193,22 @@ def data_changed() -> list[str]:
 
 
 def problem() -> tuple[str, str]:
-    """What keeps git, and DVC's experiments, from working in the current folder, and what to type; "" and "" if nothing
-    does."""
+    """The reason why git or DVC's experiments do not work in this folder, and what to type; "", "" if they work."""
     try:
         if git_or_none("rev-parse", "--git-dir") is None:
-            return "the project is in no git repository, so there are no experiments", "git init"
+            return "the project is not in a git repository, so there are no experiments", "git init"
         if not has_commit():
             return _NO_COMMIT
         lacking = [key for key in ("user.name", "user.email") if not _known(key)]
     except CommandError as error:
         return f"git refuses to work here: {error.reason}", error.following
     except DepixelError as error:
-        return str(error), "what it says"
+        return str(error), "as the message says"
     return _NO_IDENTITY if lacking else ("", "")
 
 
 def _known(key: str) -> bool:
-    """Whether git and DVC know the name or the address of who commits."""
+    """Whether git and DVC know `user.name` or `user.email`, the name or address of the person who commits."""
     kind = key.removeprefix("user.").upper()
     told = all(os.environ.get(f"GIT_{who}_{kind}") for who in ("AUTHOR", "COMMITTER"))
     return told or bool(git_or_none("config", "--get", key))
@@ -219,7 +223,7 @@ def experiment_ref(commit: str, name: str) -> str:
 
 
 def baseline(ref: str) -> str:
-    """The full hash of the commit that an experiment starts from, by its ref; "" if this is not one's."""
+    """The full hash of the commit that an experiment starts from, by its ref; "" if it is no experiment's ref."""
     found = re.fullmatch("refs/exps/([0-9a-f]{2})/([0-9a-f]+)/.+", ref)
     return found[1] + found[2] if found else ""
 
@@ -236,25 +240,36 @@ def experiment_refs() -> list[str]:
 
 
 def resolve(name: str) -> str:
-    """The ref of an experiment, the youngest of this name; or the hash of the commit of a revision.
+    """The ref of the youngest experiment with this name; or the hash of the commit of a revision.
 
     Raises:
-        UnknownRevisionError: it is neither.
-        DepixelError: git refuses to say.
+        UnknownRevisionError: the name is neither.
+        DepixelError: git refuses to answer.
     """
     if found := [ref for ref in experiment_refs() if ref == name or ref.endswith(f"/{name}")]:
         return found[0]
     if not has_commit(name):
         require_commit()
         raise UnknownRevisionError(
-            f"{name}: neither an experiment nor a git revision of this project. These are listed by `dvc exp list "
-            "--all-commits` and `git branch --all`"
+            f"{name}: neither an experiment nor a git revision of this project. To list them, run `dvc exp list "
+            f"--all-commits` and `git branch --all`.{suggested_revision(name)}"
         )
     return git("rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}")
 
 
+_BRANCHES_AND_TAGS = ("refs/heads", "refs/tags", "refs/remotes")
+
+
+def suggested_revision(name: str) -> str:
+    """The end of an error about an unknown revision: suggests the experiment, branch or tag that is most like it."""
+    experiments = [ref.rpartition("/")[2] for ref in experiment_refs()]
+    return suggestion(
+        name, [*experiments, *git("for-each-ref", "--format=%(refname:short)", *_BRANCHES_AND_TAGS).split()]
+    )
+
+
 def hashes_of(locked: bytes) -> dict[str, str]:
-    """DVC's hash of each output that a dvc.lock names, by path. Empty if it is not one."""
+    """Path -> DVC's hash (md5) of each output in the content of a dvc.lock; empty if it is not a dvc.lock."""
     try:
         stages = yaml.safe_load(locked)["stages"].values()
         return {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", []) if "md5" in out}
@@ -263,10 +278,10 @@ def hashes_of(locked: bytes) -> dict[str, str]:
 
 
 def inputs_changed(*revisions: str) -> list[str]:
-    """Which of the files that results depend on differ: code, versions and `DATA`; params.yaml is left out.
+    """The changed files among those that results depend on: code, versions and `DATA`, without params.yaml.
 
     Args:
-        revisions: two, to compare them; or one, to compare it with the working tree.
+        revisions: two revisions to compare; or one, to compare it with the working tree.
 
     Returns:
         Paths relative to the project's folder.
@@ -278,7 +293,7 @@ def inputs_changed(*revisions: str) -> list[str]:
 
 
 def _inputs() -> list[str]:
-    """The tracked files and folders of which results are made: code, versions and `DATA`."""
+    """The tracked files and folders that results depend on: code, versions and `DATA`."""
     stages = yaml.safe_load(layout.PIPELINE.read_text(encoding="utf-8"))["stages"].values()
     named = {path for stage in stages for path in stage.get("deps", [])}
     code = {path for path in named if path.endswith((".py", ".lock")) or path.split("/")[0] == "depixel"}
@@ -286,7 +301,7 @@ def _inputs() -> list[str]:
 
 
 def paths_of(*arguments: str) -> list[str]:
-    """What a command of git lists, a path a line as a rule; the command must know `-z`."""
+    """The paths that a git command lists; the command must accept `-z`."""
     command, *rest = arguments
     return [line for line in git(command, "-z", *rest).split("\0") if line]
 
@@ -297,7 +312,7 @@ def paths_of(*arguments: str) -> list[str]:
 def _git(arguments: tuple[str, ...], cwd: Path | None, told: str = "") -> "subprocess.CompletedProcess[bytes]":
     command = shutil.which("git")
     if command is None:
-        raise DepixelError("git is not installed, or not on the PATH. Install it: https://git-scm.com/downloads")
+        raise DepixelError("git is not installed or not on the PATH. Install it: https://git-scm.com/downloads")
     return subprocess.run(  # noqa: S603
         [command, *arguments], input=told.encode(), capture_output=True, cwd=cwd, env={**os.environ, "LC_ALL": "C"}
     )
@@ -319,9 +334,9 @@ def _failed(program: str, arguments: tuple[str, ...], done: "subprocess.Complete
 
 
 def _reason(said: str, code: int) -> str:
-    """The first two errors in what a command wrote, or else its last line."""
+    """The first two errors in the output of a command, else its last line."""
     lines = [" ".join(line.split()) for line in said.splitlines() if line.strip()]
-    marks = ("ERROR: ", "fatal: ", "error: ")  # DVC's, and git's two
+    marks = ("ERROR: ", "fatal: ", "error: ")  # the first is DVC's, the others are git's
     errors = [line.partition(": ")[2] for line in lines if line.startswith(marks)]
     errors = list(dict.fromkeys(errors)) or lines[-1:]
     more = [f"and {len(errors) - 2} more"] if len(errors) > 2 else []
@@ -338,14 +353,14 @@ def _next(command: str, said: str) -> str:
         if re.search(marks, said):
             return advice
     if command.startswith("git"):
-        return "`git status` says what state the project is in"
-    return "`depixel doctor` says what is wrong and what mends it"
+        return "`git status` shows the state of the project"
+    return "`depixel doctor` shows what is wrong and how to repair it"
 
 
-_NO_REPOSITORY = "Run from the project's folder; if this is it, make it a git repository: `git init`"
+_NO_REPOSITORY = "Run from the project's folder; if this is the one, make it a git repository: `git init`"
 _NO_COMMIT = "the git repository has no commit yet", "git add --all && git commit -m start"
 _NO_IDENTITY = (
-    "git does not know who you are, so neither git nor DVC's experiments can commit",
+    "git does not know your name and address, so neither git nor DVC's experiments can commit",
     "git config --global user.name NAME && git config --global user.email ADDRESS",
 )
 _ADVICE = {
@@ -353,6 +368,6 @@ _ADVICE = {
     "not inside of a DVC repository": "Run from the project's folder",
     "No module named dvc": "Install it: `pip install -r requirements.lock`",
     "not have any commits|argument 'HEAD'|revision 'HEAD'": f"Commit first: `{_NO_COMMIT[1]}`",
-    "must be configured|tell me who you are|empty ident": f"Tell git who you are: `{_NO_IDENTITY[1]}`",
+    "must be configured|tell me who you are|empty ident": f"Tell git your name and address: `{_NO_IDENTITY[1]}`",
 }
-"""What to type, by a pattern of what git or DVC said."""
+"""Pattern in the output of git or DVC -> what to type."""

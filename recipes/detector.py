@@ -1,4 +1,4 @@
-"""Train the two networks that find pixelated areas in JPEGs, `detector` and `screen`, and write their files and cards.
+"""Train the two networks of `depixel.detection`, `detector` and `screen`, and write their files and cards.
 
 \b
     python recipes/detector.py detector --photos ../shared/photos --sources ../shared/photos/SOURCES.md
@@ -11,12 +11,12 @@
     detector  17 400                   10 minutes of one NVIDIA H200, 16 000 pictures a second
     screen     1 800                   15 minutes of two cores
 
-A recipe takes the photos of every second contributor, 15 900 of them; `benchmarks/detection.py` reports on the others.
-It pixelates parts of them and saves most as JPEG. The detector learns to classify each step between neighbouring
-pixels: it is one of the photo, within a block, or between two blocks. On two cores that takes many hours. The screen
-learns which squares of 8 x 8 pixels hold steps between two blocks. An interrupted training goes on. At its end the
-command writes models/pretrained/NETWORK.onnx and its card, models/NETWORK.md. Earlier code trained the shipped screen:
-it drew pictures one at a time, and Pillow saved them as JPEG.
+The training uses the photos of every second contributor, 15 900 of them; `benchmarks/detection.py` measures on the
+others. It pixelates parts of the photos, and saves most as JPEG. The detector learns to classify each step between
+neighbouring pixels: in a photo, within a block, or between two blocks. On two cores this takes many hours. The screen
+learns which squares of 8 x 8 pixels have steps between two blocks. Run the same command to continue an interrupted
+training. At the end, the command writes models/pretrained/NETWORK.onnx and its card, models/NETWORK.md. The shipped
+screen was trained by earlier code, which drew pictures one at a time and saved them as JPEG by Pillow.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ from depixel.base.layout import PRETRAINED  # noqa: E402
 from depixel.detection.learned import INPUTS  # noqa: E402
 from depixel.learning.checkpoints import Checkpoints  # noqa: E402
 from depixel.learning.loop import fit  # noqa: E402
-from depixel.learning.optimizers import MuonAdam  # noqa: E402
+from depixel.learning.optimizers import Chosen, MuonAdam  # noqa: E402
 from depixel.model.networks import parameter_count  # noqa: E402
 from depixel.model.predictor import best_device, best_precision  # noqa: E402
 from depixel.onnx.writing import store, translate  # noqa: E402
@@ -56,17 +56,19 @@ KEPT_EVERY = 200  # steps
 
 
 def train(name: str, folder: Path, steps: int, shards: int) -> nn.Module:
-    """Train a network by the library's loop, from its last checkpoint on if there is one.
+    """Train a network by the library's loop; continue from its last checkpoint if there is one.
 
     Args:
-        name: of `NETWORKS`. folder: has the photos, and gets the checkpoints.
-        shards: parts of a batch, one thread each.
+        name: a key of `NETWORKS`.
+        folder: folder of the photos, and of the checkpoints.
+        steps: number of steps.
+        shards: number of shards of a batch, one thread each.
 
     Returns:
-        The network on the CPU, with the average of its weights.
+        The network on the CPU, with averaged weights.
 
     Raises:
-        click.ClickException: the checkpoint is of a training of another number of steps.
+        click.ClickException: the checkpoint belongs to a training with another number of steps.
     """
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -75,16 +77,17 @@ def train(name: str, folder: Path, steps: int, shards: int) -> nn.Module:
     low = best_precision(device) == "bfloat16"
     network = NETWORKS[name]().to(device, memory_format=torch.channels_last)
     weights = list(network.parameters())
-    optimizer = MuonAdam(network, RATE)
+    optimizer = MuonAdam(network, Chosen(RATE))
     average = [weight.detach().clone() for weight in weights]
     first, checkpoints = 0, checkpoints_of(name, folder)
     saved, unusable = checkpoints.load()
     for path in unusable:
-        click.echo(f"{path}: cut off or damaged; removed", err=True)
+        click.echo(f"{path}: truncated or damaged; removed it", err=True)
     if saved is not None:
         if saved["of"] != steps:
             raise click.ClickException(
-                f"{checkpoints.folder} is of a training of {saved['of']} steps: delete it, or add --steps {saved['of']}"
+                f"{checkpoints.folder}: belongs to a training of {saved['of']} steps. Delete it, or add --steps "
+                f"{saved['of']}"
             )
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
@@ -106,7 +109,7 @@ def train(name: str, folder: Path, steps: int, shards: int) -> nn.Module:
 
     begun, losses = time.perf_counter(), []
     for step in fit(network, optimizer, batches(), loss, rate, first, CLIP):
-        losses.append(step.measured)  # to read it here would wait for a GPU
+        losses.append(step.measured)  # reading it here would wait for the GPU
         keep = min(AVERAGE, (step.done - 1) / (step.done + 9))
         torch._foreach_lerp_(average, [weight.detach() for weight in weights], 1 - keep)
         if step.done % KEPT_EVERY == 0 or step.done == steps:
@@ -126,7 +129,7 @@ def checkpoints_of(name: str, folder: Path) -> Checkpoints:
 
 
 def write(network: nn.Module, path: Path, about: dict) -> None:
-    """Write an ONNX file as `depixel.detection.learned` reads it, with weights in 16 bits; `about` goes into it."""
+    """Write an ONNX file for `depixel.detection.learned`, with weights in 16 bits and `about` in its metadata."""
     for parameter in network.parameters():
         parameter.data.copy_(parameter.data.half())
     batch, rows, columns = (torch.export.Dim(name, min=1) for name in ("batch", "rows", "columns"))
@@ -148,24 +151,24 @@ CARD = """\
 | trained for | gray pictures of 64 and 128 px, blocks of 3 to 64 px, lossless or as JPEG of quality 58 to 98 |
 | file | `{name}.onnx`, sha256 {digest} |
 
-## How good it is
+## Scores
 
-[docs/pictures.md](../docs/pictures.md#areas-found-by-themselves), by `benchmarks/detection.py`, on photos of other
-contributors.
+See [docs/how-to/find-areas.md](../docs/how-to/find-areas.md#how-often-it-is-right), measured by
+`benchmarks/detection.py` on photos of other contributors.
 
-## What it was made from
+## Training
 
-{steps} steps of {batch} pictures of 64 x 64 pixels, or of a quarter as many of 128 x 128, cut from {photos} photos of
-every second contributor; by `recipes/detector.py`.
+`recipes/detector.py` trained it for {steps} steps of {batch} pictures of 64 x 64 pixels, or a quarter as many of
+128 x 128. They were cut from {photos} photos of every second contributor.
 
 {sources}
 
 {license}
-## What it is not good for
+## Limitations
 
-- *Deciding that a picture is untouched*: small areas and strong compression escape it.
-- *JPEGs that were cut, resized or turned after they were saved*: it must know where JPEG's blocks begin.
-- *Pictures unlike photos*: drawings, screenshots, scans, medical images.
+- *It cannot prove that a picture is untouched*: it misses small areas and areas in strong compression.
+- *It needs the grid of JPEG's blocks*: it fails for JPEGs that were cropped, resized or turned later.
+- *It was trained on photos*: do not use it for drawings, screenshots, scans or medical images.
 """
 
 
@@ -173,20 +176,23 @@ every second contributor; by `recipes/detector.py`.
 @click.argument("name", type=click.Choice(list(NETWORKS)), metavar="NETWORK")
 @click.option("--photos", type=click.Path(exists=True, path_type=Path), required=True, help="ZIPs or folders.")
 @click.option(
-    "--sources", type=click.Path(exists=True, path_type=Path), required=True, help="Whose photos, what terms."
+    "--sources",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="Markdown file on the photos' origin and terms, for the card.",
 )
 @click.option(
     "--steps",
     type=click.IntRange(1),
-    help=f"Of {BATCH} pictures of 64 x 64 pixels; by default "
+    help=f"Number of steps of {BATCH} pictures of 64 x 64 pixels; by default "
     + ", ".join(f"{network.STEPS} for the {name}" for name, network in NETWORKS.items()),
 )
-@click.option("--shards", default=2, show_default=True)
+@click.option("--shards", default=2, show_default=True, help="Number of shards of a batch, one thread each.")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
     default=PROJECT / ".scratch/detector",
-    help="For pictures of the photos, and checkpoints.",
+    help="Folder for prepared photos and checkpoints.",
 )
 @told_plainly
 def main(name: str, photos: Path, sources: Path, steps: int | None, shards: int, folder: Path) -> None:
@@ -198,7 +204,7 @@ def main(name: str, photos: Path, sources: Path, steps: int | None, shards: int,
 
 
 def ship(name: str, network: nn.Module, steps: int, photos: int, sources: Path) -> None:
-    """Write the file and its card."""
+    """Write the ONNX file of a network and its card."""
     path, about = PROJECT / PRETRAINED / f"{name}.onnx", {"steps": steps, "batch": BATCH, "photos": photos}
     write(network, path, about)
     _, _, terms = sources.read_text(encoding="utf-8").partition("\n")  # without its title

@@ -1,6 +1,6 @@
-"""Examples that the networks of `detector_networks.py` learn from: photos with pixelated areas, saved as JPEG.
+"""Training examples for the networks of `detector_networks.py`: photos with pixelated areas, saved as JPEG.
 
-The photos are those of every second contributor; `benchmarks/detection.py` reports on the others.
+The photos are those of every second contributor; `benchmarks/detection.py` measures on the others.
 """
 
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ from recipes.detector_networks import BETWEEN, PHOTO, UNKNOWN, WITHIN
 from recipes.photos import entries_of, loaded
 
 SIDES = (64, 128)
-VALUES = 0.45, 0.45, 0.1  # how often blocks get their mean rounded, cut off, or the pixel in their middle
+VALUES = 0.45, 0.45, 0.1  # shares of examples whose blocks show their rounded mean, truncated mean, or middle pixel
 NAMES = ("small", "own", "large")
-"""Photos at 64 pixels, 128 pixels of photos as they are, and photos at 128 pixels."""
+"""Kinds of prepared photos: resized to 64 pixels, cut to 128 pixels at the original scale, resized to 128 pixels."""
 
 
 class Areas(NamedTuple):
-    """Areas of a batch, (B,) each: as `depixel.areas.area.ResolvedArea`, and whether the example has it."""
+    """Areas of a batch, (B,) each: the fields of `ResolvedArea` in pixels, and whether the example has the area."""
 
     x: Tensor
     y: Tensor
@@ -41,11 +41,13 @@ class Areas(NamedTuple):
 
 
 class Examples:
-    """Batches of examples, without end. All examples of a batch are made at once, on the network's device.
+    """An endless iterator of batches. All examples of a batch are made at once, on the network's device.
 
     Args:
-        folder: where `collect_all` left the photos.
-        batch: examples of 64 x 64 pixels in a batch; one of 128 x 128 has a quarter as many.
+        folder: folder of the photos, written by `collect_all`.
+        device: the torch device.
+        seed: seed of all random choices.
+        batch: number of examples of 64 x 64 pixels in a batch; of 128 x 128 a quarter as many.
     """
 
     def __init__(self, folder: Path, device: str, seed: int, batch: int):
@@ -65,8 +67,12 @@ class Examples:
             yield self.batch(SIDES[large], self.size // 4 if large else self.size)
 
     def batch(self, side: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """A batch: gray (B, 1, side, side) float32 of whole numbers; noise (B,) float32, 0 where it is not known; and
-        the classes of the steps (B, 2, side, side) int64."""
+        """Make a batch.
+
+        Returns:
+            gray (B, 1, side, side) float32, whole numbers 0..255; noise (B,) float32, gray levels, 0 if unknown; and
+            the classes of the steps, (B, 2, side, side) int64.
+        """
         gray = self.cuts(side, count)
         gray, classes = pixelated(gray, self.areas(side, count), *self.to(self.rng.choice(3, count, p=VALUES)))
         quality, told = self.qualities(count)
@@ -80,7 +86,7 @@ class Examples:
         return [torch.from_numpy(np.ascontiguousarray(of)).to(self.device, non_blocking=True) for of in values]
 
     def cuts(self, side: int, count: int) -> Tensor:
-        """Parts of photos (B, side, side): resized as in the challenge, as they were saved, or in between."""
+        """Cut parts of photos (B, side, side): resized as in the challenge, at the original scale, or in between."""
         rng, most = self.rng, SIDES[1]
         kind = rng.random(count) if side == SIDES[0] else rng.uniform(0.4, 1, count)
         kind = np.searchsorted([0.4, 0.7], kind, side="right")  # of NAMES
@@ -90,11 +96,11 @@ class Examples:
         starts = rng.random((2, count))
         starts = np.where(
             kind == 1,
-            (starts * ((most - side) // 8 + 1)).astype(int) * 8,  # the JPEG's blocks stay where they were
+            (starts * ((most - side) // 8 + 1)).astype(int) * 8,  # aligned with the JPEG's blocks
             np.where(kind == 2, (starts * (most - length + 1)).astype(int), 0),
         )
         mirrored = (kind != 1) & (rng.random(count) < 0.5)
-        enlarged = rng.random(count) < 0.08  # as large photos are: smooth from pixel to pixel, with noise
+        enlarged = rng.random(count) < 0.08  # smooth, with noise, like large photos
         part = np.where(enlarged, (side / rng.uniform(1.3, 4, count)).astype(int), side)
         begins = (rng.random((2, count)) * (side - part + 1)).astype(int)
         noise = np.where(enlarged & (rng.random(count) < 0.7), rng.uniform(0.3, 4, count), 0).astype(np.float32)
@@ -109,9 +115,9 @@ class Examples:
         return (gray + noise[:, None, None] * drawn).round_().clip_(0, 255)
 
     def areas(self, side: int, count: int) -> list[Areas]:
-        """Two areas for each example, of which it has none, one or both.
+        """Draw two areas for each example; it has none, one or both of them.
 
-        Sizes are as the project draws them, and larger. One grid in eight does not begin at the area's corner.
+        Sizes are as in the project's trainings, and larger. One grid in eight does not begin at the area's corner.
         """
         rng = self.rng
         both = []
@@ -131,17 +137,19 @@ class Examples:
         return [Areas(*self.to(*of, there)) for of, there in zip(both, (many >= 1, (many == 2) & apart), strict=True)]
 
     def qualities(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """JPEG qualities, 0 for lossless, and whether the network knows them. Nearly half are high, where most can be
-        learned."""
+        """Draw JPEG qualities, 0 for lossless, and whether the network knows them.
+
+        Nearly half are high, because the network learns most from these.
+        """
         kind, rng = self.rng.random(count), self.rng
         quality = rng.integers(np.where(kind < 0.55, 84, 58), 99)
         return np.where(kind > 0.1, quality, 0), rng.random(count) < 0.93
 
 
 def resampling(start: Tensor, length: Tensor, side: int, most: int, box: Tensor) -> Tensor:
-    """The matrices (B, side, most) that resize `length` of `most` pixels, from `start` on, to `side`.
+    """The matrices (B, side, most) that resize `length` of `most` pixels, from `start` on, to `side` pixels.
 
-    They do what Pillow's BOX does where `box` is set, and else what its BICUBIC does.
+    They work like Pillow's BOX where `box` is True, otherwise like its BICUBIC.
     """
     start, length, box = (of[:, None, None] for of in (start, length, box))
     pixels = torch.arange(most, device=start.device)
@@ -157,14 +165,14 @@ def resampling(start: Tensor, length: Tensor, side: int, most: int, box: Tensor)
 
 
 def resized(gray: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """The pictures (B, side, side) after `resampling` along both axes."""
+    """Resize pictures by `resampling` matrices for rows and columns: (B, side, side), rounded and clipped."""
     return (rows @ gray @ columns.mT).round_().clip_(0, 255)
 
 
 def pixelated(gray: Tensor, areas: list[Areas], value: Tensor) -> tuple[Tensor, Tensor]:
-    """The pictures (B, H, W) with areas pixelated, and the classes (B, 2, H, W) of their steps.
+    """Pixelate areas of pictures (B, H, W); return them with the classes (B, 2, H, W) of their steps.
 
-    value: (B,): blocks get their mean rounded (0) or cut off (1), or the pixel in their middle (2).
+    value: (B,): blocks show their rounded mean (0), their truncated mean (1), or their middle pixel (2).
     """
     classes = torch.full((len(gray), 2, *gray.shape[1:]), PHOTO, device=gray.device)
     value, example = value[:, None, None], torch.arange(len(gray), device=gray.device)[:, None, None]
@@ -185,8 +193,7 @@ def pixelated(gray: Tensor, areas: list[Areas], value: Tensor) -> tuple[Tensor, 
 
 
 def _lines(start: Tensor, length: Tensor, size: Tensor, offset: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Along one axis, (B, most): whether a block begins or the area ends at a pixel, and the middle pixel of each
-    pixel's block."""
+    """Along one axis, (B, most): whether a block begins or the area ends at a pixel, and the middle of its block."""
     start, size, offset = (of[:, None] for of in (start, size, offset))
     end = start + length[:, None]
     pixels = torch.arange(most, device=start.device)
@@ -196,18 +203,18 @@ def _lines(start: Tensor, length: Tensor, size: Tensor, offset: Tensor, most: in
 
 
 def compressed(gray: Tensor, tables: Tensor) -> Tensor:
-    """The pictures (B, H, W) after JPEG with quantization steps (B, 8, 8)."""
+    """Compress pictures (B, H, W) as JPEG does, with quantization steps (B, 8, 8)."""
     basis = torch.from_numpy(BASIS).float().to(gray.device, non_blocking=True)
     count, high, wide = gray.shape
     blocks = gray.view(count, high // 8, 8, wide // 8, 8).transpose(2, 3) - 128
-    steps = 8 * tables[:, None, None]  # libjpeg has eighths of a coefficient, and rounds halves up
+    steps = 8 * tables[:, None, None]  # libjpeg computes eighths of a coefficient, and rounds halves away from 0
     eighths = (8 * (basis @ blocks @ basis.T)).round_()
     blocks = basis.T @ (eighths.sign() * ((eighths.abs() + steps / 2) / steps).floor_() * steps / 8) @ basis
     return (blocks + 128).transpose(2, 3).reshape(gray.shape).round_().clip_(0, 255)
 
 
 def collect(entry: Entry) -> list[np.ndarray | None]:
-    """The pictures of a photo, in the order of `NAMES`; None where it is no photo or too small."""
+    """The prepared versions of a photo, in the order of `NAMES`; None if it cannot be read or is too small."""
     small, large, own = (loaded(entry, size) for size in (*SIDES, 0))
     if own is not None:
         y, x = ((n - SIDES[1]) // 2 // 8 * 8 for n in own.shape)
@@ -216,7 +223,7 @@ def collect(entry: Entry) -> list[np.ndarray | None]:
 
 
 def collect_all(photos: Path, folder: Path) -> None:
-    """Write small.npy, own.npy and large.npy, (N, side, side) uint8, unless they are there.
+    """Write small.npy, own.npy and large.npy, (N, side, side) uint8, unless they exist.
 
     Raises:
         click.ClickException: the folder has those of other photos.
@@ -224,7 +231,9 @@ def collect_all(photos: Path, folder: Path) -> None:
     origin = folder / "photos.txt"
     if origin.is_file():
         if origin.read_text(encoding="utf-8") != str(photos.resolve()):
-            raise click.ClickException(f"{folder} has other photos, {origin.read_text(encoding='utf-8')}: delete it")
+            raise click.ClickException(
+                f"{folder}: has the photos of {origin.read_text(encoding='utf-8')}. Delete it, or choose another"
+            )
         return
     entries = entries_of(photos, 0)
     rows = list(progress(processes.each(collect, entries), total=len(entries)))

@@ -1,4 +1,4 @@
-"""The two networks that find pixelated areas in JPEGs. `depixel/detection/learned.py` says what they see and answer."""
+"""The two networks that detect pixelated areas. `depixel/detection/learned.py` describes their inputs and outputs."""
 
 import numpy as np
 import torch
@@ -9,11 +9,11 @@ from depixel.detection.learned import CELL
 from depixel.model.networks import ResidualBlock, UNetBody
 
 PHOTO, WITHIN, BETWEEN, UNKNOWN = 0, 1, 2, -1
-"""Classes of a step between neighbouring pixels: of the photo, within a block, between two blocks; none to learn."""
+"""Classes of a step between neighbouring pixels: in the photo, within a block, between two blocks; ignored."""
 
 
 class Lines(nn.Module):
-    """x + features of its surroundings along rows and columns: the sides of areas and blocks are such lines."""
+    """A residual block with long convolutions along rows and columns, because sides of areas and blocks are lines."""
 
     LONG = 9
 
@@ -30,19 +30,19 @@ class Lines(nn.Module):
 
 
 class Detector(UNetBody):
-    """A U-Net that sees the picture, the size of its steps and the position in JPEG's blocks, and looks further along
-    rows and columns.
+    """A U-Net with long convolutions along rows and columns.
 
-    forward: gray and noise as in `depixel.detection.learned`; returns its logits.
+    Its input planes are the picture, the size of its steps, the position in JPEG's blocks, and the noise. forward takes
+    gray and noise, and returns logits, as described in `depixel.detection.learned`.
     """
 
     WIDTH = 32
     STEPS = 17_400
     KIND = f"a U-Net of width {WIDTH}"
     ABOUT = """\
-A network that classifies each step between neighbouring pixels: it is one of a photo, one within a block of a pixelated
-area, or one between two blocks. `depixel restore --auto` uses it to find areas in pictures that were saved as JPEG
-after they were pixelated; `depixel/detection/` says how."""
+A network that classifies each step between neighbouring pixels: in a photo, within a block of a pixelated area, or
+between two blocks. `depixel restore --auto` uses it to find areas in pictures that were saved as JPEG after they were
+pixelated. `depixel/detection/search.py` describes the search."""
     PLANES = 8
     BLOCKS = (1, 1, 2, 4, 2, 1, 1)
 
@@ -81,14 +81,14 @@ after they were pixelated; `depixel/detection/` says how."""
 class Screen(nn.Module):
     """A small network for large pictures; it works at an eighth of their resolution.
 
-    forward: gray and noise as in `depixel.detection.learned`; returns the logits of the cells.
+    forward takes gray and noise, and returns the logits of the cells, as described in `depixel.detection.learned`.
     """
 
     STEPS = 1_800
     KIND = "seven convolutions"
     ABOUT = """\
-A small network that finds the squares of 8 x 8 pixels with steps between two blocks of a pixelated area. In large
-pictures, `depixel restore --auto` runs the [detector](detector.md) only around these."""
+A small network that finds squares of 8 x 8 pixels with steps between two blocks of a pixelated area. In large pictures,
+`depixel restore --auto` runs the [detector](detector.md) only around these squares."""
     WIDTHS = (24, 32)
     DEPTH = 4
 
@@ -116,7 +116,7 @@ pictures, `depixel restore --auto` runs the [detector](detector.md) only around 
 
 
 def _steps(gray: Tensor) -> tuple[Tensor, Tensor]:
-    """The sizes of the steps across and down, (B, 1, H, W) each, on a scale of about -1 to 3."""
+    """The logarithmic sizes of the steps across and down, (B, 1, H, W) each, about -1 to 3."""
     across = F.pad((gray[..., 1:] - gray[..., :-1]).abs(), (1, 0))
     down = F.pad((gray[..., 1:, :] - gray[..., :-1, :]).abs(), (0, 0, 1, 0))
     return torch.log(across + 0.25) / 2, torch.log(down + 0.25) / 2

@@ -1,14 +1,14 @@
-"""Published networks that the table of quality compares with ours, built as their authors did but for the input planes.
+"""Published networks for comparison in the table of quality, as their authors built them except for the input planes.
 
-They see what the challenge gives: the pixelated picture and which pixels are known. The projection that follows is the
-same for all. They need further packages, in an environment of their own:
+Their inputs are those of the challenge: the pixelated picture, and which pixels are known. The projection afterwards is
+the same for all. They need further packages, in a separate environment:
 
     python -m venv .scratch/peers
     .scratch/peers/bin/pip install -r requirements.lock -r recipes/requirements-peers.txt
     .scratch/peers/bin/pip install --no-deps -e .
     .scratch/peers/bin/python recipes/predictor.py train peers --photos ../shared/photos --bench ../shared/bench
 
-torch and torchvision must be of one build: from the same index, both for CUDA or both for the CPU.
+torch and torchvision must come from the same index: both for CUDA, or both for the CPU.
 """
 
 import segmentation_models_pytorch as smp
@@ -23,7 +23,7 @@ PLANES = 2
 
 
 class Peer(nn.Module):
-    """A published network, `body`, from two planes to one or two, of which the first is the prediction / 255."""
+    """A published network, `body`, with two input planes; its first output plane is the prediction / 255."""
 
     def __init__(self, body: nn.Module):
         super().__init__()
@@ -51,17 +51,17 @@ class DRUNetPeer(Peer):
 
 @register("nafnet")
 class NAFNetPeer(Peer):
-    """NAFNet (Chen et al. 2022), the authors' for denoising; their `width` is 32."""
+    """NAFNet (Chen et al. 2022), the authors' version for denoising; their `width` is 32."""
 
     def __init__(self, width: int, dropout: float):
         blocks = {"enc_blk_nums": [2, 2, 4, 8], "middle_blk_num": 12, "dec_blk_nums": [2, 2, 2, 2]}
         super().__init__(NAFNet.NAFNet(img_channel=PLANES, width=width, **blocks))
-        self.body.ending = self.body._modules.pop("ending")  # the last layer is defined last, as Muon takes it to be
+        self.body.ending = self.body._modules.pop("ending")  # Muon expects that the last layer is defined last
 
 
 @register("swinir")
 class SwinIRPeer(Peer):
-    """SwinIR (Liang et al. 2021), the authors' light one; their `width` is 60."""
+    """SwinIR (Liang et al. 2021), the authors' lightweight version; their `width` is 60."""
 
     def __init__(self, width: int, dropout: float):
         super().__init__(
@@ -73,9 +73,9 @@ class SwinIRPeer(Peer):
 
 @register("smp_unet")
 class UNetPeer(nn.Module):
-    """The plain U-Net of segmentation-models-pytorch with a ResNet-18 as encoder; it corrects the pixelated picture.
+    """The plain U-Net of segmentation-models-pytorch with a ResNet-18 encoder; it corrects the pixelated picture.
 
-    `width` is that of the decoder's last level, 16 in the package.
+    `width` is the width of the decoder's last level; the package's default is 16.
     """
 
     def __init__(self, width: int, dropout: float):
@@ -87,7 +87,7 @@ class UNetPeer(nn.Module):
             decoder_channels=[16 * width, 8 * width, 4 * width, width],
             in_channels=PLANES,
         )
-        self.body.encoder.layer4 = nn.Identity()  # is not used
+        self.body.encoder.layer4 = nn.Identity()  # unused
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
         return pixelated + self.body(torch.cat([pixelated / 255, blocks.unknown.float()], dim=1)).float() * 255

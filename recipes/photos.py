@@ -1,4 +1,4 @@
-"""The photos of the detector: those of every second contributor teach it, those of the others measure it."""
+"""The photos of the detector: every second contributor is for training, the others are for benchmarks."""
 
 from pathlib import Path
 
@@ -12,14 +12,17 @@ from depixel.photos.rules import LEAST_SIDE, MOST_BYTES
 
 
 def entries_of(photos: Path, odd: int) -> list[Entry]:
-    """The JPEGs of every second contributor: from the first one, or the second (1)."""
+    """The JPEGs of every second contributor; odd: 0 starts with the first contributor, 1 with the second."""
     entries = [entry for entry in archives.Entries(photos) if entry.name.lower().endswith((".jpg", ".jpeg"))]
     chosen = set(sorted({entry.contributor for entry in entries})[odd::2])
     return [entry for entry in entries if entry.contributor in chosen]
 
 
 def loaded(entry: Entry, size: int, color: bool = False) -> np.ndarray | None:
-    """The photo in gray or RGB, at `size` or (0) as it is; None if it is none."""
+    """Load a photo in gray or RGB, uint8, resized to a square of `size` pixels; size 0: unchanged.
+
+    Returns None if it cannot be read, is too small, or has another color mode.
+    """
     try:
         image = decode(archives.read(entry, MOST_BYTES))
     except UnreadableError:

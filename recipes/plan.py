@@ -1,6 +1,6 @@
-"""The trainings of predictors, a row each: the shipped models, and those that the table of quality compares them with.
+"""The plan of all trainings, one row each: the shipped models, and those for comparison in the table of quality.
 
-`plan.yaml` lists them. `recipes/predictor.py` trains rows, `benchmarks/quality.py` scores them.
+`plan.yaml` lists the rows. `recipes/predictor.py` trains them, and `benchmarks/quality.py` scores them.
 """
 
 from pathlib import Path
@@ -34,17 +34,17 @@ folder_option = click.option(
     "--folder",
     type=click.Path(path_type=Path),
     default=PROJECT / ".scratch/quality",
-    help="For prepared photos and trained models.",
+    help="Folder for prepared photos and trained models.",
 )
 photos_option = click.option("--photos", type=EXISTING, required=True, help="ZIPs or folders.")
 bench_option = click.option(
-    "--bench", type=EXISTING, required=True, help="Has test_set.pkl, targets.npz and a score.py."
+    "--bench", type=EXISTING, required=True, help="Folder with test_set.pkl, targets.npz and a score.py."
 )
 names_argument = click.argument("names", nargs=-1, required=True, metavar="ROW_OR_GROUP...")
 
 
 class Row(NamedTuple):
-    """A row of the plan. settings: by SECTION.KEY. plan.yaml explains the other fields."""
+    """A row of the plan. settings: values by SECTION.KEY. plan.yaml explains the other fields."""
 
     name: str
     group: str
@@ -57,14 +57,14 @@ class Row(NamedTuple):
     contrast: float
 
     def described(self) -> str:
-        """The settings as the table of quality writes them."""
+        """The settings as in the table of quality."""
         start = {"start": self.start} if self.start else {}
         shown = start | self.settings | ({"contrast": self.contrast} if self.contrast != 1 else {})
         return " ".join(f"{key}={value}" for key, value in shown.items())
 
 
 def read_table(path: Path = TABLE) -> pd.DataFrame:
-    """The table of scores, or a later one of its kind; without rows if there is no such file."""
+    """Read the table of scores, or another file of this form; empty if the file does not exist."""
     return pd.read_csv(path, dtype=WHOLE) if path.is_file() else pd.DataFrame(columns=COLUMNS)
 
 
@@ -104,6 +104,6 @@ def chosen(names: tuple[str, ...]) -> list[Row]:
 
 
 def model_file(name: str, folder: Path) -> Path:
-    """The path of a row's model: the one trained in `folder` if there is one, else the pretrained one."""
+    """The path of a row's model: the one trained in `folder` if it exists, otherwise the pretrained one."""
     here = folder / name / "models/depixel.safetensors"
     return here if here.is_file() else PROJECT / model_path(name)

@@ -1,4 +1,4 @@
-"""Train the predictors that the project ships, `best` and `laptop`, and those that the table of quality adds.
+"""Train the shipped models `best` and `laptop`, and the other models of the table of quality.
 
 \b
     python recipes/predictor.py train best   --photos ../shared/photos --bench ../shared/bench
@@ -13,16 +13,16 @@
     laptop_begun  1 439 904   74 minutes of two AVX-512 cores, 1.8 GB       0.574       0.638
     laptop        +1 079 928  134 seconds of one NVIDIA H200                0.570       0.634
 
-All three learn from 29 998 photos. `best` teaches `laptop_begun`, and `laptop` goes on from that. On two AVX-512 cores
-alone, both trainings of `laptop` take 2 h 10. Ratios are of one view on the 2 000 samples of `--bench`. Earlier code
-trained `best` and `laptop_begun`: it also had random crops, weight decay and averaged weights, which brought nothing
-measurable (docs/measured.md). A model's card in models/ has the hash of its code and its environment.
+All three learn from 29 998 photos. `best` is the teacher of `laptop_begun`, and `laptop` continues from that. On two
+AVX-512 cores alone, both trainings of `laptop` take 2 h 10. Ratios are for one view on the 2 000 samples of `--bench`.
+`best` and `laptop_begun` were trained by earlier code, which also had random crops, weight decay and averaged weights;
+these had no measurable effect (docs/measured.md). A model's card in models/ has its environment and the hash of its
+code.
 
-`recipes/plan.yaml` lists all rows: their groups, and where a row's settings differ from params.yaml. `train` runs the
-data stages and the training stage for a row, or for each row of a group, in `--folder`. It skips trained rows and goes
-on with interrupted ones. Then it scores the model on `--bench` and writes its row, as `benchmarks/quality.py score`
-does. Nothing is trained or tuned on that test set. `ship` puts a trained and scored model into models/pretrained and
-writes its card.
+`recipes/plan.yaml` lists all rows, their groups, and the settings that differ from params.yaml. `train` runs the data
+stages and the training stage for a row, or for each row of a group, in `--folder`. It skips trained rows and continues
+interrupted ones. Then it scores the model on `--bench` and writes its row, like `benchmarks/quality.py score`. Nothing
+is trained or tuned on that test set. `ship` copies a trained and scored model to models/pretrained and writes its card.
 
 \b
     python recipes/predictor.py train ablations --photos ../shared/photos --bench ../shared/bench
@@ -80,14 +80,14 @@ def main() -> None:
 def train(names: tuple[str, ...], photos: Path, bench: Path, folder: Path) -> None:
     """Train the models of rows and score them."""
     for row in chosen(names):
-        click.echo(f"{row.name}: {row.described() or 'as params.yaml says'}")
+        click.echo(f"{row.name}: {row.described() or 'settings of params.yaml'}")
         make(row, photos.resolve(), folder.resolve())
         score = (PROJECT / "benchmarks/quality.py", "score", row.name)
         python(*score, "--bench", bench.resolve(), "--folder", folder.resolve(), cwd=PROJECT)
 
 
 def make(row: Row, photos: Path, folder: Path) -> None:
-    """Train the model of a row, after the missing ones that it needs."""
+    """Train the model of a row, and before it the missing models that it needs."""
     teacher = row.settings.get("train.teacher")
     for needed in filter(None, [*row.models, row.start, teacher]):
         if not model_file(needed, folder).is_file():
@@ -106,15 +106,15 @@ def make(row: Row, photos: Path, folder: Path) -> None:
     if row.minutes:
         settings["train"]["epochs"] = epochs_in(row.minutes, settings, prepared, run)
         write_params(settings, run)
-    # the stage `train`, with the networks that only the plan has
+    # the stage `train`, with additional networks of the plan
     python(PROJECT / "recipes/variants.py", "--prepared", prepared, "--pretrained", run / "pretrained", cwd=run)
 
 
 def settings_of(row: Row) -> dict[str, Any]:
-    """All sections of params.yaml as a row changes them.
+    """All sections of params.yaml with the changes of a row.
 
     Raises:
-        DepixelError: the row names a setting that params.yaml does not have.
+        DepixelError: the row has a setting that params.yaml does not have.
     """
     settings = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     settings["train"]["arithmetic"] = "native"
@@ -129,7 +129,7 @@ def settings_of(row: Row) -> dict[str, Any]:
 
 
 def epochs_in(minutes: float, settings: dict[str, Any], prepared: Path, run: Path) -> float:
-    """The number of epochs that fit into so many minutes. Measured once for a run, so that it can be resumed."""
+    """The number of epochs that fit into this time. It is measured once for a run, so that the run can be resumed."""
     noted = run / "epochs.json"
     if not noted.is_file():
         sides = [Photos.load(prepared, run / "data/split.csv", name) for name in ("train", "validation")]
@@ -140,26 +140,27 @@ def epochs_in(minutes: float, settings: dict[str, Any], prepared: Path, run: Pat
 
 
 CARD = """\
-## How good it is
+## Scores
 
-On {count} samples of photos in the challenge's format that it was neither trained nor chosen on. The ratio is to the
-identity, which leaves the blocks as they are; brackets are 95 % confidence intervals over photos. A view is the picture
-turned or mirrored; the predictions of all are averaged. Images a second on {hardware}.
+On {count} samples of photos in the challenge's format, which were not used for training or model selection. A ratio
+divides the RMSE by that of the identity, which leaves the blocks as they are. Brackets are 95 % confidence intervals
+over photos. A view is the picture turned or mirrored; the predictions of all views are averaged. Images/s on
+{hardware}.
 
 | views | projection onto | ratio_mean | ratio_pooled | images/s |
 |---|---|---|---|---|
 {scores}
 
-## What it was made from
+## Training
 
-{samples} samples of {photos} photos, the last of them at {rate} samples/s on {trained_on}, as it ran. Settings that
-differ from params.yaml, and the code's sha256:
+{samples} samples of {photos} photos, the last ones at {rate} samples/s on {trained_on}. Settings that differ from
+params.yaml, and the sha256 of the code:
 {settings}
 
 {sources}
 
 {license}
-## How to make it again
+## How to reproduce it
 
 ```
 python recipes/predictor.py train {name} --photos PHOTOS --bench BENCH
@@ -173,14 +174,14 @@ Environment: {versions}.
 @main.command()
 @click.argument("name")
 @folder_option
-@click.option("--sources", type=EXISTING, required=True, help="Whose photos, what terms.")
+@click.option("--sources", type=EXISTING, required=True, help="Markdown file on the photos' origin and terms.")
 def ship(name: str, folder: Path, sources: Path) -> None:
-    """Put a trained model among the pretrained ones."""
+    """Copy a trained model to the pretrained ones, and write its card."""
     weights = PROJECT / model_path(name)
     model = Predictor.load(folder / name / "models/depixel.safetensors", "cpu")
     rows = scores.readable(read_table().query("name == @name and weights == @model.digest()"))
     if not len(rows):
-        raise DepixelError(f"{name}: no row of {TABLE.name} is of this model. Score it first: `train {name}`")
+        raise DepixelError(f"{name}: {TABLE.name} has no row of this model. Score it first: `train {name}`")
     first = rows.iloc[0]
     _, _, terms = sources.read_text(encoding="utf-8").partition("\n")  # without its title
     model.save(weights)
@@ -204,7 +205,7 @@ def ship(name: str, folder: Path, sources: Path) -> None:
 
 
 def _history(name: str) -> list[str]:
-    """Settings and code of a row, after those of the rows that its model was trained from."""
+    """Settings and code of a row, preceded by those of the rows from which its training started."""
     row, known = plan()[name], read_table().query("name == @name").iloc[0]
     before = _history(row.start) if row.start else []
     return [*before, f"- `{name}`: `{known['settings']}`; {known['code']}"]

@@ -1,4 +1,4 @@
-"""Photos prepared by the stages in a folder of their own, for trainings and benchmarks that need many settings."""
+"""Prepare photos by the stages in separate folders, for trainings and benchmarks with different settings."""
 
 import hashlib
 import json
@@ -13,28 +13,30 @@ from depixel.base.console import run_stage
 from recipes.plan import PROJECT
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))}
-"""In which a stage that runs elsewhere imports the library beside this folder, whatever is installed."""
+"""Environment variables with which a stage in any folder imports the library of this project, whatever is installed."""
 
 
 def write_params(settings: dict[str, Any], folder: Path) -> None:
-    """Write params.yaml of a folder, which appears if it is not there."""
+    """Write params.yaml into a folder, which is created if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
 
 
 def python(*arguments: str | Path, cwd: Path) -> None:
-    """Run a script of the project in a folder; the program ends with its exit code if it fails."""
+    """Run a script of the project in a folder. If it fails, the program ends with its exit code."""
     if code := run_stage([sys.executable, *map(str, arguments)], cwd=cwd, env=ENVIRONMENT):
         sys.exit(code)
 
 
 def prepare(photos: Path, settings: dict[str, Any], folder: Path) -> Path:
-    """Validate and prepare photos once for each `prepare` section of the settings; returns the prepared photos' folder.
+    """Validate and prepare photos, once for each `prepare` section; return the folder of the prepared photos.
 
-    Photos that change in the same place are not noticed: then delete that folder.
+    Changes of the photos are not noticed. After a change, delete that folder.
 
     Args:
-        photos: absolute. settings: all sections of params.yaml. folder: for this and other settings' photos.
+        photos: absolute path of the photos.
+        settings: all sections of params.yaml.
+        folder: parent folder of all prepared photos.
     """
     described = json.dumps([str(photos), settings["prepare"]])
     data = folder / f"data_{hashlib.sha256(described.encode()).hexdigest()[:8]}"

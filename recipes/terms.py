@@ -3,7 +3,7 @@
 LICENSE = """\
 ## License
 
-The weights are part of this project and under its license, MIT. The photos are not: each source keeps the terms in
-the table, and most state none. They were collected for developing and benchmarking only. If you want to use the weights
-for anything else, or to pass them on, check whether these terms allow it where you are.
+The weights are part of this project and under its license, MIT. The photos are not: each source keeps the terms in the
+table, and most state none. The photos were collected for development and benchmarks only. Before you use the weights
+for anything else, or pass them on, check whether these terms allow that in your country.
 """

@@ -1,4 +1,4 @@
-"""How long a step of a training takes: it says how many epochs fit into a given time."""
+"""The time of a training step, from which the number of epochs in a given time follows."""
 
 import time
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from depixel.learning.training import Run
 from depixel.model.pixelation import PixelationSettings
 
 STEPS = 12
-BATCHES = 24  # of all sizes of windows
+BATCHES = 24  # enough for all sizes of windows
 
 
 def seconds(work: Callable[[], object], times: int = STEPS) -> float:
-    """The median of several runs, after one that is not counted."""
+    """The median seconds of several runs, after a run for warm-up."""
     work()
     found = []
     for _ in range(times):
@@ -29,7 +29,7 @@ def seconds(work: Callable[[], object], times: int = STEPS) -> float:
 
 
 def train_step(photos: Photos, validation: Photos, settings: TrainSettings) -> float:
-    """Mean seconds of one whole training step, drawing included, of batches as an epoch has them."""
+    """The mean seconds of a whole training step, including drawing, over the batches of an epoch."""
     pixelation = PixelationSettings()
     run = Run(Task(settings, pixelation, photos, validation), Path("unused"))
     batches = epoch_batches(photos, pixelation, "train 0 0", "0 0", settings.batch_size)[:BATCHES]
@@ -39,6 +39,6 @@ def train_step(photos: Photos, validation: Photos, settings: TrainSettings) -> f
         shards = run.loss.shards(*batch, 0, "timed")
         clip = settings.gradient_clip
         for done in fit(run.network, run.optimizer, [shards], run.loss, run.learning_rate, clip=clip):
-            done.measured.tolist()  # waits until a GPU has done it
+            done.measured.tolist()  # waits for the GPU
 
     return mean(seconds(lambda batch=batch: step(batch), 3) for batch in batches)

@@ -1,7 +1,6 @@
-"""Networks that only the plan has: ours without one part, and the published ones of `peers.py` if their packages are
-installed.
+"""Additional networks of the plan: ours without one part, and those of `peers.py` if their packages are installed.
 
-    python recipes/variants.py    stages/train.py, with these networks
+python recipes/variants.py    runs stages/train.py with these networks
 """
 
 import sys
@@ -20,7 +19,7 @@ if find_spec("spandrel") and find_spec("segmentation_models_pytorch"):
 
 @register("unet_without_contrast")
 class WithoutContrast(UNet):
-    """Brightness and contrast of the window are not taken out."""
+    """The U-Net without normalization of the window's brightness and contrast."""
 
     def inputs(self, pixelated, blocks):
         gray, base, _ = super().inputs(pixelated, blocks)
@@ -30,14 +29,14 @@ class WithoutContrast(UNet):
 
 @register("unet_without_interpolation")
 class WithoutInterpolation(UNet):
-    """Corrects the blocks themselves, and is not shown the smooth interpolation."""
+    """The U-Net without the smooth interpolation: it corrects the blocks themselves."""
 
     SMOOTHING = 0
 
 
 @register("unet_without_geometry")
 class WithoutGeometry(UNet):
-    """Is told which pixels are known, but neither where the blocks are nor where the area ends."""
+    """The U-Net without the geometry of blocks and area; it only knows which pixels are known."""
 
     def inputs(self, pixelated, blocks):
         planes, base, contrast = super().inputs(pixelated, blocks)

@@ -1,1 +1,1 @@
-"""The stages of the pipeline, one script each: `python -m stages.train`, or `python stages/train.py`."""
+"""The stages of the pipeline, one script per stage: `python -m stages.train`, or `python stages/train.py`."""

@@ -1,8 +1,8 @@
-"""After stage 3: find out what the photos are like, which are odd, and what is missing."""
+"""After stage 3: describe the photos, and report odd and missing ones."""
 
 from depixel.base import arithmetic
 
-arithmetic.begin()  # before anything that computes is loaded
+arithmetic.begin()  # before NumPy and PyTorch are imported
 
 from pathlib import Path
 
@@ -16,20 +16,21 @@ from depixel.base.reuse import RECORD
 from depixel.base.stage import Inputs, stage
 from depixel.base.tables import read_table
 from depixel.dataset import prepared, splits
-from depixel.photos import archives, near_duplicates, rules
+from depixel.photos import archives, rules
+from depixel.photos.hashes import load_hashes
 from depixel.photos.near_duplicates import Copy
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@path_option("--raw", default=layout.RAW, help="Where the photos are.")
-@path_option("--manifest", default=layout.MANIFEST, help="The valid ones.")
-@path_option("--prepared", "folder", default=layout.PREPARED, help="Prepared photos.")
-@path_option("--split", "split", default=layout.SPLIT, help="Their sides.")
-@path_option("--copies", "known", default=layout.COPIES, help="Copies between sides.")
-@path_option("--out", default=layout.ANALYSIS, help="For the table of all photos.")
-@path_option("--metrics", default=layout.METRICS, help="For the findings and the sheets.")
-@click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each core]")
+@path_option("--raw", default=layout.RAW, help="Folder of the photos.")
+@path_option("--manifest", default=layout.MANIFEST, help="Table of valid files.")
+@path_option("--prepared", "folder", default=layout.PREPARED, help="Folder of prepared photos.")
+@path_option("--split", "split", default=layout.SPLIT, help="Table of splits.")
+@path_option("--copies", "known", default=layout.COPIES, help="Table of copies between sides.")
+@path_option("--out", default=layout.ANALYSIS, help="Output: the table of all photos.")
+@path_option("--metrics", default=layout.METRICS, help="Output: findings and contact sheets.")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]")
 @stage("raw", "manifest", "folder/hashes.npy", "folder/images.npy", "folder/index.csv", "split", "known")
 def main(
     inputs: Inputs,
@@ -42,24 +43,24 @@ def main(
     metrics: Path,
     workers: int | None,
 ) -> None:
-    """Find out what the photos are like, which are odd, and what is missing.
+    """Describe the photos, and report odd and missing ones.
 
-    Light, contrast, detail and blur of each; JPEG quality and blockiness, size, camera of its file; which photos are
-    the same picture; clusters of similar photos; contributors that stand out from all others; how the test side differs
-    from training. Each finding says why it matters for the RMSE and what to do. What counts as dark, blank or blurred
-    is in params.yaml, section `analyze`. This stage leaves out nothing.
+    It measures brightness, contrast, detail and blur of each photo, and the JPEG quality, blockiness, size and camera
+    of its file. It finds photos of the same picture, clusters of similar photos, unusual contributors, and differences
+    between the test side and training. Each finding says why it matters for the RMSE and what to do. The limits for
+    dark, blank or blurred photos are in params.yaml, section `analyze`. This stage removes no photo.
 
     \b
     Reads
-      data/raw, data/validated   the photos and which are valid
+      data/raw, data/validated   the photos and their verdicts
       data/prepared              images and hashes, from stages/prepare.py
       data/split.csv, copies.csv from stages/split.py
     Writes
-      data/analysis.csv          a row for each photo: all measures, its cluster, what it is, which photo it repeats
-      metrics/analysis.json      the findings, and the photos of each side in numbers
-      metrics/clusters.png       the clusters, to look at
-      metrics/findings.png       the photos of the findings, to look at
-      data/analysis.made_by.json by which code, settings and inputs, so that nothing is done twice
+      data/analysis.csv          a row per photo: all measures, its cluster, its kinds, the photo it repeats
+      metrics/analysis.json      the findings, and statistics of each side
+      metrics/clusters.png       contact sheet of the clusters
+      metrics/findings.png       contact sheet of the findings
+      data/analysis.made_by.json record of code, settings and inputs, so that nothing is computed twice
 
     \b
     Example
@@ -68,14 +69,14 @@ def main(
     settings = inputs.section("analyze", photo_table.AnalyzeSettings)
     photos = prepared.load_index(folder / "index.csv")
     images = prepared.load_images(folder / "images.npy", len(photos))
-    codes = np.asarray(near_duplicates.load_hashes(folder / "hashes.npy", len(photos)))
+    codes = np.asarray(load_hashes(folder / "hashes.npy", len(photos)))
     sides = splits.load_splits(split, photos)
     made = (out, *(metrics / name for name in outputs.FILES))
     verdicts = list(rules.load_manifest(manifest))
     exact, broken = rules.exact_copies(verdicts), [verdict for verdict in verdicts if not verdict.name]
     entries = list(rules.valid_entries(archives.Entries(raw), verdicts))
     if inputs.reusable(out.with_suffix(f".{RECORD}"), without=[raw]):
-        click.echo(f"{out.as_posix()}: is of this very code, these settings and photos; it stays as it is.")
+        click.echo(f"{out.as_posix()}: up to date (same code, settings and photos).")
         return
     files = list(progress(photo_table.of_files(entries, workers), total=len(photos), desc="analyze", unit=" photos"))
     verdicts = [verdict for verdict in verdicts if verdict.code == 0]

@@ -1,4 +1,4 @@
-"""Stage 6: write the model card, for people."""
+"""Stage 6: write the model card."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from depixel.base.console import params_option, path_option
 from depixel.base.errors import DepixelError
 from depixel.base.files import read_json, replacing
 from depixel.base.stage import Inputs, stage
+from depixel.dataset.augmentation import AugmentSettings
 from depixel.dataset.splits import SplitSettings
 from depixel.learning.task import TrainSettings
 from depixel.model.pixelation import PixelationSettings
@@ -21,16 +22,16 @@ from depixel.scoring.scores import EvaluateSettings
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@path_option("--raw", default=layout.RAW, help="Where the photos are.")
-@path_option("--manifest", default=layout.MANIFEST, help="The valid ones.")
+@path_option("--raw", default=layout.RAW, help="Folder of the photos.")
+@path_option("--manifest", default=layout.MANIFEST, help="Table of valid files.")
 @path_option("--model", default=layout.MODEL, help="The trained model.")
-@path_option("--metrics", default=layout.METRICS, help="What the stages counted and scored.")
+@path_option("--metrics", default=layout.METRICS, help="Folder of counts and scores.")
 @stage("manifest", "model")
 def main(inputs: Inputs, raw: Path, manifest: Path, model: Path, metrics: Path) -> None:
-    """Write the model card, for people.
+    """Write the model card.
 
-    What the model is, how good it is, from which photos, settings, code and environment it was made, on which
-    hardware, how to make it again, and what it is not good for.
+    It describes the model: its scores, the photos, settings, code, environment and hardware that made it, the commands
+    that make it again, and its limits.
 
     \b
     Reads
@@ -38,7 +39,7 @@ def main(inputs: Inputs, raw: Path, manifest: Path, model: Path, metrics: Path) 
       metrics/*.json, comparison.csv      from all stages
       data/validated/manifest.csv         from stages/validate.py
     Writes
-      models/depixel.md                   beside the model
+      models/depixel.md                   the model card
 
     \b
     Example
@@ -48,6 +49,7 @@ def main(inputs: Inputs, raw: Path, manifest: Path, model: Path, metrics: Path) 
         "prepare": inputs.section("prepare", PrepareSettings),
         "split": inputs.section("split", SplitSettings),
         "pixelation": inputs.section("pixelation", PixelationSettings),
+        "augment": inputs.section("augment", AugmentSettings),
         "train": inputs.section("train", TrainSettings),
         "predict": inputs.section("predict", PredictSettings),
         "evaluate": inputs.section("evaluate", EvaluateSettings),
@@ -62,7 +64,7 @@ def main(inputs: Inputs, raw: Path, manifest: Path, model: Path, metrics: Path) 
     text = card(model, Predictor.load(model), sections, counts, comparison, photos)
     with replacing(model.with_suffix(".md")) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
-    click.echo(f"{model.with_suffix('.md').as_posix()}: what the model is, and what it is not good for")
+    click.echo(f"{model.with_suffix('.md').as_posix()}: the model card")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Stage 5: score the trained model on the test side, beside the baselines."""
+"""Stage 5: score the trained model and the baselines on the test side."""
 
 from depixel.base import arithmetic
 
-arithmetic.begin()  # before anything that computes is loaded
+arithmetic.begin()  # before NumPy and PyTorch are imported
 
 from pathlib import Path
 
@@ -22,36 +22,38 @@ from depixel.scoring import evaluation, scores
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@path_option("--prepared", default=layout.PREPARED, help="The prepared photos.")
-@path_option("--split", "splits", default=layout.SPLIT, help="Their sides.")
+@path_option("--prepared", default=layout.PREPARED, help="Folder of prepared photos.")
+@path_option("--split", "splits", default=layout.SPLIT, help="Table of splits.")
 @path_option("--model", default=layout.MODEL, help="The trained model.")
-@path_option("--metrics", default=layout.METRICS, help="For the tables and the picture.")
+@path_option("--metrics", default=layout.METRICS, help="Output: tables and contact sheet.")
 @stage("prepared/images.npy", "prepared/index.csv", "splits", "model")
 def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Path) -> None:
-    """Score the trained model on the test side, beside the baselines.
+    """Score the trained model and the baselines on the test side.
 
-    Each test photo gets `evaluate.areas_per_photo` areas that follow from its name and `evaluate.seed`, so that two
-    models are always scored on the same pixels. RMSE is in gray levels (0..255): over all pixels pooled, and the mean
-    over images of each one's. Ratios are to the identity, which leaves the area as it is: 1 is useless, 0 perfect. In
-    brackets are 95 % confidence intervals over the choice of test photos.
+    Each test photo gets `evaluate.areas_per_photo` areas, which depend only on its name and `evaluate.seed`. So two
+    models are always scored on the same pixels. The RMSEs are in gray levels (0..255): rmse_pooled over all pixels, and
+    rmse_mean, the mean of the images' RMSEs. A ratio is the RMSE divided by that of the identity, which leaves the area
+    unchanged: 1 is useless, 0 is perfect. Brackets show 95 % confidence intervals over the choice of test photos.
 
     \b
     Reads
       data/prepared, data/split.csv    from stages/prepare.py and stages/split.py
       models/depixel.safetensors       from stages/train.py
     Writes
-      metrics/evaluation.json          the model's scores
-      metrics/comparison.csv           the same for the model, kriging, two interpolations of the block means and the
-                                       identity; with intervals
-      metrics/samples.csv              the model's squared error and the identity's in each area: what
-                                       `depixel compare` reads
+      metrics/evaluation.json          the model's scores; rmse_worst_kind is the highest rmse_mean in by_kind.csv
+      metrics/comparison.csv           scores of the model, kriging, two interpolations of the block means and the
+                                       identity, with confidence intervals
+      metrics/samples.csv              the squared errors of the model and the identity in each area; `depixel
+                                       compare` reads it
       metrics/by_block_size.csv        the model's scores by block size
-      metrics/by_area.csv              and by area, in classes up to so many pixels
-      metrics/calibration.csv          how well the model knows how far off it is, pixels in classes from the surest
-                                       on; only the header unless it was trained with `train.uncertainty`
+      metrics/by_area.csv              the model's scores by number of pixels in the area, in classes
+      metrics/by_kind.csv              the model's scores by kind of photo: each third of the test photos by brightness,
+                                       contrast and detail
+      metrics/calibration.csv          expected and observed error, in classes of pixels from the lowest expected
+                                       error on; only the header unless trained with `train.uncertainty`
       metrics/contact_sheet.png        samples from the best to the worst: pixelated, prediction, truth, error, and
-                                       the error that the model expects if it was trained to
-      metrics/evaluation.made_by.json  by which code, model and photos, so that nothing is scored twice
+                                       with `train.uncertainty` the expected error
+      metrics/evaluation.made_by.json  record of code, model and photos, so that nothing is scored twice
 
     \b
     Example
@@ -63,7 +65,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
     inputs.watch(model.with_suffix(".json"))
     arithmetic.use(arithmetic.of_model(model), __file__)
     if inputs.reusable(metrics / f"evaluation.{RECORD}"):
-        click.echo(f"{metrics.as_posix()}/evaluation.json: is of this very code, model and photos; it stays as it is.")
+        click.echo(f"{metrics.as_posix()}/evaluation.json: up to date (same code, model and photos).")
         return
     predictor = Predictor.load(model)
     photos = Photos.load(prepared, splits, "test")

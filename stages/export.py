@@ -1,8 +1,8 @@
-"""Stage 7: write the predictions as submission files and as pictures."""
+"""Stage 7: write submission files and pictures of the predictions."""
 
 from depixel.base import arithmetic
 
-arithmetic.begin()  # before anything that computes is loaded
+arithmetic.begin()  # before NumPy and PyTorch are imported
 
 from functools import partial
 from pathlib import Path
@@ -25,22 +25,23 @@ from depixel.model.predictor import Predictor, PredictSettings
 from depixel.scoring import scores
 
 SHEET = 50
+"""The maximum number of samples on a contact sheet."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@path_option("--prepared", default=layout.PREPARED, help="The prepared photos.")
-@path_option("--split", "splits", default=layout.SPLIT, help="Their sides.")
+@path_option("--prepared", default=layout.PREPARED, help="Folder of prepared photos.")
+@path_option("--split", "splits", default=layout.SPLIT, help="Table of splits.")
 @path_option("--model", default=layout.MODEL, help="The trained model.")
-@path_option("--out", default=layout.PREDICTIONS, help="Folder for the predictions.")
+@path_option("--out", default=layout.PREDICTIONS, help="Output: the predictions; replaced.")
 @stage("prepared/images.npy", "prepared/index.csv", "splits", "model")
 def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -> None:
-    """Write the predictions as submission files and as pictures.
+    """Write submission files and pictures of the predictions.
 
-    For the test set named by `export.test_set`, a pickle in the challenge's format (read without running any code of
-    it), and for the test side of your own photos, with the first area that evaluation gives each of them. A test set
-    does not say how large the blocks are: that is found from its pixels. `export.pictures` is how many samples of each
-    to draw (0 = none).
+    It predicts two sets: the test set in `export.test_set`, a pickle in the challenge's format (read without running
+    its code), and the test side of your own photos, with the first area of each photo in the evaluation. A test set
+    does not contain the block sizes, so they are inferred from its pixels. `export.pictures` is the number of samples
+    of each set to draw (0: none).
 
     \b
     Reads
@@ -48,17 +49,17 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
       data/prepared, data/split.csv    from stages/prepare.py and stages/split.py
       models/depixel.safetensors       from stages/train.py
     Writes
-      predictions/submission.bin       for the test set, to upload
-      predictions/test_split.bin       for the test side, in the same format
-      predictions/*.png                samples: pixelated, prediction, and the truth where it is known
-      predictions/made_by.json         by which code, model and samples, so that nothing is predicted twice
+      predictions/submission.bin       predictions of the test set, to upload
+      predictions/test_split.bin       predictions of the test side, in the same format
+      predictions/*.png                samples: pixelated, prediction, and the truth if it is known
+      predictions/made_by.json         record of code, model and samples, so that nothing is predicted twice
 
     \b
     Example
       python stages/export.py
     """
     if others := sorted(path.name for path in out.glob("[!.]*") if not _own(path)):
-        raise DepixelError(f"{out}: is replaced as a whole, but {others[0]} is in it; name a folder of its own")
+        raise DepixelError(f"{out}: this folder is overwritten, and it holds {others[0]}; choose an empty one")
     settings = inputs.section("export", ExportSettings)
     pixelation = inputs.section("pixelation", PixelationSettings)
     seed = inputs.section("evaluate", scores.EvaluateSettings)
@@ -67,7 +68,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
     arithmetic.use(arithmetic.of_model(model), __file__)
     inputs.watch(settings.test_set)
     if inputs.reusable(out / RECORD):
-        click.echo(f"{out.as_posix()}: is of this very code, model and samples; it stays as it is.")
+        click.echo(f"{out.as_posix()}: up to date (same code, model and samples).")
         return
     predictor = Predictor.load(model)
     own = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, scores.test_streams(seed)[:1])
@@ -96,7 +97,7 @@ def _own(path: Path) -> bool:
 def _sheet(
     pixelated: np.ndarray, where: np.ndarray, predictions: list[np.ndarray], truth: list[np.ndarray], some: range
 ) -> Image.Image:
-    """The samples numbered `some`; `truth` is one array (N, S, S) or none."""
+    """A contact sheet of the samples with the numbers `some`; `truth` holds one array (N, S, S) or none."""
     panels = [
         [pixelated[i], sheets.fill(pixelated[i], where[i], predictions[i]), *(images[i] for images in truth)]
         for i in some

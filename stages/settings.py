@@ -1,4 +1,4 @@
-"""Stage 0: check the settings of all stages, before the first of them spends any time."""
+"""Stage 0: check the settings of all stages before the first one runs."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -17,10 +17,10 @@ from depixel.versioning import file_at
 @params_option
 @told_plainly
 def main(params: str) -> None:
-    """Check the settings of all stages, before the first of them spends any time.
+    """Check the settings of all stages before the first one runs.
 
-    Each stage checks its own settings too; this one keeps a misspelt key of the last stage from being found after hours
-    of training. It writes nothing.
+    Each stage also checks its own settings. This stage finds a misspelt key of the last stage before hours of training.
+    It writes nothing.
 
     \b
     Example
@@ -34,14 +34,14 @@ def main(params: str) -> None:
 
 
 def _way_back(params: str) -> str:
-    """How to take back a wrong setting, which `dvc exp run -S` leaves in the file; "" if the last commit has it."""
-    if layout.DVC.name in Path.cwd().parts:  # a queued experiment, in a folder of its own
+    """Advice to undo a wrong setting that `dvc exp run -S` left in the file; "" if the last commit has it too."""
+    if layout.DVC.name in Path.cwd().parts:  # a queued experiment, which runs in a temporary folder
         return ""
-    with suppress(DepixelError):  # git has nothing to add
+    with suppress(DepixelError):  # without git there is no advice
         committed = file_at("HEAD", params)
         if committed is not None and committed != Path(params).read_bytes():
             return (
-                f"\n{params} differs from the last commit. Correct it; or take all its changes back: "
+                f"\n{params} differs from the last commit. Correct it, or discard all its changes: "
                 f"`git checkout {params}`"
             )
     return ""

@@ -2,7 +2,7 @@
 
 from depixel.base import arithmetic
 
-arithmetic.begin()  # before anything that computes is loaded
+arithmetic.begin()  # before NumPy and PyTorch are imported
 
 import math
 import os
@@ -19,6 +19,7 @@ from depixel.base.files import write_json
 from depixel.base.reuse import RECORD
 from depixel.base.stage import Inputs, stage
 from depixel.base.tables import write_table
+from depixel.dataset.augmentation import AugmentSettings
 from depixel.learning import training
 from depixel.learning.logs import Log
 from depixel.learning.state import Epoch
@@ -31,20 +32,20 @@ from depixel.model.predictor import best_device
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@path_option("--prepared", default=layout.PREPARED, help="The prepared photos.")
-@path_option("--split", "splits", default=layout.SPLIT, help="Their sides.")
-@path_option("--model", default=layout.MODEL, help="For the weights.")
-@path_option("--metrics", default=layout.METRICS, help="For training.json and training.csv.")
-@path_option("--logs", default=layout.LOGS, help="For its progress, speed and memory.")
-@path_option("--checkpoints", default=layout.CHECKPOINTS, help="A folder; to go on from.")
-@path_option("--pretrained", default=layout.PRETRAINED, help="Models for train.init, .teacher.")
+@path_option("--prepared", default=layout.PREPARED, help="Folder of prepared photos.")
+@path_option("--split", "splits", default=layout.SPLIT, help="Table of splits.")
+@path_option("--model", default=layout.MODEL, help="Output: the weights.")
+@path_option("--metrics", default=layout.METRICS, help="Output: training.json and training.csv.")
+@path_option("--logs", default=layout.LOGS, help="Output: progress, speed and memory.")
+@path_option("--checkpoints", default=layout.CHECKPOINTS, help="Folder of checkpoints.")
+@path_option("--pretrained", default=layout.PRETRAINED, help="Models for train.init and train.teacher.")
 @click.option(
     "--checkpoint-every",
     default=120.0,
     show_default=True,
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Less on a machine that may be taken away at any time.",
+    help="Time between checkpoints; choose less on a machine that may stop at any time.",
 )
 @stage("prepared/images.npy", "prepared/index.csv", "splits")
 def main(
@@ -60,50 +61,55 @@ def main(
 ) -> None:
     """Train a network to restore pixelated areas.
 
-    Every epoch shows each photo of the training side once: turned, mirrored and pixelated at random, anew each time;
-    with train.teacher every fourth time. After each epoch the restorations of the validation side are scored; the
-    weights of the best epoch become the model. The settings are the sections `train` and `pixelation` of params.yaml.
+    Each epoch shows every training photo once, turned, mirrored and pixelated at random, and changed as the section
+    `augment` says. The random choices change with each epoch (with train.teacher, with every fourth). After each epoch,
+    the network is scored on the validation side. The weights of the best epoch become the model. The settings are the
+    sections `train`, `augment` and `pixelation` of params.yaml.
 
-    Ctrl-C ends it with a checkpoint. However it was interrupted, the same command goes on from the last checkpoint and
-    comes to the same result as without the interruption.
+    Ctrl-C writes a checkpoint and stops. After any interruption, the same command resumes from the last checkpoint and
+    gives the same result as an uninterrupted run.
 
     \b
     Reads
       data/prepared, data/split.csv   from stages/prepare.py and stages/split.py
-      models/pretrained/              if train.init or train.teacher says so
+      models/pretrained/              only for train.init: pretrained or train.teacher
     Writes
       models/depixel.safetensors      the weights; models/depixel.json, their configuration
-      metrics/training.csv            a row for each epoch
+      metrics/training.csv            a row per epoch
       metrics/training.json           the best epoch and its RMSE on the validation side
-      models/depixel.made_by.json     by which code, settings and photos, so that nothing is trained twice
-      logs/NAME/                      as it trains: training.csv, restorations as pictures, files of train.loggers;
-                                      NAME is the experiment's, or `workspace`
-      logs/training.json              what differs from run to run: seconds, samples a second, memory
-      checkpoints/                    a folder for each of the last runs; none is needed once the model is there
+      models/depixel.made_by.json     record of code, settings and photos, so that nothing is trained twice
+      logs/NAME/                      during training: training.csv, restored samples, files of train.loggers;
+                                      NAME is the experiment's name, or `workspace`
+      logs/training.json              time, speed, memory and hardware, which differ from run to run
+      checkpoints/                    a folder for each of the last runs; not needed once the model exists
 
     \b
     Examples
       python stages/train.py
-      dvc exp run -S train.overfit=8 -S train.epochs=300     can it learn at all?
+      dvc exp run -S train.overfit=8 -S train.epochs=300     can the network learn at all?
     """
     settings = inputs.section("train", TrainSettings)
     pixelation = inputs.section("pixelation", PixelationSettings)
+    augment = inputs.section("augment", AugmentSettings)
     arithmetic.use(settings.arithmetic, __file__)
     if settings.init == "pretrained" or settings.teacher:
         inputs.watch(pretrained)
     outputs = [model, model.with_suffix(".json"), *(metrics / f"training.{kind}" for kind in ("csv", "json"))]
     by = " ".join(computed_by(settings))
     if settings.arithmetic == "portable" and settings.device == "auto" and best_device() != "cpu":
-        click.echo("train.arithmetic = 'portable' computes on the CPU. To use the GPU: train.arithmetic: native")
+        click.echo(
+            "train.arithmetic = 'portable' computes on the CPU. To use the GPU, set train.arithmetic: native in "
+            "params.yaml"
+        )
     record = model.with_suffix(f".{RECORD}")
     if inputs.reusable(record, module=training.__file__, also=by):
         click.echo(
-            f"{model.as_posix()}: is of this very code, these settings and photos; it stays as it is. To train anew, "
-            f"delete {record.as_posix()} and {checkpoints.as_posix()}"
+            f"{model.as_posix()}: up to date (same code, settings and photos). To train again, delete "
+            f"{record.as_posix()} and {checkpoints.as_posix()}"
         )
         return
-    run = Run(Task.load(settings, pixelation, prepared, splits, pretrained), checkpoints, checkpoint_every)
-    taught = f", taught by {settings.teacher}" if run.task.teacher else ""
+    run = Run(Task.load(settings, pixelation, augment, prepared, splits, pretrained), checkpoints, checkpoint_every)
+    taught = f", teacher {settings.teacher}" if run.task.teacher else ""
     click.echo(
         f"{settings.network} of width {settings.width}, {parameter_count(run.network) / 1e6:.2f} M parameters, "
         f"{len(run.task.training)} photos, {run.task.device}, {settings.arithmetic} {run.task.precision}{taught}"
@@ -117,7 +123,7 @@ def main(
     ):
 
         def on_step(step: int) -> None:
-            if step == first + 1:  # it takes seconds longer than the others: left out of the time left
+            if step == first + 1:  # the first step takes seconds longer, so it must not count in the estimate
                 bar.initial, bar.start_t = step, time.time()
             shown = {} if math.isnan(run.rmse) else {"RMSE": f"{run.rmse:.2f}"}
             if run.table:
@@ -133,8 +139,8 @@ def main(
             log.epoch(row)
     if signals:
         click.echo(
-            f"Stopped after {run.position}. {run.checkpoints.folder.as_posix()} holds all of it; "
-            f"`{os.environ.get('DEPIXEL_TYPED', 'dvc repro')}` goes on from there.",
+            f"Stopped after {run.position}. The checkpoint is in {run.checkpoints.folder.as_posix()}; "
+            f"`{os.environ.get('DEPIXEL_TYPED', 'dvc repro')}` resumes from there.",
             err=True,
         )
         sys.exit(128 + signals[0])
@@ -148,19 +154,19 @@ def main(
 
 
 def resume(run: Run) -> None:
-    """Go on from the run's last usable checkpoint if there is one, and say so."""
+    """Resume from the run's last valid checkpoint if there is one, and print a message."""
     unusable = run.resume()
     folder = run.checkpoints.folder.as_posix()
     for path in unusable:
         click.echo(f"{path.as_posix()}: cut off, damaged or of another run; removed.", err=True)
     if run.finished:
         click.echo(
-            f"{folder}: this very run is finished already; its result is taken. Delete the folder to train anew."
+            f"{folder}: this run is already finished, and its result is used. To train again, delete this folder."
         )
     elif run.step:
-        click.echo(f"{folder}: goes on after {run.position}.")
+        click.echo(f"{folder}: resumes after {run.position}.")
     elif unusable:
-        click.echo(f"{folder}: no other checkpoint is there; starts from the beginning.", err=True)
+        click.echo(f"{folder}: has no valid checkpoint; training starts from the beginning.", err=True)
 
 
 if __name__ == "__main__":

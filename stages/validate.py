@@ -1,8 +1,8 @@
-"""Stage 1: find out which files are photos to learn from."""
+"""Stage 1: check which files are valid photos."""
 
 from depixel.base import arithmetic
 
-arithmetic.begin()  # before anything that computes is loaded
+arithmetic.begin()  # before NumPy and PyTorch are imported
 
 from pathlib import Path
 
@@ -18,36 +18,36 @@ PATH = click.Path(path_type=Path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@path_option("--raw", default=layout.RAW, help="Where the photos are.")
-@path_option("--out", default=layout.VALIDATED, help="For manifest and log; replaced.")
-@path_option("--metrics", default=layout.VALIDATION, help="For the counts.")
-@click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each core]")
-@click.option("--copy-to", metavar="DIR", type=PATH, help="Copy the valid photos there too, numbered.")
-@click.option("--name-format", default="07d", show_default=True, help="07d: 0000000.jpg; d: 0.jpg.")
+@path_option("--raw", default=layout.RAW, help="Folder of the photos.")
+@path_option("--out", default=layout.VALIDATED, help="Output: manifest and log; replaced.")
+@path_option("--metrics", default=layout.VALIDATION, help="Output: the counts.")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]")
+@click.option("--copy-to", metavar="DIR", type=PATH, help="Also copy the valid photos there, numbered.")
+@click.option("--name-format", default="07d", show_default=True, help="Number format: 07d is 0000000.jpg, d is 0.jpg.")
 @stage("raw")
 def main(
     inputs: Inputs, raw: Path, out: Path, metrics: Path, workers: int | None, copy_to: Path | None, name_format: str
 ) -> None:
-    """Find out which files are photos to learn from.
+    """Check which files are valid photos.
 
-    Looks at every file in data/raw: contributors' ZIPs (read in place, nothing is unpacked), folders, single files,
-    nested as they like. A file is valid if it passes six rules; the first that it breaks is its code:
+    It checks every file in data/raw: in contributors' ZIPs and tars (without unpacking them), in folders at any depth,
+    and single files. A file is valid if it passes six rules. Its code is the first rule that it breaks:
 
     \b
       1  its name ends in .jpg, .JPG, .jpeg or .JPEG
       2  it has at most 250 000 bytes
       3  it can be read as an image
       4  it is RGB or grayscale, with at least 100 pixels on each side
-      5  it is not all one value
-      6  it is not the same, byte for byte, as an earlier valid file
+      5  its pixels do not all have the same value
+      6  no earlier valid file has the same bytes
 
-    What DVC does not track, such as what .dvcignore names and links to folders, is left out and reported.
+    Files that DVC ignores are left out and reported: files that match .dvcignore, links to folders, and others.
 
     \b
     Writes
-      data/validated/manifest.csv   one row for each file: its verdict (code 0 = valid) and what is known of it
+      data/validated/manifest.csv   a row per file: the verdict (code 0 = valid) and the file's properties
       data/validated/invalid.log    contributor/name,CODE for each invalid file
-      data/validated/made_by.json   by which code, so that the next run looks only at files that are new or changed
+      data/validated/made_by.json   record of the code, so that the next run checks only new and changed files
       metrics/validation.json       counts
 
     \b
@@ -74,7 +74,7 @@ def main(
     contributors = counted(counts["contributors"], "contributor")
     click.echo(f"{counts['valid']} of {counts['files']} files from {contributors} are valid.")
     if counts["valid"] < counts["files"]:
-        click.echo(f"Why the others are not: {out.as_posix()}/manifest.csv, column reason.")
+        click.echo(f"For the reasons of the others, see column reason of {out.as_posix()}/manifest.csv.")
     if entries.left_out:
         click.echo(tracked.told(entries.left_out))
     if counts["unreadable_archives"]:

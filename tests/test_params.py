@@ -60,13 +60,13 @@ def test_presets_are_listed(folder):
 @pytest.mark.parametrize(
     ("content", "name", "told"),
     [
-        ("debug: {train: {width: 8}}", "deubg", "deubg: no preset; presets.yaml has debug"),
+        ("debug: {train: {width: 8}}", "deubg", "deubg: no such preset; presets.yaml has debug"),
         ("debug: {train: {widht: 8}}", "debug", "presets.yaml, debug: unknown key train.widht"),
         ("debug: {train: {width: wide}}", "debug", "presets.yaml, debug: train.width = 'wide'"),
         ("debug: {trian: {width: 8}}", "debug", "presets.yaml, debug: unknown section 'trian'"),
-        ("debug: {train: 8}", "debug", "presets.yaml, debug: sections with settings"),
+        ("debug: {train: 8}", "debug", "presets.yaml, debug: holds {'train': 8}; it must hold sections with settings"),
         ("[", "debug", "presets.yaml: not YAML"),
-        ("[1]", "debug", "presets.yaml: sections"),
+        ("[1]", "debug", "presets.yaml: holds [1]; it must hold sections"),
     ],
 )
 def test_a_wrong_preset_is_told_and_nothing_changes(folder, content, name, told):

@@ -38,7 +38,7 @@ def test_git_returns_text_and_raises_what_failed_why_and_what_to_type(repository
     assert git("status", "--porcelain") == " M notes.txt"
     assert git("log", "--format=%s", cwd=repository / "stages") == "first"
     assert told(git, "diff", "nowhere", "--", "notes.txt") == (
-        "`git diff nowhere -- notes.txt` failed: bad revision 'nowhere'. `git status` says what state the project is in"
+        "`git diff nowhere -- notes.txt` failed: bad revision 'nowhere'. `git status` shows the state of the project"
     )
 
 
@@ -98,7 +98,7 @@ def test_what_keeps_git_from_working_is_told(repository, tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     found, mend = versioning.problem()
-    assert "does not know who you are" in found and "git config --global user.name" in mend
+    assert "does not know your name and address" in found and "git config --global user.name" in mend
     (tmp_path / "config").write_text("[user]\nname = a\nemail = a@localhost\n")
     assert versioning.problem() == ("", "")
     (tmp_path / "config").unlink()
@@ -151,7 +151,7 @@ def test_hashes_are_read_from_a_lock():
 def test_a_missing_git_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     for ask in (git, git_or_none):
-        assert told(ask, "status").startswith("git is not installed, or not on the PATH")
+        assert told(ask, "status").startswith("git is not installed or not on the PATH")
 
 
 def test_dvc_raises_what_failed_why_and_what_to_type(tmp_path):
@@ -167,7 +167,8 @@ def test_reasons_are_short_and_say_what_comes_next(repository):
     said = "ERROR: one\nWARNING: other\nERROR: two  of  it\nERROR: one\nERROR: three\nERROR: four\n"
     failed = CommandError("dvc push", 255, said)
     assert failed.reason == "one; two of it; and 2 more" and failed.said == said
-    assert str(failed) == f"`dvc push` failed: {failed.reason}. `depixel doctor` says what is wrong and what mends it"
+    advice = "`depixel doctor` shows what is wrong and how to repair it"
+    assert str(failed) == f"`dvc push` failed: {failed.reason}. {advice}"
     assert CommandError("dvc push", 255, "some\nlast words\n").reason == "last words"
     assert CommandError("dvc push", 3, "").reason == "exit code 3"
     missing = CommandError("dvc push", 1, "/usr/bin/python: No module named dvc")

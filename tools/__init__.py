@@ -1,1 +1,1 @@
-"""What `make` calls: the installer, which runs before anything is installed, and the first run of the pipeline."""
+"""The programs behind `make`: the installer, which needs only Python, and the run of the whole pipeline."""

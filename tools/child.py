@@ -1,4 +1,4 @@
-"""A command that Ctrl-C ends without noise, and one line that says how to go on."""
+"""Runs a command so that Ctrl-C ends it with a single line, which says how to continue."""
 
 from __future__ import annotations  # the installer runs on any Python 3, to say which one it needs
 
@@ -16,7 +16,7 @@ class StoppedError(Exception):
     """A person stopped the command.
 
     Attributes:
-        code: exit code of the command; negative where a signal ended it.
+        code: exit code of the command; negative if a signal ended it.
         number: the first signal that this process received.
     """
 
@@ -26,18 +26,19 @@ class StoppedError(Exception):
 
 
 def run(command: list[str], read: Callable[[IO[bytes]], None] | None = None, env: dict[str, str] | None = None) -> int:
-    """Run a command to its end; its exit code.
+    """Run a command to its end and return its exit code.
 
-    The command gets a session of its own, where Ctrl-C does not reach it. Python would print a traceback for Ctrl-C and
-    DVC an error. Ctrl-C becomes SIGTERM for all its processes: a training writes a checkpoint, the others end at once.
-    Ctrl-Z stops the command and `fg` continues it, as usual.
+    The command gets its own session, so Ctrl-C does not reach it: Python would print a traceback, and DVC an error.
+    Instead, this function sends SIGTERM to all its processes. A training then writes a checkpoint; other processes end
+    at once. Ctrl-Z stops the command and `fg` continues it, as usual.
 
     Args:
-        read: receives all output of the command, as bytes; None leaves the output to the terminal.
-        env: the command's environment variables; None takes those of this process.
+        command: the program and its arguments.
+        read: receives all output of the command, as bytes; None: the output goes to the terminal.
+        env: the command's environment variables; None: those of this process.
 
     Raises:
-        StoppedError: by Ctrl-C, SIGTERM or a closed terminal, when all processes of the command have ended.
+        StoppedError: Ctrl-C, SIGTERM or a closed terminal stopped it, and all processes of the command have ended.
     """
     process: subprocess.Popen[bytes] | None = None
     received: list[int] = []
@@ -58,7 +59,7 @@ def run(command: list[str], read: Callable[[IO[bytes]], None] | None = None, env
     with _handling(handlers):
         out, error = (subprocess.PIPE, subprocess.STDOUT) if read else (None, None)
         process = subprocess.Popen(command, stdout=out, stderr=error, env=env, start_new_session=True)  # noqa: S603
-        if received:  # since the handlers are there
+        if received:  # a signal came before the process existed
             _send(process, signal.SIGTERM)
         if read and process.stdout:
             read(process.stdout)
@@ -71,23 +72,23 @@ def run(command: list[str], read: Callable[[IO[bytes]], None] | None = None, env
 
 
 def leave(number: int = signal.SIGINT) -> NoReturn:
-    """End this process, which has received signal `number` and has said how to go on.
+    """End this process after signal `number`, when the message to the user is printed.
 
-    After Ctrl-C under `make` in a terminal the exit code is 0: make got the same Ctrl-C and ends itself by it. It would
-    add a line of its own for any other code.
+    After Ctrl-C under `make` in a terminal, the exit code is 0. Make has received the same Ctrl-C and ends by itself;
+    for any other code it would print an additional line.
     """
     quiet = number == signal.SIGINT and os.environ.get("MAKELEVEL") and _in_terminal()
     sys.exit(0 if quiet else 128 + number)
 
 
 def say(line: str) -> None:
-    """Print a line for a person on the standard error, at the start of a line."""
+    """Print a line on the standard error, over an unfinished line of progress."""
     sys.stderr.write(f"\r\033[K{line}\n" if sys.stderr.isatty() else f"{line}\n")
     sys.stderr.flush()
 
 
 def typed(default: str) -> str:
-    """The command that was typed: `make` passes it on."""
+    """The command that the user typed, which `make` passes on; else `default`."""
     return os.environ.get("DEPIXEL_TYPED", default)
 
 
@@ -97,8 +98,8 @@ def _send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def _wait_for_all(process: subprocess.Popen[bytes], seconds: float = 60) -> None:
-    """Wait until no process of the session is left: one may still be saving its state."""
-    end = time.monotonic() + seconds  # a process that nobody waits for stays in the list for ever
+    """Wait until no process of the session is left, because one may still be saving its state."""
+    end = time.monotonic() + seconds  # a zombie process would stay in the list forever
     with contextlib.suppress(ProcessLookupError, PermissionError):
         while time.monotonic() < end:
             os.killpg(process.pid, 0)
@@ -106,7 +107,7 @@ def _wait_for_all(process: subprocess.Popen[bytes], seconds: float = 60) -> None
 
 
 def _in_terminal() -> bool:
-    """Whether Ctrl-C in the terminal reaches this process, and make with it."""
+    """Whether Ctrl-C in the terminal reaches this process, and therefore make too."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY)
     except OSError:

@@ -1,10 +1,10 @@
-"""Make the environment in .venv: `make` calls it. It needs nothing but Python.
+"""Install the environment in .venv. `make` calls this program, which needs only Python.
 
-    python3 -m tools.install run     what the pipeline needs: requirements.lock
-    python3 -m tools.install dev     also what the checks and tests need: requirements-dev.lock
+    python3 -m tools.install run     packages of the pipeline: requirements.lock
+    python3 -m tools.install dev     also those of checks and tests: requirements-dev.lock
 
-It uses `uv` where that is installed, else pip. On Linux without an NVIDIA GPU it takes the CPU build of PyTorch from
-PyTorch's own index, if that answers: a tenth of the build with CUDA.
+It uses `uv` if that is installed, else pip. On Linux without an NVIDIA GPU, it takes the CPU build of PyTorch from
+PyTorch's own index, if that answers. This build has a tenth of the size of the CUDA build.
 """
 
 from __future__ import annotations
@@ -27,20 +27,23 @@ OLDEST = (3, 10)
 """The oldest Python that depixel runs on."""
 
 VENV = Path(".venv")
+"""The folder of the environment."""
+
 PYTHON = VENV / "bin/python"
+"""The Python of the environment."""
 
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
-"""Where the CPU builds of PyTorch are."""
+"""The package index of PyTorch's CPU builds."""
 
 PATIENCE = 4.0
-"""Seconds to wait for an answer of that index."""
+"""The time in seconds to wait for an answer of that index."""
 
 DEVICES = Path("/dev")
-"""Where the files of GPUs are."""
+"""The folder of device files, including those of GPUs."""
 
 
 class Size(NamedTuple):
-    """Megabytes (10^6 bytes) to download, and on the disk when installed."""
+    """Sizes in megabytes (10^6 bytes): the download, and the installed packages on the disk."""
 
     download: int
     disk: int
@@ -50,15 +53,16 @@ NOTHING = Size(0, 0)
 CPU = Size(360, 1350)
 CUDA = Size(2900, 5200)
 DEV = Size(180, 600)
-"""Packages of requirements.lock with PyTorch's CPU build; with its CUDA build; what requirements-dev.lock adds."""
+"""The sizes of requirements.lock with PyTorch's CPU build and with its CUDA build, and of requirements-dev.lock's
+additional packages."""
 
 
 class InstallError(Exception):
-    """What is wrong and what to do, in a sentence or two."""
+    """The installation failed. The text says what is wrong and what to do."""
 
 
 def main(arguments: list[str]) -> None:
-    """Make the environment that the command line names, and stamp it."""
+    """Install the environment that the command line names, and write its stamp file."""
     if arguments not in (["run"], ["dev"]):
         sys.exit(__doc__ or "python3 -m tools.install run, or dev")  # -OO drops docstrings
     try:
@@ -80,12 +84,19 @@ def main(arguments: list[str]) -> None:
 
 
 def again() -> str:
-    """How to go on after an interruption."""
-    return f"`{child.typed('python3 -m tools.install run')}` goes on; what is downloaded already comes from the cache."
+    """The sentence that says how to continue after an interruption."""
+    return f"To continue, run `{child.typed('python3 -m tools.install run')}`; finished downloads are in the cache."
 
 
 def install(dev: bool) -> None:
-    """Make the environment if it is missing, and install the locked packages and depixel itself."""
+    """Make the environment if it is missing, and install the locked packages and depixel itself.
+
+    Args:
+        dev: whether to install the packages of checks and tests too.
+
+    Raises:
+        InstallError: the environment cannot be made, a package cannot be installed, or the disk is too full.
+    """
     uv = shutil.which("uv")
     files = [Path("requirements.lock"), *([Path("requirements-dev.lock")] if dev else [])]
     torch = locked("torch", files[0])
@@ -93,7 +104,7 @@ def install(dev: bool) -> None:
     from_index = False
     if there:
         most = least = NOTHING
-    elif sys.platform != "linux":  # only there has PyPI a build with CUDA
+    elif sys.platform != "linux":  # PyPI has CUDA builds only for Linux
         most = least = CPU
     elif has_gpu():
         most = least = CUDA
@@ -103,59 +114,59 @@ def install(dev: bool) -> None:
     announce("uv" if uv else "pip", most, least, DEV if dev else NOTHING)
     make_venv(uv)
     if from_index:
-        # alone and without its dependencies, so that all else comes from where it always does
+        # only torch and without its dependencies, so that all other packages come from the usual index
         arguments = ["--no-deps", "--index-url", TORCH_INDEX, f"torch=={torch}"]
         if packages(uv, arguments, 1, "PyTorch"):
-            child.say(f"{TORCH_INDEX} has no torch {torch} for this machine; takes the build that pip finds elsewhere.")
+            child.say(f"{TORCH_INDEX} has no torch {torch} for this machine; using the build of pip's usual index.")
     everything = [argument for file in files for argument in ("-r", str(file))]
     for arguments, number, name in (
-        (everything, sum(map(count, files)), "looks for packages"),
+        (everything, sum(map(count, files)), "looking for packages"),
         (["--no-deps", "--no-build-isolation", "--editable", "."], 1, "depixel"),
     ):
         if packages(uv, arguments, number, name):
-            raise InstallError(f"the packages could not be installed; the lines above say why. {again()}")
+            raise InstallError(f"the packages could not be installed; see the lines above. {again()}")
 
 
 # The environment
 
 
 def make_venv(uv: str | None) -> None:
-    """Make .venv with pip in it, unless a whole one is there that was made for this folder."""
+    """Make .venv with pip in it, unless a complete one for this folder exists."""
     there = PYTHON.exists() and not moved()
     if there and not subprocess.run([PYTHON, "-c", "import pip"], capture_output=True).returncode:  # noqa: S603
         return
-    child.say(f"Makes {VENV} with Python {sys.version.split()[0]} ...")
+    child.say(f"Making {VENV} with Python {sys.version.split()[0]} ...")
     if uv:
         command = [uv, "venv", "--quiet", "--clear", "--seed", "--python", sys.executable, str(VENV)]
     else:
         command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
     if child.run(command):
         raise InstallError(
-            f"{VENV} could not be made (see above). On Debian and Ubuntu it takes `apt install python3-venv`; another "
-            "Python is taken by `make PYTHON=python3.12 repro`"
+            f"{VENV} could not be made (see above). On Debian and Ubuntu, run `apt install python3-venv`; to use "
+            "another Python, run `make PYTHON=python3.12 repro`"
         )
 
 
 def moved() -> bool:
-    """Whether the environment was made in another folder: its commands begin with the path of its Python."""
+    """Whether the environment was made in another folder; its commands begin with the path of its Python."""
     pip = VENV / "bin/pip"
-    if VENV.is_symlink() or not pip.is_file():  # somebody else's, or not whole
+    if VENV.is_symlink() or not pip.is_file():  # shared with another folder, or incomplete
         return False
     return str(Path.cwd() / PYTHON) not in pip.read_text(encoding="utf-8", errors="replace")
 
 
 def locked(name: str, lock: Path) -> str:
-    """The version of a package in a lock file."""
+    """The version of a package in a lock file. Raises `InstallError` if the file does not name it."""
     found = re.search(rf"(?m)^{name}==([^\s;]+)", lock.read_text(encoding="utf-8"))
     if not found:
         raise InstallError(
-            f"{lock} does not name a version of {name}. `git checkout {lock}` brings the committed one back"
+            f"{lock} does not name a version of {name}. To restore the committed file, run `git checkout {lock}`"
         )
     return found[1]
 
 
 def count(lock: Path) -> int:
-    """Number of packages that a lock file names."""
+    """Number of packages in a lock file."""
     text = lock.read_text(encoding="utf-8")
     return len(set(re.findall(r"(?m)^([\w.-]+)==", text)))
 
@@ -164,7 +175,7 @@ def count(lock: Path) -> int:
 
 
 def has_gpu() -> bool:
-    """Whether this machine has an NVIDIA GPU that PyTorch could use."""
+    """Whether this machine has an NVIDIA GPU."""
     if any(DEVICES.glob("nvidia*")):
         return True
     program = shutil.which("nvidia-smi")
@@ -178,7 +189,7 @@ def has_gpu() -> bool:
 
 
 def index_answers() -> bool:
-    """Whether PyTorch's index answers within `PATIENCE` seconds; says so if it does not."""
+    """Whether PyTorch's index answers within `PATIENCE` seconds; prints a message if it does not."""
     answered = []
 
     def ask() -> None:
@@ -188,13 +199,13 @@ def index_answers() -> bool:
         except (OSError, ValueError):
             answered.append(False)
 
-    # in a thread: looking up the name of the host has no time limit
+    # in a thread, because the host name lookup has no time limit
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(PATIENCE)
     if answered == [True]:
         return True
-    child.say(f"{TORCH_INDEX} does not answer; taking the build of PyTorch that pip finds elsewhere.")
+    child.say(f"{TORCH_INDEX} does not answer; using the PyTorch build of pip's usual index.")
     return False
 
 
@@ -202,14 +213,16 @@ def index_answers() -> bool:
 
 
 def announce(installer: str, most: Size, least: Size, dev: Size) -> None:
-    """Say how much there is to download and to store, and whether the disk has room for it.
+    """Print the sizes of download and installation, and check the free space on the disk.
 
     Args:
-        most, least: of the packages that the pipeline needs. They differ where pip may find either build of PyTorch.
-        dev: of the packages that checks and tests need.
+        installer: "uv" or "pip".
+        most, least: the largest and smallest size of the pipeline's packages. They differ if pip may find either build
+            of PyTorch.
+        dev: the size of the packages for checks and tests.
 
     Raises:
-        InstallError: there is no room for `least`.
+        InstallError: the disk has no space for `least`.
     """
     sure = most == least
     download, disk = most.download + dev.download, most.disk + dev.disk
@@ -217,8 +230,8 @@ def announce(installer: str, most: Size, least: Size, dev: Size) -> None:
         return
     about = "about" if sure else "at most"
     child.say(
-        f"Installs into {VENV} by {installer}: {about} {_amount(download)} to download, less if some of it is in the "
-        f"cache, and {about} {_amount(disk)} on the disk."
+        f"Installing into {VENV} with {installer}: {about} {_amount(download)} to download (less if parts are in the "
+        f"cache), and {about} {_amount(disk)} on the disk."
     )
     needs: dict[int, list[tuple[Path, int, int]]] = defaultdict(list)
     temporary = Path(tempfile.gettempdir())
@@ -230,7 +243,7 @@ def announce(installer: str, most: Size, least: Size, dev: Size) -> None:
         told = f"{_amount(free)} are free in {place}, and the installation takes {about} {_amount(wanted)} there"
         if free < needed:
             other = "clone to another disk" if place == Path.cwd() else "set TMPDIR to a folder on another disk"
-            raise InstallError(f"the disk is too full: {told}. Free some, or {other}")
+            raise InstallError(f"the disk is too full: {told}. Free some space, or {other}")
         if free < wanted:
             child.say(f"The disk may be too full: {told}.")
 
@@ -243,14 +256,21 @@ def _amount(megabytes: int) -> str:
 
 
 def packages(uv: str | None, arguments: list[str], number: int, name: str) -> int:
-    """Install `number` packages by `uv pip install` or `pip install` with these arguments; the exit code.
+    """Install packages with `uv pip install` or `pip install`.
 
-    `name` is shown until pip names a package.
+    Args:
+        uv: the path of uv; None: use pip.
+        arguments: those of `pip install`.
+        number: number of packages, for the progress line.
+        name: shown until pip names a package.
+
+    Returns:
+        The exit code.
     """
-    if uv:  # its own progress is good
+    if uv:  # it shows progress itself
         return child.run([uv, "pip", "install", "--python", str(PYTHON), *arguments])
     pip = [str(PYTHON), "-m", "pip"]
-    # bytecode is made when it is first needed: for all packages it takes longer than all else
+    # without bytecode: compiling all packages takes longer than the rest; Python compiles them when it needs them
     command = [*pip, "install", "--disable-pip-version-check", "--no-compile", *arguments]
     if not sys.stderr.isatty():
         return child.run([*command, "--quiet"])
@@ -265,10 +285,14 @@ def packages(uv: str | None, arguments: list[str], number: int, name: str) -> in
 
 
 class Progress:
-    """What pip does, as one line that moves: which package, how much of it, and for how long already.
+    """Shows pip's progress in one line: the time so far, the package, and its downloaded share.
 
     Args:
-        number: number of packages; they are counted if there are several. name: what is shown first.
+        number: number of packages; they are counted if there are several.
+        name: the text shown first.
+
+    Attributes:
+        last: the last lines of pip's output.
     """
 
     def __init__(self, number: int, name: str) -> None:
@@ -278,7 +302,7 @@ class Progress:
         self.ended = threading.Event()
 
     def read(self, output: IO[bytes]) -> None:
-        """Read pip's output to its end and draw the line meanwhile."""
+        """Read pip's output to its end, and draw the line meanwhile."""
         ticking = threading.Thread(target=self._tick, daemon=True)
         ticking.start()
         try:
@@ -291,9 +315,9 @@ class Progress:
             sys.stderr.flush()
 
     def line(self, line: str) -> None:
-        """Take in a line of pip."""
+        """Parse a line of pip's output."""
         word, _, rest = line.strip().partition(" ")
-        if word == "Progress":  # of --progress-bar raw: `Progress 1000 of 2000`
+        if word == "Progress":  # with --progress-bar raw: `Progress 1000 of 2000`, bytes
             done, _, total = rest.partition(" of ")
             if total.isdigit() and int(total):
                 self.share = f", {int(done) / int(total):.0%} of {_amount(int(total) // 10**6)}"
@@ -307,7 +331,7 @@ class Progress:
             self.share = f", {size[1]}" if size else ""
         elif line.startswith("Installing collected packages"):
             self.packages, self.share = self.number, ""
-            self.doing = "unpacks them all" if self.number > 1 else self.doing
+            self.doing = "unpacking all" if self.number > 1 else self.doing
         elif word == "WARNING:":
             child.say(line)
 
@@ -320,7 +344,7 @@ class Progress:
                 sys.stderr.flush()
 
     def text(self) -> str:
-        """The line."""
+        """The line of progress."""
         minutes, seconds = divmod(int(time.monotonic() - self.start), 60)
         counted = f"package {min(self.packages, self.number)} of {self.number}: " if self.number > 1 else ""
         return f"{minutes}:{seconds:02}  {counted}{self.doing}{self.share}"

@@ -1,7 +1,7 @@
-"""Everything that `make repro` does, in one process, because each start of DVC takes a second or two.
+"""All steps of `make repro` in one process, because each start of DVC takes a second or two.
 
-It fetches what is missing, runs `dvc repro`, and prints the scores. DVC's lines about stages say which of how many they
-are, how long the run has taken and about how long it will take.
+It fetches missing data, runs `dvc repro`, and prints the scores. It adds to DVC's line about a stage: its number, the
+time so far and the estimated time left.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FETCHED = ("data/raw.dvc", "data/test_set.dvc", "models/pretrained.dvc")
-"""What the pipeline reads and no stage makes."""
+"""DVC's pointers to the inputs of the pipeline, which no stage makes."""
 
 SECONDS = {
-    "settings": 4.0,
+    "settings": 2.0,
     "validate": 1.0,
-    "prepare": 3.0,
+    "prepare": 1.0,
     "split": 1.0,
-    "analyze": 8.0,
-    "train": 208.0,
-    "evaluate": 14.0,
-    "card": 3.0,
-    "export": 5.0,
+    "analyze": 4.0,
+    "train": 96.0,
+    "evaluate": 5.0,
+    "card": 2.0,
+    "export": 3.0,
 }
-"""Seconds that each stage takes, of `MEASURED_PHOTOS` and `MEASURED_TRAIN`, on two cores with AVX2."""
+"""The seconds of each stage, for `MEASURED_PHOTOS` and `MEASURED_TRAIN`, on two cores of an AMD EPYC (Zen 5)."""
 
 MEASURED_PHOTOS = "7d1faf9e59c1c45f8762f4896bcf81c4.dir"
 MEASURED_TRAIN = {
@@ -46,20 +46,27 @@ MEASURED_TRAIN = {
     "arithmetic": "portable",
     "shards": 2,
 }
-"""The photos (their hash in data/raw.dvc) and the training that `SECONDS` hold for. With others the time left is not
-estimated before the training, whose progress bar shows its own."""
+"""The photos (their hash in data/raw.dvc) and the settings of the training for which `SECONDS` were measured. For
+others, no time left is estimated; the training's progress bar shows its own."""
 
-MULTIPLICATIONS = 0.041
-"""Seconds that `multiplications` takes on the machine of `SECONDS`."""
+MULTIPLICATIONS = 0.0076
+"""The result of `multiplications` in seconds on the machine of `SECONDS`."""
+
+MULTIPLYING = 0.27
+"""The share of the time that grows with `multiplications`. The rest was similar on all processors measured."""
 
 
 class Stages(logging.Filter):
-    """Rewrites DVC's lines about stages, and hides its error where a person stopped the run.
+    """Rewrites DVC's lines about stages, and hides its error if a person stopped the run.
 
     Attributes:
-        described: what dvc.yaml says of each stage. seconds: see `SECONDS`; None where they are not known.
-        done: the stages that have begun, in their order. running: the one that runs. times: seconds of those that ran.
-        stopped: whether a person stopped the run. said: whether the stage has said how to go on.
+        described: stage -> its description in dvc.yaml.
+        seconds: stage -> expected time in seconds (`expected`); None if unknown.
+        done: the stages that have begun, in order.
+        running: the running stage; "" if there is none.
+        times: stage -> measured time in seconds, of the stages that have run.
+        stopped: whether a person stopped the run.
+        said: whether the stage has printed how to continue.
     """
 
     def __init__(self) -> None:
@@ -73,7 +80,12 @@ class Stages(logging.Filter):
         self.start = self.since = time.monotonic()
 
     def watch(self, pipeline: Mapping[str, Any], seconds: Mapping[str, float] | None) -> None:
-        """Take part in DVC's logging. `pipeline`: the content of dvc.yaml."""
+        """Add this filter to DVC's loggers.
+
+        Args:
+            pipeline: the content of dvc.yaml.
+            seconds: stage -> expected time in seconds; None if unknown.
+        """
         stages = pipeline.get("stages")
         self.described = {name: stage.get("desc", "") for name, stage in (stages or {}).items()}
         self.seconds = seconds
@@ -81,13 +93,13 @@ class Stages(logging.Filter):
             logging.getLogger(name).addFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether DVC is to write this line; called by `logging`."""
+        """Rewrite a line of DVC's log; returns whether to print it. `logging` calls this method."""
         if record.exc_info and self.stopped:
             self._failed(record.exc_info[1])
             return False
         name = record.args[0] if isinstance(record.args, tuple) and record.args else None
         if not isinstance(name, str) or name not in self.described:
-            return "didn't change" not in record.msg  # of data/raw.dvc and the like
+            return "didn't change" not in record.msg  # about data/raw.dvc and other pointers
         if record.msg.startswith("Running stage"):
             self.next(name)
             self.running = name
@@ -101,7 +113,7 @@ class Stages(logging.Filter):
         return True
 
     def next(self, name: str = "") -> None:
-        """Another stage, or none, begins: the one before has ended."""
+        """Note that the previous stage has ended, and that the stage `name` begins, unless it is ""."""
         now = time.monotonic()
         if self.running:
             self.times[self.running] = now - self.since
@@ -110,13 +122,13 @@ class Stages(logging.Filter):
             self.done.append(name)
 
     def _failed(self, error: BaseException | None) -> None:
-        """Note whether the stage has said how to go on: the training does when it has written a checkpoint."""
+        """Note whether the stage has printed how to continue; the training does so after writing a checkpoint."""
         while error is not None:
             self.said |= str(error).endswith(f"exited with {128 + signal.SIGTERM}")
             error = error.__cause__
 
     def _clock(self) -> str:
-        """How long the run has taken so far, and about how long it will."""
+        """The time so far and the estimated time left, as text in brackets."""
         so_far = time.monotonic() - self.start
         if self.seconds is None:
             return f" ({duration(so_far)} so far)" if so_far >= 1 else ""
@@ -125,15 +137,15 @@ class Stages(logging.Filter):
 
 
 def main() -> None:
-    """Fetch, run and print, in this process."""
-    arithmetic.begin()  # so that it measures what the stages compute with
+    """Fetch missing data, run the pipeline and print the scores."""
+    arithmetic.begin()  # so that `multiplications` measures the arithmetic of the stages
     stages = Stages()
 
     def stop(number: int, frame: object) -> None:
         stages.stopped = True
-        signal.raise_signal(signal.SIGINT)  # DVC ignores it while a stage runs, and waits for the end of the stage
+        signal.raise_signal(signal.SIGINT)  # while a stage runs, DVC ignores it and waits for the stage's end
 
-    signal.signal(signal.SIGTERM, stop)  # all processes of the run get it
+    signal.signal(signal.SIGTERM, stop)  # `child.run` sends it to all processes of the run
     code = 0
     try:
         code = reproduce(stages)
@@ -143,12 +155,12 @@ def main() -> None:
         code = 128 + signal.SIGINT
         if not stages.said:
             where = f" in stage {len(stages.done)} of {len(stages.described)}" if stages.done else ""
-            child.say(f"Stopped{where}. `{child.typed('python -m tools.repro')}` goes on from there.")
+            child.say(f"Stopped{where}. `{child.typed('python -m tools.repro')}` resumes from there.")
     sys.exit(code)
 
 
 def reproduce(stages: Stages) -> int:
-    """Fetch, run, print; the exit code."""
+    """Fetch missing data, run the pipeline, print the scores; returns the exit code."""
     from dvc.cli import main as dvc
 
     from depixel.base.errors import DepixelError
@@ -158,21 +170,21 @@ def reproduce(stages: Stages) -> int:
     try:
         for sentence in mend(Path()):
             print(sentence, flush=True)
-        tracked.check()  # DVC would hang at a FIFO before any stage could say so
+        tracked.check()  # DVC would hang at a FIFO before any stage could report it
     except DepixelError as error:
         sys.exit(f"Error: {error}")
     except OSError as error:  # a read-only checkout
         reason = f"{error.filename}: {error.strerror}"
-        sys.exit(f"Error: {reason}. DVC and the stages write here: `git clone` this to a folder that you may write to")
+        sys.exit(f"Error: {reason}. DVC and the stages write here. `git clone` the project to a writable folder")
     if told := other_python():
         child.say(told)
     stages.watch(content("dvc.yaml"), expected())
     missing = [name for name in FETCHED if Path(name).is_file() and not Path(name).with_suffix("").exists()]
-    # the committed results go into the cache: `git checkout .` and `dvc checkout` bring them back from there
+    # the committed results go into the cache, from where `git checkout .` and `dvc checkout` restore them
     fetching = [["pull", *missing], ["fetch"]] if missing else []
     for command in [*fetching, ["repro"]]:
         code = int(dvc(command))
-        if stages.stopped or (code and command[0] != "fetch"):  # results need not be in the remote
+        if stages.stopped or (code and command[0] != "fetch"):  # the remote may lack results
             return code
     stages.next()
     print()
@@ -186,7 +198,7 @@ def reproduce(stages: Stages) -> int:
 
 
 def print_comparison() -> None:
-    """The model beside the baselines, and where the results are."""
+    """Print the scores of the model and the baselines, and the paths of the results."""
     import pandas as pd
 
     from depixel.scoring.scores import readable
@@ -200,7 +212,7 @@ def print_comparison() -> None:
 
 
 def expected() -> dict[str, float] | None:
-    """Seconds of each stage on this machine; None where they are not known."""
+    """Stage -> expected time in seconds on this machine; None if unknown."""
     from tools.install import has_gpu
 
     photos = [out["md5"] for out in content("data/raw.dvc").get("outs", [])]
@@ -209,12 +221,12 @@ def expected() -> dict[str, float] | None:
     begun = any(Path("checkpoints").glob("*/*"))
     if photos != [MEASURED_PHOTOS] or not same or begun or has_gpu():
         return None
-    slower = multiplications() / MULTIPLICATIONS
+    slower = 1 + MULTIPLYING * (multiplications() / MULTIPLICATIONS - 1)
     return {name: seconds * slower for name, seconds in SECONDS.items()}
 
 
 def other_python() -> str:
-    """A sentence if the results that are there were made by another minor version of Python; else nothing."""
+    """A warning if another minor version of Python made the existing results; else ""."""
     try:
         card = Path("models/depixel.md").read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -227,7 +239,7 @@ def other_python() -> str:
 
 
 def content(path: str) -> dict[str, Any]:
-    """What a YAML file says; nothing where it cannot be read: DVC or the first stage will say what is wrong with it."""
+    """The content of a YAML file; {} if it cannot be read, because DVC or the first stage will report that."""
     import yaml
 
     try:
@@ -238,7 +250,7 @@ def content(path: str) -> dict[str, Any]:
 
 
 def multiplications() -> float:
-    """Seconds that a product of two matrices takes here: most of what a training computes."""
+    """The time in seconds of a matrix product on this machine."""
     import numpy as np
 
     matrix = np.ones((1000, 1000), np.float32)

@@ -1,8 +1,8 @@
-"""The first run, and every later one: photos, all stages, scores. `make repro` calls it in the environment of .venv.
+"""Fetch the photos, run all stages, print the scores. `make repro` calls it in the environment of .venv.
 
     python -m tools.repro
 
-It runs `tools.pipeline` and sees to it that Ctrl-C ends that in one line, which says how to go on.
+It runs `tools.pipeline` as a child process, so that Ctrl-C prints a single line, which says how to continue.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from tools import child
 
 
 def main() -> None:
-    """Run `tools.pipeline` as a child that Ctrl-C ends gently."""
+    """Run `tools.pipeline` as a child process (`child.run`)."""
     env = {**os.environ, "DEPIXEL_TYPED": child.typed("python -m tools.repro")}
-    # DVC starts stages by the shell that this names. bash becomes the stage. Another dies of the signal to the stage,
-    # too, and DVC takes that for the end of the stage.
+    # DVC starts stages with this shell. bash replaces itself by the stage. Other shells stay and die of the signal to
+    # the stage, and DVC mistakes that for the end of the stage.
     env["SHELL"] = shutil.which("bash") or "/bin/sh"
-    # Stages are short processes: without the bytecode of their packages each would take seconds more to start.
+    # Stages are short processes: without cached bytecode, each would take seconds longer to start.
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         sys.exit(child.run([sys.executable, "-m", "tools.pipeline"], env=env))
     except child.StoppedError as stopped:
-        if stopped.code < 0:  # ended before it could say anything
-            child.say(f"Stopped. `{child.typed('python -m tools.repro')}` starts again.")
+        if stopped.code < 0:  # it ended before it could print a message
+            child.say(f"Stopped. To start again, run `{child.typed('python -m tools.repro')}`.")
         child.leave(stopped.number)
 
 

@@ -1,1 +1,1 @@
-"""What photos are like, which are odd, and what is missing."""
+"""Analysis of a photo collection: its properties, odd photos, and gaps."""

@@ -10,9 +10,9 @@ _COMPONENTS = 24
 
 
 def described(images: np.ndarray) -> np.ndarray:
-    """Describe images by points that are near each other if the images look alike, coarsely.
+    """Describe images by points; images that look alike, coarsely, have points near each other.
 
-    These are the first principal components of the three `measures.descriptors`.
+    The coordinates are the first principal components of the three `measures.descriptors`, each with the same weight.
 
     Args:
         images: (N, S, S) uint8, N > 0.
@@ -22,24 +22,24 @@ def described(images: np.ndarray) -> np.ndarray:
     """
     if len(images) < 2:
         return np.zeros((len(images), 1), np.float32)
-    from sklearn.decomposition import PCA  # takes a second to load; who imports this module may not need it
+    from sklearn.decomposition import PCA  # takes a second to load, and some importers of this module never need it
 
     with threadpool_limits(1):
-        # each of the three descriptions weighs the same
         parts = [part - part.mean(axis=0) for part in measures.descriptors(images)]
         points = np.concatenate([part / np.sqrt(part.var(axis=0).sum() + 1e-9) for part in parts], axis=1)
         return PCA(min(_COMPONENTS, *points.shape), svd_solver="covariance_eigh").fit_transform(points)
 
 
 def clusters(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sort photos into clusters of similar ones, by k-means.
+    """Group similar photos into clusters, by k-means.
 
     Args:
         points: (N, C) float32, as `described` returns them.
         count: number of clusters; N if there are fewer photos.
 
     Returns:
-        (N,) int: the cluster of each photo, 0 the largest. (N,) float: its distance from the cluster's centre.
+        (N,) int: the cluster of each photo; 0 is the largest cluster. (N,) float: the photo's distance from the
+        cluster's centre.
     """
     from sklearn.cluster import KMeans  # as above
 
@@ -51,12 +51,15 @@ def clusters(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def typical(distances: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """Choose typical photos of a cluster: evenly from the one nearest to its centre to the middle one.
+    """Choose typical photos of a cluster: the half nearest to its centre, evenly spaced by rank.
 
     Args:
-        distances: (N,) of all photos from the centres of their clusters.
-        rows: those of the cluster.
-        count: at most this many are chosen.
+        distances: (N,) float, the distance of each photo from the centre of its cluster.
+        rows: (n,) int, the rows of the cluster's photos.
+        count: maximum number of photos to choose.
+
+    Returns:
+        The rows of the chosen photos, the nearest to the centre first.
     """
     nearest = rows[np.argsort(distances[rows], kind="stable")]
     return nearest[np.unique(np.linspace(0, (len(nearest) - 1) / 2, count).astype(int))] if len(rows) else rows

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from depixel.analysis.photo_table import MEASURES, SEED, SIGNIFICANT
 
-_LEAST_PHOTOS = 5  # of a contributor, to say something of it
+_LEAST_PHOTOS = 5  # contributors with fewer photos are not judged
 
 
 class Outstanding(NamedTuple):
@@ -18,11 +18,12 @@ class Outstanding(NamedTuple):
     Attributes:
         contributor: the name.
         side: the sides of the photos, separated by /.
-        photos: number of them.
+        photos: number of the contributor's photos.
         what: the measure, a key of `MEASURES`.
-        mean: that of the measure over the photos.
-        others: the median of the other contributors' means.
-        z: the deviation, in standard deviations of the contributors' means, on the measure's scale.
+        mean: mean of the measure over the contributor's photos.
+        others: median of the other contributors' means.
+        z: deviation from the mean contributor, in standard deviations of the contributors' means, on the measure's
+            scale.
     """
 
     contributor: str
@@ -38,21 +39,21 @@ def outstanding(photos: pd.DataFrame) -> list[Outstanding]:
     """Find contributors that stand out from all others: batch effects.
 
     This is the generalized extreme Studentized deviate test (Rosner, 1983) on the contributors' means of each measure.
-    It takes out the contributor furthest from the mean, then the next, up to a tenth of all, so that several do not
-    hide each other. If all contributors are alike, the chance that any is named is `SIGNIFICANT`, over all measures
-    (Bonferroni). The standard deviation is no smaller than `Measure.least`, and larger for a contributor of few photos,
-    by the variance of photos within contributors.
+    It removes the contributor furthest from the mean, then the next, up to a tenth of all, so that several do not hide
+    each other. If all contributors are alike, the chance that any contributor is reported is `SIGNIFICANT`, over all
+    measures (Bonferroni). The standard deviation is at least `Measure.least`. For a contributor with few photos it is
+    larger, by the variance of photos within contributors.
 
     Args:
-        photos: the table.
+        photos: the table, as `photo_table.table` returns it.
 
     Returns:
-        A row for each contributor and measure, the most outstanding first; none if fewer than five contributors have
-        `_LEAST_PHOTOS` photos or more.
+        A row for each outstanding contributor and measure, the largest |z| first; none if fewer than five contributors
+        have `_LEAST_PHOTOS` photos or more.
     """
     sizes = photos.groupby("contributor", sort=True).size()
     sizes = sizes[sizes >= _LEAST_PHOTOS]
-    if len(sizes) < 5:  # no others to speak of
+    if len(sizes) < 5:  # too few others to compare with
         return []
     groups = photos[photos.contributor.isin(sizes.index)].groupby("contributor", sort=True)
     sides = groups.side.agg(lambda side: "/".join(side.unique()))
@@ -71,10 +72,12 @@ def outstanding(photos: pd.DataFrame) -> list[Outstanding]:
 
 
 def _extreme(means: pd.Series, extra: pd.Series, least: float) -> list[tuple[str, float]]:
-    """The contributors whose means are extreme, and by how many deviations.
+    """Find the contributors whose means are extreme, and their deviations in standard deviations.
 
     Args:
-        extra: variance of each mean beyond that of a contributor with the usual number of photos.
+        means: the mean of each contributor, on the measure's scale.
+        extra: variance of each mean beyond that of a contributor with the median number of photos.
+        least: lower limit of the standard deviation.
     """
     left, found, extremes = means, [], 0
     for _ in range(-(-len(means) // 10)):
@@ -92,15 +95,15 @@ def _extreme(means: pd.Series, extra: pd.Series, least: float) -> list[tuple[str
 def told_apart(photos: pd.DataFrame) -> dict[str, float]:
     """Measure how well a classifier tells contributors apart: batch effects in all measures together.
 
-    The classifier is linear discriminant analysis on the measures of a photo, with three-fold cross-validation.
-    Contributors with fewer than `_LEAST_PHOTOS` photos are left out.
+    The classifier is linear discriminant analysis on the measures of a photo, with three-fold cross-validation. It
+    leaves out contributors with fewer than `_LEAST_PHOTOS` photos.
 
     Args:
-        photos: the table.
+        photos: the table, as `photo_table.table` returns it.
 
     Returns:
-        accuracy: share of the photos whose contributor it names. chance: the accuracy of always naming the contributor
-        with the most photos. Empty if fewer than two contributors are left.
+        accuracy: share of the photos whose contributor the classifier predicts correctly. chance: the accuracy of
+        always predicting the contributor with the most photos. Empty if fewer than two contributors are left.
     """
     sizes = photos.contributor.value_counts()
     chosen = photos[photos.contributor.isin(sizes.index[sizes >= _LEAST_PHOTOS])]

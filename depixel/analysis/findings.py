@@ -1,4 +1,4 @@
-"""What the analysis of photos means for the RMSE, in sentences: what is there, why it matters, what to do."""
+"""Findings on photos, in sentences: the observation, why it matters for the RMSE, and what to do about it."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,16 +24,16 @@ from depixel.photos.near_duplicates import Pair
 from depixel.photos.rules import Verdict
 
 TOLD_APART = 3
-"""How many times as often as by chance a classifier must be right for a finding."""
+"""A classifier of contributors is a finding if its accuracy exceeds this many times chance."""
 
 EXAMPLES = 12
-"""Number of photos or contributors that a finding names at most, and that a row of a sheet shows."""
+"""Maximum number of photos or contributors that a finding names, and that a row of a sheet shows."""
 
 FEW = 200
-"""Number of photos below which scores say little."""
+"""With fewer photos than this, scores say little."""
 
 _LARGE_SHARE = 0.2  # of the training photos
-_MISSING = 0.05  # of the test photos: what is no rarer there is worth a word if training has half of that or less
+_MISSING = 0.05  # of the test photos; a kind at least this common is reported if training has at most half that share
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Finding:
     """Something worth knowing about the photos.
 
     Attributes:
-        what: what is there; sentences, as `why` and `do` are.
+        what: the observation; whole sentences, like `why` and `do`.
         why: why it matters for the RMSE.
-        do: what to do.
-        count: number of photos that it is about, or of contributors if `contributors` names some.
-        photos: paths of some of them, the clearest first.
-        contributors: names of some (key `contributor`), with what is special about them (key `is`).
+        do: what to do about it.
+        count: number of photos concerned, or of contributors if `contributors` names some.
+        photos: paths of some of these photos, the clearest cases first.
+        contributors: some of these contributors: the name (key `contributor`) and what is special (key `is`).
     """
 
     what: str
@@ -58,60 +58,61 @@ class Finding:
 
 
 class _Kind(NamedTuple):
-    what: str  # what the photos are
+    what: str  # completes "12 photos are ..."
     why: str
     do: str
-    clearest: str  # the column to sort by
+    clearest: str  # column of the table to sort by
     ascending: bool
 
 
 def _kinds(settings: AnalyzeSettings) -> dict[str, _Kind]:
-    """The kinds of photos that are a finding wherever there are some."""
+    """The kinds of photos that are a finding whenever at least one exists."""
     return {
         "blank": _Kind(
             f"nearly blank (contrast below {settings.blank:g})",
-            "There is hardly anything to restore. Pooled RMSE does not see them; the mean over pictures and the loss "
-            "count each as much as any other, and there noise decides.",
-            "Leave them out, unless such pictures are to be restored.",
+            "They have hardly any detail to restore. They do not change the pooled RMSE. The mean over pictures and "
+            "the loss count each as much as any other photo, and its error is mostly noise.",
+            "Leave them out, unless you want to restore such pictures.",
             "contrast",
             True,
         ),
         "blurred": _Kind(
             f"blurred (blur above {settings.blurred:g})",
-            "What their blocks hide is smooth and easy. In training they teach that edges are soft; on the test side "
-            "they make a score look better than it is for sharp photos.",
-            "Leave out those that are out of focus or were enlarged; soft subjects, such as fog, may stay.",
+            "Their blocks hide smooth, easy content. In training they teach that edges are soft; on the test side "
+            "they make the score better than it is for sharp photos.",
+            "Leave out photos that are out of focus or were enlarged; soft subjects, such as fog, may stay.",
             "blur",
             False,
         ),
         "dark": _Kind(
             f"dark (brightness below {settings.dark:g})",
-            "Their errors are small in gray levels, so pooled RMSE hardly sees them, and "
-            "noise of the camera, which nobody can predict, is much of what is left.",
-            "Where night scenes matter, see that training has at least the share of the photos to be restored.",
+            "Their errors are small in gray levels, so they hardly change the pooled RMSE. Much of the remaining error "
+            "is camera noise, which nobody can predict.",
+            "If you want to restore night scenes, collect at least the same share of them for training.",
             "brightness",
             True,
         ),
         "bright": _Kind(
             f"very bright (brightness above {settings.bright:g})",
-            "Mostly drawings, screenshots and cut-outs on white: large flat areas, and edges harder than those of "
-            "photos. They pull a network towards what photos do not have.",
-            "Leave out what is no photo.",
+            "Most are drawings, screenshots and cut-outs on white, with large flat areas and harder edges than photos. "
+            "A network learns from them what photos do not have.",
+            "Leave out pictures that are not photos.",
             "brightness",
             False,
         ),
         "compressed": _Kind(
             f"compressed too much (JPEG quality below {settings.quality}, or blockiness above {BLOCKY:g})",
-            "The blocks and ringing of JPEG become part of the truth that is to be restored; a network learns to draw "
-            "them, and none can predict where they are. The smaller the photo, the more of them is left when prepared.",
-            "Ask for the originals, or leave out the small ones. Stripes that repeat every 8 pixels look the same.",
+            "JPEG blocks and ringing become part of the truth. A network learns to draw them, but cannot predict where "
+            "they are. The smaller the photo, the more of them is left after preparation.",
+            "Ask for the originals, or leave out the small photos. Check first: stripes that repeat every 8 pixels "
+            "measure the same.",
             "blockiness",
             False,
         ),
         "long": _Kind(
             f"at least {LONG:g} times as long as wide",
-            "Photos are cut to a square: half of each or more is never seen, and what is left may miss the subject.",
-            "Nothing, if few; cut panoramas into several photos to use all of them.",
+            "Preparation crops photos to a square: at least half of each is lost, and the rest may miss the subject.",
+            "If they are few, nothing. To use all of a panorama, cut it into several photos.",
             "aspect",
             False,
         ),
@@ -119,12 +120,12 @@ def _kinds(settings: AnalyzeSettings) -> dict[str, _Kind]:
 
 
 def findings(result: Analysis, settings: AnalyzeSettings, exact: int, broken: Sequence[Verdict] = ()) -> list[Finding]:
-    """All findings on the photos, in a fixed order; an empty list if there is nothing to tell.
+    """All findings on the photos, in a fixed order; an empty list if there are none.
 
     Args:
         result: the analysis.
-        settings: the thresholds it was made with, to name in sentences.
-        exact: number of files that are copies of others, byte for byte.
+        settings: the thresholds that the analysis used; findings quote them.
+        exact: number of files that are byte-for-byte copies of others.
         broken: the verdicts on archives that cannot be read.
     """
     return [
@@ -143,8 +144,8 @@ def findings(result: Analysis, settings: AnalyzeSettings, exact: int, broken: Se
 def _lost(broken: Sequence[Verdict]) -> Iterator[Finding]:
     if broken:
         yield Finding(
-            f"{_number(len(broken), 'archive', 'cannot', 'cannot')} be read: the photos in it are lost to this run.",
-            "Most are uploads that were cut off. Their contributors are missing from the training, wholly or in part.",
+            f"{_number(len(broken), 'archive', 'cannot', 'cannot')} be read: this run lacks the photos inside.",
+            "Most such archives are interrupted uploads. Training lacks all or some photos of these contributors.",
             "Get the archive again, or delete it from the photos.",
             len(broken),
             contributors=[{"contributor": one.contributor, "is": one.reason} for one in broken[:EXAMPLES]],
@@ -154,9 +155,9 @@ def _lost(broken: Sequence[Verdict]) -> Iterator[Finding]:
 def _few(photos: pd.DataFrame) -> Iterator[Finding]:
     if len(photos) < FEW:
         yield Finding(
-            f"{_number(len(photos), 'photo', 'is', 'are')} valid; fewer than {FEW} say little.",
-            "A network learns little from them, and the test side has so few that its score is mostly luck.",
-            "Collect more photos; or start from a model that has seen many (train.init: pretrained).",
+            f"Only {_number(len(photos), 'photo', 'is', 'are')} valid; collect at least {FEW}.",
+            "A network learns little from so few, and the test side is so small that its score is mostly luck.",
+            "Collect more photos, or start from a model that was trained on many (train.init: pretrained).",
             len(photos),
         )
 
@@ -166,7 +167,7 @@ def _copies(result: Analysis, exact: int) -> Iterator[Finding]:
     if exact:
         yield Finding(
             f"{_number(exact, 'file', 'is', 'are')} the same, byte for byte, as another one.",
-            "Each would count twice in training, and a copy on the test side would be known by heart.",
+            "In training each would count twice; for a copy on the test side, the network could remember the truth.",
             "Nothing: validation leaves them out (code 6).",
             exact,
         )
@@ -174,7 +175,7 @@ def _copies(result: Analysis, exact: int) -> Iterator[Finding]:
     if across.any():
         yield Finding(
             f"{_number(across.sum(), 'photo', 'shows', 'show')} the same picture as one on another side.",
-            "A network would restore the photo on the other side from memory, and its score would be too good.",
+            "A network would restore the copy on the other side from memory, and its score would be too good.",
             "Nothing: the split left them out of training. metrics/copies.png shows the pairs.",
             int(across.sum()),
             _shown(photos, _pairs(result, across=True)),
@@ -185,8 +186,8 @@ def _copies(result: Analysis, exact: int) -> Iterator[Finding]:
         yield Finding(
             f"{_number(again, 'photo', 'shows', 'show')} the same picture as another one on the same side, "
             "encoded again, resized, turned or cropped.",
-            "In training they take the place of different photos; on the test side they count twice, and the "
-            "confidence intervals, which take photos as independent, are too narrow.",
+            "In training they take the place of different photos. On the test side they count twice, and the "
+            "confidence intervals, which assume independent photos, are too narrow.",
             "Keep one of each: column same_as of analysis.csv names it.",
             again,
             _shown(photos, same),
@@ -198,16 +199,16 @@ def _cut_off(photos: pd.DataFrame) -> Iterator[Finding]:
     if len(cut):
         yield Finding(
             f"{_number(len(cut), 'photo', 'is', 'are')} damaged: data is missing before the end of the JPEG.",
-            "Decoders fill what is missing with gray, without an error. A network learns from that, and on the test "
-            "side it counts as truth.",
-            "Get the whole files, or leave these photos out.",
+            "Decoders fill the missing part with gray, without an error. A network learns from this gray, and on the "
+            "test side it counts as truth.",
+            "Get the complete files, or leave these photos out.",
             len(cut),
             cut.path.tolist()[:EXAMPLES],
         )
 
 
 def _pairs(result: Analysis, across: bool) -> list[Pair]:
-    """Those on different sides, or on the same."""
+    """The pairs whose photos are on different sides, or on the same side."""
     sides = result.photos.side.replace(COPY, "train")
     return [pair for pair in result.found if (sides[pair.first] != sides[pair.second]) == across]
 
@@ -229,8 +230,8 @@ def _odd(result: Analysis, settings: AnalyzeSettings) -> Iterator[Finding]:
         error = percent(hidden[chosen.index].sum() / max(hidden.sum(), 1e-9))
         clearest = chosen.sort_values([kind.clearest, "path"], ascending=[kind.ascending, True], kind="stable")
         yield Finding(
-            f"{_number(len(chosen), 'photo', 'is', 'are')} {kind.what}: {sides}; {error} of the squared error that "
-            "blocks leave.",
+            f"{_number(len(chosen), 'photo', 'is', 'are')} {kind.what}: {sides}; they hold {error} of the squared "
+            "error of the pixelated photos.",
             kind.why,
             kind.do,
             len(chosen),
@@ -244,8 +245,9 @@ def _balance(photos: pd.DataFrame) -> Iterator[Finding]:
     if len(counts) and photos.contributor.nunique() > 1:
         total = (photos.side == "train").sum()
         yield Finding(
-            f"More than {percent(_LARGE_SHARE)} of the photos for training are of one contributor each.",
-            "The network learns their places, cameras and habits above all; other photos are restored worse.",
+            f"{_number(len(counts), 'contributor', 'has', 'have')} more than {percent(_LARGE_SHARE)} of the training "
+            "photos each.",
+            "The network mostly learns their places, cameras and habits, and restores other photos worse.",
             "Collect photos of more contributors, or leave out some of theirs.",
             len(counts),
             contributors=[
@@ -260,10 +262,10 @@ def _cameras(photos: pd.DataFrame) -> Iterator[Finding]:
     if len(named) < len(photos) / 2:
         yield Finding(
             f"{len(photos) - len(named)} of {len(photos)} photos do not name their camera (EXIF).",
-            "Cameras sharpen and remove noise each in its own way. Where they are not named, nobody can tell a model "
-            "that knows photos from one that knows a camera.",
-            "Where you can, collect photos as cameras write them; `depixel snapshot publish --positions strip` takes "
-            "positions out.",
+            "Each camera sharpens and removes noise in its own way. Without the name, you cannot check whether a model "
+            "has learnt photos in general or only one camera.",
+            "If you can, collect the files as the cameras wrote them. `depixel snapshot publish --positions strip` "
+            "removes GPS positions.",
             len(photos) - len(named),
         )
     unseen = Counter(named.camera[named.side == "test"])
@@ -274,8 +276,8 @@ def _cameras(photos: pd.DataFrame) -> Iterator[Finding]:
         names = ", ".join(sorted(unseen, key=lambda camera: (-unseen[camera], camera))[:EXAMPLES])
         yield Finding(
             f"{_number(count, 'test photo', 'is', 'are')} from cameras that training has no photo of: {names}.",
-            "That is what a new user's photos are like: their score is honest, and may be worse than that of others.",
-            "Nothing for the score; for better restorations collect photos of these cameras.",
+            "Photos of a new user are like these, so their score is honest; it may be worse than that of the others.",
+            "For the score, nothing. For better restorations, collect photos from these cameras.",
             count,
             named.path[(named.side == "test") & named.camera.isin(list(unseen))].tolist()[:EXAMPLES],
         )
@@ -285,12 +287,11 @@ def _outstanding(result: Analysis) -> Iterator[Finding]:
     apart = result.told_apart
     if apart and apart["accuracy"] > max(TOLD_APART * apart["chance"], apart["chance"] + 0.1):
         yield Finding(
-            f"A classifier can tell whose a photo is for {percent(apart['accuracy'])} of them; guessing, for "
-            f"{percent(apart['chance'])}.",
-            "Contributors differ by more than what they photograph: cameras, apps, habits. Photos of one that are on "
-            "both sides of the split would make the score too good, and few contributors on the test side make it "
-            "uncertain.",
-            "Keep each contributor on one side (split.by: contributor), and collect from more of them.",
+            f"A classifier names the right contributor for {percent(apart['accuracy'])} of the photos; always naming "
+            f"the largest is right for {percent(apart['chance'])}.",
+            "Contributors differ in more than their subjects: cameras, apps, habits. If one contributor is on both "
+            "sides of the split, the score is too good. If the test side has few contributors, the score is uncertain.",
+            "Keep each contributor on one side (split.by: contributor), and collect from more contributors.",
             len(result.photos),
         )
     grouped: dict[str, list[Outstanding]] = {}
@@ -302,10 +303,11 @@ def _outstanding(result: Analysis) -> Iterator[Finding]:
         total = photos.contributor.nunique()
         yield Finding(
             f"{len(grouped)} of {total} contributors stand out from all others.",
-            "A batch effect: a camera, an app or a way of choosing that only they have. In training a network may take "
-            "it for what photos are like; on the test side it moves the score, which then says little of others.",
-            "Look at their photos. Leave out screenshots, scans and filtered ones; else collect from others who "
-            "photograph alike. Keep each contributor on one side (split.by: contributor).",
+            "This is a batch effect: a camera, an app or a choice of subjects that only they have. In training, a "
+            "network may learn it as a property of all photos. On the test side it moves the score, which then says "
+            "little about others.",
+            "Look at their photos. Leave out screenshots, scans and filtered photos; if they are good photos, collect "
+            "similar ones from others. Keep each contributor on one side (split.by: contributor).",
             len(grouped),
             [_nearest_to_mean(photos[photos.contributor == name]) for name in shown],
             [
@@ -336,7 +338,7 @@ def _missing(result: Analysis) -> Iterator[Finding]:
                 yield Finding(
                     f"The test side differs from training in {MEASURES[row.what].name}: its median is "
                     f"{row.test:g}, that of training {row.train:g} (KS {row.ks:.2f}, p = {row.p:g}).",
-                    "A network is best at what it saw most, and the score is of photos that are different.",
+                    "A network is best on photos like those it was trained on, and the score is of different photos.",
                     "Collect photos like those of the test side.",
                     int((photos.side == "test").sum()),
                 )
@@ -350,20 +352,20 @@ def _missing(result: Analysis) -> Iterator[Finding]:
         less = row.train < row.test
         shown = photos[chosen & (photos.side == ("test" if less else "train"))]
         yield Finding(
-            f"Training has {'less' if less else 'more'} of {name} than the test side: {percent(row.train)}, there "
-            f"{percent(row.test)}; {'no chance of the split' if sure else 'maybe by chance of the split'} "
+            f"Training has a {'smaller' if less else 'larger'} share of {name} than the test side: "
+            f"{percent(row.train)} against {percent(row.test)}, {'not by chance' if sure else 'perhaps by chance'} "
             f"(p = {row.p:g}).",
-            "A network is best at what it saw most: what it lacks is restored worse, and weighs in the score."
+            "A network restores photos of a kind worse if training has few of them, and here they weigh in the score."
             if less
-            else "The score says little of how well these are restored, though much of the training goes into them.",
-            "Collect such photos for training." if less else "Nothing, if such photos are not to be restored.",
+            else "Much of the training goes into these photos, but the score says little about them.",
+            "Collect such photos for training." if less else "Nothing, unless you want to restore such photos.",
             len(shown),
             shown.sort_values(["distance", "path"]).path.tolist()[:EXAMPLES],
         )
 
 
 def sides_of(photos: pd.DataFrame) -> list[str]:
-    """The sides that some of the photos are on, in order; a copy that was left out is on none."""
+    """The sides that have photos, in order. A copy that the split left out is on no side."""
     return [side for side in (*SIDES, ALL) if (photos.side == side).any()]
 
 

@@ -1,7 +1,7 @@
-"""What can be measured on one photo: on its file (encoding, camera) and on its prepared image (light, detail, shapes).
+"""Measures of one photo: of its file (encoding, camera) and of its prepared image (light, detail, shapes).
 
 Packages for this (cleanvision, fastdup) decode every photo again, and each brings a data framework. Here the images are
-prepared already, and Pillow reads the files' headers. So each measure is a few lines, after its source.
+already prepared, and Pillow reads the files' headers, so each measure takes a few lines.
 """
 
 import re
@@ -17,12 +17,12 @@ from depixel.photos.decoding import exif_tag, opened
 from depixel.photos.jpeg import lacks_data, standard_table
 
 SIDE = 64
-"""Side of the images that light and detail are measured on, pixels. The thresholds hold for this side."""
+"""Side in pixels of the images on which light and detail are measured. The thresholds hold for this side."""
 
 BATCH = 512
 """Number of images that are measured at a time."""
 
-_MIDDLE = 2048  # pixels; of larger photos only the middle is searched for the grid of JPEG
+_MIDDLE = 2048  # pixels; in larger photos only the middle is searched for JPEG's grid
 _MAKE, _MODEL = 271, 272  # EXIF
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa1-\u02ff\u0370-\uffef]+")
 
@@ -37,11 +37,11 @@ class OfFile(NamedTuple):
     """The measures of a photo's file.
 
     Attributes:
-        quality: of the JPEG, 1..100: that of libjpeg's tables that are nearest to its own. It is that of the last
-            encoding only.
-        blockiness: how much larger the steps are at the borders of JPEG's 8 x 8 blocks than beside them; 1 = no larger.
+        quality: JPEG quality of the last encoding, 1..100: the libjpeg quality whose quantization table is nearest to
+            the file's.
+        blockiness: ratio of the steps across the borders of JPEG's 8 x 8 blocks to the steps beside them; 1 = equal.
         color: root mean square of the chroma (Cb, Cr), gray levels; below 2 the photo looks gray.
-        camera: make and model from EXIF; "" if there are none.
+        camera: make and model from EXIF; "" if EXIF names none.
         cut_off: whether data is missing before the end of the JPEG, so that a part of the photo is gray padding.
     """
 
@@ -53,11 +53,11 @@ class OfFile(NamedTuple):
 
 
 def of_file(data: bytes) -> OfFile:
-    """Measure an encoded JPEG, whose bytes are `data`. Raises `UnreadableError` if it cannot be decoded."""
+    """Measure a JPEG file with the bytes `data`. Raises `UnreadableError` if it cannot be decoded."""
     with opened(data) as image:
         tables = getattr(image, "quantization", None)
         camera = _camera(image)
-        image.draft("YCbCr", image.size)  # as it is stored: saves the conversion
+        image.draft("YCbCr", image.size)  # JPEG stores YCbCr: no conversion needed
         pixels = np.asarray(image if image.mode in ("L", "YCbCr") else image.convert("YCbCr"))
     luminance, chroma = (pixels, None) if pixels.ndim == 2 else (pixels[..., 0], pixels[..., 1:])
     color = 0.0 if chroma is None else np.sqrt(np.square(chroma[::2, ::2].astype(np.float32) - 128).sum(-1).mean())
@@ -86,30 +86,31 @@ def _tables() -> np.ndarray:
 
 
 def _blockiness(luminance: np.ndarray) -> float:
-    """The usual absolute step across the borders of 8 x 8 blocks, to that one pixel before and after them."""
+    """The median absolute step across the borders of 8 x 8 blocks, divided by the steps one pixel before and after."""
     top, left = (max(0, (n - _MIDDLE) // 16 * 8) for n in luminance.shape)
     part = luminance[top : top + _MIDDLE, left : left + _MIDDLE].astype(np.int16)
-    at, beside = 0.5, 0.5  # gray levels: what is as good as flat has no borders
+    at, beside = 0.5, 0.5  # gray levels, so that nearly flat photos get a ratio near 1
     for pixels in (part, part.T):
         steps = np.abs(np.diff(pixels, axis=1)).mean(axis=0)
-        whole = np.median(steps[: len(steps) // 8 * 8].reshape(-1, 8), axis=0)  # one edge in the picture counts little
+        # the median, because a single strong edge in the picture must count little
+        whole = np.median(steps[: len(steps) // 8 * 8].reshape(-1, 8), axis=0)
         at += whole[7]
         beside += (whole[6] + whole[0]) / 2
     return float(at / beside)
 
 
 class OfImages(NamedTuple):
-    """The measures of N prepared images: (N,) float64 each, in gray levels unless something else is said.
+    """The measures of N prepared images: (N,) float64 each, in gray levels unless noted otherwise.
 
     Attributes:
         brightness: mean.
         contrast: standard deviation.
-        detail: root mean square of what blocks of 8 x 8 pixels hide, which is the identity's RMSE with these blocks.
+        detail: root mean square deviation from the means of 8 x 8 blocks: the identity's RMSE for these blocks.
         sharpness: standard deviation of the Laplacian (its variance is the measure of Pech-Pacheco et al., 2000).
-        blur: 0..1, the share of the steps between neighbours that is left after one more blur (Crete et al., 2007). It
-            is the smaller one of those across and down, as stripes are sharp in one direction, and does not depend on
-            the contrast. About 0.4 for sharp photos; 0.63 after a Gaussian blur of 1 pixel.
-        clipped: share of the pixels that are 0 or 255.
+        blur: 0..1, the share of the steps between neighbours that remains after one more blur (Crete et al., 2007). The
+            smaller value of the two directions counts, because stripes are sharp in one direction only. It does not
+            depend on the contrast. About 0.4 for sharp photos; 0.63 after a Gaussian blur of 1 pixel.
+        clipped: share of the pixels that are 0 or 255, 0..1.
     """
 
     brightness: np.ndarray
@@ -143,22 +144,22 @@ def _measured(images: np.ndarray) -> OfImages:
 
 
 def _blur(pixels: np.ndarray) -> np.ndarray:
-    """Along the last axis."""
+    """(N,): the blur along the last axis of (N, S, S) pixels."""
     blurred = uniform_filter1d(pixels, _BLUR, axis=2, mode="nearest")
     steps, less = (np.abs(np.diff(values, axis=2)).astype(np.float64) for values in (pixels, blurred))
     return 1 - np.maximum(0, steps - less).sum(axis=(1, 2)) / (steps.sum(axis=(1, 2)) + 1e-6)
 
 
 def descriptors(images: np.ndarray) -> list[np.ndarray]:
-    """Describe what each image shows, coarsely, after GIST (Oliva and Torralba, 2001).
+    """Describe each image coarsely, after GIST (Oliva and Torralba, 2001).
 
     Args:
         images: (N, S, S) uint8, prepared.
 
     Returns:
-        Three arrays of float32. (N, 16): the lightness of each of 4 x 4 cells, gray levels. (N, 18): the logarithm of
-        the detail of each of three scales in each of six directions. (N, 288): how this detail is spread over the
-        cells, as square roots of shares.
+        Three float32 arrays. (N, 16): the mean lightness of each of 4 x 4 cells, gray levels. (N, 18): the logarithm of
+        the detail at each of three scales in each of six directions. (N, 288): the share of this detail in each cell,
+        as a square root.
     """
     parts = [_described(batch) for batch in _batches(images)]
     return [np.concatenate(values) for values in zip(*parts, strict=True)]
@@ -183,14 +184,14 @@ def _described(images: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
-    """(n, SIDE, SIDE) uint8 each."""
+    """Yield batches of (n, SIDE, SIDE) uint8."""
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
         yield batch if batch.shape[1] == SIDE else np.stack([small(image) for image in batch])
 
 
 def small(image: np.ndarray) -> np.ndarray:
-    """An image, (H, W) uint8, with `SIDE` pixels on each side: as it is, or resized."""
+    """Resize an image, (H, W) uint8, to `SIDE` pixels a side; one of that size is returned unchanged."""
     if image.shape == (SIDE, SIDE):
         return image
     return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX))

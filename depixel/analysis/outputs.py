@@ -1,4 +1,4 @@
-"""The analysis as files and text: a table, numbers for tools, words for a terminal, sheets of pictures."""
+"""Output of the analysis: a table, JSON for tools, text for a terminal, and sheets of pictures."""
 
 from collections import Counter
 from pathlib import Path
@@ -19,27 +19,28 @@ from depixel.base.layout import METRICS
 from depixel.sheets import contact_sheet
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""The quantiles of each measure that the report gives."""
+"""The quantiles of each measure in the report, as shares 0..1."""
 
 NAMED = 8
-"""The largest number of findings that the terminal shows."""
+"""Maximum number of findings that the terminal shows."""
 
 SOME = 2
-"""The largest number of photos or contributors that the terminal names for each."""
+"""Maximum number of photos or contributors that the terminal names for each finding."""
 
 
 def report(result: Analysis, found: list[Finding], exact: int) -> dict[str, Any]:
-    """The analysis for tools, as metrics/analysis.json holds it.
+    """The analysis for tools: the content of metrics/analysis.json.
 
     Args:
         result: the analysis.
-        found: the findings on it.
-        exact: number of files that are copies of others, byte for byte.
+        found: the findings of the analysis.
+        exact: number of files that are byte-for-byte copies of others.
 
     Returns:
-        findings: a list of `Finding`s, as dictionaries; empty `photos` and `contributors` are left out.
+        findings: a list of `Finding`s as dictionaries, without empty `photos` and `contributors`.
         photos: numbers of photos, contributors, exact_copies (files that validation left out), copies (photos that show
-            the same as an earlier one), gray and with_camera; cameras: photos of each of the most frequent ones.
+            the same as an earlier one), gray and with_camera; cameras: number of photos from each of the most frequent
+            cameras.
         sides: for each side: photos, contributors, kinds (share of each), measures (the `quantiles` of each), clusters
             (share of each).
         quantiles: `QUANTILES`.
@@ -91,12 +92,12 @@ def _side(result: Analysis, here: pd.Series, numbers: list[int]) -> dict[str, An
 
 
 def readable(result: Analysis, found: list[Finding], folder: Path = METRICS) -> str:
-    """The analysis in a few lines, as text for a terminal; `report` has all of it.
+    """A summary of the analysis in a few lines, for a terminal; `report` has all of it.
 
     Args:
         result: the analysis.
-        found: the findings on it.
-        folder: where `write` writes `FILES`, to name.
+        found: the findings of the analysis.
+        folder: the folder of `FILES`; the text names it.
     """
     photos, lines = result.photos, []
     for side in sides_of(photos):
@@ -104,18 +105,18 @@ def readable(result: Analysis, found: list[Finding], folder: Path = METRICS) -> 
         of = counted(here.contributor.nunique(), "contributor")
         lines.append(f"{side}: {counted(len(here), 'photo')} of {of}, median brightness {here.brightness.median():.4g}")
     if result.differences and result.differences[0].p > SIGNIFICANT:
-        lines.append(f"Training and test side differ no more than chance makes them (p = {result.differences[0].p:g}).")
+        lines.append(f"Training and test side differ no more than by chance (p = {result.differences[0].p:g}).")
     lines += [f"{number}. {_short(finding)}" for number, finding in enumerate(found[:NAMED], 1)]
     if len(found) > NAMED:
         lines.append(f"and {counted(len(found) - NAMED, 'more finding')}")
     report, *sheets = FILES
     report = (folder / report).as_posix()
-    lines.append(f"Why it matters, what to do, and all numbers: {report}. Pictures beside it: {', '.join(sheets)}.")
+    lines.append(f"Why it matters, what to do, all numbers: {report}. Pictures in that folder: {', '.join(sheets)}.")
     return "\n".join(lines)
 
 
 def _short(finding: Finding) -> str:
-    """What a finding is about, on one line, with the first of whom or what it names."""
+    """The observation of a finding on one line, with the first photos or contributors that it names."""
     what = finding.what.split(": ")[0].rstrip(".")
     named = [str(row["contributor"] or ".") for row in finding.contributors] or list(finding.photos)
     return f"{what} ({', '.join(named[:SOME])}{', ...' * (len(named) > SOME)})" if named else what
@@ -130,11 +131,11 @@ def write(result: Analysis, found: list[Finding], exact: int, images: np.ndarray
 
     Args:
         result: the analysis of N photos.
-        found: the findings on it.
-        exact: number of files that are copies of others, byte for byte.
+        found: the findings of the analysis.
+        exact: number of files that are byte-for-byte copies of others.
         images: (N, S, S) uint8, prepared.
-        table: the file of the table.
-        folder: where `FILES` are written.
+        table: path of the table, a CSV.
+        folder: folder for `FILES`.
 
     Raises:
         DepixelError: a file cannot be written.
@@ -149,7 +150,7 @@ def write(result: Analysis, found: list[Finding], exact: int, images: np.ndarray
 
 
 def clusters_sheet(result: Analysis, images: np.ndarray) -> Image.Image:
-    """Draw a row for each cluster: some photos, the most typical one first; their number, and what they are like.
+    """Draw a row for each cluster: some photos, the most typical first, with the cluster's size and a description.
 
     Args:
         result: the analysis of N photos.
@@ -165,7 +166,7 @@ def clusters_sheet(result: Analysis, images: np.ndarray) -> Image.Image:
             f"{percent((chosen & (photos.side == side)).sum() / total[side])} of {side}" for side in total
         )
         shares = shares and f", {shares}"
-        captions.append(f"{number}: {chosen.sum()} photos{shares}; {words(photos, chosen)}")
+        captions.append(f"{number}: {counted(int(chosen.sum()), 'photo')}{shares}; {words(photos, chosen)}")
     return contact_sheet(rows, [""] * EXAMPLES, captions, across=1, scale=1)
 
 
@@ -174,7 +175,7 @@ def findings_sheet(result: Analysis, found: list[Finding], images: np.ndarray) -
 
     Args:
         result: the analysis of N photos.
-        found: the findings on it.
+        found: the findings of the analysis.
         images: (N, S, S) uint8, prepared.
     """
     numbers = {path: row for row, path in enumerate(result.photos.path)}

@@ -1,11 +1,10 @@
-"""What a collection of photos is like as a whole: kinds, copies, clusters, sides, contributors.
+"""The analysis of a whole photo collection: kinds, copies, clusters, sides, contributors.
 
-`analyze` puts together what the other modules of this package find out.
+`analyze` calls the other modules of this package and collects their results.
 """
 
 import tempfile
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,47 +23,40 @@ from depixel.dataset.prepared import load_images, load_index
 from depixel.dataset.splits import COPY, MADE_BY, SIDES
 from depixel.photos import near_duplicates, rules
 from depixel.photos.archives import Entries
+from depixel.photos.hashes import load_hashes
 from depixel.photos.near_duplicates import Copy, Pair
 from depixel.photos.preparation import PrepareSettings, prepare
-from depixel.photos.processes import each
 from depixel.photos.rules import Verdict
-
-_BLOCK = 512  # photos that are compared to all others at a time
 
 
 def pairs(images: np.ndarray, codes: np.ndarray, sides: np.ndarray, workers: int | None = None) -> list[Pair]:
-    """Find all pairs of photos on the same side that show the same picture. Stage split finds those on different sides.
+    """Find the pairs of photos on the same side that show the same picture. Stage split finds those across sides.
 
     Args:
         images: (N, S, S) uint8, prepared images.
-        codes: (N, HASHES) uint64, the `near_duplicates.hashes` of each.
-        sides: (N,) text.
+        codes: (N, HASHES) uint64, the `hashes` of each.
+        sides: (N,) text, the side of each photo.
         workers: number of processes; None: one for each core. It changes no result.
 
     Returns:
         The pairs in ascending order.
     """
-    tasks = []
-    for side in np.unique(sides):
-        rows = np.flatnonzero(sides == side)
-        tasks += [(rows[start:], rows[start : start + _BLOCK]) for start in range(0, len(rows), _BLOCK)]
-    few = -(-len(tasks) // 16)
-    tasks = [task for first in range(few) for task in tasks[first::few]]  # each process gets long ones and short ones
-    found = each(partial(_search, images, codes), tasks, workers)
-    return sorted(pair for some in found for pair in some)
-
-
-def _search(images: np.ndarray, codes: np.ndarray, task: tuple[np.ndarray, np.ndarray]) -> list[Pair]:
-    found = near_duplicates.find(images, codes, *task)
-    return [Pair(b, a, similarity) for a, b, similarity in found if a > b]  # within the block each is found twice
+    groups = [np.flatnonzero(sides == side) for side in np.unique(sides)]
+    starts = [(rows, start) for rows in groups for start in range(0, len(rows), near_duplicates.BLOCK)]
+    tasks = [(rows[start : start + near_duplicates.BLOCK], rows[start:]) for rows, start in starts]
+    found = near_duplicates.search(images, codes, tasks, workers)
+    return [pair for pair in found if pair.first < pair.second]  # within the block each pair appears twice
 
 
 def first_copies(count: int, found: Iterable[Pair]) -> np.ndarray:
-    """The first photo that shows the same picture, for each of `count` photos: (count,) int, itself if it is the first.
+    """For each photo, the first photo that shows the same picture.
 
     Args:
         count: number of photos.
         found: pairs of photos that show the same picture. Copies of copies count as copies.
+
+    Returns:
+        (count,) int: the row of that first photo; a photo without an earlier copy has its own row.
     """
     ends = np.array([pair[:2] for pair in found], int).reshape(-1, 2)
     graph = sparse.coo_array((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), (count, count))
@@ -73,10 +65,10 @@ def first_copies(count: int, found: Iterable[Pair]) -> np.ndarray:
 
 
 def between_sides(photos: pd.DataFrame, table: Iterable[Copy]) -> list[Pair]:
-    """The pairs that stage split has found on different sides.
+    """The pairs across sides that stage split found.
 
     Args:
-        photos: the table.
+        photos: the table, as `photo_table.table` returns it.
         table: the table of copies.
 
     Raises:
@@ -87,21 +79,21 @@ def between_sides(photos: pd.DataFrame, table: Iterable[Copy]) -> list[Pair]:
         ends = ((rows[c.sha256], rows[c.of_sha256], float(c.similarity)) for c in table)
         return [Pair(min(a, b), max(a, b), similarity) for a, b, similarity in ends]
     except KeyError as error:
-        raise DepixelError(f"the table of copies is of other photos. Make it anew with `{MADE_BY}`") from error
+        raise DepixelError(f"the table of copies belongs to other photos. Write it again with `{MADE_BY}`") from error
 
 
 class Analysis(NamedTuple):
-    """All that the analysis finds out.
+    """The results of the analysis.
 
     Attributes:
-        photos: the table, see `photo_table.table`, with four more columns: cluster; distance from its centre; same_as,
-            the path of the first photo that shows the same picture, or ""; kinds, those of `KINDS`, separated by
-            blanks.
-        are: (N, kinds) bool, which photo is of which kind.
-        found: pairs that show the same picture, on one side and on different ones.
+        photos: the table, see `photo_table.table`, with four more columns: cluster; distance, from the cluster's
+            centre; same_as, the path of the first photo that shows the same picture, or ""; kinds, names from `KINDS`,
+            separated by blanks.
+        are: (N, kinds) bool, whether each photo is of each kind.
+        found: pairs of photos that show the same picture, on the same side or across sides.
         differences: between the training and the test side, see `sides.differences`.
         outstanding: contributors that stand out, see `contributors.outstanding`.
-        told_apart: see `contributors.told_apart`.
+        told_apart: accuracy of a classifier of contributors, see `contributors.told_apart`.
     """
 
     photos: pd.DataFrame
@@ -125,16 +117,16 @@ def analyze(
     Args:
         photos: the table, N rows, see `photo_table.table`.
         images: (N, S, S) uint8, prepared images.
-        codes: (N, HASHES) uint64, the `near_duplicates.hashes` of each.
-        known: copies on different sides.
-        settings: what counts as odd, and the number of clusters.
+        codes: (N, HASHES) uint64, the `hashes` of each.
+        known: copies across sides, as stage split found them.
+        settings: the thresholds for odd photos, and the number of clusters.
         workers: number of processes; None: one for each core. It changes no result.
 
     Raises:
         DepixelError: `known` names other photos.
     """
     are = kinds(photos, settings)
-    # a copy that was left out of training was for training
+    # the split assigned such a copy to training before leaving it out
     sides = photos.side.replace(COPY, "train").to_numpy(str)
     found = sorted(pairs(images, codes, sides, workers) + between_sides(photos, known))
     first = first_copies(len(photos), found)
@@ -162,16 +154,16 @@ def of_folder(
     workers: int | None = None,
     progress: Callable[..., Iterable[Any]] = lambda items, **_: items,
 ) -> tuple[Analysis, np.ndarray, list[Verdict]]:
-    """Analyze the photos of a folder that no pipeline has seen. They are validated and prepared on the way.
+    """Analyze the photos of any folder: validate, prepare, then analyze them.
 
     Args:
         entries: the files.
-        settings: what counts as odd, and the number of clusters.
+        settings: the thresholds for odd photos, and the number of clusters.
         workers: number of processes; None: one for each core. It changes no result.
         progress: wraps an iterable in a progress bar, as `console.progress` does.
 
     Returns:
-        The analysis, in which all photos are on side `ALL`; their images, (N, 64, 64) uint8; the verdicts on all files.
+        The analysis, with all photos on side `ALL`; their images, (N, 64, 64) uint8; the verdicts on all files.
 
     Raises:
         DepixelError: none of the files is a valid photo.
@@ -186,7 +178,7 @@ def of_folder(
         prepare(progress(valid, desc="prepare", unit=" photos"), len(valid), prepared, sizes, workers)
         photos = load_index(prepared / INDEX.name)
         images = np.array(load_images(prepared / IMAGES.name, len(photos)))
-        codes = np.array(near_duplicates.load_hashes(prepared / HASHES.name, len(photos)))
+        codes = np.array(load_hashes(prepared / HASHES.name, len(photos)))
     files = list(progress(of_files(valid, workers), total=len(valid), desc="analyze", unit=" photos"))
     sides = np.full(len(photos), ALL)
     found = table(photos, sides, [verdict for verdict in verdicts if verdict.code == 0], files, images)

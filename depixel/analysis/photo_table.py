@@ -1,4 +1,4 @@
-"""The table of all photos: a row for each, a column for each measure, and the kinds of odd photos that follow from it.
+"""The table of all photos: a row for each photo, a column for each measure; and the kinds of odd photos.
 
 All comparisons start from this table (`depixel.analysis.sides`, `contributors`, `clusters`). They run on one thread and
 with fixed seeds, so that the same photos give the same bytes.
@@ -24,25 +24,25 @@ from depixel.photos.processes import each
 from depixel.photos.rules import MOST_BYTES, Verdict
 
 ALL = "all"
-"""The side of photos that no split has assigned to one."""
+"""The side of photos that have no split."""
 
 SEED = 0
 """The seed of everything random in the analysis."""
 
 SIGNIFICANT = 0.05
-"""Family-wise error rate: the chance of one false alarm among all tests of a kind."""
+"""Family-wise error rate: the chance of at least one false alarm among all tests of a kind."""
 
 
 class AnalyzeSettings(Settings):
-    """The section `analyze` of params.yaml: which photos count as odd. The measures are those of `analysis.measures`.
+    """The section `analyze` of params.yaml: thresholds for odd photos, on the measures of `analysis.measures`.
 
     Attributes:
-        clusters: number of clusters that the photos are sorted into.
+        clusters: number of clusters, 2..100.
         dark: brightness below which a photo is dark, gray levels.
         bright: brightness above which a photo is bright, gray levels.
         blank: contrast below which a photo is blank, gray levels.
         blurred: blur above which a photo is blurred, 0..1.
-        quality: JPEG quality below which a photo is compressed too much.
+        quality: JPEG quality below which a photo is compressed too much, 0..100.
     """
 
     clusters: int = Field(default=12, ge=2, le=100)
@@ -54,10 +54,10 @@ class AnalyzeSettings(Settings):
 
 
 BLOCKY = 2.0
-"""Blockiness from which the blocks of an earlier, stronger JPEG compression can be seen."""
+"""Blockiness above which the blocks of an earlier, stronger JPEG compression are visible."""
 
 LONG = 2.0
-"""Aspect from which half of a photo or more is cut off to make it square."""
+"""Ratio of longer to shorter side from which cropping to a square loses at least half of the photo."""
 
 GRAY = 2.0
 """Color, in gray levels, below which a photo looks gray."""
@@ -73,16 +73,17 @@ KINDS: dict[str, Callable[[pd.DataFrame, AnalyzeSettings], pd.Series]] = {
     "smooth": lambda t, s: t.detail <= t.detail.quantile(0.1),
     "textured": lambda t, s: t.detail >= t.detail.quantile(0.9),
 }
-"""The kinds of photos that get a name; each rule tells from the table and the settings which photos are of the kind."""
+"""The kinds of photos: for each name a rule, which takes the table and the settings and returns a bool per photo."""
 
 
 class Measure(NamedTuple):
     """How a column of the table is compared between contributors.
 
     Attributes:
-        name: what it is called in findings.
-        scale: turns its values to the scale on which they are compared.
-        least: standard deviation of the contributors' means, on that scale, below which differences do not matter.
+        name: its name in findings.
+        scale: converts the values to the scale of the comparison.
+        least: lower limit of the standard deviation of the contributors' means, on that scale. Smaller differences do
+            not matter.
     """
 
     name: str
@@ -113,7 +114,7 @@ def of_files(photos: Iterable[tuple[Entry, str]], workers: int | None = None) ->
         workers: number of processes; None: one for each core. It changes no result.
 
     Raises:
-        DepixelError: a file cannot be read any more, or crashes the decoder.
+        DepixelError: a file can no longer be read, or crashes the decoder.
     """
     return each(_of_file, photos, workers, _crashed)
 
@@ -123,28 +124,26 @@ def _of_file(photo: tuple[Entry, str]) -> OfFile:
     try:
         return measures.of_file(archives.read(entry, MOST_BYTES))
     except UnreadableError as error:
-        raise DepixelError(f"{entry.path}: {error}. Validate the photos anew: `dvc repro`") from error
+        raise DepixelError(f"{entry.path}: {error}. Validate the photos again: `dvc repro`") from error
 
 
 def _crashed(photo: tuple[Entry, str], fault: str) -> DepixelError:
-    return DepixelError(
-        f"{photo[0].path}: its decoding crashed ({fault}). Take it out of the photos, then run `dvc repro`"
-    )
+    return DepixelError(f"{photo[0].path}: decoding crashed ({fault}). Remove it from the photos, then run `dvc repro`")
 
 
 def table(
     photos: Sequence[Photo], sides: np.ndarray, verdicts: Sequence[Verdict], files: Sequence[OfFile], images: np.ndarray
 ) -> pd.DataFrame:
-    """The table of all photos, a row each, in order.
+    """Make the table of all photos: a row for each photo, in order.
 
-    Columns: path, contributor, name, sha256, side, width and height (upright), short_side (pixels), aspect (longer to
-    shorter side, 1 or more), bytes; then those of `OfFile` and `OfImages`.
+    Columns: path, contributor, name, sha256, side, width and height (upright, pixels), short_side (pixels), aspect
+    (longer to shorter side, 1 or more), bytes; then the fields of `OfFile` and `OfImages`.
 
     Args:
         photos: N rows of the index.
-        sides: (N,) text, the side of each, or `ALL`.
-        verdicts: N, those on these photos.
-        files: N, the measures of their files.
+        sides: (N,) text, the side of each photo, or `ALL`.
+        verdicts: the N verdicts on these photos.
+        files: the measures of their N files.
         images: (N, S, S) uint8, prepared.
     """
     turned = np.array([(verdict.orientation or 1) >= 5 for verdict in verdicts], bool)
@@ -169,7 +168,7 @@ def table(
 
 
 def kinds(photos: pd.DataFrame, settings: AnalyzeSettings) -> pd.DataFrame:
-    """Which of N photos are of which kind: (N, len(KINDS)) bool, a column for each of `KINDS`.
+    """Whether each of N photos is of each kind: (N, len(KINDS)) bool, a column for each of `KINDS`.
 
     Args:
         photos: the table, with the columns that the rules of `KINDS` read.
@@ -180,7 +179,7 @@ def kinds(photos: pd.DataFrame, settings: AnalyzeSettings) -> pd.DataFrame:
 
 _WORDS = {
     "brightness": ("darker", "brighter"),
-    "contrast": ("of less contrast", "of more contrast"),
+    "contrast": ("lower contrast", "higher contrast"),
     "detail": ("smoother", "more textured"),
     "blur": ("crisper", "softer"),
     "color": ("grayer", "more colorful"),
@@ -189,14 +188,14 @@ _WORDS = {
 
 
 def words(photos: pd.DataFrame, chosen: np.ndarray) -> str:
-    """How some photos differ from all, in a few words, the strongest difference first.
+    """Describe in a few words how some photos differ from all, the strongest difference first.
 
-    Named are differences of means by half a standard deviation or more; if there are none, the strongest difference, as
-    a slight one. Only the measures that the table has are compared.
+    The text names each difference of means of at least half a standard deviation. If there is none, it names the
+    strongest difference as a slight one. It compares only measures that the table has.
 
     Args:
         photos: the table, N rows.
-        chosen: (N,) bool, which of them.
+        chosen: (N,) bool, the photos to describe.
     """
     found = []
     for name, (low, high) in _WORDS.items():

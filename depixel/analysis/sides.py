@@ -1,4 +1,4 @@
-"""How the test side of the split differs from the training side, compared with what chance does."""
+"""Differences between the test side and the training side of the split, with a test against chance."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ import pandas as pd
 from depixel.analysis.photo_table import MEASURES, SEED
 
 SHUFFLES = 999
-"""Number of random splits that the true one is compared with."""
+"""Number of random splits that the actual split is compared with."""
 
 
 class Difference(NamedTuple):
@@ -17,9 +17,9 @@ class Difference(NamedTuple):
 
     Attributes:
         what: a measure, a kind, or a cluster ("cluster 3").
-        train, test: the median of a measure; the share of a kind or cluster.
-        ks: the Kolmogorov-Smirnov statistic, 0..1; of a kind or cluster, the difference of the shares.
-        p: the adjusted p-value: the share of random splits that differ as much in any respect.
+        train, test: the median of a measure, or the share of a kind or cluster, on each side.
+        ks: the Kolmogorov-Smirnov statistic, 0..1; for a kind or cluster it is the difference of the shares.
+        p: the adjusted p-value, 0..1: the share of random splits that differ at least as much in some respect.
     """
 
     what: str
@@ -32,19 +32,19 @@ class Difference(NamedTuple):
 def differences(photos: pd.DataFrame, are: pd.DataFrame, cluster: np.ndarray, whole: bool) -> list[Difference]:
     """Compare the test side with the training side in all measures, kinds and clusters.
 
-    Photos of a contributor are alike: a test that takes them as independent finds differences everywhere. This one is a
-    permutation test. It draws the sides again `SHUFFLES` times, contributor by contributor, and compares the statistics
-    of the true sides with those of the drawn ones. p is adjusted for the number of comparisons (Westfall and Young,
+    Photos of a contributor are alike, so a test that assumes independent photos finds differences everywhere. This
+    permutation test draws the sides again `SHUFFLES` times, contributor by contributor, and compares the statistics of
+    the actual sides with those of the drawn ones. p is adjusted for the number of comparisons (Westfall and Young,
     1993, by the largest of all standardized statistics).
 
     Args:
         photos: the table, N rows.
         are: (N, kinds) bool, as `kinds` returns it.
         cluster: (N,) int, the cluster of each photo.
-        whole: contributors are on one side as a whole; otherwise each photo is drawn by itself.
+        whole: whether each contributor is on one side as a whole; False draws each photo separately.
 
     Returns:
-        The differences, the surest first; none if there are not both sides, or only one way to draw them.
+        The differences, the smallest p first; none if a side is empty, or if there is only one way to draw the sides.
     """
     both = photos.side.isin(("train", "test")).to_numpy()
     units = pd.factorize(photos.contributor[both])[0] if whole else np.arange(both.sum())
@@ -71,9 +71,9 @@ def differences(photos: pd.DataFrame, are: pd.DataFrame, cluster: np.ndarray, wh
 
 
 def _ks(values: np.ndarray, units: np.ndarray, drawn: Sequence[np.ndarray]) -> np.ndarray:
-    """(len(drawn),) float64: the statistic for each way to draw the units of the test side."""
+    """(len(drawn),) float64: the Kolmogorov-Smirnov statistic for each draw of the test side."""
     order = np.argsort(values, kind="stable")
-    last = np.flatnonzero(np.append(np.diff(values[order]), 1))  # of equal values
+    last = np.flatnonzero(np.append(np.diff(values[order]), 1))  # of each run of equal values
     units = units[order]
     place, found = np.arange(1, len(units) + 1)[last], []
     for of_unit in drawn:

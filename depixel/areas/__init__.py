@@ -1,1 +1,1 @@
-"""Areas of a picture: as a person names them, as they are resolved, and their grid of blocks."""
+"""Areas of a picture: as a person names them, with their blocks resolved, and their grid of blocks."""

@@ -1,7 +1,7 @@
 """Areas: the pixelated parts of a picture.
 
-A person names a rectangle, perhaps with the size of its blocks: an `Area`. The pixels show what is missing, which makes
-it a `ResolvedArea`. Both are read and written as numbers here alone.
+A person names a rectangle, perhaps with its block size: an `Area`. Detection completes it from the pixels: a
+`ResolvedArea`. Only this module reads and writes areas as numbers.
 """
 
 import re
@@ -19,7 +19,7 @@ from depixel.base.errors import DepixelError
 from depixel.model.pixelation import LEAST_AREA, LEAST_BLOCK
 
 LENGTH = r"[0-9]{1,6}(\.[0-9]{1,4}|/[0-9]{1,4})?"
-"""How a length that need not be whole is written: 8, 7.5, 25/3."""
+"""Pattern of a length that need not be whole, in pixels: 8, 7.5, 25/3."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Area:
     """A pixelated rectangle of a picture, as a person names it.
 
     Attributes:
-        x, y: its upper left corner, pixels from that of the picture. width, height: pixels.
-        block_width, block_height: sides of a block, pixels; None: not known. Blocks without a height are square.
-        offset_x, offset_y: number of columns and rows that the first blocks lack, because the area cuts them off at its
-            left and upper side: 0 to less than a block. 0: blocks begin at the upper left corner. The last blocks may
-            be cut off, too.
+        x, y: its upper left corner, pixels from that of the picture.
+        width, height: its size, pixels.
+        block_width, block_height: sides of a block, pixels; None: unknown. A missing height means square blocks.
+        offset_x, offset_y: number of columns and rows that the area cuts off the first blocks, at its left and upper
+            side; 0 to less than a block. 0: blocks begin at the upper left corner. The last blocks may also be cut off.
         mask: (height, width) bool, True where the rectangle is pixelated; None: everywhere.
-        lines_x, lines_y: as of `Grid`.
+        lines_x, lines_y: see `Grid`.
     """
 
     x: int
@@ -50,20 +50,21 @@ class Area:
 
     def __post_init__(self) -> None:
         if not self.block_height:
-            object.__setattr__(self, "block_height", self.block_width)  # as frozen dataclasses set a field
+            object.__setattr__(self, "block_height", self.block_width)  # a frozen dataclass allows no assignment
 
     @staticmethod
     def of(given: "AreaLike") -> "Area":
-        """An area as `--area`, .areas.json, the HTTP API and Python callers name it.
+        """Read an area as `--area`, .areas.json, the HTTP API and Python callers write it.
 
         Args:
-            given: x, y, width, height; perhaps the side of a block, a number or "WIDTHxHEIGHT", or None; perhaps
-                offset_x and offset_y. What need not be whole may be an int, a float, a `Fraction` or the text of one:
-                "7.5x5.625", "25/3x8". Or {"area": [x, y, width, height], "grid": [columns, rows]}, by the number of
-                blocks across and down. Or an `Area`, which is returned as it is.
+            given: one of three forms. A sequence: x, y, width, height; optionally the block size, a number or
+                "WIDTHxHEIGHT" or None; optionally offset_x and offset_y. The block size and the offsets may be
+                fractions: an int, a float, a `Fraction` or text such as "7.5x5.625" or "25/3x8". A mapping, by the
+                number of blocks across and down: {"area": [x, y, width, height], "grid": [columns, rows]}. An `Area`,
+                which is returned unchanged.
 
         Raises:
-            DepixelError: it is none of these, or a number is not whole that must be.
+            DepixelError: `given` has none of these forms, or x, y, width or height is not whole.
         """
         if isinstance(given, Area):
             return given
@@ -79,22 +80,22 @@ class Area:
             offset_x, offset_y = map(_length, given[5:]) if len(given) > 5 else (0, 0)
         except (TypeError, ValueError, OverflowError, KeyError, ZeroDivisionError):  # no sequence, or of no numbers
             raise DepixelError(
-                f"{given!r} is no area: x, y, width, height and, if known, block size (8, or 16x8 if blocks are not "
-                "square); and if the first blocks are cut off, how many columns and rows they lack"
+                f"{given!r} is no area. An area is x, y, width, height and, if known, the block size (8, or 16x8 if "
+                "blocks are not square); if the first blocks are cut off, also the number of missing columns and rows"
             ) from None
         return Area(x, y, width, height, across, block_height=down, offset_x=offset_x, offset_y=offset_y)
 
     def in_grid(self, columns: int, rows: int) -> "Area":
-        """The same area in a number of blocks across and down.
+        """The same area with this number of blocks across (columns) and down (rows).
 
         Raises:
-            DepixelError: there are less than one, or they would have less than `LEAST_BLOCK` pixels a side.
+            DepixelError: a number is below 1 or not whole, or blocks would be smaller than `LEAST_BLOCK` pixels.
         """
         for count, length, name in ((columns, self.width, "wide"), (rows, self.height, "high")):
             if count != int(count) or not 1 <= count <= length // LEAST_BLOCK:
                 raise DepixelError(
-                    f"area {self.place}: it is {length} pixels {name}, which {count} blocks do not fit in; each has "
-                    f"{LEAST_BLOCK} pixels at least"
+                    f"area {self.place}: it is {length} pixels {name}, and {count} blocks do not fit in. Give a whole "
+                    f"number from 1; a block has at least {LEAST_BLOCK} pixels a side"
                 )
         return replace(
             self,
@@ -103,7 +104,7 @@ class Area:
         )
 
     def numbers(self) -> list[int | str]:
-        """What `of` reads: no block size if it is not known, no offsets if there are none; text for fractions."""
+        """The area as a list that `of` reads, without an unknown block size or zero offsets; fractions are text."""
         place: list[int | str] = [self.x, self.y, self.width, self.height]
         if self.block_width is None or self.block_height is None:
             return place
@@ -112,7 +113,7 @@ class Area:
 
     @property
     def blocks(self) -> str:
-        """The sides of its blocks as messages name them, and as `of` reads them: "8", or "16x8"."""
+        """The block size as messages name it and `of` reads it: "8" or "16x8"; "" if unknown."""
         if self.block_width is None or self.block_height is None:
             return ""
         one = f"{_written(self.block_width)}"
@@ -120,7 +121,7 @@ class Area:
 
     @property
     def block_size(self) -> int | None:
-        """Side of its blocks, pixels; None: not known.
+        """Side of its square blocks, pixels; None: unknown.
 
         Raises:
             DepixelError: blocks are not squares of whole pixels.
@@ -128,7 +129,7 @@ class Area:
         if self.block_width is None:
             return None
         if not self.is_square:
-            raise DepixelError(f"area {self.place}: its blocks of {self.blocks} pixels are no squares of whole pixels")
+            raise DepixelError(f"area {self.place}: blocks of {self.blocks} pixels; here they must be whole and square")
         return int(self.block_width)
 
     @property
@@ -143,11 +144,11 @@ class Area:
 
     @property
     def part(self) -> tuple[slice, slice]:
-        """Its rows and columns, to index the pixels of a picture with."""
+        """Its rows and columns as slices, to index the pixels of a picture."""
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
     def overlaps(self, other: "Area") -> bool:
-        """Whether a pixel is in both."""
+        """Whether the two areas share a pixel, masks included."""
         left, top = max(self.x, other.x), max(self.y, other.y)
         right = min(self.x + self.width, other.x + other.width)
         bottom = min(self.y + self.height, other.y + other.height)
@@ -164,7 +165,7 @@ class Area:
         return replace(self, x=self.x + x, y=self.y + y)
 
     def with_blocks(self: "A", width: Pixels, height: Pixels | None = None) -> "A":
-        """The same area with these sides of its blocks, pixels; no height: square ones."""
+        """The same area with this block size, pixels; without a height, blocks are square."""
         return replace(self, block_width=width, block_height=width if height is None else height)
 
     def in_blocks(self, grid: Grid) -> "ResolvedArea":
@@ -184,37 +185,40 @@ class Area:
         )
 
     def in_blocks_of(self, size: int, offset: tuple[int, int] | None = None) -> "ResolvedArea":
-        """The same area in square blocks of this size, with its own offset or another one; pixels."""
+        """The same area in square blocks of `size` pixels; `offset`, in pixels, replaces its own offset."""
         return self.in_blocks(Grid(size, size, *((self.offset_x, self.offset_y) if offset is None else offset)))
 
     def checked(self: "A", width: int, height: int) -> "A":
-        """The same area if it can be one of a picture of this width and height, pixels.
+        """Check the area against a picture of this width and height in pixels, and return it.
 
-        The offset along an axis becomes 0 where a single block covers the area: nothing shows which one is the first.
+        The offset along an axis becomes 0 if a single block covers the area, because no pixel shows that offset.
 
         Raises:
-            DepixelError: it is too small, is not inside the picture, or has blocks, an offset or a mask that cannot be.
+            DepixelError: the area is too small or reaches outside the picture, or its block size, offset or mask is
+                out of range.
         """
         sides = self.block_width, self.block_height
         if self.mask is not None and self.mask.shape != (self.height, self.width):
             raise DepixelError(
-                f"area {self.place}: its mask has the shape {self.mask.shape}, not its own height and width"
+                f"area {self.place}: the mask has the shape {self.mask.shape}, must be {(self.height, self.width)}"
             )
         if min(self.width, self.height) < LEAST_AREA:
-            raise DepixelError(f"area {self.place}: it has at least {LEAST_AREA} pixels a side")
+            raise DepixelError(f"area {self.place}: must have at least {LEAST_AREA} pixels a side")
         if self.x < 0 or self.y < 0 or self.x + self.width > width or self.y + self.height > height:
             raise DepixelError(
                 f"area {self.place}: x from {self.x} to {self.x + self.width} and y from {self.y} to "
                 f"{self.y + self.height} are not inside the picture, which is {width} pixels wide and {height} high"
             )
         if any(side is not None and not LEAST_BLOCK <= side <= MOST_BLOCK for side in sides):
-            raise DepixelError(f"blocks have {LEAST_BLOCK} to {MOST_BLOCK} pixels a side, not {self.blocks}")
+            raise DepixelError(
+                f"area {self.place}: blocks must have {LEAST_BLOCK} to {MOST_BLOCK} pixels a side, not {self.blocks}"
+            )
         offset = self.offset_x, self.offset_y
         if any(offset) and not all(0 <= lacking < (side or 0) for lacking, side in zip(offset, sides, strict=True)):
             raise DepixelError(
-                f"area {self.place}: first blocks lack 0 to {self.blocks or 'their size'} - 1 columns and rows, not "
+                f"area {self.place}: first blocks can lack 0 to {self.blocks or 'size'} - 1 columns and rows, not "
                 f"{_written(offset[0])} and {_written(offset[1])}"
-                + ("" if self.blocks else "; with them, the block size is to be named")
+                + ("" if self.blocks else ". Give the block size, too")
             )
         return replace(
             self,
@@ -228,27 +232,27 @@ A = TypeVar("A", bound=Area)
 
 @dataclass(frozen=True)
 class ResolvedArea(Area):
-    """A pixelated rectangle whose blocks are known: what is restored. Attributes: as of `Area`, none of them None."""
+    """A pixelated rectangle with known blocks, ready to restore. Attributes: as in `Area`; block sizes are not None."""
 
     block_width: Pixels
-    block_height: Pixels = field(default=0, kw_only=True)  # 0: as `block_width`
+    block_height: Pixels = field(default=0, kw_only=True)  # 0: the same as `block_width`
 
     @property
     def grid(self) -> Grid:
-        """Its blocks."""
+        """The grid of its blocks."""
         assert self.block_height is not None  # noqa: S101 - the type of `Area` allows None
         return Grid(self.block_width, self.block_height, self.offset_x, self.offset_y, self.lines_x, self.lines_y)
 
     def columns(self) -> tuple[int, int, int, int, int, int, int]:
-        """x, y, width, height, block size, offset_x, offset_y a row of the arrays of areas that networks take.
+        """A row of the area arrays that networks take: x, y, width, height, block size, offset_x, offset_y; pixels.
 
         Raises:
-            DepixelError: as `block_size`.
+            DepixelError: blocks are not squares of whole pixels.
         """
         return self.x, self.y, self.width, self.height, self.block_size or 0, int(self.offset_x), int(self.offset_y)
 
     def described(self) -> str:
-        """For people, with numbers that `--area` takes."""
+        """The area for people, in numbers that `--area` accepts."""
         if self.offset_x >= 1 or self.offset_y >= 1:
             numbers = ",".join(map(str, self.numbers()))
             return f"{numbers} (blocks of {self.blocks}, the first ones cut off)"
@@ -256,38 +260,41 @@ class ResolvedArea(Area):
 
 
 AreaLike = Area | Sequence[Any] | Mapping[str, Sequence[int]]
-"""What callers may name an area by: see `Area.of`."""
+"""The forms of an area that callers may give, see `Area.of`."""
 
 
 def checked_areas(areas: Iterable[AreaLike], width: int, height: int) -> list[Area]:
-    """The areas that are named, if all of them can be areas of one picture of this width and height, pixels.
+    """Read and check the areas of a picture of this width and height, pixels.
 
     Raises:
-        DepixelError: there are no areas to go through, one is none (`Area.of`, `Area.checked`), or two overlap.
+        DepixelError: `areas` is not iterable, one of them is no area (`Area.of`) or cannot be in this picture
+            (`Area.checked`), or two overlap.
     """
     if not isinstance(areas, Iterable):
-        raise DepixelError(f"{areas!r} are no areas: each is x, y, width, height and, if known, block size")
+        raise DepixelError(
+            f"{areas!r} is no list of areas. Each area is x, y, width, height and, if known, the block size"
+        )
     checked = [Area.of(given).checked(width, height) for given in areas]
     for one, other in combinations(checked, 2):
         if one.overlaps(other):
-            raise DepixelError(f"the areas {one.place} and {other.place} overlap: each pixel is in one area at most")
+            raise DepixelError(f"the areas {one.place} and {other.place} overlap. A pixel can be in one area only")
     return checked
 
 
 def masked(mask: np.ndarray, areas: Sequence[Area], shape: tuple[int, ...]) -> list[Area]:
-    """Areas in the shapes that a mask shows.
+    """Make areas in the shapes of a mask.
 
     Args:
-        mask: (H, W) or (H, W, 3) uint8, 128 and more where a picture is pixelated.
-        areas: rectangles within which the mask counts; none: each piece of the mask is an area of its own.
-        shape: height and width of the picture.
+        mask: (H, W) or (H, W, 3) uint8, 128 or more where the picture is pixelated.
+        areas: rectangles to which the mask is applied; none: each connected piece of the mask becomes an area.
+        shape: height and width of the picture, pixels.
 
     Raises:
-        DepixelError: the mask has another size, or is dark everywhere, or within one of the areas.
+        DepixelError: the mask and the picture differ in size, or the mask is dark everywhere or within an area.
     """
     if mask.shape[:2] != shape[:2]:
         sizes = [f"{width} x {height}" for height, width in (mask.shape[:2], shape[:2])]
-        raise DepixelError(f"the mask has {sizes[0]} pixels, the picture {sizes[1]}: they must have the same size")
+        raise DepixelError(f"the mask has {sizes[0]} pixels, the picture {sizes[1]}. They must have the same size")
     hidden = (mask if mask.ndim == 2 else mask.max(axis=2)) >= 128
     if not areas:
         from scipy.ndimage import find_objects, label  # SciPy takes long to load
@@ -307,7 +314,7 @@ def _shaped(area: Area, hidden: npt.NDArray[np.bool_]) -> Area:
 
 def _dark(where: str) -> NoReturn:
     place = where if where == "everywhere" else f"at {where}"
-    raise DepixelError(f"the mask is dark {place}: it must be light (128 and more) where the picture is pixelated")
+    raise DepixelError(f"the mask is dark {place}. It must be light (128 or more) where the picture is pixelated")
 
 
 def _whole(value: Any) -> int:
@@ -317,9 +324,9 @@ def _whole(value: Any) -> int:
 
 
 def _length(value: Any) -> Pixels:
-    """A number that need not be whole, from any of its forms; ValueError, TypeError: it is none."""
+    """Read a length that need not be whole. Raises ValueError or TypeError if `value` is no number."""
     if isinstance(value, str) and not re.fullmatch(LENGTH, value.strip()):
-        raise ValueError  # such as 1e999999999, which takes for ever
+        raise ValueError  # Fraction("1e999999999") would take for ever
     exact = Fraction(str(value)) if isinstance(value, float) else Fraction(value)
     return as_pixels(exact)
 
@@ -333,7 +340,7 @@ def _sides(block: Any) -> tuple[Pixels | None, Pixels | None]:
 
 
 def _written(value: Pixels) -> int | str:
-    """As a person reads it, and `_length`: 8, "7.5", "25/3"."""
+    """A length as people and `_length` read it: 8, "7.5", "25/3"."""
     value = Fraction(value)
     if value.denominator == 1:
         return int(value)

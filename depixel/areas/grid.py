@@ -1,4 +1,4 @@
-"""The grid of blocks in areas of whole pictures: what their pixels say of it, and the means of the blocks."""
+"""The grid of blocks of an area: finding it in the pixels, and the means of its blocks."""
 
 from fractions import Fraction
 from typing import NamedTuple
@@ -8,32 +8,34 @@ import numpy as np
 from depixel.model.pixelation import LEAST_BLOCK
 
 MOST_BLOCK = 200
-"""The largest block that is looked for, pixels."""
+"""The largest block size that detection considers, pixels."""
 
 MOST_NOISE, BORDER_NOISE, LITTLE_NOISE = 8.0, 6.0, 3.0
-"""Gray levels, RMS, that pixels deviate from the means of their blocks after JPEG: at most; in blocks at the area's
-border, where what is outside rings; and so little that it may hide steps between blocks, but nothing else."""
+"""Limits of JPEG noise: RMS deviations of pixels from the means of their blocks, gray levels. `MOST_NOISE` holds for
+the whole area, `BORDER_NOISE` for blocks at its border, where the surroundings ring. Noise up to `LITTLE_NOISE` can
+hide steps between blocks, but no detail within them."""
 
 Pixels = int | Fraction
-"""A length that need not be whole: a tool may lay blocks of 15/2 pixels."""
+"""A length in pixels that need not be whole: some tools make blocks of 15/2 pixels."""
 
 
 def as_pixels(length: Fraction) -> Pixels:
-    """The same as an int if it is whole."""
+    """Convert a whole length to an int; others stay fractions."""
     return int(length) if length.denominator == 1 else length
 
 
 class Grid(NamedTuple):
-    """The blocks of an area: pixel x of its columns belongs to block floor((x + offset_x) / width), rows likewise.
+    """The blocks of an area. Column x of the area belongs to block floor((x + offset_x) / width); rows likewise.
 
-    Tools that reduce and enlarge a picture lay blocks that are not whole pixels wide, and round where each begins. The
-    fraction of the offset says how: 0 where the left side of a pixel decides (OpenCV), 1/2 where its middle does
-    (Pillow, Qt).
+    Tools that shrink and enlarge a picture make blocks that are not whole pixels wide, and round where each begins. The
+    fraction of the offset says how: 0 if the left side of a pixel decides (OpenCV), 1/2 if its centre does (Pillow,
+    Qt).
 
     Attributes:
-        width, height: sides of a block, pixels. offset_x, offset_y: number of columns and rows that the first blocks
-            lack, 0 to less than a block.
-        lines_x, lines_y: where blocks but the first begin, if the pixels show that a tool rounded some otherwise.
+        width, height: sides of a block, pixels.
+        offset_x, offset_y: number of columns and rows that the first blocks lack, 0 to less than a block.
+        lines_x, lines_y: the first column or row of each block but the first, if the pixels show that the tool rounded
+            some of them differently; None: as computed from width and offset.
     """
 
     width: Pixels
@@ -55,7 +57,7 @@ class Grid(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether blocks are whole pixels wide and high."""
+        """Whether the block width and height are whole."""
         return self.width == int(self.width) and self.height == int(self.height)
 
     def begins(self, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +67,7 @@ class Grid(NamedTuple):
         return columns, rows
 
     def at(self, x: int, y: int) -> "Grid":
-        """The grid as it is counted from column x and row y of the area."""
+        """The grid of the part of the area that begins at column x and row y."""
         return Grid(
             self.width,
             self.height,
@@ -81,7 +83,13 @@ def _from_first(lines: tuple[int, ...], length: int) -> np.ndarray:
 
 
 def begins(length: int, size: Pixels, offset: Pixels = 0) -> np.ndarray:
-    """Along one axis of `length` pixels: where blocks of `size` begin, the first of which lacks `offset`; int64."""
+    """The first pixel of each block along an axis, int64.
+
+    Args:
+        length: length of the axis, pixels.
+        size: size of a block, pixels.
+        offset: number of pixels that the first block lacks.
+    """
     size, offset = Fraction(size), Fraction(offset)
     parts = size.denominator * offset.denominator
     step, lacking = int(size * parts), int(offset * parts)
@@ -90,14 +98,14 @@ def begins(length: int, size: Pixels, offset: Pixels = 0) -> np.ndarray:
 
 
 def block_means(area: np.ndarray, grid: Grid) -> np.ndarray:
-    """(h, w, C) -> (rows, columns, C) float64: the mean of each block; those at the sides may be cut off."""
+    """(h, w, C) -> (rows, columns, C) float64: the mean of each block, including blocks cut off at the sides."""
     lefts, tops = grid.begins(area.shape[1], area.shape[0])
     sums = np.add.reduceat(np.add.reduceat(area, tops, axis=0, dtype=np.float64), lefts, axis=1)
     return sums / block_counts(area.shape[0], area.shape[1], grid)[:, :, None]
 
 
 def block_counts(height: int, width: int, grid: Grid) -> np.ndarray:
-    """(rows, columns) integers: how many pixels each block has."""
+    """(rows, columns) integers: the number of pixels of each block."""
     columns, rows = (
         np.diff(np.append(at, n)) for at, n in zip(grid.begins(width, height), (width, height), strict=True)
     )
@@ -105,7 +113,7 @@ def block_counts(height: int, width: int, grid: Grid) -> np.ndarray:
 
 
 def spread(blocks: np.ndarray, grid: Grid, shape: tuple[int, int]) -> np.ndarray:
-    """(rows, columns, ...) -> (height, width, ...): each block's value at all its pixels."""
+    """(rows, columns, ...) -> (height, width, ...): repeat each block's value over its pixels."""
     columns, rows = (
         np.diff(np.append(at, n)) for at, n in zip(grid.begins(shape[1], shape[0]), shape[::-1], strict=True)
     )
@@ -113,17 +121,17 @@ def spread(blocks: np.ndarray, grid: Grid, shape: tuple[int, int]) -> np.ndarray
 
 
 def shown_block_size(area: np.ndarray) -> int:
-    """Find the block size of a pixelated area of any picture, also of one that was saved as JPEG afterwards.
+    """Find the block size of a pixelated area, also if the picture was saved as JPEG afterwards.
 
-    Where all blocks are of one value it is the largest size under which they are, as in `infer_block_sizes`. Else it
-    is the likeliest size if steps between neighbouring pixels are exponentially distributed, with one mean at the
-    edges of blocks and another within: the least n_on log(m_on) + n_off log(m_off).
+    If each block has a single value, the block size is the largest one for which that holds, as in `infer_block_sizes`.
+    Otherwise it is the likeliest size, if steps between neighbouring pixels are exponentially distributed with one mean
+    at the edges of blocks and another within: the size with the least n_on log(m_on) + n_off log(m_off).
 
     Args:
         area: (h, w) or (h, w, C), gray levels 0..255, any numeric dtype; blocks start at its upper left corner.
 
     Returns:
-        2..200, or the longer side where one value is everywhere; 0 if it does not look pixelated (`fits_blocks`).
+        2..200 pixels; the longer side if the area has a single value; 0 if it does not look pixelated (`fits_blocks`).
     """
     steps, offsets = _steps(area)
     divisor = int(np.gcd.reduce(offsets[steps > 0], initial=0))
@@ -142,16 +150,16 @@ def shown_block_size(area: np.ndarray) -> int:
 
 
 def shown_grid(area: np.ndarray) -> Grid | None:
-    """The block size and the offset of an area that need not begin with a whole block.
+    """Find the block size and the offset of an area that need not begin with a whole block.
 
-    The size is the largest distance of which all distances between steps are multiples. It is found only where all
-    blocks are of one value and there are three steps or more along each axis; the rest is too little to go by.
+    The size is the greatest common divisor of the distances between steps. This needs blocks of a single value, and at
+    least three steps along each axis.
 
     Args:
-        area: as `shown_block_size` takes it.
+        area: as for `shown_block_size`.
 
     Returns:
-        None: not found.
+        The grid; None: not found.
     """
     area = area.reshape(*area.shape[:2], -1)
     x, y = (np.flatnonzero((np.diff(area, axis=axis) != 0).any(axis=(1 - axis, 2))) + 1 for axis in (1, 0))
@@ -162,14 +170,17 @@ def shown_grid(area: np.ndarray) -> Grid | None:
 
 
 def fits_blocks(area: np.ndarray, grid: Grid, searched: bool = False) -> bool:
-    """Whether an area, as in `shown_block_size`, may be of these blocks.
+    """Whether an area may consist of these blocks.
 
-    Blocks of one value always are. Others have the noise of a JPEG at most: `MOST_NOISE`; in a row or column of blocks
-    at a border of the area, which may be too large, `BORDER_NOISE` or 3 times what the others have; and steps within
-    blocks are, in the mean, 0.7 times as high as those between them, unless there is `LITTLE_NOISE`.
+    Blocks of a single value always fit. Otherwise the noise must be that of a JPEG: at most `MOST_NOISE` overall. In a
+    row or column of blocks at a border, where the area may reach too far, it is at most `BORDER_NOISE` or three times
+    that of the inner blocks. And steps within blocks have at most 0.7 times the mean of those between blocks, unless
+    the noise is at most `LITTLE_NOISE`.
 
     Args:
-        searched: the size is the likeliest of all: then steps between the blocks must be seen.
+        area: as for `shown_block_size`.
+        grid: the blocks to check.
+        searched: whether the block size is the likeliest of many; then steps between the blocks are required.
     """
     steps, _ = _steps(area)
     on = np.concatenate(
@@ -189,29 +200,38 @@ def fits_blocks(area: np.ndarray, grid: Grid, searched: bool = False) -> bool:
 
 
 def shows_multiples(area: np.ndarray, size: int, offset: tuple[int, int] = (0, 0)) -> bool:
-    """Whether blocks are larger than `size`: all steps are at multiples of more pixels, and at six places or more,
-    which is hardly chance."""
+    """Whether blocks are larger than `size` pixels: all steps lie at multiples of a larger size.
+
+    At least six steps are required, because fewer could lie there by chance.
+
+    Args:
+        area: as for `shown_block_size`.
+        size: a block size, pixels.
+        offset: number of columns and rows that the first blocks lack.
+    """
     steps, offsets = _steps(area, offset)
     shown = offsets[steps > 0]
     return len(shown) >= 6 and int(np.gcd.reduce(shown)) > size
 
 
 def _reaches_beyond(squares: np.ndarray) -> bool:
-    """Whether the first or the last row of blocks is of something else, by the mean square of the noise in each."""
+    """Whether the first or the last row of blocks lies outside the pixelated area, by the mean square noise of each."""
     rows = squares.mean(axis=1)
     return len(rows) > 2 and bool(np.sqrt(max(rows[0], rows[-1])) > max(BORDER_NOISE, 3 * np.sqrt(rows[1:-1].mean())))
 
 
 def _between(length: int, firsts: np.ndarray) -> np.ndarray:
-    """(length - 1,) bool: the steps into the first column or row of a block."""
+    """(length - 1,) bool: whether each step leads into the first column or row of a block."""
     between = np.zeros(length, bool)
     between[firsts] = True
     return between[1:]
 
 
 def _steps(area: np.ndarray, offset: tuple[int, int] = (0, 0)) -> tuple[np.ndarray, np.ndarray]:
-    """The mean absolute steps between neighbouring columns and between neighbouring rows, and how far from where the
-    first block begins, or would if it were whole: both 1-D."""
+    """Steps between neighbours: their mean absolute size, and their distance from the start of the first whole block.
+
+    Both are 1-D: first the steps between columns, then those between rows.
+    """
     area = area.reshape(*area.shape[:2], -1).astype(np.float32)
     across, down = (np.abs(np.diff(area, axis=axis)).mean(axis=(1 - axis, 2)) for axis in (1, 0))
     where = [start + np.arange(1, n + 1) for n, start in zip((across.size, down.size), offset, strict=True)]

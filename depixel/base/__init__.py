@@ -1,1 +1,1 @@
-"""What all packages stand on: errors, files, tables, settings, the console, stages, where the project's files are."""
+"""Shared by all packages: errors, files, tables, settings, the console, stages and the paths of the project's files."""

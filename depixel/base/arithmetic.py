@@ -1,12 +1,13 @@
-"""How this process computes: as every processor of its kind does, or as fast as this one can.
+"""Portable arithmetic gives the same bits on every x86-64 processor; native arithmetic is as fast as this one allows.
 
-PyTorch, oneDNN, MKL, OpenBLAS and NumPy choose their code by the processor that they find, and with it the order in
-which they add and the last digits of what they find. Portable arithmetic has all of them take the code for AVX2, which
-Intel's processors have had since 2013 and AMD's since 2015, but for some of the cheapest. They look at their variables
-when they are loaded, or when they first compute. So the choice comes before that: stages make it in their first lines.
+PyTorch, oneDNN, MKL, OpenBLAS and NumPy choose their kernels by the processor. Kernels add in different orders, so the
+last digits of a result differ between processors. Portable arithmetic makes all these libraries use their AVX2 kernels.
+Intel's processors have had AVX2 since 2013 and AMD's since 2015, except for some of the cheapest. The libraries read
+their environment variables when they are loaded or first compute. So a program must choose before that: each stage does
+so in its first lines.
 
-MKL computes the same on every processor in its mode COMPATIBLE alone (Intel, "Conditional Numerical Reproducibility").
-Its roots, exponentials and logarithms differ even then; `depixel.model.functions` has others.
+MKL gives the same results on every processor only in its mode COMPATIBLE (Intel, "Conditional Numerical
+Reproducibility"). Its roots, exponentials and logarithms differ even then; use those of `depixel.model.functions`.
 """
 
 import os
@@ -20,8 +21,10 @@ from depixel.base.errors import DepixelError
 Arithmetic = Literal["portable", "native"]
 
 VARIABLE = "DEPIXEL_ARITHMETIC"
-"""The environment variable that says what a process and those that it starts compute with. Without it, a training whose
-settings say so and all that is done with its model are portable, and all else is native."""
+"""The environment variable that sets the arithmetic of a process and of its children: "portable" or "native".
+
+Without it, a training uses the arithmetic of its settings (`train.arithmetic`), its model predicts with the same one,
+and everything else is native."""
 
 VARIABLES = {
     "ATEN_CPU_CAPABILITY": "avx2",
@@ -30,28 +33,30 @@ VARIABLES = {
     "OPENBLAS_CORETYPE": "Haswell",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
 }
-"""What portable arithmetic sets on x86-64. Elsewhere nothing is chosen, and other machines give other last digits."""
+"""The environment variables that portable arithmetic sets on x86-64. It sets none on other machines, which give other
+last digits."""
 
 
 def begin() -> None:
-    """Have this process compute portably unless `DEPIXEL_ARITHMETIC` says native; for the first lines of a program.
+    """Make this process compute portably unless `DEPIXEL_ARITHMETIC` says native; for the first lines of a program.
 
-    Nothing happens where it is too late, because NumPy or PyTorch is loaded, or where the processor cannot: `check`
-    tells when it matters.
+    It does nothing if NumPy or PyTorch is already loaded or the processor lacks AVX2. `check` reports this where it
+    matters.
     """
     if os.environ.get(VARIABLE) != "native" and _is_x86() and has_avx2() and not _loaded():
         os.environ.update(VARIABLES)
 
 
 def use(wanted: Arithmetic, program: str) -> None:
-    """Have this process compute so; where it computes portably already and is not to, it is started again.
+    """Make this process compute with the wanted arithmetic; to go from portable to native it restarts the program.
 
     Args:
-        program: the file of the program that asks. Only if it is the one that runs can it be started again, and not on
-            Windows, where one process cannot become another; a GPU computes natively all the same.
+        wanted: "portable" or "native".
+        program: the file of the program that asks. Only the main program is restarted, and not on Windows, where a
+            process cannot replace itself. A GPU computes natively in any case.
 
     Raises:
-        DepixelError: it is to compute portably, and it is too late for that.
+        DepixelError: portable is wanted, but it is too late or the processor lacks AVX2.
     """
     if wanted == "portable":
         begin()
@@ -64,23 +69,23 @@ def use(wanted: Arithmetic, program: str) -> None:
 
 
 def check() -> None:
-    """Raise `DepixelError` if this process does not compute portably; PyTorch is loaded, so it is too late for that."""
+    """Raise `DepixelError` if this process does not compute portably."""
     if is_portable():
         return
     if not has_avx2():
         raise DepixelError(
-            "train.arithmetic = 'portable': this processor has no AVX2, which x86-64 processors have had since 2015, "
-            "and would compute other last digits. Set train.arithmetic: native"
+            "train.arithmetic = 'portable': this processor has no AVX2, so its last digits would differ (most x86-64 "
+            "processors since 2015 have it). Set train.arithmetic: native in params.yaml"
         )
     raise DepixelError(
-        f"train.arithmetic = 'portable': {VARIABLE}=native is set, or NumPy or PyTorch was loaded before this process "
-        "could be told to compute so. Unset it; in Python, call `depixel.base.arithmetic.begin()` first of all; or set "
-        "train.arithmetic: native"
+        f"train.arithmetic = 'portable': either {VARIABLE}=native is set, or NumPy or PyTorch was loaded too early. "
+        f"Unset {VARIABLE}; in Python, call `depixel.base.arithmetic.begin()` before you import them; or set "
+        "train.arithmetic: native in params.yaml"
     )
 
 
 def is_portable() -> bool:
-    """Whether PyTorch, as it is loaded here or would be, computes portably."""
+    """Whether PyTorch computes portably in this process, or would once it is loaded; always True outside x86-64."""
     if not _is_x86():
         return True
     torch = sys.modules.get("torch")
@@ -88,16 +93,15 @@ def is_portable() -> bool:
 
 
 def is_chosen() -> bool:
-    """Whether this process, or the one that started it, was told to compute portably; never on other than x86-64."""
+    """Whether this process or its parent has set the variables of portable arithmetic; never outside x86-64."""
     return set(VARIABLES.items()) <= set(os.environ.items())
 
 
 def of_model(path: Path) -> Arithmetic:
-    """What a model is to predict with: portable if it was trained so, as the .json beside its weights says, or if
-    `DEPIXEL_ARITHMETIC` does.
+    """The arithmetic that a model predicts with: the one it was trained with, unless `DEPIXEL_ARITHMETIC` is portable.
 
     Args:
-        path: of the weights; where nothing is said there, or nothing can be read, it is native.
+        path: the weights. The .json beside them names the arithmetic; native if it is missing or does not say.
     """
     if os.environ.get(VARIABLE) == "portable":
         return "portable"
@@ -111,7 +115,7 @@ def of_model(path: Path) -> Arithmetic:
 
 
 def has_avx2() -> bool:
-    """Whether this processor has the instructions that portable arithmetic computes with."""
+    """Whether this processor has AVX2 and FMA; True where that cannot be found out, as on macOS."""
     if sys.platform == "linux":
         try:
             described = Path("/proc/cpuinfo").read_text(encoding="utf-8")

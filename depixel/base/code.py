@@ -1,7 +1,7 @@
-"""Which code computes a result, and a hash of what it does that prose does not change.
+"""Finds the code that computes a result, and hashes it in a way that comments and formatting do not change.
 
-Results are recorded with the code that made them. A comment, a docstring, an empty line or another layout of a
-statement changes no result, so none of them may change that hash.
+The project records each result with a hash of the code that made it. Comments, docstrings, empty lines and formatting
+change no result, so they must not change that hash.
 """
 
 import ast
@@ -16,14 +16,14 @@ PACKAGE = Path(__file__).resolve().parents[1]
 """The folder of the package `depixel`."""
 
 PLACES = PACKAGE / "base/layout.py"
-"""Where files are decides no result: a new path would else train every model anew."""
+"""The module of paths. It is left out of the hash because a path changes no result; a new one must not retrain."""
 
 
 def code_digest(paths: Iterable[str | Path]) -> str:
-    """A hash of what source files do: sha256 of their `normalized` code and of their names, in hexadecimal digits.
+    """A hash of source files: sha256 of their names and `normalized` code, in hexadecimal digits.
 
     Args:
-        paths: files of Python. A name within the package counts with its folders, so that a moved file is another one.
+        paths: Python files. The name of a file in the package includes its folders, so moving it changes the hash.
 
     Raises:
         DepixelError: a file cannot be read, or is not Python.
@@ -46,16 +46,17 @@ def _digest_of(source: bytes) -> str:
 
 
 def normalized(source: bytes | str) -> str:
-    """The code of a file as text that depends neither on prose and layout nor on the version of Python.
+    """The code of a file as text that is independent of comments, docstrings, formatting and the version of Python.
 
-    It is the syntax tree in brackets: the name of each node and its fields that are not empty. Left out are positions,
-    comments (the tree has none) and statements that are nothing but a string: docstrings, also those of constants.
-    Tokens would not do: since Python 3.12 an f-string is many of them, before it was one. The tree of what Python 3.10
-    can parse is the same in later versions but for the fields that they add, which are empty then, and for how an
-    f-string's text is cut, which is joined here.
+    It is the syntax tree in brackets: the name of each node and its non-empty fields. It leaves out positions, comments
+    and statements that are only a string: docstrings, also those of constants.
+
+    Tokens would depend on the version: since Python 3.12 an f-string is many tokens, before it was one. The trees of
+    later versions differ from Python 3.10's in two ways. They have added fields, which are empty for code that 3.10 can
+    parse; and they cut the text of f-strings differently, so this function joins it.
 
     Raises:
-        SyntaxError: it is not Python.
+        SyntaxError: the source is not Python.
     """
     return "".join(_written(ast.parse(source)))
 
@@ -90,7 +91,7 @@ def _is_prose(node: object) -> bool:
 
 
 def _joined(parts: list[ast.expr]) -> list[ast.expr]:
-    """The parts of an f-string, with neighbouring pieces of text as one and without empty ones."""
+    """The parts of an f-string, with adjacent pieces of text joined and empty ones removed."""
     joined: list[ast.expr] = []
     for part in parts:
         if not isinstance(part, ast.Constant):
@@ -103,12 +104,12 @@ def _joined(parts: list[ast.expr]) -> list[ast.expr]:
 
 
 def sources_of(path: str | Path) -> list[Path]:
-    """A file and all modules of `depixel` that it imports, itself or through others, anywhere in their code.
+    """A file and all modules of `depixel` that it imports, directly or indirectly, anywhere in their code; sorted.
 
-    The files of the packages that they are in belong to them; imports for type checkers alone and `PLACES` do not.
+    The `__init__.py` of each package on the way is included. `PLACES` and imports for type checkers only are not.
 
     Raises:
-        DepixelError: an import of `depixel` names no module and no name of one.
+        DepixelError: an import from `depixel` is relative, or names neither a module nor a name in one.
     """
     first = Path(path).resolve()
     found: set[Path] = set()
@@ -117,7 +118,7 @@ def sources_of(path: str | Path) -> list[Path]:
         source = todo.pop()
         if source not in found:
             found.add(source)
-            # what the package's face offers is imported only on demand: nobody within the package asks it
+            # depixel/__init__.py imports its public names only on demand, and no module of the package uses them
             todo += [] if source == PACKAGE / "__init__.py" else _imported(source)
     return sorted(found - {PLACES})
 
@@ -130,7 +131,7 @@ def _parsed(source: bytes) -> ast.Module:
 def _imported(source: Path) -> Iterator[Path]:
     for node in _executed(_parsed(source.read_bytes())):
         if isinstance(node, ast.ImportFrom) and node.level:
-            raise DepixelError(f"{source}: line {node.lineno}: a relative import; name the module in full")
+            raise DepixelError(f"{source}: line {node.lineno}: a relative import; write the full name of the module")
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "depixel":
             for alias in node.names:
                 yield from _files_of(f"{node.module}.{alias.name}", source, node.lineno)
@@ -141,7 +142,7 @@ def _imported(source: Path) -> Iterator[Path]:
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those below `if TYPE_CHECKING:`."""
+    """All nodes except those below `if TYPE_CHECKING:`."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).split(".")[-1] == "TYPE_CHECKING":
             for other in node.orelse:
@@ -153,7 +154,7 @@ def _executed(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _files_of(name: str, source: Path, line: int) -> Iterator[Path]:
-    """The files that are read for `import NAME`, where the last part may be a name within a module."""
+    """The files that Python reads for `import NAME`, where the last part may be a name within a module."""
     yield PACKAGE / "__init__.py"
     folder, parts = PACKAGE, name.split(".")[1:]
     for left, part in zip(range(len(parts) - 1, -1, -1), parts, strict=True):
@@ -166,7 +167,7 @@ def _files_of(name: str, source: Path, line: int) -> Iterator[Path]:
         elif left == 0 and part in _defined((folder / "__init__.py").read_bytes()):
             return
         else:
-            raise DepixelError(f"{source}: line {line}: {name} is no module of the package and no name of one")
+            raise DepixelError(f"{source}: line {line}: {name}: there is no such module, and no such name in one")
 
 
 def _defined(source: bytes) -> set[str]:

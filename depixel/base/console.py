@@ -1,4 +1,4 @@
-"""What every command of the project shares: how it reports errors, stops and shows progress; options of all stages."""
+"""Shared by all commands of the project: reporting errors, stopping, progress bars, and the options of all stages."""
 
 import ast
 import functools
@@ -16,29 +16,36 @@ from tqdm import tqdm
 
 from depixel.base import layout
 from depixel.base.errors import DepixelError
+from depixel.base.spelling import suggestion
 
 P = ParamSpec("P")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
+
+PIPELINE = {
+    *("dvc", "imagehash", "indexed_gzip", "jinja2", "matplotlib", "packaging", "pandas", "pathspec", "psutil"),
+    *("requests", "ruamel", "safetensors", "sklearn", "torch", "zc"),
+}
+"""The modules that the extra `pipeline` installs. Commands for pictures do without them."""
 
 params_option = click.option(
     "--params",
     type=click.Path(dir_okay=False),
     default=layout.PARAMS.as_posix(),
     show_default=True,
-    help="The settings, a YAML file.",
+    help="The YAML file with the settings.",
 )
 
 
 def path_option(*names: str, default: Path, help: str) -> Callable[[F], F]:
-    """An option of a stage that names a file or a folder, as a `Path`; its default is shown with `/` everywhere."""
+    """An option of a stage that names a file or folder, as a `Path`; the help shows its default with `/` everywhere."""
     return click.option(
         *names, default=default.as_posix(), show_default=True, type=click.Path(path_type=Path), help=help
     )
 
 
 def docstring(function: Callable[..., Any]) -> str | None:
-    """The docstring of a function; from its source where `python -OO` has dropped it."""
+    """The docstring of a function; under `python -OO`, which drops it, it is read from the source."""
     function = inspect.unwrap(function)
     code = function.__code__
     if sys.flags.optimize < 2 or not Path(code.co_filename).is_file():
@@ -52,16 +59,24 @@ def docstring(function: Callable[..., Any]) -> str | None:
 
 
 def with_help(command: click.Command) -> None:
-    """Give a command, and all below it, the help that their docstrings say, also under `python -OO`."""
+    """Set the help of a command and its subcommands from their docstrings, also under `python -OO`."""
     if not command.help and command.callback:
         command.help = docstring(command.callback)
     for below in command.commands.values() if isinstance(command, click.Group) else ():
         with_help(below)
 
 
+def lacks_pipeline(error: ModuleNotFoundError) -> str | None:
+    """What to install, in a sentence, if a package of the pipeline is missing; None for any other module."""
+    name = (error.name or "").partition(".")[0]
+    if name not in PIPELINE:
+        return None
+    return f'this needs the training pipeline, and its package {name} is not installed: pip install "depixel[pipeline]"'
+
+
 def told_plainly(function: Callable[P, T]) -> Callable[P, T]:
-    """Turn a `DepixelError`, a file that cannot be looked at or lack of memory into one message and exit code 1, Ctrl-C
-    into exit code 130."""
+    """Turn a `DepixelError`, an inaccessible file, a missing package of the pipeline or a lack of memory into one
+    message and exit code 1, and Ctrl-C into exit code 130."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -73,12 +88,16 @@ def told_plainly(function: Callable[P, T]) -> Callable[P, T]:
             if error.filename is None:
                 raise
             raise click.ClickException(f"{error.filename}: {error.strerror or error}") from error
+        except ModuleNotFoundError as error:
+            if not (lacking := lacks_pipeline(error)):
+                raise
+            raise click.ClickException(lacking) from error
         except MemoryError as error:
             raise click.ClickException(
-                "out of memory. Nothing was lost; close other programs and run it again"
+                "out of memory. Nothing is lost. Close other programs and run the command again"
             ) from error
         except KeyboardInterrupt:
-            click.echo("\nInterrupted; nothing half-written is left. Run the same command again.", err=True)
+            click.echo("\nInterrupted; no output is half-written. Run the same command again to continue.", err=True)
             sys.exit(130)
 
     wrapped.__doc__ = docstring(function)
@@ -86,24 +105,68 @@ def told_plainly(function: Callable[P, T]) -> Callable[P, T]:
 
 
 class PlainGroup(click.Group):
-    """A group of commands that all report their errors plainly."""
+    """A group of commands that all report their errors plainly. Without a command it prints its help.
+
+    Attributes:
+        sections: title -> names of commands, as the help lists them; commands in none of them are listed last.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.sections: dict[str, list[str]] = {}
+
+    def add_section(self, title: str, *commands: click.Command) -> None:
+        """Add commands, which the help lists together under a title."""
+        self.sections[title] = [str(command.name) for command in commands]
+        for command in commands:
+            self.add_command(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List each command with the first sentence of its help, in its section."""
+        listed = {name for names in self.sections.values() for name in names}
+        others = [name for name in self.list_commands(ctx) if name not in listed]
+        width = max((len(name) for name in self.commands), default=0)
+        for title, names in {**self.sections, "Commands": others}.items():
+            rows = [
+                (name.ljust(width), self.commands[name].get_short_help_str(formatter.width - width - 6))
+                for name in names
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Print the help, with exit code 0, if there are no arguments and the group itself does nothing."""
+        if not args and not ctx.resilient_parsing and not self.invoke_without_command:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; suggest the nearest spelling of an unknown one, which older versions of click do not."""
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
+            raise click.UsageError(f"No such command {name!r}.{suggestion(name, self.commands)}", ctx)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, and tell its errors plainly."""
+        """Run the command, and report its errors plainly."""
         return told_plainly(super().invoke)(ctx)
 
 
 def run_stage(command: list[str], **options: Any) -> int:
-    """Run a stage in a process of its own, to its end; returns its exit code.
+    """Run a stage in its own process until it ends; return its exit code.
 
-    If it is asked to end itself, it passes that on and waits, so that the stage saves its state first. `options` are
-    those of `subprocess.Popen`.
+    If this process receives SIGTERM, it passes the signal on and waits, so that the stage saves its state first.
+    `options` are those of `subprocess.Popen`.
 
     Raises:
         KeyboardInterrupt: the stage was told to stop.
     """
     with subprocess.Popen(command, **options) as process:  # noqa: S603
-        # Ctrl-C in a terminal reaches it by itself
+        # a terminal sends Ctrl-C to the stage, too
         handlers: dict[signal.Signals, Callable[..., None]] = {
             signal.SIGINT: lambda *_: None,
             signal.SIGTERM: lambda *_: process.terminate(),
@@ -121,7 +184,7 @@ def run_stage(command: list[str], **options: Any) -> int:
 
 @contextmanager
 def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
-    """Let Ctrl-C and SIGTERM call `stop`, which makes the work within end by itself; again, they end the process.
+    """Make Ctrl-C and SIGTERM call `stop`, so that the work within ends by itself; a second one ends the process.
 
     Yields:
         The numbers of the signals received, filled as they come.
@@ -145,7 +208,7 @@ def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
 
 
 def progress(items: Iterable[Any] | None = None, **options: Any) -> "tqdm[Any]":
-    """A progress bar on the standard error, quiet when that is not a terminal. `options` are tqdm's."""
+    """A progress bar on the standard error; silent if that is not a terminal. `options` are tqdm's."""
     return tqdm(items, disable=None, dynamic_ncols=True, **options)
 
 

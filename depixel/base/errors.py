@@ -1,9 +1,9 @@
-"""The one kind of error that is meant for the person at the keyboard."""
+"""The error for mistakes of the user."""
 
 
 class DepixelError(Exception):
     """A mistake in the input, not in the code.
 
-    Its text says what was wrong, in which file, what would be right and what to type next. Commands print it as one
-    message and exit with 1, without a traceback.
+    Its text says what is wrong, in which file, what would be right and what to type next. Commands print it without a
+    traceback and exit with code 1.
     """

@@ -1,4 +1,4 @@
-"""Outputs appear whole or not at all: written beside their place, then renamed onto it."""
+"""Atomic outputs: each is written under a temporary name beside its place, then renamed."""
 
 import hashlib
 import json
@@ -16,13 +16,13 @@ _LONG = 240  # bytes of a name; file systems end at 255
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write a file or a folder to; rename it onto `path` when the block succeeds.
+    """Yield a temporary path beside `path` for a file or a folder; rename it to `path` when the block succeeds.
 
-    After an error nothing of the new output is left, and an earlier output is still there. What a process that was
-    killed left beside it is removed by the next.
+    After an error, the new output is removed and an earlier output stays. If a process is killed, the next one that
+    writes `path` removes the temporary files.
 
     Raises:
-        DepixelError: the output cannot be written (no space, no permission), with the reason.
+        DepixelError: the output cannot be written (no space, no permission); the text gives the reason.
     """
     path = Path(path)
     name = path.name if len(os.fsencode(path.name)) < _LONG else hashlib.sha256(os.fsencode(path.name)).hexdigest()
@@ -38,11 +38,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
             yield beside
         except OSError as error:
             if error.filename is not None and not _within_or_above(beside, Path(str(error.filename))):
-                raise  # not about this output
+                raise  # an error with another file
             with told_of(path):
                 raise
         with told_of(path):
-            if beside.is_dir() and path.is_dir():  # a rename onto a folder that has files in it is refused
+            if beside.is_dir() and path.is_dir():  # a folder cannot be renamed onto one that has files
                 path.rename(old)
                 try:
                     beside.rename(path)
@@ -52,7 +52,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             else:
                 beside.replace(path)
     finally:
-        with suppress(OSError):  # then the next one removes it
+        with suppress(OSError):  # the next process removes it
             _remove(beside)
             if path.exists():
                 _remove(old)
@@ -60,12 +60,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def told_of(path: Path) -> Iterator[None]:
-    """Turn an OSError into a `DepixelError` that says that `path` cannot be written."""
+    """Turn an `OSError` within the block into a `DepixelError`: `path` cannot be written."""
     try:
         yield
     except OSError as error:
         raise DepixelError(
-            f"{path}: cannot be written ({error.strerror or error}). What was there before still is"
+            f"{path}: cannot be written ({error.strerror or error}). Any earlier output is unchanged"
         ) from error
 
 
@@ -74,7 +74,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     for folder in (path, *(child for child in path.rglob("*") if child.is_dir() and not child.is_symlink())):
-        folder.chmod(0o700)  # or nothing in it can be removed
+        folder.chmod(0o700)  # files in a read-only folder cannot be removed
     shutil.rmtree(path)
 
 
@@ -83,13 +83,18 @@ def _within_or_above(path: Path, other: Path) -> bool:
 
 
 def write_json(path: str | Path, content: dict[str, Any]) -> None:
-    """Write `content` as indented JSON; numbers as they are, keys in their order."""
+    """Write `content` as indented JSON, keys in their order.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+        DepixelError: the file cannot be written.
+    """
     with replacing(path) as beside:
         beside.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a file that `write_json` wrote. Raises `DepixelError` if it is not there, or not JSON."""
+    """Read a file that `write_json` wrote. Raises `DepixelError` if it is missing or not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -97,7 +102,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 def hash_of(path: Path, kind: str) -> str:
-    """The hash of a file: md5, sha256 or another of hashlib, in hexadecimal digits."""
+    """The hash of a file in hexadecimal digits; `kind` is md5, sha256 or another name that hashlib knows."""
     digest = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as file:
         while piece := file.read(1 << 20):

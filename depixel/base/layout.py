@@ -1,12 +1,12 @@
-"""Where the project's files are: every path, once. `dvc.yaml` names the same ones; a test compares them.
+"""The paths of all project files. `dvc.yaml` repeats them; a test compares the two.
 
-Paths are relative to the project's folder, in which every command runs. Where a file is decides no result, so this
-module is in no fingerprint (`depixel.base.code`).
+Paths are relative to the project's folder, where every command runs. A path changes no result, so this module is left
+out of the hashes of `depixel.base.code`.
 """
 
 from pathlib import Path
 
-# What a person writes
+# Written by people
 PARAMS = Path("params.yaml")
 PRESETS = Path("presets.yaml")
 PIPELINE = Path("dvc.yaml")
@@ -43,12 +43,14 @@ TRAINING = METRICS / "training.json"
 EVALUATION = METRICS / "evaluation.json"
 COMPARISON = METRICS / "comparison.csv"
 SAMPLES = METRICS / "samples.csv"
+BY_KIND = METRICS / "by_kind.csv"
+BASELINES = METRICS / "baselines.json"
 EXPERIMENTS = METRICS / "experiments.csv"
 RECORDED = METRICS / "recorded"
 PREDICTIONS = Path("predictions")
 REPORT = Path("report.html")
 
-# What stays on this machine
+# Local to this machine
 CHECKPOINTS = Path("checkpoints")
 LOGS = Path("logs")
 SEEDS = Path("seeds")

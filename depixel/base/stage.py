@@ -1,7 +1,7 @@
-"""What all stages have in common: one runs at a time, and what it read is what will be recorded.
+"""Shared by all stages: only one runs at a time, and a stage fails if its inputs change while it runs.
 
-DVC hashes the inputs of a stage when it has ended. Whatever was edited meanwhile would be recorded as what the result
-was made of; a stage that notices fails, and DVC records nothing.
+DVC hashes the inputs of a stage after the stage has ended. If you edit one meanwhile, DVC would record the edited input
+although the result was made from the old one. So a stage that notices an edit fails, and DVC records nothing.
 """
 
 import errno
@@ -32,11 +32,14 @@ from depixel.base.settings import S, read_section
 
 
 class Inputs:
-    """What a stage reads: sources, sections of params.yaml, files and folders.
+    """The inputs of a stage: source files, sections of params.yaml, files and folders.
 
     Args:
-        script: the stage's file; the modules of `depixel` that are loaded belong to the sources too.
-        params: the path of params.yaml, None for a stage without settings.
+        script: the stage's file; the sources are this file and all loaded modules of `depixel`.
+        params: the path of params.yaml; None for a stage without settings.
+
+    Raises:
+        DepixelError: a source file was edited between its import and now.
     """
 
     def __init__(self, script: str, params: str | None = None):
@@ -45,7 +48,7 @@ class Inputs:
         self._sources = {Path(path): _content(Path(path)) for path in {script, *modules} if path}
         now = time.time_ns()
         if edited := [path for path in self._sources if depixel.IMPORTED < _modified(path) <= now]:
-            raise DepixelError(f"{_shown(edited[0])}: was edited just when this began to read it. Run the same again")
+            raise DepixelError(f"{_shown(edited[0])}: was edited while this command started. Run the command again")
         self._params = params or ""
         self._sections: dict[str, tuple[type[Any], Any]] = {}
         self._files: dict[Path, tuple[bytes, int]] = {}
@@ -59,20 +62,21 @@ class Inputs:
         return settings
 
     def watch(self, path: str | Path) -> Path:
-        """Add a file or a folder with all that is in it; to be called before it is read. Returns `path`."""
+        """Add a file, or a folder with everything in it, and return `path`. Call it before you read the file."""
         self._files[Path(path)] = _state(Path(path)), time.time_ns()
         return Path(path)
 
     def reusable(self, record: Path, without: Sequence[Path] = (), module: str = "", also: str = "") -> bool:
-        """Whether an earlier run of this stage, by the same code and from the same inputs, left outputs that are whole.
+        """Whether an earlier run of this stage made the same outputs and they are unchanged.
 
-        To be asked when all sections are read and all files are watched. If not, `finish` writes a record of `made`.
+        Call it after all sections are read and all files are watched. If it returns False, `finish` writes a record of
+        the outputs named to `made`.
 
         Args:
-            record: where the stage keeps its record; it is an output of the stage, too.
-            without: what is watched, but is told by another input as well, such as photos by their manifest.
-            module: the file of the module that computes the outputs, if not all that the script imports does.
-            also: what decides the outputs beside code, packages, settings and files.
+            record: the path of the stage's record, which is an output of the stage too.
+            without: watched inputs that need no hash because another input covers them, as the manifest covers photos.
+            module: the file of the module that computes the outputs; "" if everything that the script imports does.
+            also: anything else that determines the outputs, beside code, packages, settings and files.
         """
         files = (path for path in self._files if path not in (ENVIRONMENT, *without))
         read = [f"{path.as_posix()} {digest}" for path in files for digest in _hashes_in(path)]
@@ -84,11 +88,11 @@ class Inputs:
         return False
 
     def made(self, *outputs: Path) -> None:
-        """Say which files, all in all, the stage has written."""
+        """Name all files that the stage has written."""
         self._made = outputs
 
     def finish(self) -> None:
-        """`check`; then write the record that `reusable` was asked for."""
+        """Run `check`, then write the record if `reusable` returned False."""
         self.check()
         if self._record:
             record, made_by = self._record
@@ -96,7 +100,7 @@ class Inputs:
             reuse.write_record(record, made_by, {name: hash_of(path, "sha256") for name, path in hashes.items()})
 
     def check(self) -> None:
-        """Raise `DepixelError` if something is not as it was when the stage began to read it."""
+        """Raise `DepixelError` if an input has changed since the stage began to read it."""
         edited: list[Path | str] = [path for path, content in self._sources.items() if _content(path) != content]
         edited += [
             f"{self._params}, section {name}" for name, read in self._sections.items() if self._differs(name, *read)
@@ -104,8 +108,8 @@ class Inputs:
         edited += [_changed_in(path, since) for path, (state, since) in self._files.items() if _state(path) != state]
         if edited:
             raise DepixelError(
-                f"{', '.join(_shown(path) for path in edited)}: changed while this stage ran, so its result would be "
-                "recorded as one of the new state. It is not recorded; earlier results are. Run the same again"
+                f"{', '.join(_shown(path) for path in edited)}: changed while this stage ran. Its result belongs to "
+                "the old state, so it is not recorded; earlier results stay. Run the command again"
             )
 
     def _differs(self, name: str, model: type[S], settings: S) -> bool:
@@ -118,12 +122,12 @@ class Inputs:
 def stage(*reads: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make `function(inputs, **options)` the body of a stage's click command.
 
-    It refuses another environment than the locked one, waits until no other stage runs in this project, watches its
-    `Inputs`, and tells errors plainly.
+    The stage waits until no other stage runs in this project. It fails if installed packages differ from the lock file,
+    watches its `Inputs`, and prints a `DepixelError` without a traceback.
 
     Args:
-        reads: the options that name what the stage reads; `option/name` is a file in such a folder. The option
-            `params` is taken from the function's.
+        reads: the options that name the stage's input files and folders; `option/name` is a file in such a folder. The
+            option `params`, if there is one, is watched too.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -135,7 +139,7 @@ def stage(*reads: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
             for path in (ENVIRONMENT, *named):
                 inputs.watch(path)
             with _alone():
-                inputs.check()  # what was waited for may have written what this stage reads, and DVC would not know
+                inputs.check()  # the stage that ran before may have changed an input, which DVC would not notice
                 check_locked(ENVIRONMENT)
                 function(inputs, **options)
                 inputs.finish()
@@ -148,7 +152,7 @@ def stage(*reads: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Wait for a stage that runs in this project already: one whose `dvc repro` was killed goes on without it."""
+    """Wait while another stage runs in this project. A stage keeps running when its `dvc repro` is killed."""
     if not STAGE_LOCK.parents[1].is_dir():  # not in a DVC project
         yield
         return
@@ -165,7 +169,7 @@ def _alone() -> Iterator[None]:
 
 
 def _lock() -> LockFile | None:
-    """Take the lock, waiting as long as it needs; None where the file system has no locks."""
+    """Wait for the lock and take it; None if the file system has no locks."""
     told = False
     while True:
         try:
@@ -173,11 +177,11 @@ def _lock() -> LockFile | None:
         except LockError as error:
             if getattr(error.__context__, "errno", None) in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
                 click.echo(
-                    f"{STAGE_LOCK}: cannot be locked on this file system; see that no other stage runs.", err=True
+                    f"{STAGE_LOCK}: this file system has no locks; make sure that no other stage runs.", err=True
                 )
                 return None
             if not told:
-                click.echo(f"Waiting for {_holder()}, which runs in this project already.", err=True)
+                click.echo(f"Waiting for {_holder()}, which already runs in this project.", err=True)
                 told = True
             time.sleep(0.2)
 
@@ -191,7 +195,7 @@ def _holder() -> str:
 
 
 def _content(path: Path) -> str:
-    """What a source does: an edit of prose changes no result, so nothing is to be made anew for it."""
+    """The hash of a source file, which comments do not change; "" if it cannot be parsed."""
     try:
         return code_digest([path])
     except DepixelError:  # gone, or half-edited
@@ -199,7 +203,7 @@ def _content(path: Path) -> str:
 
 
 def _hashes_in(path: Path) -> list[str]:
-    """Of a file its hash; of a folder, the name and the hash of each file in it."""
+    """The sha256 of a file; for a folder, the name and the sha256 of each file in it."""
     if not path.is_dir():
         return [hash_of(path, "sha256") if path.is_file() else ""]
     files = sorted(file for file in path.rglob("*") if file.is_file())
@@ -214,17 +218,17 @@ def _modified(path: Path) -> int:
 
 
 def _state(path: Path) -> bytes:
-    """A hash of the names, sizes and times of a file or of all that is in a folder; quick, in little memory."""
+    """A hash of the names, sizes and times of a file or of everything in a folder; fast, with little memory."""
     digest = hashlib.sha256()
     todo = [str(path)]
     while todo:
         place = todo.pop()
         try:
-            status = os.stat(place)  # noqa: PTH116  strings: there may be many
+            status = os.stat(place)  # noqa: PTH116  strings take less memory than paths
             if not stat.S_ISDIR(status.st_mode):
                 digest.update(f"{status.st_size} {status.st_mtime_ns} {status.st_ino}".encode())
             elif place == str(path) or not os.path.islink(place):  # noqa: PTH114
-                # not the times of a folder: they change with what is written beside the data
+                # not the folder's time: it changes when something is written beside the data
                 todo += [os.path.join(place, name) for name in sorted(os.listdir(place))]  # noqa: PTH118, PTH208
         except OSError:  # gone, or a link to nothing
             digest.update(b"-")
@@ -233,7 +237,7 @@ def _state(path: Path) -> bytes:
 
 
 def _changed_in(path: Path, since: int) -> Path:
-    """The file in a folder that was changed last; the folder itself where none was since, but one is gone."""
+    """The file in a folder that was changed last; the folder itself if none was changed since (a file is gone)."""
     changed = {}
     with suppress(OSError):  # a folder within is gone
         changed = {file: file.stat().st_ctime_ns for file in path.rglob("*") if file.is_file()}

@@ -1,4 +1,4 @@
-"""CSV tables with a fixed header, one NamedTuple a row: written whole, read strictly, in a stream."""
+"""CSV tables with a fixed header and one NamedTuple per row, read row by row and checked."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ Row = TypeVar("Row", bound=NamedTuple)
 
 
 class Writer(Protocol):
-    """What writes the rows of a table: a `csv.writer`."""
+    """The type of a `csv.writer`, which has no public name."""
 
     def writerow(self, row: Iterable[Any], /) -> Any:
         """Write one row."""
@@ -26,7 +26,7 @@ class Writer(Protocol):
 
 @contextmanager
 def new_table(path: str | Path, row: type[NamedTuple]) -> Iterator[Writer]:
-    """Write a table to `path`, row by row: yields a `csv.writer` that has written the names of `row`'s fields."""
+    """Open a new table at `path` and write its header, the names of `row`'s fields; yields a `csv.writer`."""
     with Path(path).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(row._fields)
@@ -34,21 +34,23 @@ def new_table(path: str | Path, row: type[NamedTuple]) -> Iterator[Writer]:
 
 
 def write_table(path: str | Path, row: type[Row], rows: Iterable[Row]) -> None:
-    """Write `rows` under the names of `row`'s fields, all or nothing; None is an empty cell."""
+    """Write a whole table atomically; None is an empty cell. Raises `DepixelError` if it cannot be written."""
     with replacing(path) as beside, new_table(beside, row) as writer:
         writer.writerows(rows)
 
 
 def read_table(path: str | Path, row: type[Row], made_by: str) -> Iterator[Row]:
-    """Yield the rows of a table as `row`s of text, as they are read.
+    """Yield the rows of a table while reading it; all values are text.
 
     Args:
-        made_by: the command that makes this table, to name in messages.
+        path: the file.
+        row: the type of a row; its fields must be the header.
+        made_by: the command that makes this table, for messages.
 
     Raises:
-        DepixelError: it is not there, or not such a table.
+        DepixelError: the file is missing, cannot be read, or is not such a table.
     """
-    wrong = DepixelError(f"{path}: not a table of {','.join(row._fields)}. Make it anew with `{made_by}`")
+    wrong = DepixelError(f"{path}: not a table of {','.join(row._fields)}. Make it again with `{made_by}`")
     try:
         with Path(path).open(encoding="utf-8", newline="") as file:
             lines = csv.reader(file)
@@ -61,9 +63,9 @@ def read_table(path: str | Path, row: type[Row], made_by: str) -> Iterator[Row]:
     except FileNotFoundError:
         raise DepixelError(f"{path}: no such file. Make it with `{made_by}`") from None
     except (OSError, ValueError, csv.Error) as error:
-        raise DepixelError(f"{path}: cannot be read ({error}). Make it anew with `{made_by}`") from error
+        raise DepixelError(f"{path}: cannot be read ({error}). Make it again with `{made_by}`") from error
 
 
 def path_of(contributor: str, name: str) -> str:
-    """`contributor/name`, or the one that is not empty: what a photo is called in logs and messages."""
+    """`contributor/name`, or the one that is not empty: the name of a photo in logs and messages."""
     return "/".join(part for part in (contributor, name) if part)

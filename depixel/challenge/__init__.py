@@ -1,1 +1,1 @@
-"""Test sets and submissions in the challenge's format; pickles are read without running code."""
+"""Test sets and submissions in the challenge's format. Pickles are read without running code."""

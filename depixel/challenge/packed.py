@@ -1,6 +1,6 @@
-"""Files as the course's scoring takes them: plain, or packed by bz2, gzip, xz (or old lzma) or zip.
+"""Unpacks files that the course's scoring accepts: plain, or packed by bz2, gzip, xz (or old lzma) or zip.
 
-What packs a file is seen from its content, not from its name. Of a zip the first file counts.
+The content of a file, not its name, determines the packer. Only the first file of a zip is read.
 """
 
 import bz2
@@ -12,23 +12,23 @@ from collections.abc import Callable
 
 from depixel.base.errors import DepixelError
 
-_MOST_MEMORY = 2**28  # bytes; of xz, whose packers may ask for more
+_MOST_MEMORY = 2**28  # bytes for unpacking xz, which can require much more
 
 
 def packer(data: bytes) -> str:
-    """What packed a file that begins with `data`: bz2, gzip, xz or zip; "" if nothing did."""
+    """The packer of a file that begins with `data`: "bz2", "gzip", "xz" or "zip"; "" for a plain file."""
     return next((name for name, (begins, _) in _PACKERS.items() if data.startswith(begins)), "")
 
 
 def unpacked(data: bytes, most: int) -> bytes:
-    """The content of a packed file; of a plain one, `data` itself.
+    """The content of a packed file; for a plain file, `data` itself.
 
     Args:
         data: the bytes of the file.
-        most: number of bytes that the content may have.
+        most: maximum size of the content, bytes.
 
     Raises:
-        DepixelError: the file is damaged, its content has more than `most` bytes, or it needs a password.
+        DepixelError: the file is damaged or needs a password, or its content is empty or has more than `most` bytes.
     """
     name = packer(data)
     if not name:
@@ -37,10 +37,10 @@ def unpacked(data: bytes, most: int) -> bytes:
         content = _PACKERS[name][1](data, most + 1)
     except MemoryError:
         raise
-    except Exception as error:  # the libraries have a dozen kinds for what is wrong with a file
+    except Exception as error:  # the libraries raise many kinds of errors on damaged files
         raise DepixelError(f"damaged: it is packed by {name}, but cannot be unpacked ({error})") from error
     if len(content) > most:
-        raise DepixelError(f"has more than {most} bytes when unpacked, too much for a file of the challenge")
+        raise DepixelError(f"has more than {most} bytes when unpacked, too many for a file of the challenge")
     if not content:
         raise DepixelError("the file is empty when unpacked")
     return content
@@ -60,7 +60,7 @@ def _by_xz(data: bytes, most: int) -> bytes:
     decoder = lzma.LZMADecompressor(memlimit=_MOST_MEMORY)
     content = decoder.decompress(data, most)
     if not decoder.eof and len(content) < most:
-        raise EOFError("the end is missing")
+        raise EOFError("it is cut off")
     return content
 
 
@@ -68,7 +68,7 @@ def _by_zip(data: bytes, most: int) -> bytes:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         files = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
         if not files:
-            raise ValueError("no file is in it")
+            raise ValueError("it contains no file")
         with archive.open(files[0]) as file:
             return file.read(most)
 
@@ -79,4 +79,4 @@ _PACKERS: dict[str, tuple[tuple[bytes, ...], Callable[[bytes, int], bytes]]] = {
     "xz": ((b"\xfd7zXZ\0", b"\x5d\0\0"), _by_xz),
     "zip": ((b"PK\x03\x04", b"PK\x05\x06"), _by_zip),
 }
-"""How files begin that a program packed, and what unpacks at most so many bytes of them."""
+"""Packer -> the first bytes of its files, and a function that unpacks at most a given number of bytes."""

@@ -1,7 +1,7 @@
-"""Pickles of NumPy arrays, read without running any code of them.
+"""Reads pickles of NumPy arrays without running their code.
 
-A pickle is a program. Here its few harmless operations are carried out one by one, each by a handler of `_HANDLERS`;
-nothing is imported, and an array that it describes stays a claim (`ClaimedArray`) until somebody has checked it.
+A pickle is a program. This module interprets its few harmless operations, each with a handler of `_HANDLERS`, and
+imports nothing. An array in a pickle is a `ClaimedArray` until the caller has checked it.
 """
 
 import pickletools
@@ -12,11 +12,12 @@ from depixel.base.errors import DepixelError
 
 
 class ClaimedArray:
-    """What a pickle says of an array: claims, from which nothing is computed here.
+    """The unchecked description of an array in a pickle.
 
     Attributes:
-        shape, fortran: as the pickle says, of any type. dtype: a code such as "u1".
-        data: bytes, or text with one character per byte (pickle protocols 0 to 2).
+        shape, fortran: as in the pickle, of any type.
+        dtype: a code such as "u1", if the pickle is valid.
+        data: bytes, or text with one character per byte (pickle protocols 0 to 2), if the pickle is valid.
     """
 
     shape: Any = None
@@ -25,15 +26,15 @@ class ClaimedArray:
     data: Any = None
 
     def build(self, _version: Any, shape: Any, dtype: Any, fortran: Any, data: Any) -> None:
-        """Take the state that a pickle sets: NumPy's version, shape, dtype, order and bytes of an array."""
+        """Store the state of an array in a pickle: NumPy's version, shape, dtype, order and bytes."""
         self.shape, self.dtype, self.fortran, self.data = shape, dtype, fortran, data
 
 
 def bytes_of(array: ClaimedArray, name: str) -> bytes:
-    """The bytes of an array that a pickle claims. Text holds one character for each byte.
+    """The bytes of an array in a pickle; text has one character per byte.
 
     Raises:
-        DepixelError: a character is no byte; names the array by `name`.
+        DepixelError: a character is not a byte; the message calls the array `name`.
     """
     try:
         return array.data.encode("latin1") if isinstance(array.data, str) else bytes(array.data)
@@ -45,20 +46,24 @@ _LONGEST_KEY = 100
 
 
 def evaluate(data: bytes, most_operations: int) -> object:
-    """Carry out a pickle's operations, on nothing but Python's plain containers and values, and `ClaimedArray`.
+    """Interpret a pickle; the result holds only Python's plain containers and values, and `ClaimedArray`.
 
-    Linear in the size of the pickle in time and memory: values are neither copied, compared nor hashed, but for the
-    text that is a key of a dict.
+    Time and memory are linear in the size of the pickle: values are neither copied, compared nor hashed, except for the
+    short text keys of dicts.
+
+    Args:
+        data: the bytes of the pickle.
+        most_operations: maximum number of operations.
 
     Raises:
-        DepixelError: it is no pickle, a damaged one, has more operations than `most_operations`, or would import
-            something or use an operation that arrays do not need; names it.
+        DepixelError: the data is not a pickle or is damaged, has too many operations, or would import something or use
+            an operation that arrays do not need; the text names it.
     """
     machine = _Machine()
     try:
         for count, (operation, value, _) in enumerate(pickletools.genops(data)):
             if count == most_operations:
-                raise DepixelError(f"more than {most_operations} operations, where a test set needs fewer")
+                raise DepixelError(f"more than {most_operations} operations; a test set needs fewer")
             if operation.name == "STOP":
                 return machine.stack.pop()
             if operation.name not in _HANDLERS:
@@ -66,11 +71,11 @@ def evaluate(data: bytes, most_operations: int) -> object:
             _HANDLERS[operation.name](machine, value)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise DepixelError("it is not a pickle, or a damaged one") from error
-    raise DepixelError("it is not a pickle, or a damaged one")  # it does not end; genops refuses that itself
+    raise DepixelError("it is not a pickle, or a damaged one")  # no STOP; genops itself refuses that too
 
 
 class _Machine:
-    """The state of a pickle's program. What it holds is of any type, and nothing is asked of it."""
+    """The state of the interpreter. Its values have any type, and no method of unknown values is called."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -85,17 +90,17 @@ class _Machine:
 
     def fill(self, items: Sequence[Any]) -> None:
         """Add keys and values, in turn, to the dict on top of the stack."""
-        # To hash a nested tuple, or to compare long texts again and again, can take forever
+        # hashing a nested tuple, or comparing long texts many times, can take forever
         if not all(type(key) is str and len(key) <= _LONGEST_KEY for key in items[::2]):
             raise TypeError("keys are short text")
         self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
 
 
-# What a test set's pickle may ask for, and what it gets
+# Stand-ins for the functions that a test set's pickle calls
 
 
 def _reconstruct(_class: Any, _shape: Any, _code: Any) -> ClaimedArray:
-    return ClaimedArray()  # its state follows
+    return ClaimedArray()  # BUILD sets its state later
 
 
 def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> ClaimedArray:
@@ -106,11 +111,11 @@ def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> ClaimedArray:
 
 def _encode(text: Any, encoding: Any) -> Any:
     if encoding != "latin1":
-        raise ValueError("bytes are written as latin1")
-    return text  # encoded late: a pickle can ask for this again and again
+        raise ValueError("the encoding of bytes must be latin1")
+    return text  # `bytes_of` encodes it later, because a pickle can repeat this call many times
 
 
-# the names changed with NumPy 2
+# NumPy 2 has other names
 _STAND_INS: dict[str, Callable[..., Any] | None] = {
     "numpy.ndarray": None,
     "numpy.dtype": lambda code, _align, _copy: code,
@@ -213,7 +218,7 @@ def _reduce(machine: _Machine, value: Any) -> None:
 
 def _build(machine: _Machine, value: Any) -> None:
     state = machine.stack.pop()
-    if isinstance(machine.stack[-1], ClaimedArray):  # else a dtype's: its byte order, of no meaning for one byte
+    if isinstance(machine.stack[-1], ClaimedArray):  # else the state of a dtype: byte order, meaningless for one byte
         machine.stack[-1].build(*state)
 
 
@@ -247,4 +252,4 @@ _HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {
     "REDUCE": _reduce,
     "BUILD": _build,
 }
-"""What each operation does; `value` is what stands beside it in the pickle."""
+"""Name of an operation -> its handler; `value` is the operation's argument in the pickle."""

@@ -1,7 +1,7 @@
-"""What a test set hides, and the score of a submission against it.
+"""The true pixels of a test set, and the score of a submission against them.
 
-The course keeps the true pixels in a file like a submission (`target.data`). This project keeps photos and areas
-(`targets.npz`), from which it knows the pixelated pixels, too.
+The course stores the true pixels in the format of a submission (`target.data`). This project stores photos and areas
+(`targets.npz`), which also give the pixelated pixels.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,16 @@ from depixel.challenge.test_sets import TestSet
 from depixel.model.metrics import rmse_mean, rmse_pooled
 from depixel.model.pixelation import prepare_image
 
-_KEYS = ("target_arrays", "targets", "predictions")  # of a dict that holds them
-_SUBMISSION = (1, 2, 3, 4)  # its first byte
+_KEYS = ("target_arrays", "targets", "predictions")  # possible keys in a dict
+_SUBMISSION = (1, 2, 3, 4)  # possible first bytes of a submission
 
 
 class Truth(NamedTuple):
-    """The unknown pixels of a test set's samples: flat uint8 arrays, in its order.
+    """The unknown pixels of a test set's samples, in its order.
 
     Attributes:
-        targets: as they were. identities: as they are shown, pixelated; None if that is not known.
+        targets: N flat uint8 arrays, the true values.
+        identities: N flat uint8 arrays, the pixelated values; None if unknown.
     """
 
     targets: Sequence[np.ndarray]
@@ -33,15 +34,15 @@ class Truth(NamedTuple):
 
 
 def read(path: str | Path, test_set: TestSet | None = None) -> Truth:
-    """Read the true pixels of a test set, whatever holds them, packed or not.
+    """Read the true pixels of a test set from a file of any supported format, packed or not.
 
     Args:
-        path: a targets.npz or the folder that holds it; a file like a submission, such as the course's target.data; or
-            a pickle of a list of uint8 arrays, of which no code is run.
-        test_set: for the pixelated pixels, where the file does not say them.
+        path: a targets.npz or its folder; a file in the format of a submission, such as the course's target.data; or a
+            pickle of a list of uint8 arrays, whose code is not run.
+        test_set: gives the pixelated pixels if the file does not; None: they stay unknown.
 
     Raises:
-        DepixelError: the file cannot be read or holds something else, or is not for this test set.
+        DepixelError: the file cannot be read, holds something else, or belongs to another test set.
     """
     path = Path(path)
     if path.is_dir() or test_sets.is_npz(path):
@@ -56,7 +57,11 @@ def read(path: str | Path, test_set: TestSet | None = None) -> Truth:
 
 
 def of_areas(photos: np.ndarray, areas: np.ndarray) -> Truth:
-    """The truth of photos that are pixelated in areas, as `test_sets.read_targets` returns them."""
+    """The truth of pixelated photos.
+
+    Args:
+        photos, areas: as `test_sets.read_targets` returns them.
+    """
     identities, targets = [], []
     for i, area in enumerate(areas.tolist()):
         pixelated, known, target = prepare_image(photos[None, i % len(photos)], *area)
@@ -70,13 +75,14 @@ def score(predictions: Sequence[np.ndarray], truth: Truth) -> dict[str, float]:
 
     Args:
         predictions: N arrays, 1-D uint8: the unknown pixels of each sample in row-major order.
+        truth: the true pixels.
 
     Returns:
-        rmse_pooled and rmse_mean (`depixel.model.metrics`), gray levels. If the identities are known, also ratio_pooled
-        and ratio_mean: both divided by the same for the identity, which predicts the pixelated pixels themselves.
+        rmse_pooled and rmse_mean (`depixel.model.metrics`), gray levels. If the pixelated values are known, also
+        ratio_pooled and ratio_mean: each RMSE divided by that of the pixelated values.
 
     Raises:
-        DepixelError: the number of predictions or the length of one is wrong, or the identity is right everywhere.
+        DepixelError: the number of predictions or the length of one is wrong, or the identity has no error.
     """
     targets, identities = truth
     if len(predictions) != len(targets):
@@ -88,7 +94,7 @@ def score(predictions: Sequence[np.ndarray], truth: Truth) -> dict[str, float]:
     if identities is None:
         return scores
     if not (pooled := rmse_pooled(identities, targets)):
-        raise DepixelError("all areas of the targets are flat, so that there is nothing to restore and no ratio")
+        raise DepixelError("all areas of the targets are flat: there is nothing to restore, and no ratio")
     return scores | {
         "ratio_pooled": scores["rmse_pooled"] / pooled,
         "ratio_mean": scores["rmse_mean"] / rmse_mean(identities, targets),
@@ -104,19 +110,19 @@ def _of_pickle(path: Path, data: bytes) -> list[np.ndarray]:
             raise DepixelError(f"it holds a {type(held).__name__}")
         arrays = [_claimed(array) for array in held]
         if sum(len(array.data) for array in arrays) > len(data):
-            raise DepixelError("it repeats an array over and over")
+            raise DepixelError("it repeats an array, so it has more pixels than the file has bytes")
         return [np.frombuffer(bytes_of(array, f"array {i}"), np.uint8) for i, array in enumerate(arrays)]
     except DepixelError as error:
         raise DepixelError(
-            f"{path}: not the targets of a test set ({error}). They are a targets.npz, a file like a submission, or a "
-            "pickle of a list of uint8 arrays, the unknown pixels of each sample"
+            f"{path}: not the targets of a test set ({error}). Targets are a targets.npz, a file in the format of a "
+            "submission, or a pickle of a list of uint8 arrays with the unknown pixels of each sample"
         ) from error
 
 
 def _claimed(array: object) -> ClaimedArray:
-    """An array that a pickle claims, after checks."""
+    """Check an array of a pickle and return it."""
     if not isinstance(array, ClaimedArray) or array.dtype != "u1" or array.fortran is True:
-        raise DepixelError("one of its values is no array of uint8, row by row")
+        raise DepixelError("one of its values is not an array of uint8 in row-major order")
     if not isinstance(array.data, bytes | bytearray | str) or not array.data:
         raise DepixelError("one of its arrays is empty")
     return array

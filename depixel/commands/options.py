@@ -1,4 +1,4 @@
-"""What several commands ask for."""
+"""Options that several commands share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ from click.shell_completion import CompletionItem
 
 from depixel.base import layout
 from depixel.base.errors import DepixelError
+from depixel.commands.models import model_names
 
 if TYPE_CHECKING:
     from depixel.areas.area import Area, ResolvedArea
@@ -29,12 +30,12 @@ def path(**options: bool) -> click.Path:
 
 
 class AreaType(_AreaType):
-    """x,y,width,height as an `Area`, perhaps with the block size and the offset behind it."""
+    """x,y,width,height as an `Area`; the block size and the offset may follow."""
 
     name = "x,y,w,h"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Area":
-        """Read the text of an option as an area; what is none ends the command with a message."""
+        """Read the text of an option as an area; other text ends the command with an error."""
         from depixel.areas.area import Area  # NumPy: the command starts without it
 
         if isinstance(value, Area):
@@ -43,8 +44,8 @@ class AreaType(_AreaType):
         numbers = text.split(",")
         if len(numbers) not in (4, 5, 7) or not all(number.strip().isdecimal() for number in numbers[:4]):
             self.fail(
-                f"{text!r} is not x,y,width,height: four, or with the blocks five or seven, whole numbers of pixels "
-                "with commas between",
+                f"{text!r} is not x,y,width,height: four whole numbers of pixels with commas between; five or seven "
+                "with the blocks",
                 param,
                 ctx,
             )
@@ -65,7 +66,7 @@ class BlockType(_BlockType):
         return "SIDE|WIDTHxHEIGHT"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read the text of an option; what is no size ends the command with a message."""
+        """Read the text of an option as a size; other text ends the command with an error."""
         from depixel.areas.area import Area
         from depixel.areas.grid import MOST_BLOCK
 
@@ -74,14 +75,16 @@ class BlockType(_BlockType):
         try:
             area = Area.of([0, 0, MOST_BLOCK, MOST_BLOCK, value]).checked(MOST_BLOCK, MOST_BLOCK)
         except DepixelError:
-            self.fail(f"{value!r} is no size of a block: 2 to {MOST_BLOCK} pixels, such as 8 or 16x8", param, ctx)
+            self.fail(
+                f"{value!r} is not the size of a block. Name 2 to {MOST_BLOCK} pixels, such as 8 or 16x8", param, ctx
+            )
         return area.block_width, area.block_height
 
 
 def _counts(grid: str) -> tuple[int, int]:
     columns, _, rows = grid.partition("x")
     if not (columns.isdecimal() and rows.isdecimal()):
-        raise ValueError(f"--grid {grid}: the number of blocks across and down, such as 16x12")
+        raise ValueError(f"--grid {grid}: name the number of blocks across and down, such as 16x12")
     return int(columns), int(rows)
 
 
@@ -110,12 +113,12 @@ grid = click.option(
     "--grid",
     metavar="COLUMNSxROWS",
     expose_value=False,  # `GridCommand` puts it behind the area
-    help="Number of blocks across and down in the --area before it, if you know that and not their size.",
+    help="Number of blocks across and down in the --area before it, if you know that rather than their size.",
 )
 
 
 def areas(**options: Any) -> _Decorator:
-    """--area, as often as wanted, with the blocks or --grid, for a `GridCommand`; `options` are click's."""
+    """--area, which may be repeated, and --grid, for a `GridCommand`; `options` are click's."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         option = click.option("--area", "areas", type=AreaType(), multiple=True, metavar="X,Y,W,H", **options)
@@ -127,22 +130,24 @@ def areas(**options: Any) -> _Decorator:
 like = click.option(
     "--like",
     type=click.Choice(["flameshot", "imagemagick", "opencv", "pillow"]),
-    help="Make the blocks as this tool does: the nearest whole number of them shares the area evenly.",
+    help="Make the blocks as this tool does: a whole number of them shares the area evenly.",
 )
 
 
 def with_blocks(area: "Area", block: "tuple[Pixels, Pixels] | None", like: "Tool | None") -> "ResolvedArea":
-    """The area in the blocks that --block or --grid name, shared evenly if it is pixelated like a tool does.
+    """The area in the blocks that --block or --grid name; with `like`, they share the area evenly.
 
     Raises:
         DepixelError: neither names them, or both do.
     """
     if block and area.blocks:
-        raise DepixelError(f"area {area.place}: its blocks are named twice; leave out --block")
+        raise DepixelError(f"area {area.place}: its blocks are named twice. Leave out --block")
     if block:
         area = area.with_blocks(*block)
     if not area.blocks:
-        raise DepixelError(f"area {area.place}: add --block 8 (or 16x8), or the number of blocks: --grid 16x12")
+        raise DepixelError(
+            f"area {area.place}: name the size of its blocks, such as --block 8 or 16x8, or their number: --grid 16x12"
+        )
     if like:
         from depixel.pictures.tools import counts
 
@@ -152,8 +157,8 @@ def with_blocks(area: "Area", block: "tuple[Pixels, Pixels] | None", like: "Tool
     return area.in_blocks(Grid(area.block_width or 0, area.block_height or 0, area.offset_x, area.offset_y))
 
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead.")
-force = click.option("--force", is_flag=True, help="Overwrite what is there.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
+force = click.option("--force", is_flag=True, help="Overwrite existing files.")
 
 PIPELINE_MODEL = layout.MODEL.as_posix()
 
@@ -164,20 +169,18 @@ def model(default: str | list[str] = "laptop", *names: str, **options: Any) -> _
         "metavar": "NAME|PATH",
         "default": default,
         "show_default": True,
-        "help": "The model: a pretrained one by its name, the pipeline's or any other by its path.",
+        "help": "The name of a pretrained model, or the path of any other.",
         "shell_complete": _complete_model,
     }
     return click.option("--model", *names, **shown | options)
 
 
 def _complete_model(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    from depixel.model.locations import folders
-
-    names = sorted({path.stem for folder in folders() for path in folder.glob("*.safetensors")})
-    return [CompletionItem(name) for name in names if name.startswith(begun)] + [CompletionItem(begun, type="file")]
+    names = [name for name in model_names() if name.startswith(begun)]
+    return [*map(CompletionItem, names), CompletionItem(begun, type="file")]
 
 
 def refuse_existing(output: Path, force: bool) -> None:
-    """Raise DepixelError if `output` is there and not to be overwritten."""
+    """Raise `DepixelError` if `output` exists and is not to be overwritten."""
     if output.exists() and not force:
         raise DepixelError(f"{output}: exists already. Choose another name, or overwrite it: --force")

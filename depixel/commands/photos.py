@@ -1,4 +1,4 @@
-"""Commands for photos: where they come from, what they are like, which to add next."""
+"""Commands for photos: get them, analyze them, choose which to add."""
 
 import json
 from functools import partial
@@ -22,18 +22,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", type=options.path(file_okay=False))
-@click.option("--seed", default=0, show_default=True, help="The same seed makes the same photos, byte for byte.")
+@click.option("--seed", default=0, show_default=True, help="The same seed generates the same photos, byte for byte.")
 @click.option("--contributors", default=12, show_default=True, help="Number of ZIPs.")
-@click.option("--photos", default=50, show_default=True, help="Number of photos in each.")
+@click.option("--photos", default=50, show_default=True, help="Number of photos in each ZIP.")
 @click.option(
-    "--test-set", type=options.path(file_okay=False), help="Also write a test set of other photos to this folder."
+    "--test-set",
+    type=options.path(file_okay=False),
+    help="Also write a test set of other photos to this folder.",
 )
 def sample(folder: Path, seed: int, contributors: int, photos: int, test_set: Path | None) -> None:
-    """Make photos to try the pipeline with.
+    """Generate photos to try the pipeline with.
 
-    Writes contributors' ZIPs of generated, photo-like JPEGs into FOLDER, which must be new or empty. A few files are
-    invalid on purpose, so that the validation finds some. --test-set writes 40 samples in the challenge's format,
-    test_set.pkl, and the pixels that they hide, targets.npz.
+    Writes ZIPs of generated, photo-like JPEGs into FOLDER, which must be new or empty; each ZIP is a contributor. A few
+    files are invalid on purpose, so that the validation rejects some. --test-set writes 40 samples in the challenge's
+    format, test_set.pkl, and their true pixels, targets.npz.
 
     \b
     Example:
@@ -53,9 +55,10 @@ def sample(folder: Path, seed: int, contributors: int, photos: int, test_set: Pa
 @click.command()
 @options.as_json
 def datasets(as_json: bool) -> None:
-    """List public collections of photos that `depixel fetch` knows.
+    """List the public collections of photos that fetch can get.
 
-    With size, number of photos, terms, source and checksum. Read the terms at the source before you use or publish one.
+    Shows the size, number of photos, terms, source and checksum of each. Read the terms at the source before you use or
+    publish one.
 
     \b
     Example:
@@ -67,23 +70,28 @@ def datasets(as_json: bool) -> None:
         click.echo(json.dumps([dataset._asdict() for dataset in DATASETS]))
         return
     for dataset in DATASETS:
-        size = f"{dataset.size / 1e6:.0f} MB" if dataset.size else "size not known"
+        size = f"{dataset.size / 1e6:.0f} MB" if dataset.size else "size unknown"
         click.echo(f"{dataset.name}: {dataset.content}; {dataset.photos} photos, {size}")
         click.echo(f"  terms: {dataset.licence}\n  source: {dataset.source}\n  checksum: {dataset.checksum}")
 
 
 @click.command()
 @click.argument("name", metavar="NAME|URL")
-@click.option("--sha256", help="The hash of the file at URL, as its publisher names it.")
+@click.option("--sha256", help="The SHA-256 of the file at URL, as its publisher states it.")
 @click.option(
-    "--to", "raw", type=options.path(file_okay=False), default=RAW.as_posix(), show_default=True, help="The folder."
+    "--to",
+    "raw",
+    type=options.path(file_okay=False),
+    default=RAW.as_posix(),
+    show_default=True,
+    help="The folder to write to.",
 )
 def fetch(name: str, sha256: str | None, raw: Path) -> None:
-    """Bring a public collection of photos into data/raw.
+    """Fetch a public collection of photos into data/raw.
 
-    Downloads the archive, verifies the checksum, and notes the origin in data/origins.csv. The archive is not unpacked.
-    A download that broke off continues where it stopped. URL is that of any other .zip, .tar, .tar.gz or .tgz with
-    photos.
+    Downloads the archive, verifies the checksum, and notes the origin in data/origins.csv. It does not unpack the
+    archive. A download that broke off continues where it stopped. Instead of a NAME of `depixel datasets`, give the URL
+    of any .zip, .tar, .tar.gz or .tgz with photos.
 
     \b
     Example:
@@ -96,22 +104,25 @@ def fetch(name: str, sha256: str | None, raw: Path) -> None:
     tracked.check(raw)
     if "://" in name:
         if not sha256:
-            raise DepixelError(f"{name}: name its checksum, so that the file can be checked: --sha256 HASH")
+            raise DepixelError(f"{name}: a URL needs the checksum of its file. Add --sha256 HASH")
         dataset = public.other(name, sha256.lower())
     else:
         dataset = public.known(name)
     path = public.fetch(dataset, raw, partial(progress, desc=dataset.name))
     entries = archives.Entries(raw)
-    click.echo(f"{path.as_posix()}: whole, and its checksum is right. {raw.as_posix()} has {len(entries)} files now.")
+    click.echo(
+        f"{path.as_posix()}: complete, and the checksum is right. {raw.as_posix()} now has {len(entries)} files."
+    )
     _tell_left_out(entries.left_out)
     click.echo(
-        "It is one contributor: with few others set `split.by: photo` in params.yaml. Its origin is noted in "
-        f"{ORIGINS.as_posix()}. Next: `depixel snapshot publish NAME`, or `dvc add {RAW.as_posix()}` and `dvc repro`"
+        "The collection is one contributor: if there are few others, set `split.by: photo` in params.yaml. "
+        f"{ORIGINS.as_posix()} notes its origin. Next: `depixel snapshot publish NAME`, or `dvc add {RAW.as_posix()}` "
+        "and `dvc repro`."
     )
 
 
 def _tell_left_out(left_out: "list[Found]") -> None:
-    """Say what DVC does not track, and so is not read."""
+    """Report the files that DVC does not track and that are therefore not read."""
     from depixel.photos import tracked
 
     if left_out:
@@ -121,23 +132,24 @@ def _tell_left_out(left_out: "list[Found]") -> None:
 @click.command()
 @click.argument("photos", type=options.path(exists=True))
 @click.option(
-    "-o", "--output", type=options.path(file_okay=False), required=True, help="A new or empty folder to write to."
+    "-o", "--output", type=options.path(file_okay=False), required=True, help="The folder to write to, new or empty."
 )
 @click.option(
-    "--test-set", type=options.path(dir_okay=False), help="A test set of the challenge, to compare the photos with."
+    "--test-set", type=options.path(dir_okay=False), help="A test set of the challenge to compare the photos with."
 )
 @options.as_json
 def analyze(photos: Path, output: Path, test_set: Path | None, as_json: bool) -> None:
-    """Say what the photos in a folder are like, and which are odd.
+    """Describe the photos in a folder, and find the odd ones.
 
-    PHOTOS is a folder of contributors' ZIPs, folders or JPEGs, before or after it is trained on. Reports which photos
-    are blank, dark, blurred, compressed too much or the same as others, what kinds of photos there are, and which
-    contributors stand out from all others; for each, why it matters for the RMSE and what to do. Writes analysis.csv, a
-    row for each valid photo; analysis.json; and clusters.png and findings.png to look at. The pipeline does the same in
-    its stage `analyze`, and compares the sides of its split.
+    PHOTOS is a folder of contributors' ZIPs, folders or JPEGs. The command reports photos that are blank, dark,
+    blurred, compressed too much or the same as others, the kinds of photos, and contributors that stand out. Each
+    finding says why it matters for the RMSE and what to do. The command writes analysis.csv with a row for each valid
+    photo, analysis.json, and the pictures clusters.png and findings.png. The stage `analyze` of the pipeline does the
+    same and compares the sides of the split.
 
-    With a test set, it also reports what the test pictures show more or less of than the photos, and which of them are
-    unlike all photos: test_set.json, gaps.png and unlike.png. Nothing is trained on the test set.
+    With a test set, the command also compares: of what the test pictures show more or less than the photos, and which
+    test pictures are unlike all photos. It writes test_set.json, gaps.png and unlike.png. Nothing is trained on the
+    test set.
 
     \b
     Example:
@@ -145,7 +157,7 @@ def analyze(photos: Path, output: Path, test_set: Path | None, as_json: bool) ->
       depixel analyze ~/photos -o findings --test-set test_set.pkl
     """
     if output.exists() and any(output.iterdir()):
-        raise DepixelError(f"{output}: has files in it. Name another folder for what is found: -o FOLDER")
+        raise DepixelError(f"{output}: holds files already. Name a new or empty folder: -o FOLDER")
     from depixel.analysis import findings, outputs, overview
     from depixel.analysis.photo_table import AnalyzeSettings
     from depixel.challenge import test_sets
@@ -178,24 +190,25 @@ def analyze(photos: Path, output: Path, test_set: Path | None, as_json: bool) ->
 
 @click.command()
 @click.argument("folder", type=options.path(file_okay=False))
-@click.option("-n", "--count", default=20, show_default=True, type=click.IntRange(min=1), help="Number of photos.")
+@click.option(
+    "-n", "--count", default=20, show_default=True, type=click.IntRange(min=1), help="Number of photos to choose."
+)
 @options.model(options.PIPELINE_MODEL, callback=known_models)
 @options.as_json
 @click.option("--sheet", type=options.path(dir_okay=False), help="Also draw the chosen photos, as a PNG.")
 def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | None) -> None:
-    """Say which photos the model would learn most from.
+    """Choose the new photos on which the model is most unsure.
 
-    FOLDER holds new photos, in any way that data/raw may hold them. The command chooses photos on which the turned
-    views of a picture disagree, which says that the model is unsure where it need not be, and which look neither like
-    each other nor like the photos for training in data/prepared, if there are any. Of photos that show the same picture
-    it chooses one at most; it leaves out photos that are in data/split.csv already. It takes about a tenth of a second
-    for each photo.
+    FOLDER holds new photos, in any form that data/raw may have. The command chooses photos for which the predictions of
+    the turned views disagree, and which look neither like each other nor like the training photos in data/prepared. Of
+    several copies of a picture it chooses at most one. It skips photos that data/split.csv lists. It takes about 0.1
+    seconds per photo.
 
-    In short trainings such picks were no better than as many photos picked at random (docs/experiments.md): they show
-    what the model finds hard rather than what would make it better soon.
+    In short trainings, these photos helped no more than as many random ones (docs/how-to/suggest.md). They show which
+    photos the model finds hard.
 
-    `gain` is what a photo adds to those before it, as a share of all that there is to gain; `disagreement` and `rmse`
-    are in gray levels; `ratio` is the RMSE divided by that of leaving the blocks as they are.
+    `gain` is the share of the total gain that a photo adds to the photos before it. `disagreement` and `rmse` are in
+    gray levels. `ratio` is the RMSE divided by the RMSE of leaving the blocks as they are.
 
     \b
     Example:
@@ -230,17 +243,17 @@ def _rows(picks: "Picks") -> list[dict[str, str | float]]:
 
 
 def _show(picks: "Picks", count: int) -> None:
-    """Print the chosen photos as a table, and what was left out; `count` were asked for."""
+    """Print the chosen photos as a table, and the skipped ones; `count` photos were requested."""
     rows = _rows(picks)
     width = max(len(str(row["photo"])) for row in rows)
     click.echo(f"     {'photo':{width}}" + "".join(f"{key:>14}" for key in list(rows[0])[1:]))
     for place, (photo, *numbers) in enumerate((row.values() for row in rows), 1):
         click.echo(f"{place:4} {photo:{width}}" + "".join(f"{number:14.3f}" for number in numbers))
     valid = len(picks.names)
-    click.echo(f"\n{len(rows)} of {valid} new photos, beside {picks.known} that are for training already.")
+    click.echo(f"\n{len(rows)} of {valid} new photos; {picks.known} photos are in the training set already.")
     if len(rows) < min(count, valid):
-        click.echo("The others show the same pictures as these.")
+        click.echo("The other photos show the same pictures as these.")
     if picks.invalid:
         first = picks.invalid[0]
         path = path_of(first.contributor, first.name)
-        click.echo(f"{len(picks.invalid)} files are no valid photos, such as {path}: {first.reason}")
+        click.echo(f"{counted(len(picks.invalid), 'file')} skipped as invalid, such as {path}: {first.reason}")

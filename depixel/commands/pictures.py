@@ -2,84 +2,94 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from tqdm import tqdm
 
 from depixel.base.console import progress
 from depixel.base.errors import DepixelError
 from depixel.commands import options
 from depixel.commands.models import known_models
+from depixel.commands.options import path
+from depixel.commands.outcomes import Comparison, Done, tell
 
 if TYPE_CHECKING:  # the command starts without NumPy
     import numpy as np
 
     from depixel.areas.area import Area, ResolvedArea
     from depixel.areas.grid import Pixels
-    from depixel.pictures.jobs import Job, Outcome
+    from depixel.pictures.clipboard import Program
+    from depixel.pictures.jobs import Job
     from depixel.pictures.restorer import Restorer
     from depixel.pictures.tiles import Trust
     from depixel.pictures.tools import Tool
 
 _inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(readable=False))
-_out = click.option(
-    "-o", "--output", "out", type=options.path(), required=True, help="The folder to write to; - is standard output."
+_OUTPUT = (
+    "Where to write. A name that ends like a picture's (.png, .jpg, ...) is the file of a single picture, unless it is "
+    "an existing folder; the suffix chooses the format. Any other name is a folder, where pictures keep their names. - "
+    "is standard output."
 )
 _png = click.option(
     "--format",
     "form",
     type=click.Choice(["png"]),
-    help="Write PNGs, which keep every pixel, whatever the pictures are. Else each is written in its own format.",
+    help="Write PNGs, which keep every pixel. By default each picture in a folder keeps its format.",
 )
+
+
+def _out(**options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """-o of pictures; `options` are click's."""
+    return click.option("-o", "--output", "out", metavar="FILE|FOLDER|-", type=path(), help=_OUTPUT, **options)
 
 
 @click.command(cls=options.GridCommand)
 @_inputs
-@_out
+@_out()
 @options.areas(
-    help="A pixelated area of every picture: its left, top, width and height in pixels of the picture as you see it, "
-    "to about 3 pixels. A fifth number is the side of its blocks, 8 or 16x8; two more say how many columns and rows "
-    "the first blocks lack. May be given more than once. Without it, a file beside each picture says it.",
+    help="A pixelated area of every picture: its left, top, width and height, in pixels of the picture as you see it, "
+    "right to about 3 pixels. A fifth number is the side of its blocks, such as 8 or 16x8. If the first blocks are cut "
+    "off, two more numbers say how many columns and rows they lack. Repeat the option for more areas.",
 )
-@click.option("--auto", is_flag=True, help="Find the areas in each picture. Guesses are reported, not restored.")
-@click.option("--block", type=options.BlockType(), help="Side of a block, pixels: 8, or 16x8; else it is found.")
+@click.option("--auto", is_flag=True, help="Search each picture for areas. Uncertain ones are reported, not restored.")
+@click.option(
+    "--block", type=options.BlockType(), help="Side of a block in pixels, such as 8 or 16x8. By default it is found."
+)
 @click.option(
     "--mask",
-    type=options.path(dir_okay=False),
-    help="A picture of the same size, light where the pictures are pixelated: for areas that are no rectangles.",
+    type=path(dir_okay=False),
+    help="A picture of the same size that is light where the pictures are pixelated, for areas of any shape.",
 )
-@click.option("--ignore-check", is_flag=True, help="Restore the areas as they are named, whatever the picture shows.")
+@click.option("--ignore-check", is_flag=True, help="Restore the areas you name even if they do not look pixelated.")
 @options.model(callback=known_models)
 @click.option(
     "--views",
     type=click.Choice([1, 2, 8]),
     default=1,
     show_default=True,
-    help="How many turned views of each area to average; 8 is best and slowest.",
+    help="Number of turned views of each area to average; 8 is best and slowest.",
 )
 @click.option(
     "--trust",
     type=click.Choice(["exact", "rounded", "linear", "loose", "sampled"]),
     default="rounded",
     show_default=True,
-    help="What the value of a block is: the mean of its pixels, truncated as in the challenge, or rounded; their mean "
-    "in linear light, as in GIMP; loosely that, give or take 8 gray levels; or a single pixel, sampled from the block, "
-    "as after nearest-neighbour resizing.",
+    help="The value of a block. exact: the mean of its pixels, truncated, as in the challenge. rounded: the mean, "
+    "rounded. linear: the mean in linear light, as in GIMP. loose: the mean give or take 8 gray levels. sampled: a "
+    "single pixel, as after nearest-neighbour resizing.",
 )
-@click.option(
-    "--compare", "sheet", type=options.path(dir_okay=False), help="Also draw the areas before and after, as a PNG."
-)
+@click.option("--compare", "sheet", type=path(dir_okay=False), help="Also draw the areas before and after, as a PNG.")
+@click.option("--copy", is_flag=True, help="Put the restored picture on the clipboard. -o is optional then.")
 @_png
 @options.force
 @options.as_json
 def restore(
     inputs: tuple[str, ...],
-    out: Path,
+    out: Path | None,
     areas: "tuple[Area, ...]",
     auto: bool,
     block: "tuple[Pixels, Pixels] | None",
@@ -89,60 +99,73 @@ def restore(
     views: Literal[1, 2, 8],
     trust: "Trust",
     sheet: Path | None,
+    copy: bool,
     form: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
     """Restore the pixelated areas of pictures.
 
-    IN is a picture, a folder of pictures, a pattern, or - for standard input. Each is written to the folder OUT under
-    its name, in its format, with its metadata; pixels outside the areas stay as they are, but for what encoding a JPEG
-    anew does to them. PNG, JPEG, WebP, TIFF, BMP, PPM and TGA are read and written; AVIF, JPEG 2000, GIF, HEIC and JPEG
-    XL are read, with --format png.
+    IN is a picture, a folder of pictures, a pattern, or - for standard input. A restored picture keeps its metadata.
+    Pixels outside the areas stay as they are, except that a JPEG is encoded again. PNG, JPEG, WebP, TIFF, BMP, PPM and
+    TGA are read and written. AVIF, JPEG 2000, GIF, HEIC and JPEG XL are read: write them to a file that ends in .png,
+    or with --format png.
 
-    Without --area, the areas of photo.png are those in photo.png.areas.json beside it, which `depixel pixelate` writes:
-    {"areas": [[x, y, width, height, block_size], ...]}, with two numbers more where the first blocks lack so many
-    columns and rows; with --auto they are found.
+    The areas come from --area, --mask or --auto. Without these, photo.png.areas.json beside photo.png lists them:
+    {"areas": [[x, y, width, height, block_size], ...]}. `depixel pixelate` writes such files. Without any, the command
+    asks at a terminal whether to search.
 
-    A restoration is a likely picture, not the true one: it is no evidence of who somebody is or of what was written.
+    A restoration is a likely picture, not the true one. It is no evidence of who somebody is or of what was written.
 
-    A picture that cannot be restored does not stop the others. Pictures of a folder or a pattern that have no area are
-    copied as they are, if any has one or with --auto. Exit code 0 if all were written, 1 if not.
+    If a picture cannot be restored, the command goes on with the others. From a folder or a pattern, it copies pictures
+    without an area, provided that another one has an area, or with --auto. The exit code is 0 if all pictures were
+    written, otherwise 1.
 
     \b
     Example:
-      depixel restore photo.png -o restored --auto
-      depixel restore photo.png -o restored --area 40,60,120,80
+      depixel restore photo.png -o restored.png --auto
+      depixel restore photo.png -o restored.png --area 40,60,120,80
+      depixel restore photo.png --auto --copy
       depixel restore photos "scans/*.jpg" -o restored --area 0,0,64,64 --block 16 --compare before_after.png
       depixel restore - -o - --auto --format png < photo.jpg > restored.png
     """
-    from depixel.pictures import formats, jobs
+    from depixel.pictures import clipboard, formats, jobs
 
+    if out is None and not copy:
+        raise click.UsageError("Missing option '-o'. Name a file or a folder, such as -o restored.png; or try --copy.")
     if auto and (areas or block or mask):
         raise DepixelError("--auto finds areas and blocks by itself: leave out --area, --block and --mask, or --auto")
     if sheet:
         options.refuse_existing(sheet, force)
     _check_output(out, as_json)
-    found = jobs.jobs(inputs, out, force, form == "png")
+    found = jobs.jobs(inputs, jobs.NOWHERE if out is None else out, force, form == "png")
+    if copy and len(found) != 1:
+        raise DepixelError(f"--copy: the clipboard takes one picture, and these are {len(found)}. Name one")
+    program = clipboard.find() if copy else None
     if sheet and sheet.resolve() in {path.resolve() for job in found for path in (job.source, job.target)}:
         raise DepixelError(f"--compare {sheet}: is one of the pictures. Name another file for the sheet")
     from depixel.pictures.restorer import Restorer
 
-    comparison = _Comparison(sheet)
-    some = auto or any(jobs.areas_beside(job.source).exists() for job in found)
+    comparison = Comparison(sheet)
+    some = any(jobs.areas_beside(job.source).exists() for job in found)
+    if not (auto or areas or block or mask or some) and not all(job.problem for job in found):
+        auto = _wants_search()
     shape = formats.read(mask).seen() if mask else None
-    work = _Restoring(Restorer.load(model), areas, block, shape, ignore_check, auto, views, trust, comparison, some)
-    _tell(jobs.each(work, progress(found, unit=" pictures")), as_json, comparison.write)
+    work = _Restoring(
+        *(Restorer.load(model), areas, block, shape, ignore_check, auto, views, trust),
+        *(comparison, program, auto or some),
+    )
+    tell(jobs.each(work, progress(found, unit=" pictures")), as_json, comparison.write)
 
 
-class _Done(NamedTuple):
-    """What was done to a picture: its areas, and notes for people."""
+def _wants_search() -> bool:
+    """Ask, if there is somebody to ask, whether to search for the areas that nobody named."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    return click.confirm("No area is named. Search for pixelated areas?", default=True, err=True)
 
-    areas: "list[ResolvedArea]"
-    notes: tuple[str, ...]
 
-
-def _check_output(out: Path, as_json: bool) -> None:
+def _check_output(out: Path | None, as_json: bool) -> None:
     if as_json and str(out) == "-":
         raise DepixelError("--json and -o - both write to standard output: leave out one of them")
 
@@ -159,10 +182,11 @@ class _Restoring:
     auto: bool
     views: Literal[1, 2, 8]
     trust: "Trust"
-    comparison: "_Comparison"
+    comparison: Comparison
+    program: "Program | None"  # for the clipboard
     some: bool  # have areas: copy the others
 
-    def __call__(self, job: "Job") -> "_Done":
+    def __call__(self, job: "Job") -> "Done":
         from depixel.pictures import jobs
 
         try:
@@ -171,11 +195,11 @@ class _Restoring:
             if job.named or not self.some:
                 raise
             jobs.keep(job)
-            return _Done([], (f"copied as it is: {error}",))
+            return Done([], (f"copied as it is: {error}",))
 
-    def _restored(self, job: "Job") -> "_Done":
+    def _restored(self, job: "Job") -> "Done":
         from depixel.areas.area import masked
-        from depixel.pictures import jobs
+        from depixel.pictures import clipboard, formats, jobs
         from depixel.pictures.resolve import resolve
 
         moves: tuple[str, ...] = ()
@@ -195,10 +219,12 @@ class _Restoring:
         restored = self.restorer.restore(picture.pixels, found, self.views, self.trust)
         picture = picture.showing(restored)  # lets go of the old pixels
         jobs.write(job, picture)
+        if self.program:
+            clipboard.copy(formats.encoded(formats.as_format(picture, "PNG")), self.program)
         self.comparison.add(job.source.name, before, picture.pixels, found)
         hidden = int(picture.clear().sum()) if self.auto else 0
         unsearched = (f"{hidden} pixels under alpha 0 were not searched",) if hidden else ()
-        return _Done(found, moves + picture.notes + unsearched)
+        return Done(found, moves + picture.notes + unsearched, copied=self.program is not None)
 
 
 def _moves(named: "Sequence[Area]", found: "Sequence[ResolvedArea]") -> tuple[str, ...]:
@@ -210,91 +236,15 @@ def _moves(named: "Sequence[Area]", found: "Sequence[ResolvedArea]") -> tuple[st
     )
 
 
-_MOST_PANELS = 100
-
-
-class _Comparison:
-    """Areas before and after, as `--compare` draws them on a sheet."""
-
-    def __init__(self, path: Path | None):
-        self.path = path
-        self.panels: list[list[np.ndarray]] = []
-        self.captions: list[str] = []
-        self.left_out = 0
-
-    def panels_of(self, pixels: "np.ndarray", areas: "Sequence[ResolvedArea]") -> "list[np.ndarray]":
-        """Pictures of the first areas, as many as there is room for; none without a sheet."""
-        from depixel import sheets
-
-        room = max(0, _MOST_PANELS - len(self.panels)) if self.path else 0
-        return [sheets.surroundings(pixels, (area.x, area.y, area.width, area.height)) for area in areas[:room]]
-
-    def add(self, name: str, before: "list[np.ndarray]", pixels: "np.ndarray", areas: "Sequence[ResolvedArea]") -> None:
-        """Put areas of the picture `name` on the sheet: their panels `before`, and the `pixels` that are restored."""
-        after = self.panels_of(pixels, areas)
-        self.panels += [list(pair) for pair in zip(before, after, strict=True)]
-        self.captions += [f"{name} {area.described()}" for area in areas[: len(before)]]
-        self.left_out += len(areas) - len(before) if self.path else 0
-
-    def write(self) -> None:
-        """Write the sheet, if there is to be one."""
-        from depixel import sheets
-        from depixel.base.files import replacing
-
-        if not self.path:
-            return
-        titles = ["pixelated", "restored"]
-        with replacing(self.path) as beside:
-            sheets.contact_sheet(self.panels, titles, self.captions, across=1, scale=1).save(beside, format="PNG")
-        if self.left_out:
-            click.echo(f"{self.path}: shows the first {_MOST_PANELS} areas, and not {self.left_out} more", err=True)
-
-
-def _tell(outcomes: "Iterable[Outcome[_Done]]", as_json: bool, end: Callable[[], None] = lambda: None) -> None:
-    """Print what became of pictures, `end` it, and exit with 1 if one failed."""
-    done, told = [], tqdm.write  # which leaves a progress bar in its line
-    for outcome in outcomes:
-        done.append(outcome)
-        if outcome.problem:
-            told(f"Error: {_plain(outcome.problem)}", file=sys.stderr)
-        elif outcome.made and not as_json:
-            target, areas = str(outcome.job.target), "; ".join(area.described() for area in outcome.made.areas)
-            if areas:
-                told(f"{_plain(target)}: {areas}", file=sys.stderr if target == "-" else sys.stdout)
-            for note in outcome.made.notes:
-                told(f"{_plain(str(outcome.job.source))}: {_plain(note)}", file=sys.stderr)
-    end()
-    if as_json:
-        made = [
-            {
-                "picture": str(o.job.source),
-                "output": str(o.job.target),
-                "areas": [area.numbers() for area in o.made.areas],
-                "notes": list(o.made.notes),
-            }
-            for o in done
-            if o.made
-        ]
-        failed = [{"picture": str(o.job.source), "problem": o.problem} for o in done if o.problem]
-        click.echo(json.dumps({"pictures": made, "failed": failed}))
-    if any(outcome.problem for outcome in done):
-        raise SystemExit(1)
-
-
-def _plain(text: str) -> str:
-    """Without what a name may hold to move the cursor or to color the terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 @click.command(cls=options.GridCommand)
 @_inputs
-@_out
+@_out(required=True)
 @options.areas(
     required=True,
-    help="What to pixelate: left, top, width and height in pixels of the picture as you see it; a fifth number is the "
-    "side of its blocks. May be given more than once.",
+    help="An area to pixelate: its left, top, width and height, in pixels of the picture as you see it. A fifth number "
+    "is the side of its blocks. Repeat the option for more areas.",
 )
-@click.option("--block", type=options.BlockType(), help="Side of a block, pixels: 8, or 16x8.")
+@click.option("--block", type=options.BlockType(), help="Side of a block in pixels, such as 8 or 16x8.")
 @options.like
 @_png
 @options.force
@@ -309,38 +259,38 @@ def pixelate(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Pixelate areas of pictures, to try out what comes back.
+    """Pixelate areas of pictures.
 
-    IN is a picture, a folder of pictures, a pattern, or - for standard input. Each is written to the folder OUT under
-    its name, and beside it a file with the areas, which `depixel restore` reads. Each block becomes the rounded mean of
-    its pixels; --like makes the blocks as another tool does. Metadata stays, but for what may show the pixels as they
-    were: thumbnails, previews, Photoshop's and cameras' own notes.
+    IN is a picture, a folder of pictures, a pattern, or - for standard input. Beside each result, NAME.areas.json lists
+    its areas; `depixel restore` reads that file. Each block becomes the rounded mean of its pixels. With --like, the
+    blocks are those of another tool. The result keeps the metadata, except what may show the old pixels: thumbnails,
+    previews, and the notes of Photoshop and cameras.
 
     \b
     Example:
-      depixel pixelate photo.png -o pixelated --area 40,60,120,80 --block 8
-      depixel pixelate photo.png -o pixelated --area 40,60,120,80 --grid 16x12 --like pillow
-      depixel restore pixelated/photo.png -o restored
+      depixel pixelate photo.png -o pixelated.png --area 40,60,120,80 --block 8
+      depixel pixelate photos -o pixelated --area 40,60,120,80 --grid 16x12 --like pillow
+      depixel restore pixelated.png -o restored.png
     """
     from depixel.pictures import formats, jobs
     from depixel.pictures.pixels import pixelate
 
     named = [options.with_blocks(area, block, like) for area in areas]
 
-    def work(job: jobs.Job) -> _Done:
+    def work(job: jobs.Job) -> Done:
         beside = None if job.target == jobs.STREAM else jobs.areas_beside(job.target)
         if beside and beside.exists() and not force:
-            raise DepixelError(f"{beside} exists already. Choose another folder, or overwrite it: --force")
+            raise DepixelError(f"{beside} exists already. Choose another name, or overwrite it: --force")
         picture = jobs.read(job)
         data = formats.encoded(picture.hiding(pixelate(picture.pixels, named, like)))
         if beside:
             jobs.write_areas(job.target, named)  # first: its name is the longer one
         jobs.write_bytes(job, data)
-        return _Done(named, picture.notes)
+        return Done(named, picture.notes)
 
     _check_output(out, as_json)
     found = jobs.jobs(inputs, out, force, form == "png")
-    _tell(jobs.each(work, progress(found, unit=" pictures")), as_json)
+    tell(jobs.each(work, progress(found, unit=" pictures")), as_json)
 
 
 @click.command()
@@ -348,36 +298,32 @@ def pixelate(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="The address to listen on. Others than this machine can reach it only if you name another.",
+    help="The address to listen on. With the default, only this machine can reach the page.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 is any free one."
+)
 @options.model(callback=known_models)
 @click.option("--no-browser", is_flag=True, help="Do not open the page in the browser.")
 def serve(host: str, port: int, model: str, no_browser: bool) -> None:
     """Restore pictures in the browser.
 
-    Opens a page on this machine: choose a picture, draw the pixelated areas or let them be found, restore, compare, see
-    where the model is unsure, download; and the runs of the project in the current folder. Nothing is loaded from the
-    internet, nothing that is sent is kept, and other machines cannot reach it unless --host says so. Ctrl-C ends it.
+    Opens a page on this machine. Choose a picture, draw its pixelated areas or search for them, restore it, compare,
+    see where the model is unsure, and download the result. Another tab shows the runs of the project in the current
+    folder. The page loads nothing from the internet and keeps no picture. Other machines cannot reach it unless --host
+    says so. Ctrl-C ends it.
 
-    The page speaks to an HTTP API that anything else may use, too; /openapi.json describes it.
-
-    Needs FastAPI and uvicorn: pip install fastapi uvicorn
+    Other programs can use the HTTP API of the page; /openapi.json describes it.
 
     \b
     Example:
       depixel serve
       curl --data-binary @photo.png "http://127.0.0.1:8000/api/restore?area=40,60,120,80" -o restored.png
     """
-    try:
-        from depixel.web import app, listening
-    except ModuleNotFoundError as error:
-        if error.name not in ("fastapi", "uvicorn", "starlette", "anyio"):
-            raise
-        raise DepixelError("the page needs FastAPI and uvicorn: pip install fastapi uvicorn") from error
     import webbrowser
 
     from depixel.pictures.restorer import Restorer
+    from depixel.web import app, listening
 
     with listening.listen(host, port) as socket:
         restorer, address = Restorer.load(model), listening.address(socket, host)
@@ -390,10 +336,10 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
 
 
 @click.command(cls=options.GridCommand)
-@click.argument("photo", type=options.path(dir_okay=False))
-@click.option("--area", type=options.AreaType(), required=True, metavar="X,Y,W,H", help="What is to be hidden, pixels.")
+@click.argument("photo", type=path(dir_okay=False))
+@click.option("--area", type=options.AreaType(), required=True, metavar="X,Y,W,H", help="The area to hide, in pixels.")
 @options.grid
-@click.option("--block", type=options.BlockType(), help="Side of a block, pixels: 8, or 16x8.")
+@click.option("--block", type=options.BlockType(), help="Side of a block in pixels, such as 8 or 16x8.")
 @options.like
 @options.model(callback=known_models)
 @options.as_json
@@ -405,16 +351,17 @@ def audit(
     model: str,
     as_json: bool,
 ) -> None:
-    """How much would a pixelation hide?
+    """Measure how much a pixelation would hide.
 
-    For anyone who pixelates to protect somebody. The command pixelates an area of PHOTO in blocks of this size and of
-    larger ones, and restores it. PHOTO must be the original. It prints how much of the hidden detail comes back (its
-    share of the squared error), and as blocks of which size the restored area could be seen. As a rule of thumb, at
-    most 4 such blocks should be left along the shorter side of the area. That is half of what has sufficed to
-    recognize faces.
+    For anyone who pixelates to protect somebody. The command pixelates an area of PHOTO, which must be the original, in
+    blocks of this size and of larger ones, and restores it. It prints how much of the hidden detail comes back, as a
+    share of the squared error, and the block size that would show as much as the restored area. As a rule of thumb, at
+    most 4 such blocks should be left along the shorter side of the area. Twice as many have sufficed to recognize
+    faces.
 
-    That is what a general model restores. Who knows what may be there, a number plate, a word in a known font, one of
-    these faces, can try all and compare: against that no block size helps. A plain bar hides; a pixelation does not.
+    This is the power of a general model. Anyone who knows the candidates, such as number plates, words in a known font
+    or a few faces, can pixelate each and compare. No block size helps against that. A plain bar hides; a pixelation
+    does not.
 
     \b
     Example:
@@ -441,8 +388,8 @@ def audit(
         )
     if any(size.returned < -1 for size in found):
         click.echo(
-            "The restoration is far worse than the blocks: is this the original? Of a picture that is pixelated "
-            "already this says nothing."
+            "The restoration is far worse than the blocks: is this the original? The table says nothing about a "
+            "picture that is already pixelated."
         )
     click.echo(
         f"Blocks of {found[0].blocks(enough)} pixels would be large enough against a model like this one."
@@ -454,24 +401,24 @@ def audit(
 
 @click.command()
 @click.argument("model", metavar="NAME|PATH", callback=known_models)
-@click.option("-o", "--output", "out", type=options.path(dir_okay=False), required=True, help="The file, NAME.onnx.")
+@click.option("-o", "--output", "out", type=path(dir_okay=False), required=True, help="The file to write, NAME.onnx.")
 @click.option("--int8", is_flag=True, help="Quantize it to 8 bits: smaller, faster, a little worse.")
 @options.force
 def export_model(model: str, out: Path, int8: bool, force: bool) -> None:
     """Write a model as an ONNX file.
 
-    One file with all that is needed to run it, in any program that reads ONNX: depixel/onnx/reading.py says what goes
-    in and comes out. `depixel restore --model FILE.onnx` restores with it, and starts without PyTorch. Before it is
-    kept, its predictions are compared with those of the model on generated photos. Needs onnx and onnxscript.
+    The file runs in any program that reads ONNX; depixel/onnx/reading.py describes its inputs and outputs. `depixel
+    restore --model FILE.onnx` restores with it and starts without PyTorch. The command compares the predictions of the
+    file and the model on generated photos before it keeps the file. Needs onnx and onnxscript.
 
     \b
     Example:
       depixel export-model laptop -o laptop.onnx
       depixel export-model models/depixel.safetensors -o small.onnx --int8
-      depixel restore photo.png -o restored --model small.onnx --area 40,60,120,80
+      depixel restore photo.png -o restored.png --model small.onnx --area 40,60,120,80
     """
     if out.suffix.lower() != ".onnx":
-        raise DepixelError(f"{out}: the name of the file ends in .onnx")
+        raise DepixelError(f"{out}: the name must end in .onnx. Type -o {out.with_suffix('.onnx')}")
     options.refuse_existing(out, force)
     from depixel.model.predictor import Predictor
     from depixel.onnx.writing import export
@@ -479,5 +426,5 @@ def export_model(model: str, out: Path, int8: bool, force: bool) -> None:
     check = export(Predictor.load(model, "cpu"), out, int8)
     click.echo(
         f"{out}: {out.stat().st_size / 1e6:.1f} MB. On generated photos its RMSE is {check.rmse:.3f}, that of the "
-        f"model {check.rmse_torch:.3f}; no pixel differs by more than {check.largest:.2g} gray levels"
+        f"model is {check.rmse_torch:.3f}. No pixel differs by more than {check.largest:.2g} gray levels."
     )

@@ -11,10 +11,10 @@ from depixel.commands import options
 @click.command()
 @options.as_json
 def doctor(as_json: bool) -> None:
-    """Say whether everything is in order, and if not, what mends it.
+    """Check the project, and name what mends each fault.
 
-    Looks at the environment, the project's files, the photos, the remote, the cache, the results and the disk; changes
-    nothing. Exit code 0 if all is in order, 1 if not.
+    Checks the environment, the project's files, the photos, the remote, the cache, the results and the disk. It changes
+    nothing. The exit code is 0 if everything is in order, otherwise 1.
 
     \b
     Example:
@@ -32,24 +32,25 @@ def doctor(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in findings]))
     elif all(not finding.mend for finding in findings):
-        click.echo("All is in order.")
+        click.echo("Everything is in order.")
     if any(finding.mend for finding in findings):
         raise SystemExit(1)
 
 
 @click.command()
 def mend() -> None:
-    """Put right what a kill or a power cut did to DVC's own files.
+    """Repair DVC's own files after a kill or a power cut.
 
-    The stages never leave anything half-written, but DVC itself can be cut off while it writes dvc.lock or
-    .dvc/tmp/rwlock, and then refuses to work. Restores the one from the last commit and removes the other; whole files
-    stay as they are. Then run `dvc repro` again.
+    The stages leave nothing half-written. DVC itself can be cut off while it writes dvc.lock or .dvc/tmp/rwlock, and
+    then refuses to work. The command restores a damaged dvc.lock from the last commit and removes a damaged rwlock.
+    Intact files stay as they are. Then run `dvc repro` again.
 
     \b
     Example:
-      depixel mend                            then `dvc repro`
+      depixel mend
+      dvc repro
     """
     from depixel.maintenance.repair import mend
 
-    for sentence in mend(Path()) or ["Nothing to mend: dvc.lock and .dvc/tmp/rwlock are whole."]:
+    for sentence in mend(Path()) or ["Nothing to mend: dvc.lock and .dvc/tmp/rwlock are intact."]:
         click.echo(sentence)

@@ -1,4 +1,4 @@
-"""Commands for the named states of the photos: list, use, publish and compare them."""
+"""Commands for snapshots, the named states of the photos: list, use, publish and compare them."""
 
 import json
 from collections import Counter
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from depixel.base.console import counted, progress
+from depixel.base.console import PlainGroup, counted, progress
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.layout import PARAMS, RAW, RAW_POINTER, VALIDATED
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @click.command()
 @options.as_json
 def snapshots(as_json: bool) -> None:
-    """List the named states of the photos.
+    """List the snapshots, which are named states of the photos.
 
-    data/snapshots.csv has them. `*` marks the one that data/raw.dvc names now.
+    data/snapshots.csv holds them. `*` marks the snapshot that data/raw.dvc names now.
 
     \b
     Example:
@@ -44,28 +44,28 @@ def snapshots(as_json: bool) -> None:
         click.echo("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
     if now not in (row.md5 for row in rows):
         pointer = RAW_POINTER.as_posix()
-        click.echo(f"The photos that {pointer} names now are in no snapshot: `depixel snapshot publish NAME`")
+        click.echo(f"The photos that {pointer} names are in no snapshot. `depixel snapshot publish NAME` makes one.")
 
 
-@click.group()
+@click.group(cls=PlainGroup)
 def snapshot() -> None:
-    """Change to a named state of the photos, or name the current one.
+    """Use a snapshot of the photos, or publish a new one.
 
     \b
     Example:
-      depixel snapshot use v1                 data/raw as it was
-      depixel snapshot publish v3             the photos that are in data/raw now
+      depixel snapshot use v1                 make data/raw the photos of v1
+      depixel snapshot publish v3             publish the photos in data/raw as v3
     """
 
 
 @snapshot.command()
 @click.argument("name")
-@click.option("--force", is_flag=True, help="Even if data/raw has files that no snapshot holds, which are lost.")
+@click.option("--force", is_flag=True, help="Discard files in data/raw that no snapshot holds.")
 def use(name: str, force: bool) -> None:
-    """Make the photos those of a snapshot.
+    """Make data/raw the photos of a snapshot.
 
-    NAME is a snapshot or a git revision. Fetches from the remote what is not here, and changes data/raw and
-    data/raw.dvc. `dvc repro` then trains on these photos; if their training is among the last ones, its checkpoint is
+    NAME is a snapshot or a git revision. The command fetches missing photos from the remote and changes data/raw and
+    data/raw.dvc. `dvc repro` then trains on these photos. If their training is among the last three, its checkpoint is
     reused.
 
     \b
@@ -75,23 +75,23 @@ def use(name: str, force: bool) -> None:
     from depixel.curation import snapshots
 
     snapshots.use(name, force)
-    click.echo(f"{RAW.as_posix()} and {RAW_POINTER.as_posix()} are those of {name}. `dvc repro` trains on them.")
+    click.echo(f"{RAW.as_posix()} now holds the photos of {name}. `dvc repro` trains on them.")
 
 
 @snapshot.command()
 @click.argument("name")
-@click.option("-m", "--note", default="", help="What is new in it.")
+@click.option("-m", "--note", default="", help="What is new in the snapshot.")
 @click.option(
     "--positions",
     type=click.Choice(["strip", "keep"]),
-    help="What to do with GPS positions in photos: take them out first (no pixel changes), or publish them too.",
+    help="What to do with GPS positions in photos: strip them, which changes no pixel, or publish them too.",
 )
 def publish(name: str, note: str, positions: str | None) -> None:
-    """Name the photos that are in data/raw now, and push them.
+    """Publish the photos in data/raw as a snapshot.
 
-    Adds them to DVC, pushes them to its remote, and writes the name into data/snapshots.csv. A name can be used once.
-    If JPEGs carry GPS positions, the command stops until you say what to do with them: anyone who pulls the photos
-    learns where they were taken.
+    Adds the photos to DVC, pushes them to its remote, and writes the name into data/snapshots.csv. A name can be used
+    only once. If JPEGs carry GPS positions, the command stops until you choose with --positions: anyone who pulls the
+    photos learns where they were taken.
 
     \b
     Example:
@@ -108,15 +108,15 @@ def publish(name: str, note: str, positions: str | None) -> None:
     made = snapshots.publish(name, note, verdicts)
     for other in before:
         if other.md5 == made.md5:
-            click.echo(f"The same photos are called {other.name}, too.")
+            click.echo(f"The snapshot {other.name} holds the same photos.")
     contributors = counted(int(made.contributors), "contributor")
     click.echo(f"{name}: {made.valid} valid of {made.photos} photos from {contributors}, pushed.")
     _tell_lost(verdicts)
-    click.echo(f'For the others: git add data && git commit -m "Photos {name}" && git push')
+    click.echo(f'To share it, type: git add data && git commit -m "Photos {name}" && git push')
 
 
 def _handle_positions(strip: bool) -> None:
-    """Take GPS positions out of the photos in data/raw; or raise `DepixelError` if there are some."""
+    """Strip GPS positions from the photos in data/raw; or raise `DepixelError` if there are some."""
     from depixel.curation import gps
     from depixel.photos.archives import Entries
 
@@ -124,17 +124,17 @@ def _handle_positions(strip: bool) -> None:
     if found and not strip:
         raise DepixelError(
             f"{len(found)} photos carry GPS positions, such as {found[0].path}: anyone who pulls them learns where "
-            "they were taken. Nothing is published yet. Take the positions out: --positions strip; or publish them, "
-            "too: --positions keep"
+            "they were taken. Nothing is published yet. Strip the positions: --positions strip. Or publish them too: "
+            "--positions keep"
         )
     for path in dict.fromkeys(entry.source for entry in found):
         gps.strip(Path(path))
     if found:
-        click.echo(f"Took the GPS positions out of {len(found)} photos.")
+        click.echo(f"Stripped the GPS positions from {counted(len(found), 'photo')}.")
 
 
 def _verdicts(root: Path, name: str) -> "list[Verdict]":
-    """The verdicts on all files in a folder; `name` is shown at the progress bar. What DVC does not track is told."""
+    """The verdicts on all files in a folder; the progress bar shows `name`. Reports files that DVC does not track."""
     from depixel.photos import archives, rules, tracked
 
     entries = archives.Entries(root)
@@ -145,7 +145,7 @@ def _verdicts(root: Path, name: str) -> "list[Verdict]":
 
 
 def _tell_lost(verdicts: "list[Verdict]", before: "list[Verdict] | None" = None) -> None:
-    """Say which archives cannot be read, in red; `before`: the verdicts on an earlier state."""
+    """Report in red which archives cannot be read; `before`: the verdicts on an earlier state."""
     from depixel.photos import lost
 
     held = None if before is None else Counter(verdict.contributor for verdict in before if not verdict.code)
@@ -159,16 +159,16 @@ def _tell_lost(verdicts: "list[Verdict]", before: "list[Verdict] | None" = None)
 @options.as_json
 @click.option("--sheet", type=options.path(dir_okay=False), help="Also draw the photos, before and after, as a PNG.")
 def diff(before: str, after: str, as_json: bool, sheet: Path | None) -> None:
-    """Say which photos were added, removed or replaced.
+    """List the photos that were added, removed or replaced.
 
-    BEFORE and AFTER are each a snapshot or a git revision; `workspace` is data/raw as it is now, and so is AFTER if you
-    leave it out. `valid_before` and `valid_after` count the changed files that keep the rules; `side` is the one that
-    the split of params.yaml assigns to them.
+    BEFORE and AFTER are each a snapshot or a git revision. `workspace` means data/raw as it is now; it is also the
+    default of AFTER. `valid_before` and `valid_after` count the changed files that keep the rules. `side` is the side
+    of the split that params.yaml assigns them to.
 
     \b
     Example:
       depixel diff v1 v2 --sheet changes.png
-      depixel diff v2                         what has changed here since
+      depixel diff v2                         the changes since v2
     """
     from depixel.base.settings import read_section
     from depixel.curation import diff as changes

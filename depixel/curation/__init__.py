@@ -1,1 +1,1 @@
-"""Getting, keeping and comparing photos: snapshots, public collections, the generated sample."""
+"""Collecting, versioning and comparing photos: snapshots, public collections, the generated sample."""

@@ -1,4 +1,4 @@
-"""The cameras of the generated photos: from light to a JPEG, each with habits of its own."""
+"""The simulated cameras of the generated photos: from light to a JPEG, each camera with its own properties."""
 
 import io
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from depixel.photos.decoding import as_stored
 
 @dataclass(frozen=True)
 class Camera:
-    """The habits of one contributor's camera, by which its photos differ from everybody else's.
+    """The properties of one contributor's camera. They make its photos differ from those of other contributors.
 
     Attributes:
-        short_side: the least short side of its photos, pixels.
-        quality: the least quality of its JPEGs.
+        short_side: smallest short side of its photos, pixels.
+        quality: lowest quality of its JPEGs, 1..100.
         balance: (3,) float64, white balance, a factor on each channel.
         contrast, saturation: factors.
-        noise: standard deviation, gray levels.
-        blur: sigma, pixels.
-        sharpening: percent.
-        vignette: twice the light that is lost at the middle of each border, as a share.
-        turned: which of 16 photos is stored turned.
-        names: format of the photos' names.
+        noise: standard deviation of the noise, gray levels.
+        blur: sigma of the Gaussian blur, pixels.
+        sharpening: strength of the unsharp mask, percent.
+        vignette: light lost at the corners, as a share; at the middle of each border half as much.
+        turned: every 16th photo is stored turned: those whose number modulo 16 is `turned`, 0..15.
+        names: format string of the photos' names.
     """
 
     short_side: int
@@ -58,7 +58,7 @@ def new_camera(rng: np.random.Generator) -> Camera:
 
 
 def develop(light: np.ndarray, camera: Camera, rng: np.random.Generator) -> Image.Image:
-    """Turn light, (H, W, 3) float32, into an RGB picture: exposure, white balance, tone curve, noise, sharpness."""
+    """Convert light, (H, W, 3) float32, to an RGB picture: white balance, exposure, tone curve, noise, sharpness."""
     height, width, _ = light.shape
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
     light = light * camera.balance * (1 - camera.vignette * (x * x + y * y) / 2)[..., None]
@@ -74,7 +74,7 @@ def develop(light: np.ndarray, camera: Camera, rng: np.random.Generator) -> Imag
 
 
 def jpeg(picture: Image.Image, quality: int, orientation: int = 1) -> bytes:
-    """Encode an upright picture as a JPEG that is stored with an EXIF orientation, 1..8; 1 writes no EXIF."""
+    """Encode an upright picture as a JPEG with an EXIF orientation, 1..8; for 1 no EXIF is written."""
     exif = Image.Exif()
     if orientation != 1:
         exif[ExifTags.Base.Orientation] = orientation

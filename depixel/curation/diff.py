@@ -1,4 +1,4 @@
-"""What differs between two states of the photos: files that were added, removed or replaced."""
+"""Differences between two states of the photos: files that were added, removed or replaced."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,13 +22,13 @@ KINDS = ("added", "removed", "replaced")
 
 
 class Change(NamedTuple):
-    """A file that is not the same before and after.
+    """A file that differs between the two states.
 
     Attributes:
         kind: one of `KINDS`.
-        contributor, name: of the file, as in the manifest.
-        valid_before, valid_after: whether it is a valid photo; False if it is not there.
-        side: the side that the split assigns it to: train, validation or test; "" if it is valid in neither state.
+        contributor, name: contributor and name of the file, as in the manifest.
+        valid_before, valid_after: whether it is a valid photo in each state; False if it is absent.
+        side: its side of the split: train, validation or test; "" if it is valid in neither state.
     """
 
     kind: str
@@ -40,11 +40,11 @@ class Change(NamedTuple):
 
 
 def changes(before: Sequence[Verdict], after: Sequence[Verdict], settings: SplitSettings) -> list[Change]:
-    """The files whose content or validity differs, in the order of their paths.
+    """Find the files whose content or validity differs, in the order of their paths.
 
     Args:
-        before, after: verdicts on both states, in order.
-        settings: how the photos are split.
+        before, after: the verdicts on both states, in the order of their paths.
+        settings: the settings of the split.
     """
     gone = (verdict for verdict, other in matched(before, after, _path) if other is None)
     found = [_change("removed", verdict, settings, before=verdict) for verdict in gone]
@@ -69,14 +69,14 @@ def _change(
 
 
 def by_contributor(found: Sequence[Change], before: Sequence[Verdict], after: Sequence[Verdict]) -> pd.DataFrame:
-    """A table with a row for each contributor with changes.
+    """Make a table with a row for each contributor with changes.
 
-    Columns: contributor; is: added, removed (all files), replaced (no file is the same) or changed; side; number of
-    files of each of `KINDS`; valid_before and valid_after, the number of the changed files that are valid.
+    Columns: contributor; is: added, removed (all files), replaced (no file is kept) or changed; side; the number of
+    files of each of `KINDS`; valid_before and valid_after, the number of changed files that are valid in each state.
 
     Args:
         found: the changes.
-        before, after: as those of `changes`.
+        before, after: the verdicts on both states, as for `changes`.
     """
     known = [Counter(verdict.contributor for verdict in verdicts) for verdicts in (before, after)]
     table = pd.DataFrame(found, columns=Change._fields)
@@ -88,7 +88,7 @@ def by_contributor(found: Sequence[Change], before: Sequence[Verdict], after: Se
             {
                 "contributor": contributor or ".",
                 "is": {(False, True): "added", (True, False): "removed"}.get(there, "changed" if kept else "replaced"),
-                "side": "/".join(filter(None, changed["side"].unique())),  # several where each photo is split by itself
+                "side": "/".join(filter(None, changed["side"].unique())),  # several if split.by is photo
                 **{kind: int((changed["kind"] == kind).sum()) for kind in KINDS},
                 **{key: int(changed[key].sum()) for key in ("valid_before", "valid_after")},
             }
@@ -97,15 +97,15 @@ def by_contributor(found: Sequence[Change], before: Sequence[Verdict], after: Se
 
 
 SHOWN = 60
-"""Number of photos on a `sheet` at most."""
+"""Maximum number of photos on a `sheet`."""
 
 
 def sheet(found: Sequence[Change], before: Iterable[Entry], after: Iterable[Entry]) -> Image.Image:
-    """Draw the changed photos, before and after, side by side; of more than `SHOWN`, evenly chosen ones.
+    """Draw the changed photos, before and after, side by side. Of more than `SHOWN`, evenly spaced ones are drawn.
 
     Args:
         found: the changes.
-        before, after: the files of the two states, in order.
+        before, after: the files of the two states, in the order of their paths.
     """
     seen = [change for change in found if change.valid_before or change.valid_after]
     chosen = [seen[int(i)] for i in np.unique(np.linspace(0, len(seen) - 1, SHOWN).round()) if seen]
@@ -119,7 +119,7 @@ def sheet(found: Sequence[Change], before: Iterable[Entry], after: Iterable[Entr
 
 
 _EMPTY = np.full((112, 112), 235, np.uint8)
-_REDUCING_GAP = 1.5  # only to be looked at
+_REDUCING_GAP = 1.5  # fast resizing is good enough for thumbnails
 
 
 def _panel(entry: Entry) -> np.ndarray:

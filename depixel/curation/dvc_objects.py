@@ -1,6 +1,7 @@
-"""The files of a snapshot as DVC keeps them: objects in its cache and in remotes, fetched and checked.
+"""The files of a snapshot as DVC objects in its cache and remotes: fetch them and check them.
 
-An object is a file named after the MD5 of its content; a folder is a list of such names, which ends in .dir.
+An object is a file named after the MD5 of its content. A folder is an object that lists such names; its hash ends in
+.dir.
 """
 
 import logging
@@ -19,32 +20,35 @@ if TYPE_CHECKING:  # DVC takes half a second to load
     from dvc_data.hashfile.hash_info import HashInfo
 
 FOLDER = r"[0-9a-f]{32}\.dir"
-"""The pattern of the hash of a folder."""
+"""The pattern of a folder's hash."""
 
 EMBEDDED_LIMIT = 32_000_000
-"""Bytes of data that a git repository may hold: everybody who clones it gets all of them, for ever."""
+"""Maximum size in bytes of a DVC store within the git repository, because every clone downloads all of it, for ever."""
 
 
 def objects(md5: str, damaged: set[tuple[int, int]] | None = None) -> dict[str, Path]:
-    """Find the files of a snapshot in DVC's cache. Those that are missing or damaged there are fetched from remotes.
+    """Find the files of a snapshot in DVC's cache, and fetch missing or damaged ones from remotes.
 
     Args:
         md5: DVC's hash of the folder.
-        damaged: gets device and inode of each damaged object that was replaced, by which links to it can be found.
+        damaged: receives (device, inode) of each damaged object that was replaced, to find links to it.
 
     Returns:
-        The path of each file in the cache, by its path below data/raw.
+        The path of each file in the cache, keyed by its path below data/raw.
 
     Raises:
-        DepixelError: some are in no remote, a remote cannot be reached, or the cache is damaged; or a file would lie
-            outside of data/raw.
+        DepixelError: no remote has some of the files, a remote cannot be reached, the cache is damaged, or a file
+            would lie outside data/raw.
     """
     from dvc.repo import Repo
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 
     if not re.fullmatch(FOLDER, md5):
-        raise DepixelError(f"{md5}: no hash of a folder; {SNAPSHOTS.as_posix()} is damaged")
+        raise DepixelError(
+            f"{md5}: not the hash of a folder, so {SNAPSHOTS.as_posix()} is damaged. `git checkout "
+            f"{SNAPSHOTS.as_posix()}` restores it"
+        )
     folder = HashInfo("md5", md5)
     try:
         with Repo() as repo, _heard() as said:
@@ -61,7 +65,7 @@ def objects(md5: str, damaged: set[tuple[int, int]] | None = None) -> dict[str, 
     except Exception as error:  # each kind of remote raises its own
         raise DepixelError(_cannot_fetch(md5, " ".join(str(error).split()) or type(error).__name__)) from error
     if outside := [name for name in paths if ".." in name.split("/") or name.startswith("/") or ":" in name]:
-        raise DepixelError(f"{md5}: names a file outside of its folder: {outside[0]}. Nothing was changed")
+        raise DepixelError(f"{md5}: lists a file outside its folder: {outside[0]}. Nothing was changed")
     if gone:
         missing = f"{len(gone)} of {len(paths)} files, such as {gone[0]}"
         raise DepixelError(_cannot_fetch(md5, f"{missing}: {said[0]}" if said else f"{missing}, are missing", place))
@@ -69,10 +73,10 @@ def objects(md5: str, damaged: set[tuple[int, int]] | None = None) -> dict[str, 
 
 
 def file(md5: str) -> Path:
-    """Find one file in DVC's cache, by its hash. If it is missing or damaged there, it is fetched from remotes.
+    """Find one file in DVC's cache by its MD5, and fetch it from remotes if it is missing or damaged.
 
     Raises:
-        DepixelError: it is in no remote, or a remote cannot be reached.
+        DepixelError: no remote has the file, or a remote cannot be reached.
     """
     from dvc.repo import Repo
     from dvc_data.hashfile.hash_info import HashInfo
@@ -86,13 +90,13 @@ def file(md5: str) -> Path:
     except Exception as error:  # each kind of remote raises its own
         raise DepixelError(f"{md5}: cannot be fetched ({' '.join(str(error).split())})") from error
     if not path.is_file():
-        raise DepixelError(f"{md5}: is in no remote{f' ({said[0]})' if said else ''}")
+        raise DepixelError(f"{md5}: no remote has this file{f' ({said[0]})' if said else ''}")
     return path
 
 
 @contextmanager
 def _heard() -> Iterator[list[str]]:
-    """Collect the errors that DVC logs: it logs, and does not raise, why a file was not transferred."""
+    """Collect the errors that DVC logs, because it logs transfer errors instead of raising them."""
     said: list[str] = []
 
     class Listener(logging.Handler):
@@ -112,7 +116,7 @@ def _heard() -> Iterator[list[str]]:
 
 
 def _in_store(repo: "Repo", oid: str) -> str:
-    """The address of an object in the default remote, where it must be damaged; "" if it is not there."""
+    """The address of an object in the default remote; "" if it is not there. If it is there, it must be damaged."""
     try:
         store = repo.cloud.get_remote_odb()
         return store.fs.unstrip_protocol(store.oid_to_path(oid)) if store.exists(oid) else ""
@@ -121,10 +125,10 @@ def _in_store(repo: "Repo", oid: str) -> str:
 
 
 def _pull(repo: "Repo", hashes: list["HashInfo"], damaged: set[tuple[int, int]]) -> None:
-    """Fetch objects into the cache that are missing or damaged there.
+    """Fetch missing and damaged objects into the cache.
 
-    They come from the default remote, or else from the others: older snapshots may be where photos were pushed before.
-    Raises the error of the last remote if something is still missing.
+    The default remote comes first, then the others, because older snapshots may be in an earlier remote. Raises the
+    last remote's error if an object is still missing.
     """
     places = [Path(repo.cache.local.oid_to_path(info.value)) for info in hashes]
     for place in places:
@@ -132,7 +136,7 @@ def _pull(repo: "Repo", hashes: list["HashInfo"], damaged: set[tuple[int, int]])
             damaged.add(inode(place))
             place.unlink()
     failure = None
-    logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of what only the next remote has
+    logging.getLogger("dvc").setLevel(logging.ERROR)  # else it warns about files that only the next remote has
     for remote in (None, *repo.config["remote"]):
         missing = [info for info, place in zip(hashes, places, strict=True) if not place.is_file()]
         if not missing:
@@ -146,58 +150,64 @@ def _pull(repo: "Repo", hashes: list["HashInfo"], damaged: set[tuple[int, int]])
 
 
 def inode(path: Path) -> tuple[int, int]:
-    """Device and inode of a file, which all links to it share."""
+    """Device and inode of a file; all hard links to it share them."""
     found = path.stat()
     return found.st_dev, found.st_ino
 
 
 def is_damaged(path: Path) -> bool:
-    """Whether an object, in a cache or in a store on this disk, has not the content that its name says."""
+    """Whether the content of an object, in a cache or a store on this disk, does not match the hash in its name."""
     expected = (path.parent.name + path.name).removesuffix(".dir")
     return bool(re.fullmatch("[0-9a-f]{32}", expected)) and hash_of(path, "md5") != expected
 
 
 NO_PERMISSION = (
-    "the cache is shared, and the permissions of this file keep you out: its owner types `chmod -R g+rwX` with the "
-    "folder of the cache, and each user `dvc config --local cache.shared group`"
+    "the cache is shared, and the permissions of this file keep you out. Its owner types `chmod -R g+rwX FOLDER` with "
+    "the cache as FOLDER; each user types `dvc config --local cache.shared group`"
 )
-"""What helps where another user's umask keeps others out of a shared cache."""
+"""Advice for a shared cache in which another user's umask denies access."""
 
 _ADVICE = (
     (r"errno 13\b", NO_PERMISSION),
     (
         "forbidden|denied|credential|signature|access.?key|unauthorized|40[13]",
-        "the remote does not let you in: give it your keys, `dvc remote modify --local NAME access_key_id ...` and "
-        "`secret_access_key`, where `dvc remote list` says the NAME",
+        "the remote denies access. Set your keys: `dvc remote modify --local NAME access_key_id ...` and "
+        "`dvc remote modify --local NAME secret_access_key ...`. `dvc remote list` prints the NAME",
     ),
     (
         "connect|resolve|timed? ?out|refused|unreachable|name or service",
-        "the remote does not answer: is the network there, and is its address in `dvc remote list` right?",
+        "the remote does not answer. Check the network, and its address in `dvc remote list`",
     ),
     (
         "no space|too large|quota|disk i/o|errno 2[78]",
-        "the disk is full: make room, and run it again; what has arrived stays",
+        "the disk is full. Free some space and run the command again; it keeps the files that have arrived",
     ),
 )
-_OTHER_ADVICE = "`dvc remote list` names the remote; who published them has them still, and can `dvc push` them again"
+_OTHER_ADVICE = (
+    "`dvc remote list` shows the remote. The person who published the photos still has them and can `dvc push` them "
+    "again"
+)
 
 
 def _cannot_fetch(md5: str, reason: str, damaged: str = "") -> str:
     advice = next((text for causes, text in _ADVICE if re.search(causes, reason, re.IGNORECASE)), _OTHER_ADVICE)
     if damaged and advice == _OTHER_ADVICE:
         advice = (
-            f"{damaged} is damaged: take it away there (in a git repository: get it back, "
+            f"{damaged} is damaged. Delete it there (if it is in this git repository, restore it: "
             f"`git checkout {STORE.as_posix()}`)"
         )
-        advice += "; who published the photos has it still, and can `dvc push` it again"
+        advice += ". The person who published the photos still has it and can `dvc push` it again"
     return f"the photos of {md5} cannot be fetched ({reason}). {advice[0].upper()}{advice[1:]}"
 
 
 def check_room(files: dict[str, Path]) -> None:
-    """Raise `DepixelError` if the default remote is within the project, in git, and files would make it too large.
+    """Check that these files fit into the default remote if that is a store within the git repository.
 
     Args:
-        files: as `objects` returns them.
+        files: the files, as `objects` returns them.
+
+    Raises:
+        DepixelError: the store would exceed `EMBEDDED_LIMIT`.
     """
     store = embedded_store()
     if store is None:
@@ -208,14 +218,14 @@ def check_room(files: dict[str, Path]) -> None:
     if has + size > EMBEDDED_LIMIT:
         raise DepixelError(
             f"{size / 1e6:.1f} MB are new, and the store in this repository has {has / 1e6:.1f} of at most "
-            f"{EMBEDDED_LIMIT / 1e6:.0f} MB: everybody who clones it gets all of it, for ever. Add a remote elsewhere "
-            "first, a folder, a server or a bucket, and publish again:\n"
+            f"{EMBEDDED_LIMIT / 1e6:.0f} MB, because every clone downloads all of it, for ever. Add a remote outside "
+            "the repository (a folder, a server or a bucket), then publish again:\n"
             "  dvc remote add --default photos /path/to/folder      (or s3://bucket/folder, ssh://...)"
         )
 
 
 def embedded_store() -> Path | None:
-    """The folder of the default remote, if that is within the project; else None.
+    """The folder of the default remote if it is within the project; else None.
 
     Raises:
         DepixelError: there is no default remote.
@@ -229,5 +239,6 @@ def embedded_store() -> Path | None:
             return path if path and path.is_relative_to(repo.root_dir) else None
     except Exception as error:  # each kind of remote raises its own
         raise DepixelError(
-            f"DVC has no remote to push to ({' '.join(str(error).split())}). `dvc remote add --default NAME URL`"
+            f"DVC has no remote to push to ({' '.join(str(error).split())}). Add one: `dvc remote add --default NAME "
+            "URL`"
         ) from error

@@ -1,7 +1,8 @@
-"""How far photos cover what a test set shows: what they have less or more of, and which of its pictures are unlike all.
+"""Coverage of a test set by photos: which kinds the photos have too few or too many of, and which test pictures are
+unlike all photos.
 
-The blocks of a test set hide a part of each picture. So that both are measured alike, each photo gets the area of a
-test picture, one after the other, and all areas are filled with their mean.
+A test set hides an area of each picture. To measure both alike, each photo gets the area of a test picture, in turn,
+and all areas are filled with their mean.
 """
 
 from collections.abc import Iterator
@@ -23,24 +24,24 @@ from depixel.challenge.test_sets import TestSet
 from depixel.sheets import contact_sheet
 
 UNLIKE = 0.05
-"""Share of the photos that count as unlike those of all other contributors. A test picture that is as far from all
-photos as these are is unlike all of them."""
+"""Share of the photos that count as unlike the photos of all other contributors. A test picture counts as unlike all
+photos if it is farther from them than that."""
 
 LEAST = 20
-"""Number of photos, and of test pictures, that a comparison needs at least."""
+"""Minimum number of photos, and of test pictures, for a comparison."""
 
 SHOWN = 24
-"""Number of pictures that are unlike all photos, which unlike.png shows at most."""
+"""Maximum number of pictures in unlike.png, which shows test pictures that are unlike all photos."""
 
 EXAMPLES = 12
-"""Number of examples of a kind or group, which gaps.png shows at most."""
+"""Maximum number of examples of a kind or group in gaps.png."""
 
-_SEEN = ("brightness", "contrast", "detail", "blur", "clipped")  # measures that need no file
+_SEEN = ("brightness", "contrast", "detail", "blur", "clipped")  # the measures that need no file
 _KINDS = ("blank", "dark", "bright", "blurred", "smooth", "textured")
-_LEAST_SHARE = 0.02  # by which shares differ, to be worth a word
-_LEAST_SHIFT = 0.2  # by which means differ, in deviations
-_REFERENCES = 2000  # photos whose distance from those of others is looked at
-_LEAST_CONTRIBUTORS = 5  # to judge by how much they differ
+_LEAST_SHARE = 0.02  # smaller differences of shares are not reported
+_LEAST_SHIFT = 0.2  # nor smaller differences of means, in standard deviations
+_REFERENCES = 2000  # number of photos whose distance from those of others is measured
+_LEAST_CONTRIBUTORS = 5  # with fewer contributors, each photo counts as its own contributor
 _BATCH = 256
 
 
@@ -49,11 +50,11 @@ class Gap(NamedTuple):
 
     Attributes:
         what: a measure, a kind, or a group of pictures that look alike ("group A").
-        is_like: what a group is like, in words; "" for a measure or a kind.
-        photos, test_set: the mean of a measure; the share of a kind or group.
+        is_like: a description of a group in words; "" for a measure or a kind.
+        photos, test_set: the mean of a measure, or the share of a kind or group, in the photos and in the test set.
         p: the p-value times the number of comparisons (Bonferroni).
-        examples: rows of pictures of the kind or group, the most typical first. They are rows of the test set if it has
-            more of them, otherwise of the photos.
+        examples: rows of pictures of the kind or group, the most typical first. They are rows of the test set if the
+            share is larger there, otherwise of the photos.
     """
 
     what: str
@@ -69,9 +70,9 @@ class Coverage(NamedTuple):
 
     Attributes:
         gaps: the differences that are significant and large enough to matter, the largest first.
-        distance: (M,) float64: the distance of each test picture from the photo nearest to it. Its unit is the distance
-            that a share `UNLIKE` of the photos exceeds to the photos of other contributors. A picture beyond 1 is
-            unlike all photos.
+        distance: (M,) float64: the distance of each test picture from its nearest photo. The unit is the distance to
+            photos of other contributors that a share `UNLIKE` of the photos exceeds. Above 1, a picture is unlike all
+            photos.
         nearest: (M,) int64: the row of that photo.
     """
 
@@ -81,22 +82,22 @@ class Coverage(NamedTuple):
 
     @property
     def unlike(self) -> float:
-        """Share of the test pictures that are unlike all photos. About `UNLIKE` if they are like photos of others."""
+        """Share of the test pictures that are unlike all photos; about `UNLIKE` for pictures of a new contributor."""
         return float((self.distance > 1).mean())
 
 
 def check_count(count: int, what: str) -> None:
-    """Raise `DepixelError` if there are fewer than `LEAST` pictures; `what` says which, for the message."""
+    """Raise `DepixelError` if there are fewer than `LEAST` pictures; the message calls them `what`."""
     if count < LEAST:
-        raise DepixelError(f"{what}: {count}, and fewer than {LEAST} are too few to compare with others")
+        raise DepixelError(f"{what}: {count}, but a comparison needs at least {LEAST}")
 
 
 def coverage(images: np.ndarray, contributors: pd.Series, samples: TestSet, settings: AnalyzeSettings) -> Coverage:
-    """Compare photos with the pictures of a test set, which count as independent of each other.
+    """Compare photos with the pictures of a test set. Test pictures count as independent of each other.
 
     Args:
-        images: (N, SIDE, SIDE) uint8, no two of which show the same picture.
-        contributors: (N,) text, whose they are.
+        images: (N, SIDE, SIDE) uint8, without copies of the same picture.
+        contributors: (N,) text, the contributor of each photo.
         samples: the test set.
         settings: the thresholds of the kinds, and the number of groups.
 
@@ -160,9 +161,9 @@ def _letter(number: int) -> str:
 def _chance(photos: np.ndarray, test: np.ndarray, whose: np.ndarray, share: bool) -> float:
     """The p-value of the difference of two means, by Welch's t-test.
 
-    Photos of a contributor are alike: their error is cluster-robust (Liang & Zeger 1986), with as many degrees of
-    freedom as there are contributors less one. A share gets one more picture that is of the kind and one that is not
-    (Agresti & Caffo 2000); otherwise few pictures that are all of one kind would seem certain.
+    Photos of a contributor are alike, so their standard error is cluster-robust (Liang & Zeger 1986), with one degree
+    of freedom less than there are contributors. For a share, each side gets one more picture of the kind and one that
+    is not (Agresti & Caffo 2000); otherwise a few pictures that are all of one kind would seem certain.
     """
     if share:
         photos, test = (np.append(side, [0.0, 1.0]) for side in (photos, test))
@@ -175,13 +176,13 @@ def _chance(photos: np.ndarray, test: np.ndarray, whose: np.ndarray, share: bool
 
 
 def _squared_error(values: np.ndarray, units: np.ndarray) -> float:
-    """The squared standard error of the mean of values, of which those of a unit may be alike."""
+    """The squared standard error of the mean of values, if values of the same unit may be alike."""
     sums = np.bincount(units, values - values.mean())
     return float(np.square(sums).sum() / len(values) ** 2 * len(sums) / max(len(sums) - 1, 1))
 
 
 def _distances(points: np.ndarray, whose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`Coverage.distance` and `nearest`."""
+    """`Coverage.distance` and `Coverage.nearest`."""
     from scipy.spatial.distance import cdist
 
     photos, test = points[: len(whose)], points[len(whose) :]
@@ -201,15 +202,15 @@ def _distances(points: np.ndarray, whose: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def findings(found: Coverage) -> Iterator[Finding]:
-    """Yield findings: what the photos lack for this test set, and what they have too much of."""
+    """Yield findings: kinds of pictures of which the photos have too few or too many for this test set."""
     count = len(found.distance)
     unlike = int((found.distance > 1).sum())
     if stats.binomtest(unlike, count, UNLIKE, alternative="greater").pvalue <= SIGNIFICANT:
         yield Finding(
-            f"{percent(found.unlike)} of the {count} pictures of the test set are unlike all of these photos; where "
-            f"they are like them, {percent(UNLIKE)} would be.",
-            "What a network has seen nothing like is restored worst, and weighs in the score.",
-            "Look at unlike.png, which shows them beside the photos nearest to them, and photograph such things.",
+            f"{percent(found.unlike)} of the {count} pictures of the test set are unlike all of these photos; with "
+            f"suitable photos, {percent(UNLIKE)} would be.",
+            "A network restores pictures worst if it was trained on nothing like them, and they weigh in the score.",
+            "Look at unlike.png, which shows each beside its nearest photo, and collect photos of such subjects.",
             unlike,
         )
     for gap in found.gaps:
@@ -217,18 +218,18 @@ def findings(found: Coverage) -> Iterator[Finding]:
             yield Finding(
                 f"The test set differs in {MEASURES[gap.what].name}: {gap.test_set:.4g} on average, in these photos "
                 f"{gap.photos:.4g}.",
-                "A network is best at what it saw most, and the score is of pictures that are different.",
+                "A network is best on pictures like those it was trained on, and the score is of different pictures.",
                 "Collect photos like those of the test set.",
                 count,
             )
             continue
         less = gap.photos < gap.test_set
         yield Finding(
-            f"These photos have {'less' if less else 'more'} of {_name(gap)} than the test set: "
-            f"{percent(gap.photos)}, there {percent(gap.test_set)}. gaps.png shows some.",
-            "A network is best at what it saw most: what it lacks is restored worse, and weighs in the score."
+            f"These photos have a {'smaller' if less else 'larger'} share of {_name(gap)} than the test set: "
+            f"{percent(gap.photos)} against {percent(gap.test_set)}. gaps.png shows examples.",
+            "A network restores a kind of picture worse if training has few of them, and here they weigh in the score."
             if less
-            else "Much of the training goes into what hardly counts in the score.",
+            else "Much of the training goes into pictures that hardly count in the score.",
             "Collect such photos." if less else "Nothing, or leave some of them out.",
             round(gap.test_set * count),
         )
@@ -241,8 +242,8 @@ def _name(gap: Gap) -> str:
 def readable(found: Coverage) -> str:
     """The findings as a list, as text for a terminal."""
     lines = [
-        f"Beside the test set: {percent(found.unlike)} of its {len(found.distance)} pictures are unlike all of these "
-        f"photos, where {percent(UNLIKE)} would be if they were photos of others."
+        f"Compared with the test set: {percent(found.unlike)} of its {len(found.distance)} pictures are unlike all of "
+        f"these photos. For pictures by one more contributor, {percent(UNLIKE)} would be."
     ]
     if not found.gaps:
         lines.append("No measured property differs by more than chance.")
@@ -252,11 +253,14 @@ def readable(found: Coverage) -> str:
 
 
 def report(found: Coverage) -> dict[str, Any]:
-    """The comparison for tools, as test_set.json holds it.
+    """The comparison for tools: the content of test_set.json.
 
     Returns:
-        pictures: number of test pictures. unlike: see `Coverage`. gaps: a list of `Gap`s, as dictionaries. most_unlike:
-        numbers, from 0, of the test pictures that are unlike all photos, the most unlike first, `SHOWN` at most.
+        pictures: number of test pictures.
+        unlike: see `Coverage.unlike`.
+        gaps: a list of `Gap`s as dictionaries.
+        most_unlike: rows, from 0, of the test pictures that are unlike all photos, the most unlike first; at most
+            `SHOWN`.
     """
     order = np.argsort(-found.distance, kind="stable")
     return {
@@ -270,15 +274,15 @@ def report(found: Coverage) -> dict[str, Any]:
 def write(found: Coverage, samples: TestSet, images: np.ndarray, paths: list[str], folder: Path) -> None:
     """Write the report and two sheets.
 
-    test_set.json holds the `report`. unlike.png shows the test pictures most unlike all photos, each beside the photo
-    nearest to it. gaps.png shows a row of examples for each gap that has some.
+    test_set.json holds the `report`. unlike.png shows the test pictures most unlike all photos, each beside its nearest
+    photo. gaps.png shows a row of examples for each gap that has some.
 
     Args:
         found: the comparison.
         samples: the test set.
         images: (N, S, S) uint8, the photos.
-        paths: (N,) the names of the photos.
-        folder: where the files are written.
+        paths: the N names of the photos.
+        folder: the folder for the files.
 
     Raises:
         DepixelError: a file cannot be written.
@@ -296,7 +300,7 @@ def write(found: Coverage, samples: TestSet, images: np.ndarray, paths: list[str
         source = samples.pixelated if gap.photos < gap.test_set else images
         rows.append([small(source[i]) for i in gap.examples])
     captions = [
-        f"{'less' if gap.photos < gap.test_set else 'more'} of {_name(gap)}: {percent(gap.photos)}, "
+        f"too {'few' if gap.photos < gap.test_set else 'many'}: {_name(gap)}, {percent(gap.photos)}, "
         f"test set {percent(gap.test_set)}"
         for gap in gaps
     ]

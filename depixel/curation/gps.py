@@ -1,7 +1,7 @@
-"""GPS positions in photos: found, and taken out without touching anything else.
+"""GPS positions in photos: find them, and remove them without changing anything else.
 
-A JPEG is a row of segments before its pixels (ITU-T T.81, B.1.1). A position is in the Exif segment, as a directory of
-its own in a TIFF structure (CIPA DC-008, 4.6.6), or in the XMP segment, as text.
+A JPEG has segments before its pixels (ITU-T T.81, B.1.1). A position is in the Exif segment, in a directory of a TIFF
+structure (CIPA DC-008, 4.6.6), or in the XMP segment, as text.
 """
 
 import io
@@ -20,26 +20,25 @@ from depixel.photos.decoding import UnreadableError
 from depixel.photos.tiff import BrokenTiffError, Tiff
 
 MOST_BYTES = 1 << 28
-"""Bytes of the largest file that is looked at: far more than a photo has."""
+"""Maximum size in bytes of a file that is searched, far more than a photo has."""
 
 _APP1, _SCAN = 0xE1, 0xDA
-_NEXT_PHOTO = b"\xff\xd8\xff"  # the first of these markers is never within the pixels of a photo
+_NEXT_PHOTO = b"\xff\xd8\xff"  # the marker FF D8 never occurs within the pixels of a photo
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/"
 _GPS_DIRECTORY = 0x8825  # tag: the offset of the directory
 
 
 def without_position(data: bytes) -> bytes:
-    """Take the GPS position out of a photo.
+    """Remove the GPS position from a photo, and from photos appended to it.
 
     In the Exif segment, the fields of the GPS directory and their values become zeros, so that everything else stays
-    where it is. An XMP segment that names GPS is left out, and so is an Exif segment whose GPS directory is broken.
-    Photos that are appended to this one lose theirs, too.
+    at its place. An XMP segment that mentions GPS is removed, and so is an Exif segment with a broken GPS directory.
 
     Args:
         data: the bytes of any file.
 
     Returns:
-        The bytes of the same photo; `data` itself if there is no position in it, or if it is no JPEG.
+        The bytes of the photo without position; `data` itself if it has none, or if it is no JPEG.
     """
     kept, end, changed = [data[:2]], 2, False
     for start, end, marker in _segments(data):
@@ -54,7 +53,7 @@ def without_position(data: bytes) -> bytes:
             changed, segment = True, b""
         kept.append(segment)
     rest = data[end:]
-    if end > 2 and (at := rest.find(_NEXT_PHOTO)) >= 0:  # previews and moving pictures, as phones append them
+    if end > 2 and (at := rest.find(_NEXT_PHOTO)) >= 0:  # phones append previews and moving pictures
         cleaned = without_position(rest[at:])
         changed |= cleaned != rest[at:]
         rest = rest[:at] + cleaned
@@ -62,10 +61,10 @@ def without_position(data: bytes) -> bytes:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Start, end and marker of each segment before the first scan of a JPEG; none of anything else."""
+    """Yield start, end and marker of each segment before the first scan of a JPEG; nothing for other files."""
     position = 2
     while data[:2] == b"\xff\xd8" and position + 4 <= len(data) and data[position] == 0xFF:
-        if data[position + 1] == 0xFF:  # bytes 0xFF may fill the room before a marker
+        if data[position + 1] == 0xFF:  # fill bytes may precede a marker
             position += 1
             continue
         marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
@@ -77,7 +76,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _without_directory(data: bytes) -> bytes:
-    """A TIFF structure with its GPS directory emptied; nothing if that directory is broken."""
+    """A TIFF structure with zeros in place of its GPS directory; empty bytes if that directory is broken."""
     found, position = bytearray(data), False
     try:
         tiff = Tiff(io.BytesIO(data))
@@ -98,7 +97,7 @@ def _without_directory(data: bytes) -> bytes:
 
 
 def located(entries: Entries) -> Iterator[Entry]:
-    """Yield the entries that carry a GPS position, in order. Entries that cannot be read are skipped."""
+    """Yield the entries with a GPS position, in order; skip entries that cannot be read."""
     for entry in entries:
         try:
             data = archives.read(entry, MOST_BYTES)
@@ -109,10 +108,10 @@ def located(entries: Entries) -> Iterator[Entry]:
 
 
 def strip(path: Path) -> None:
-    """Take the positions out of a photo, or of all photos in an archive. Its members keep names, times and order.
+    """Remove the positions from a photo, or from all photos in an archive. Members keep their names, times and order.
 
     Raises:
-        DepixelError: a member cannot be read, or the file cannot be written; then the file is as it was.
+        DepixelError: a member cannot be read, or the file cannot be written. The file is then unchanged.
     """
     archives.close()
     kind = archives.kind_of(path) if path.name.lower().endswith(archives.ARCHIVES) else None
@@ -126,8 +125,8 @@ def strip(path: Path) -> None:
                 _strip_tar(path, beside, "w" if kind == "tar" else "w:gz")
     except (zipfile.BadZipFile, tarfile.TarError, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
         raise DepixelError(
-            f"{path.as_posix()}: cannot be written anew without positions ({error}). Take the damaged or encrypted "
-            "files out of it, or the archive out of the photos"
+            f"{path.as_posix()}: positions cannot be removed ({error}). Remove the damaged or encrypted files from "
+            "the archive, or the archive from the photos"
         ) from error
 
 
@@ -151,6 +150,6 @@ def _strip_tar(path: Path, beside: Path, mode: Literal["w", "w:gz"]) -> None:
 
 
 def _check_size(size: int) -> None:
-    """Raise `RuntimeError` for a member that is too large to be read, as zipfile does for one that is encrypted."""
+    """Raise `RuntimeError` for a member that is too large, as zipfile does for an encrypted one."""
     if size > MOST_BYTES:
-        raise RuntimeError(f"a member has {size} bytes, at most {MOST_BYTES} are read")
+        raise RuntimeError(f"a member has {size} bytes, more than the maximum of {MOST_BYTES}")

@@ -1,4 +1,4 @@
-"""Public photo collections: which are known, and how one is fetched into data/raw, checked, with its origin noted."""
+"""Public photo collections: the list of known ones, and fetching one into data/raw with checksum and origin."""
 
 import gzip
 import re
@@ -20,33 +20,34 @@ from urllib3.util import Retry
 from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of, read_json, replacing, told_of, write_json
 from depixel.base.layout import DOWNLOADS, DVC, ORIGINS
+from depixel.base.spelling import suggestion
 from depixel.base.tables import read_table, write_table
 from depixel.photos.archives import ARCHIVES
 
 ATTEMPTS = 5
-"""Number of times that a download is tried, if the connection breaks."""
+"""Number of attempts at a download if the connection breaks."""
 
-_WAIT = (10, 60)  # seconds: to connect, and between two pieces
-_PIECE = 1 << 16
+_WAIT = (10, 60)  # timeouts in seconds: to connect, and between two chunks
+_PIECE = 1 << 16  # bytes of a chunk
 
 
 Progress: TypeAlias = Callable[..., Any]
-"""What makes a progress bar: takes tqdm's options, and returns a context manager that has tqdm's `update`."""
+"""A function that makes a progress bar: it takes tqdm's options and returns a context manager with tqdm's `update`."""
 
 
 class Dataset(NamedTuple):
     """A collection that can be fetched.
 
     Attributes:
-        name: what it is called here.
-        url: the address of the archive.
-        size: bytes of the archive; 0 if unknown.
-        checksum: `md5:` or `sha256:` and the hash, as its publishers or users state it; or `commit:` and the git commit
-            that the archive is of, as GitHub's archives say themselves.
+        name: its name in `depixel fetch`.
+        url: address of the archive.
+        size: size of the archive, bytes; 0 if unknown.
+        checksum: `md5:` or `sha256:` and the hash that its publisher or users state; or `commit:` and the git commit
+            that a GitHub archive contains.
         photos: number of photos; 0 if unknown.
         licence: the terms as stated by the publisher.
         source: the page that describes it.
-        content: what the photos show.
+        content: description of the photos.
     """
 
     name: str
@@ -97,9 +98,9 @@ class Origin(NamedTuple):
     """A row of the table of origins, text: where a file in data/raw was fetched from.
 
     Attributes:
-        file: its name.
-        url, bytes, sha256, licence: the address, the size, the hash and the terms.
-        date: when it was fetched, UTC, YYYY-MM-DD.
+        file: name of the file.
+        url, bytes, sha256, licence: its address, size in bytes, hash and terms.
+        date: day of the fetch, UTC, YYYY-MM-DD.
     """
 
     file: str
@@ -111,34 +112,34 @@ class Origin(NamedTuple):
 
 
 def known(name: str) -> Dataset:
-    """The known collection of this name. Raises `DepixelError` if there is none, with the names that there are."""
+    """The known collection of this name. Raises `DepixelError` if there is none; the message lists the known names."""
     found = {dataset.name: dataset for dataset in DATASETS}
     if name not in found:
         raise DepixelError(
-            f"{name}: not a known collection ({', '.join(found)}), and no URL. Any other archive of photos: "
-            "`depixel fetch https://... --sha256 HASH`"
+            f"{name}: neither a known collection ({', '.join(found)}) nor a URL.{suggestion(name, found)} To fetch any "
+            "other archive of photos: `depixel fetch https://... --sha256 HASH`"
         )
     return found[name]
 
 
 def other(url: str, sha256: str) -> Dataset:
-    """The collection in an archive at any address.
+    """Describe an archive at any address as a collection.
 
     Args:
-        url: the address, http or https, which ends in the name of the archive.
+        url: the address, http or https, ending in the name of the archive.
         sha256: the hash of the archive, 64 hexadecimal digits.
 
     Raises:
-        DepixelError: the address is not http(s), its last part does not name an archive, or the hash is not one.
+        DepixelError: the address is not http(s) or does not end in the name of an archive, or the hash is malformed.
     """
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise DepixelError(
-            f"--sha256 {sha256}: must be the 64 hexadecimal digits that the publisher names, so that the file can be "
-            "checked. `sha256sum FILE` prints those of a file that you trust"
+            f"--sha256 {sha256}: must be the 64 hexadecimal digits that the publisher states, to check the file. "
+            "`sha256sum FILE` prints those of a file that you trust"
         )
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise DepixelError(
-            f"{url}: must begin with http:// or https://. A file on this machine can be copied to data/raw"
+            f"{url}: must begin with http:// or https://. If the file is on this machine, copy it to data/raw"
         )
     return Dataset(_file_name(url), url, 0, f"sha256:{sha256}", 0, "", url, "")
 
@@ -146,15 +147,15 @@ def other(url: str, sha256: str) -> Dataset:
 def _file_name(url: str) -> str:
     name = unquote(urlsplit(url).path).rsplit("/", 1)[-1]
     if not re.fullmatch(r"[\w][\w .+-]*", name) or not name.lower().endswith(ARCHIVES):
-        raise DepixelError(f"{url}: its last part must be the name of an archive, which ends in {', '.join(ARCHIVES)}")
+        raise DepixelError(f"{url}: must end in the name of an archive, with the ending {', '.join(ARCHIVES)}")
     return name
 
 
 def fetch(dataset: Dataset, raw: Path, progress: Progress) -> Path:
-    """Download a collection into a folder, unless it is there, and note its origin in data/origins.csv.
+    """Download a collection into a folder, unless it is already there, and note its origin in data/origins.csv.
 
-    If a download breaks off, the bytes that have arrived are kept, and the next call continues from there. The file
-    appears in the folder when it is whole and its checksum is right.
+    If a download breaks off, the received bytes are kept, and the next call continues from there. The file appears in
+    the folder only when it is complete and its checksum is right.
 
     Args:
         dataset: the collection.
@@ -165,8 +166,8 @@ def fetch(dataset: Dataset, raw: Path, progress: Progress) -> Path:
         The path of the archive.
 
     Raises:
-        DepixelError: the server cannot be reached or has no such file, the checksum is wrong, the disk is full, or
-            another file of this name is there.
+        DepixelError: the server cannot be reached or has no such file, the checksum is wrong, the disk is full, or the
+            folder has another file of this name.
     """
     name = _file_name(dataset.url)
     if dataset.checksum.startswith("commit:"):  # GitHub names its archives after commits
@@ -174,11 +175,11 @@ def fetch(dataset: Dataset, raw: Path, progress: Progress) -> Path:
     path, part = raw / name, DOWNLOADS / f"{name}.part"
     if path.exists():
         if wrong := _wrong(path, dataset):
-            raise DepixelError(f"{path.as_posix()}: another file of this name is there ({wrong}). Move it away first")
+            raise DepixelError(f"{path.as_posix()}: already there, but not this archive ({wrong}). Move it away first")
         _note(dataset, path)
         return path
     if not DVC.is_dir():
-        raise DepixelError(f"{Path.cwd()}: no DVC project. Run from the project's folder")
+        raise DepixelError(f"{Path.cwd()}: not a DVC project. Run from the project's folder")
     with told_of(part):
         part.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(ATTEMPTS):
@@ -188,14 +189,14 @@ def fetch(dataset: Dataset, raw: Path, progress: Progress) -> Path:
         except (requests.RequestException, HTTPError) as error:
             if attempt + 1 == ATTEMPTS or not isinstance(error, _BROKEN):
                 there = part.stat().st_size if part.exists() else 0
-                kept = f". {there / 1e6:.1f} MB are here; the same command continues from there" if there else ""
+                kept = f". {there / 1e6:.1f} MB have arrived; run the same command to continue" if there else ""
                 raise DepixelError(f"{dataset.url}: {_reason(error)}{kept}") from error
     part.with_suffix(".json").unlink(missing_ok=True)
     if wrong := _wrong(part, dataset):
         part.unlink()
         raise DepixelError(
-            f"{dataset.url}: the file that arrived is not the expected one ({wrong}); it was deleted. Is the hash that "
-            f"you named right? If so, try once more. If it is wrong again, its publisher has changed the file: see "
+            f"{dataset.url}: the downloaded file is not the expected one ({wrong}) and was deleted. Check the hash "
+            "that you gave, then try again. If the file is wrong again, its publisher has changed it: see "
             f"{dataset.source}"
         )
     with replacing(path) as beside:  # it may be on another file system
@@ -208,26 +209,26 @@ _BROKEN = (requests.ConnectionError, requests.Timeout, HTTPError)
 
 
 def _download(dataset: Dataset, part: Path, progress: Progress) -> None:
-    """Bring `part` to its whole length, going on from what is there if the server still has the same file."""
+    """Download into `part`; continue an earlier download if the server still has the same file."""
     tag_file = part.with_suffix(".json")
     there = part.stat().st_size if part.exists() else 0
     tag = ""
     with suppress(DepixelError, KeyError):
         tag = str(read_json(tag_file)["tag"])
     headers = {"Range": f"bytes={there}-", "If-Range": tag} if there and tag else {}
-    headers["Accept-Encoding"] = "identity"  # the file itself, not packed once more
+    headers["Accept-Encoding"] = "identity"  # no compression in transit, so that byte ranges count the file's bytes
     with requests.Session() as session:
         retry = Retry(3, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), raise_on_status=False)
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry))
         with session.get(dataset.url, headers=headers, stream=True, timeout=_WAIT) as response:
-            if response.status_code == requests.codes.requested_range_not_satisfiable:  # all of it is there
+            if response.status_code == requests.codes.requested_range_not_satisfiable:  # the download is complete
                 return
             response.raise_for_status()
             goes_on = response.status_code == requests.codes.partial_content
             there = there if goes_on else 0
             length = int(response.headers.get("Content-Length", 0))
-            # a weak tag, or none, does not say that the bytes are the same
+            # a weak ETag does not guarantee the same bytes
             tag = response.headers.get("ETag", "")
             tag = response.headers.get("Last-Modified", "") if not tag or tag.startswith("W/") else tag
             write_json(tag_file, {"tag": tag})
@@ -251,27 +252,28 @@ def _reason(error: requests.RequestException | HTTPError) -> str:
     if isinstance(error, requests.Timeout):
         return "the server does not answer"
     if isinstance(error, _BROKEN):
-        return "the connection cannot be made, or broke off again and again"
+        return "the connection failed or broke off repeatedly"
     return str(error)
 
 
 def _wrong(path: Path, dataset: Dataset) -> str:
-    """What is wrong with a file; nothing if it has the checksum, and the hash that was noted for it, if one was."""
+    """Describe what is wrong with a file; "" if it matches its checksum and the hash of an earlier fetch, if any."""
     kind, expected = dataset.checksum.split(":")
     if kind == "commit":
         found = _commit(path)
         noted = [origin.sha256 for origin in _origins() if origin.url == dataset.url]
         if found == expected and noted and noted[0] != (hash_ := hash_of(path, "sha256")):
-            return f"its sha256 is {hash_}, and was {noted[0]} when it was fetched first"
+            return f"its sha256 is {hash_}, but was {noted[0]} at the first fetch"
     else:
         found = hash_of(path, kind)
-    return "" if found == expected else f"its {kind} is {found}, and should be {expected}"
+    return "" if found == expected else f"its {kind} is {found}, must be {expected}"
 
 
 def _commit(path: Path) -> str:
-    """The commit that `git archive` wrote at the head of a .tar.gz, whose bytes differ with the version of git.
+    """The commit that `git archive` wrote into the header of a .tar.gz; "none" if the archive is damaged or has none.
 
-    All of it is read, so that gzip's checksum and length are checked.
+    A hash of the file would not do, because the bytes depend on the version of git. The whole file is read, so that
+    gzip's checksum and length are checked.
     """
     try:
         with gzip.open(path) as file:
@@ -288,7 +290,7 @@ def _origins() -> list[Origin]:
 
 
 def _note(dataset: Dataset, path: Path) -> None:
-    """Write the origin of a file into the table, unless it stands there."""
+    """Write the origin of a file into the table, unless the table already has it."""
     rows = {origin.file: origin for origin in _origins()}
     sha256 = hash_of(path, "sha256")
     if path.name in rows and rows[path.name][1:4] == (dataset.url, str(path.stat().st_size), sha256):

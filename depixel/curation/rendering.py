@@ -1,4 +1,4 @@
-"""How a scene of the generated photos looks from one place: textures, perspective, light and shadow.
+"""Rendering of the generated scenes from a viewpoint: textures, perspective, light and shadow.
 
 Light is linear RGB, (H, W, 3) float32, 0 and up; `depixel.curation.camera` turns it into pixels.
 """
@@ -17,11 +17,11 @@ TILE = 256
 
 @dataclass(frozen=True)
 class View:
-    """Where one photo of a scene is taken from.
+    """The viewpoint of one photo of a scene.
 
     Attributes:
-        width, height: of the photo, pixels.
-        x, y: of the camera, units of length.
+        width, height: size of the photo, pixels.
+        x, y: position of the camera, in units of length.
         zoom: factor on the size of everything.
     """
 
@@ -37,7 +37,7 @@ class View:
         return min(self.width, self.height) * self.zoom
 
     def pixel(self, x: float, y: float, nearness: float) -> tuple[float, float]:
-        """x, y in pixels where a point of the scene appears. The nearer it is, the more the camera's place moves it."""
+        """The pixel (x, y) at which a point of the scene appears. The camera's position moves near points more."""
         parallax = 0.4 + 0.6 * nearness
         return (
             self.width / 2 + self.scale * (x - parallax * self.x),
@@ -54,7 +54,7 @@ def _noise(rng: np.random.Generator, exponent: float) -> np.ndarray:
 
 
 def _letters(rng: np.random.Generator) -> np.ndarray:
-    """Lines of made-up words, 0 the ink."""
+    """Lines of random words, (TILE, TILE) float64; 0 is ink, 1 is paper."""
     page = Image.new("L", (TILE, TILE), 255)
     draw, y = ImageDraw.Draw(page), 4
     while y < TILE:
@@ -66,7 +66,7 @@ def _letters(rng: np.random.Generator) -> np.ndarray:
 
 
 def textures(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draw the textures of the things that a contributor photographs: by name, periodic, (TILE, TILE) float32, 0..1."""
+    """Draw the textures of a contributor's subjects: by name, periodic, (TILE, TILE) float32, 0..1."""
     row, column = np.mgrid[:TILE, :TILE]
     wave = np.clip(0.5 + 1.5 * np.sin(2 * np.pi * (column + 3 * np.sin(2 * np.pi * row / TILE)) / 16), 0, 1)
     square = np.clip(0.5 + 4 * np.sin(2 * np.pi * row / 32) * np.sin(2 * np.pi * column / 32), 0, 1)
@@ -89,7 +89,7 @@ def textures(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 def _look_up(texture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """The texture at texel coordinates u (right), v (down), repeated without end; bilinear."""
+    """Sample a periodic texture at texel coordinates u (right) and v (down), bilinearly."""
     column, row = np.floor(u), np.floor(v)
     u, v = (u - column).astype(np.float32), (v - row).astype(np.float32)
     column, row = column.astype(np.intp), row.astype(np.intp)
@@ -114,7 +114,7 @@ def _backdrop(scene: Scene, view: View, textures: dict[str, np.ndarray]) -> np.n
         here = surface == i
         u, v = (x, y) if i == 4 else (across, along)
         mix = _look_up(textures[material.texture], material.density * u[here], material.density * v[here])
-        pixels = view.scale / material.density * (1 if i == 4 else t[here] ** 2)  # per texel; too few would flicker
+        pixels = view.scale / material.density * (1 if i == 4 else t[here] ** 2)  # per texel; too few would alias
         mix = 0.5 + (mix - 0.5) * np.clip(2 * pixels, 0.1, 1)
         canvas[here] = material.colours[0] + mix[:, None] * (material.colours[1] - material.colours[0])
     fade = scene.place.haze * np.clip(1 - 3 * t, 0, 1)[..., None]
@@ -144,7 +144,7 @@ def _outline(leaf: Leaf, u: np.ndarray, v: np.ndarray, textures: dict[str, np.nd
 
 
 def _paint(canvas: np.ndarray, leaf: Leaf, scene: Scene, view: View, textures: dict[str, np.ndarray]) -> None:
-    """Put a leaf and its contact shadow over what is on the canvas."""
+    """Paint a leaf and its contact shadow onto the canvas."""
     material, radius = leaf.material, leaf.radius * view.scale * (4 if leaf.material.shape == "stroke" else 1)
     left, top = view.pixel(leaf.x, leaf.y, leaf.nearness)
     reach = 1.3 * radius + 2
@@ -181,12 +181,12 @@ def _paint(canvas: np.ndarray, leaf: Leaf, scene: Scene, view: View, textures: d
 
 
 def render(scene: Scene, view: View, textures: dict[str, np.ndarray]) -> np.ndarray:
-    """The light of a scene that reaches a camera: (H, W, 3) float32, 0 and up.
+    """Render the light of a scene that reaches the camera: (H, W, 3) float32, linear RGB, 0 and up.
 
     Args:
-        scene: what is photographed.
-        view: from where.
-        textures: by name, as `textures` draws them.
+        scene: the scene.
+        view: the viewpoint.
+        textures: the textures by name, as `textures` draws them.
     """
     canvas = _backdrop(scene, view, textures)
     for leaf in scene.leaves:

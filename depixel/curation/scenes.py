@@ -32,7 +32,7 @@ COLOURS = {
     "yellow": (0.75, 0.50, 0.05),
     "blue": (0.05, 0.12, 0.40),
 }
-"""Reflectance of the colours, linear RGB, 0..1 and above for what shines."""
+"""Reflectance of each colour, linear RGB, 0..1; above 1 for bright clouds."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class Place:
     """A kind of scene.
 
     Attributes:
-        colours, shapes, textures: names of those of the leaves; frequent ones are repeated.
-        ground, above: names of the colours of the ground, and of walls, ceiling or sky.
-        horizon: y of the vanishing point: least, most.
+        colours, shapes, textures: names for the leaves, separated by blanks; a repeated name is more frequent.
+        ground, above: names of colours for the ground, and for walls, ceiling or sky.
+        horizon: minimum and maximum y of the vanishing point.
         room: whether it has walls.
         standing: whether leaves stand on the ground; otherwise they lie anywhere.
-        haze: share of the air's colour in the colour of the farthest leaves.
-        leaves: number of leaves at most.
-        radius: of the leaves: least, most.
-        parts: share of the smaller leaves that lie on a larger one.
+        haze: share of the air's colour in the colour of the farthest leaves, 0..1.
+        leaves: maximum number of leaves.
+        radius: minimum and maximum radius of the leaves.
+        parts: share of the smaller leaves that lie on a larger one, 0..1.
     """
 
     colours: str
@@ -125,15 +125,15 @@ PLACES = (
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What the leaves of one cluster have in common.
+    """The common properties of the leaves of one cluster.
 
     Attributes:
-        texture: name of the texture that mixes the colours.
-        colours: (2, 3) float32.
+        texture: name of the texture that mixes the two colours.
+        colours: (2, 3) float32, linear RGB.
         density: texels per unit of length.
         shape: name of the leaves' shape.
-        angle: their direction, radians.
-        turning: standard deviation of their angles, radians.
+        angle: mean direction of the leaves, radians.
+        turning: standard deviation of their directions, radians.
         gloss: strength of the highlight on round leaves.
     """
 
@@ -152,14 +152,14 @@ class Leaf:
 
     Attributes:
         x, y: its centre.
-        nearness: 0 far, 1 near; decides parallax, haze and focus.
+        nearness: 0 far, 1 near; it controls parallax, haze and focus.
         radius: half its length.
         narrow: its width / its length, (0, 1].
         angle: its direction, radians.
-        hollow: 0, or the thickness of the rim of a ring or frame, in radii.
-        bend: 5 numbers, standard normal, by which its outline differs from others of its shape.
+        hollow: thickness of the rim of a ring or frame, in radii; 0: solid.
+        bend: 5 standard normal numbers that vary its outline.
         tone: (3,) float32, factor on the material's colours.
-        material: what it is made of.
+        material: its material.
     """
 
     x: float
@@ -181,18 +181,18 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Scene:
-    """What can be photographed: a backdrop, leaves before it, and the light on them.
+    """A backdrop, leaves before it, and the light on them.
 
     Attributes:
         place: the kind of scene.
         vanishing: x, y of the vanishing point.
         surfaces: 5 materials: floor, ceiling or sky, left wall, right wall, back wall.
         depth: half the side of the room's back wall; 0 outdoors.
-        leaves: the far ones first.
+        leaves: the leaves, the farthest first.
         light: x, y of the direction towards the light.
         air: (3,) float32, colour of the haze.
-        patches: contrast of the light and shade that cover the whole scene.
-        focus: the nearness that is sharp.
+        patches: contrast of the light and shade over the whole scene.
+        focus: the nearness at which leaves are sharp.
         aperture: blur per unit of nearness out of focus.
     """
 
@@ -209,7 +209,7 @@ class Scene:
 
 
 def pick(rng: np.random.Generator, names: str) -> str:
-    """One of the names in a text, separated by blanks."""
+    """Draw one of the names in a text; they are separated by blanks."""
     return str(rng.choice(names.split()))
 
 
@@ -240,7 +240,7 @@ def _leaf(rng: np.random.Generator, material: Material, angle: float, **position
 
 
 def _body(rng: np.random.Generator, place: Place, horizon: float, material: Material, radius: float) -> Leaf:
-    """A leaf by itself: on the ground in perspective, or anywhere in a heap."""
+    """Draw a separate leaf: on the ground in perspective, or anywhere in a heap."""
     nearness, x, y = rng.uniform(), rng.uniform(-1, 1), rng.uniform(-0.65, 0.65)
     if place.standing:
         radius *= 0.5 + 0.5 * nearness
@@ -250,7 +250,7 @@ def _body(rng: np.random.Generator, place: Place, horizon: float, material: Mate
 
 
 def _part(rng: np.random.Generator, whole: Leaf, material: Material, radius: float) -> Leaf:
-    """A leaf that lies on another one and follows its direction."""
+    """Draw a leaf that lies on another one and follows its direction."""
     along, across = whole.radius * rng.uniform(-0.9, 0.9), whole.radius * whole.narrow * rng.uniform(-0.9, 0.9)
     cos, sin = math.cos(whole.angle), math.sin(whole.angle)
     x, y = whole.x + cos * along - sin * across, whole.y + sin * along + cos * across
@@ -258,14 +258,14 @@ def _part(rng: np.random.Generator, whole: Leaf, material: Material, radius: flo
 
 
 def _leaves(rng: np.random.Generator, place: Place, horizon: float) -> list[Leaf]:
-    """All leaves of a scene, far ones first."""
+    """Draw all leaves of a scene, the farthest first."""
     materials = [_material(rng, place.colours, place.textures, place.shapes) for _ in range(7)]
     least, most = place.radius
     share = rng.uniform(0, 1, int(place.leaves * rng.uniform(0.4, 1)))
     radii = np.sort((least**-2 - share * (least**-2 - most**-2)) ** -0.5)[::-1]  # inverse distribution of r^-3
     leaves: list[Leaf] = []
     wholes: list[Leaf] = []  # those that others can lie on
-    areas: list[float] = []  # of these, but for a factor
+    areas: list[float] = []  # of these, up to a factor
     for i, radius in enumerate(radii.tolist()):
         if i > 20 and wholes and rng.uniform() < place.parts:
             whole = wholes[np.searchsorted(np.cumsum(areas), rng.uniform(0, sum(areas)))]

@@ -1,7 +1,7 @@
 """Snapshots: named states of data/raw that anybody can pull, compare and train on.
 
-A snapshot is the hash in data/raw.dvc. data/snapshots.csv has the names, and git tracks it, because tags get lost in
-forks and mirrors. A git revision works wherever a name does.
+A snapshot is the hash in data/raw.dvc. data/snapshots.csv lists the names. Git tracks this file, because git tags get
+lost in forks and mirrors. A git revision works wherever a name does.
 """
 
 import json
@@ -20,6 +20,7 @@ import yaml
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.layout import DVC_TEMPORARY, RAW, RAW_POINTER, SNAPSHOTS
+from depixel.base.spelling import suggestion
 from depixel.base.tables import read_table, write_table
 from depixel.curation.dvc_objects import FOLDER, check_room, inode, objects
 from depixel.photos import tracked
@@ -27,20 +28,20 @@ from depixel.photos.rules import Verdict
 from depixel.versioning import CommandError, dvc, file_at, git_or_none, require_commit
 
 WORKSPACE = "workspace"
-"""Stands for the photos in data/raw as they are now."""
+"""The name for the photos that are in data/raw now."""
 
-_CONFLICT = ". How to go on stands in docs/photos.md, in the section on conflicts"
+_CONFLICT = ". docs/how-to/snapshots.md, section Conflicts, says how to continue"
 
 
 class Snapshot(NamedTuple):
     """A row of the table of names, text.
 
     Attributes:
-        name: of the snapshot.
+        name: name of the snapshot.
         md5: DVC's hash of the folder, which ends in .dir.
         contributors: number of contributors of valid files.
-        photos, valid: number of all files, and of those that keep the rules.
-        date: when it was published, UTC, YYYY-MM-DD.
+        photos, valid: number of all files, and of valid photos.
+        date: day of publication, UTC, YYYY-MM-DD.
         note: what is new in it, on one line.
     """
 
@@ -63,24 +64,24 @@ def read_snapshots() -> list[Snapshot]:
     names = [row.name for row in rows]
     if twice := [name for name in names if names.count(name) > 1]:
         raise DepixelError(
-            f"{SNAPSHOTS.as_posix()}: two snapshots are called {twice[0]}. Give one of them another name there; its "
-            "hash stays"
+            f"{SNAPSHOTS.as_posix()}: two snapshots are called {twice[0]}. Rename one of them in this file; keep its "
+            "hash"
         )
     return rows
 
 
 def current() -> str:
-    """The hash of the folder that data/raw.dvc names.
+    """The hash of the folder in data/raw.dvc.
 
     Raises:
-        DepixelError: the file is not there, or does not name a folder.
+        DepixelError: the file is missing, or does not name a folder.
     """
     try:
         return _hash_in(RAW_POINTER.read_bytes(), str(RAW_POINTER))
     except OSError as error:
         raise DepixelError(
-            f"{RAW_POINTER}: cannot be read ({error.strerror}). Run from the project's folder; if there are photos in "
-            f"{RAW}, `dvc add {RAW.as_posix()}` makes it"
+            f"{RAW_POINTER}: cannot be read ({error.strerror}). Run from the project's folder. If {RAW} has photos, "
+            f"`dvc add {RAW.as_posix()}` writes this file"
         ) from error
 
 
@@ -88,7 +89,7 @@ def resolve(name: str) -> str:
     """The hash of a snapshot.
 
     Args:
-        name: of the snapshot, or a git revision in which data/raw.dvc names it.
+        name: name of a snapshot, or a git revision that has a data/raw.dvc.
 
     Raises:
         DepixelError: there is neither; the message lists the snapshots.
@@ -101,8 +102,8 @@ def resolve(name: str) -> str:
         require_commit()
         known = ", ".join(named) or "none so far; `depixel snapshot publish NAME` makes one"
         raise DepixelError(
-            f"{name}: neither a snapshot nor a git revision with a {RAW_POINTER.as_posix()}. Snapshots: {known}. New "
-            "ones of others come with `git pull`"
+            f"{name}: neither a snapshot nor a git revision with a {RAW_POINTER.as_posix()}. Snapshots: {known}."
+            f"{suggestion(name, named)} `git pull` brings new ones from others"
         )
     return _hash_in(pointer, f"{RAW_POINTER.as_posix()} of {name}")
 
@@ -120,7 +121,7 @@ def _hash_in(content: bytes, name: str) -> str:
 
 @contextmanager
 def opened(name: str) -> Iterator[Path]:
-    """Yield a folder with the photos of a snapshot, to read; for `WORKSPACE`, data/raw itself.
+    """Yield a folder with the photos of a snapshot, for reading; for `WORKSPACE`, data/raw itself.
 
     Raises:
         DepixelError: there is no such snapshot, or it cannot be fetched, see `dvc_objects.objects`.
@@ -134,34 +135,34 @@ def opened(name: str) -> Iterator[Path]:
             target = Path(folder) / path
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                os.link(place, target)  # the cache is on this file system, mostly
+                os.link(place, target)  # works if the cache is on this file system
             except OSError:
                 shutil.copy(place, target)
         yield Path(folder)
 
 
 def use(name: str, force: bool = False) -> None:
-    """Make data/raw and data/raw.dvc those of a snapshot.
+    """Check out a snapshot: change data/raw and data/raw.dvc to its state.
 
     Args:
-        name: of the snapshot, or a git revision.
-        force: do so even if data/raw holds files that no snapshot has.
+        name: name of a snapshot, or a git revision.
+        force: do so even if data/raw has files that no snapshot has; they are lost.
 
     Raises:
-        DepixelError: there is no such snapshot, it cannot be fetched, or data/raw has changes that would be lost. Then
-            all is as it was.
+        DepixelError: there is no such snapshot, it cannot be fetched, or data/raw has changes that would be lost.
+            Nothing is changed then.
     """
     tracked.check()
     md5 = resolve(name)
     if not force and RAW_POINTER.is_file() and not _is_named(now := current()) and now != md5:
-        what = f"{RAW_POINTER.as_posix()} names photos that no snapshot and no commit does"
+        what = f"{RAW_POINTER.as_posix()} names photos that neither a snapshot nor the last commit has"
         raise DepixelError(_unpublished(what, name))
     damaged: set[tuple[int, int]] = set()
     files = objects(md5, damaged)
-    for path in list(RAW.rglob("*")) if damaged else ():  # what is linked to a damaged object is damaged
+    for path in list(RAW.rglob("*")) if damaged else ():  # a hard link to a damaged object is damaged, too
         if path.is_file() and inode(path) in damaged:
             path.unlink()
-    force = force or is_unchanged()  # DVC refuses, too, where what was there is in no cache, but in a remote
+    force = force or is_unchanged()  # else DVC also refuses if the old files are in a remote but not in the cache
     before = RAW_POINTER.read_bytes() if RAW_POINTER.is_file() else None
     _write_pointer(md5, files)
     try:
@@ -173,24 +174,24 @@ def use(name: str, force: bool = False) -> None:
 
 
 def _check_out(name: str, force: bool) -> None:
-    """Make data/raw what data/raw.dvc says, which is the snapshot `name`."""
+    """Change data/raw to the state in data/raw.dvc, which is the snapshot `name`."""
     try:
         dvc("checkout", RAW_POINTER.as_posix(), *(["--force"] if force else []))
     except CommandError as error:
         if "unsaved" in error.said:
-            raise DepixelError(_unpublished(f"{RAW.as_posix()} has files that no snapshot holds", name)) from error
+            raise DepixelError(_unpublished(f"{RAW.as_posix()} has files that no snapshot has", name)) from error
         raise DepixelError(f"{RAW.as_posix()} cannot be changed to {name}: {error.reason}") from error
 
 
 def _is_named(md5: str) -> bool:
-    """Whether a state of the photos is a snapshot, or that of the last commit."""
+    """Whether a state of the photos is a snapshot or the state of the last commit."""
     with suppress(DepixelError):
         return md5 in (row.md5 for row in read_snapshots()) or md5 == resolve("HEAD")
     return False
 
 
 def is_unchanged() -> bool:
-    """Whether data/raw is what data/raw.dvc says."""
+    """Whether data/raw matches data/raw.dvc."""
     with suppress(CommandError, ValueError):
         status = json.loads(dvc("status", "--json", RAW_POINTER.as_posix()))
         return not re.search('"(modified|new|deleted)"', json.dumps(status))
@@ -198,7 +199,9 @@ def is_unchanged() -> bool:
 
 
 def _unpublished(what: str, name: str) -> str:
-    return f"{what}. Keep them: `depixel snapshot publish NAME`; or lose them: `depixel snapshot use {name} --force`"
+    return (
+        f"{what}. To keep them: `depixel snapshot publish NAME`. To delete them: `depixel snapshot use {name} --force`"
+    )
 
 
 def _write_pointer(md5: str, files: dict[str, Path]) -> None:
@@ -213,39 +216,44 @@ def check_name(name: str) -> list[Snapshot]:
     """Check a name for a new snapshot, and return the snapshots so far, the oldest first.
 
     Raises:
-        DepixelError: the name is not one, is taken, or is that of a git revision.
+        DepixelError: the name has other characters, is taken, or is that of a git revision.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name == WORKSPACE:
         raise DepixelError(f"{name!r}: a name has letters, digits, dots, _ and -, and is not {WORKSPACE}")
     known = read_snapshots()
     if name in (snapshot.name for snapshot in known):
-        raise DepixelError(f"{name}: is the name of a snapshot already; names are for ever. `depixel snapshots`")
+        raise DepixelError(
+            f"{name}: is already the name of a snapshot, and names cannot be reused. `depixel snapshots` lists them"
+        )
     if commit := _commit_of(name):
-        raise DepixelError(f"{name}: is a git branch, tag or commit ({commit}), so it would have two meanings")
+        raise DepixelError(
+            f"{name}: is already a git branch, tag or commit ({commit}), so it would have two meanings. Choose another "
+            "name"
+        )
     return known
 
 
 def _commit_of(revision: str) -> str:
-    """The first digits of the commit that a git revision means; "" if it means none."""
+    """The first digits of the commit of a git revision; "" if there is none."""
     return (git_or_none("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}") or "")[:10]
 
 
 def publish(name: str, note: str, verdicts: Iterable[Verdict]) -> Snapshot:
-    """Name the photos that are in data/raw now, and push them to the remote.
+    """Publish the photos in data/raw as a new snapshot: push them to the remote, then write the name.
 
-    The name is written last: after a push that broke off, the same call goes on.
+    Because the name is written last, the same call continues after an interrupted push.
 
     Args:
-        name: of the new snapshot.
+        name: name of the new snapshot.
         note: what is new in it.
-        verdicts: those on the files in data/raw.
+        verdicts: the verdicts on the files in data/raw.
 
     Returns:
         The new row of the table.
 
     Raises:
-        DepixelError: the name cannot be used, see `check_name`; the store within the repository would become too large;
-            or DVC cannot add or push the photos.
+        DepixelError: the name cannot be used (see `check_name`), the store within the repository would become too
+            large, or DVC cannot add or push the photos.
     """
     tracked.check()
     known = check_name(name)
@@ -278,10 +286,11 @@ def publish(name: str, note: str, verdicts: Iterable[Verdict]) -> Snapshot:
 
 
 def _push() -> None:
-    """Bring the photos that data/raw.dvc names to the default remote."""
+    """Push the photos of data/raw.dvc to the default remote."""
     try:
         dvc("push", RAW_POINTER.as_posix())
     except CommandError as error:
         raise DepixelError(
-            f"the photos are added here, but not pushed: {error.reason}. Once that is mended, the same command goes on"
+            f"the photos are added here, but not pushed: {error.reason}. Repair that, then run the same command to "
+            "continue"
         ) from error

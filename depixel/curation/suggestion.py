@@ -1,4 +1,4 @@
-"""Which of many new photos a model would learn most from, to choose what to photograph or to add next."""
+"""Active learning: choose the photos from which a model would learn most, to add them next."""
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
@@ -26,42 +26,43 @@ from depixel.model.pixelation import PixelationSettings, photo_ids
 from depixel.model.predictor import Predictor, restore
 from depixel.model.windows import VIEWS, window_side
 from depixel.photos import archives, near_duplicates, preparation, rules
+from depixel.photos.hashes import hashes
 from depixel.photos.preparation import PrepareSettings
 from depixel.photos.rules import Verdict
 from depixel.photos.tracked import Found
 from depixel.sheets import contact_sheet, error_picture, fill
 
 AREAS = 4
-"""Number of areas of each photo that are tried."""
+"""Number of areas that are tried on each photo."""
 
 MOST_CANDIDATES = 4000
-"""Number of photos that are compared with each other at most, those that the model is least sure of. The time grows
-with the square of this number."""
+"""Maximum number of photos that are compared with each other: those with the highest disagreement. The time grows with
+the square of this number."""
 
 COMPONENTS = 16
-"""Number of principal components that describe a photo at most."""
+"""Maximum number of principal components that describe a photo."""
 
 REACH = 0.1
-"""Squared distance at which the likeness of two photos is 1 / e, as a share of the median squared distance."""
+"""The squared distance at which the similarity of two photos is 1 / e, as a share of the median squared distance."""
 
 BATCH = 64
 """Number of photos that are restored at a time."""
 
 Batch: TypeAlias = tuple[str, np.ndarray]
-"""A stream of random areas, and the numbers of the photos that get one of them each."""
+"""The name of a stream of random areas, and (n,) int, the numbers of the photos that get one area each."""
 
 
 class Suggestion(NamedTuple):
     """A photo to train on.
 
     Attributes:
-        number: which of the photos, from 0.
+        number: row of the photo, from 0.
         disagreement: root mean square distance of the restorations of the 8 turned views from their mean, gray levels.
-            Its square is how much larger the squared error of a view is than that of the mean (Krogh & Vedelsby 1995).
-            A model can avoid this error, while all views err alike on grass or gravel that nobody can guess.
-        rmse: error of the mean of the views, gray levels.
-        ratio: rmse / the identity's RMSE; NaN if the identity makes no error.
-        gain: what choosing this photo adds to the photos chosen before it, as a share of all that there is to gain.
+            Its square is the excess squared error of a view over that of the mean (Krogh & Vedelsby 1995). A model can
+            learn to avoid this error. On unpredictable detail, such as grass or gravel, all views err alike.
+        rmse: RMSE of the mean of the views, gray levels.
+        ratio: rmse / the identity's RMSE; NaN if the identity's is 0.
+        gain: what this photo adds to the photos chosen before it, as a share of the total possible gain, 0..1.
     """
 
     number: int
@@ -81,23 +82,22 @@ def suggest(
 ) -> list[Suggestion]:
     """Choose the photos that a model would learn most from.
 
-    A photo is worth its `Suggestion.disagreement`, and that of the photos that look like it. Photos are chosen one by
-    one, each time the one that adds most to this sum over all photos: disagreement times likeness to the most
-    alike photo that is chosen or known. This is facility location weighted by uncertainty (Wei, Iyer & Bilmes 2015,
-    "Submodularity in data subset selection and active learning"). So it chooses neither many photos of one scene nor
-    what is known. Of photos that show the same picture, by `near_duplicates.find`, only the one that the model is least
-    sure of can be chosen.
+    The value of a choice is a sum over all photos: the photo's `Suggestion.disagreement` times its similarity to the
+    most similar photo that is chosen or known. Photos are chosen one by one, each time the one that adds most to this
+    sum. This is facility location weighted by uncertainty (Wei, Iyer & Bilmes 2015, "Submodularity in data subset
+    selection and active learning"). It avoids many photos of one scene, and photos like the known ones. Of photos that
+    show the same picture, by `near_duplicates.find`, only the one with the highest disagreement can be chosen.
 
     Args:
         restorer: the model.
-        photos: to choose from, as they would be prepared.
-        known: (K, S, S) uint8, the photos that are trained on already.
-        pixelation: how the areas that are tried are drawn.
+        photos: the candidates, prepared.
+        known: (K, S, S) uint8, the training photos.
+        pixelation: how the areas are drawn.
         count: number of photos to choose.
-        progress: wraps the iteration over batches, for a progress bar.
+        progress: wraps the iteration over batches in a progress bar.
 
     Returns:
-        `count` photos, the best first; fewer if there are not as many different ones.
+        `count` photos, the best first; fewer if there are fewer different ones.
     """
     disagreed, error, identity = map(np.sqrt, _squares(restorer, photos, pixelation, progress))
     candidates = _different(photos, np.argsort(-disagreed, kind="stable")[:MOST_CANDIDATES])
@@ -115,12 +115,12 @@ class Picks(NamedTuple):
     """The photos that were chosen from a folder.
 
     Attributes:
-        found: the chosen ones, the best first; their numbers count `names`.
-        names: of all new photos that are valid.
-        known: number of photos that are for training already.
-        invalid: the verdicts on the files that are no valid photos.
-        left_out: what DVC would not track, and so is not looked at.
-        picture: the `sheet`, if one was asked for.
+        found: the chosen photos, the best first; their numbers index `names`.
+        names: the names of all valid new photos.
+        known: number of training photos.
+        invalid: the verdicts on files that are no valid photos.
+        left_out: files that DVC would not track; they are skipped.
+        picture: the `sheet`, if one was requested.
     """
 
     found: list[Suggestion]
@@ -140,19 +140,19 @@ def from_folder(
     draw: bool = False,
     progress: Callable[..., Any] = tqdm,
 ) -> Picks:
-    """Choose photos from a folder of new ones. They are validated and prepared on the way.
+    """Choose photos from a folder of new ones: validate and prepare them, then `suggest`.
 
     Args:
         restorer: the model.
-        folder: photos, archives, or folders of such.
+        folder: folder of photos, archives, or folders of these.
         count: number of photos to choose.
-        prepared: the folder of the photos that are prepared already; it may be missing.
-        splits: the table of their sides; it may be missing.
+        prepared: folder of the photos that the project has prepared; it may be missing.
+        splits: the table of splits of these photos; it may be missing.
         draw: whether to draw a `sheet` of the chosen photos.
         progress: makes a progress bar, as `console.progress` does.
 
     Raises:
-        DepixelError: no file in the folder is a valid photo, or all of them have a side already.
+        DepixelError: no file in the folder is a valid photo, or the table of splits has all of them.
     """
     trained_for = restorer.configuration
     pixelation = PixelationSettings(
@@ -167,7 +167,7 @@ def from_folder(
     new = [photo for photo in rules.valid_entries(entries, verdicts) if photo[1] not in there]
     if not new:
         raise DepixelError(
-            f"{folder}: all of its {len(verdicts)} files are in {splits.as_posix()} already; name new photos"
+            f"{folder}: all of its valid photos are already in {splits.as_posix()}. Name a folder of new photos"
         )
     known = trained_on(prepared, splits, trained_for.size)
     with TemporaryDirectory() as place, progress(total=len(new), desc="prepare", unit=" photos") as bar:
@@ -179,12 +179,10 @@ def from_folder(
 
 
 def _different(photos: Photos, candidates: np.ndarray) -> np.ndarray:
-    """The candidates, ascending, without those that show the same picture as an earlier one."""
+    """The candidates, ascending; of those that show the same picture, only the first."""
     images = photos.images[photos.rows[candidates]]
     everyone = np.arange(len(images))
-    pairs = near_duplicates.find(
-        images, np.array([near_duplicates.hashes(image) for image in images]), everyone, everyone
-    )
+    pairs = near_duplicates.find(images, np.array([hashes(image) for image in images]), everyone, everyone)
     return np.sort(candidates[first_copies(len(images), pairs) == everyone])
 
 
@@ -194,7 +192,7 @@ def _squares(
     pixelation: PixelationSettings,
     progress: Callable[[Iterable[Batch]], Iterable[Batch]],
 ) -> list[np.ndarray]:
-    """Mean squares over each photo's areas, (N,) each: the views' variance, error of their mean, identity's error."""
+    """Mean squares over each photo's areas, (N,) each: variance of the views, error of their mean, identity's error."""
     sides = [int(window_side(extent[1])) for extent in (pixelation.width, pixelation.height)]
     parts = [np.arange(start, min(start + BATCH, len(photos))) for start in range(0, len(photos), BATCH)]
     sums, pixels = np.zeros((3, len(photos))), np.zeros(len(photos))
@@ -212,7 +210,7 @@ def _squares(
 
 
 def new_photos(prepared: str | Path) -> tuple[Photos, list[str]]:
-    """All photos of a folder of prepared ones, and their names. Raises `DepixelError` if it is not such a folder."""
+    """The photos of a folder that stage prepare wrote, and their names. Raises `DepixelError` for other folders."""
     index = load_index(Path(prepared) / INDEX.name)
     names = [path_of(photo.contributor, photo.name) for photo in index]
     images = load_images(Path(prepared) / IMAGES.name, len(index))
@@ -220,18 +218,18 @@ def new_photos(prepared: str | Path) -> tuple[Photos, list[str]]:
 
 
 def split_already(splits: str | Path) -> set[str]:
-    """The sha256 of the photos in a table of splits, none if it is not there.
+    """The sha256 of each photo in a table of splits; none if the table is missing.
 
-    They are no new photos, and training on those of the test side would spoil the score.
+    These photos are not new, and training on those of the test side would spoil the score.
     """
     return {row.sha256 for row in read_table(splits, Assigned, MADE_BY)} if Path(splits).is_file() else set()
 
 
 def trained_on(prepared: str | Path, splits: str | Path, size: int) -> np.ndarray:
-    """The photos of the training side, (K, size, size) uint8; K = 0 if none are prepared in this size.
+    """The photos of the training side, (K, size, size) uint8; K = 0 if they are prepared in another size or missing.
 
     Args:
-        prepared: the folder of the prepared photos; it may be missing.
+        prepared: folder of the prepared photos; it may be missing.
         splits: the table of splits; it may be missing.
         size: side of the images, pixels.
     """
@@ -252,10 +250,10 @@ def sheet(
 
     Args:
         restorer: the model.
-        photos: those to choose from.
+        photos: the candidates.
         pixelation: how the areas are drawn.
-        found: the chosen ones.
-        names: those of all `photos`.
+        found: the chosen photos.
+        names: the names of all `photos`.
     """
     chosen = [suggestion.number for suggestion in found]
     some = Photos(photos.images, photos.rows[chosen], photos.ids[chosen])
@@ -277,7 +275,7 @@ def views_of(restorer: Predictor, pixelated: torch.Tensor, blocks: Blocks) -> to
     Args:
         restorer: the model.
         pixelated: (B, 1, H, W) float32, 0..255.
-        blocks: those of the windows.
+        blocks: the blocks of the windows.
 
     Returns:
         (8, B, 1, H, W) float32, 0..255.
@@ -293,10 +291,10 @@ def views_of(restorer: Predictor, pixelated: torch.Tensor, blocks: Blocks) -> to
 
 
 def describe(images: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Describe photos as far as restoring them goes: how strong each frequency is, and how bright they are.
+    """Describe photos by the properties that matter for restoration: the strength of each frequency, and brightness.
 
-    The description is the logarithm of the mean square of each coefficient of the discrete cosine transform of all
-    blocks of 8 x 8 pixels, standardised over `images`, on its first principal components.
+    The description is the logarithm of the mean square of each DCT coefficient over all blocks of 8 x 8 pixels,
+    standardised over `images`, projected onto its first principal components.
 
     Args:
         images: (N, S, S) uint8, N > 0.
@@ -313,7 +311,7 @@ def describe(images: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _powers(images: np.ndarray) -> np.ndarray:
-    """(N, 64) float64."""
+    """(N, 64) float64: the logarithm of the mean power of each DCT coefficient."""
     side = images.shape[-1] // 8 * 8
     found = [
         np.square(dctn(image[:side, :side].reshape(side // 8, 8, side // 8, 8) * 1.0, axes=(1, 3), norm="ortho"))
@@ -325,17 +323,17 @@ def _powers(images: np.ndarray) -> np.ndarray:
 def facility_location(
     worth: np.ndarray, described: np.ndarray, known: np.ndarray, count: int
 ) -> list[tuple[int, float]]:
-    """Choose the points that stand for most of the worth of all points, greedily and lazily (Minoux 1978).
+    """Choose the points that represent most of the worth of all points, by the lazy greedy algorithm (Minoux 1978).
 
-    It maximises sum_i worth_i max_{j chosen or known} likeness_ij, where the likeness is exp(-d_ij^2 / (`REACH` m)) and
+    It maximises sum_i worth_i max_{j chosen or known} s_ij with the similarity s_ij = exp(-d_ij^2 / (`REACH` m)), where
     m is the median of all d^2. The greedy choice reaches at least 1 - 1/e of the best sum (Nemhauser, Wolsey & Fisher
     1978).
 
     Args:
-        worth: (N,) at least 0.
-        described: (N, C), the points.
-        known: (K, C), points that are chosen already.
-        count: number of points to choose; all of them, if there are fewer.
+        worth: (N,) float, at least 0.
+        described: (N, C) float, the points.
+        known: (K, C) float, the points that are already chosen.
+        count: number of points to choose; if there are fewer, all are chosen.
 
     Returns:
         The number of each chosen point, and what it adds as a share of the sum of `worth`.
@@ -357,7 +355,7 @@ def facility_location(
     chosen: list[tuple[int, float]] = []
     while heap and len(chosen) < count:
         _, j = heapq.heappop(heap)
-        gain = adds(j)  # what it adds can only have become less
+        gain = adds(j)  # a gain can only shrink, so a stale one is an upper bound
         if heap and gain < -heap[0][0]:
             heapq.heappush(heap, (-gain, j))
             continue

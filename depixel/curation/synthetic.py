@@ -1,7 +1,7 @@
 """The generated sample: contributors' ZIPs of photo-like JPEGs, made from a seed, and photos of a test set.
 
-Each contributor has a camera (`camera`), and photographs scenes (`scenes`, `rendering`). All follow from the seed, the
-contributor's number and the photo's number.
+Each contributor has a camera (`camera`) and photographs scenes (`scenes`, `rendering`). Everything depends only on the
+seed, the contributor's number and the photo's number.
 """
 
 import io
@@ -22,37 +22,36 @@ from depixel.curation.scenes import new_scene
 from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
 from depixel.photos.decoding import decode, square
 from depixel.photos.processes import each
-from depixel.photos.rules import LEAST_SIDE, MOST_BYTES
 
 CAMERA, TEXTURES, REPEATS, SCENE, PHOTO = range(5)  # streams of random numbers
 STRANGER = 1_000_000
-"""Number of the first contributor who is not in any sample, but in test sets."""
+"""Number of the first contributor of test sets; smaller numbers are for samples."""
 
 TURNED = (3, 6, 8)
 """The EXIF orientations of photos that are stored turned."""
 
 
 def _random(seed: int, contributor: int, stream: int, number: int) -> np.random.Generator:
-    """Random numbers that follow from a name, so that nothing depends on what was drawn before."""
+    """A random generator for a purpose, independent of all numbers drawn before."""
     return np.random.Generator(np.random.PCG64((seed, contributor, stream, number)))
 
 
 @lru_cache(maxsize=2)
 def _equipment(seed: int, contributor: int) -> tuple[Camera, dict[str, np.ndarray]]:
-    """A contributor's camera, and the textures of the things that are photographed."""
+    """A contributor's camera, and the textures of the contributor's subjects."""
     return new_camera(_random(seed, contributor, CAMERA, 0)), textures(_random(seed, contributor, TEXTURES, 0))
 
 
 def unseen_photos(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Make the photos and areas of a test set, of contributors who are in no sample.
+    """Make the photos and areas of a test set, from contributors that are in no sample.
 
     Args:
         seed: another seed gives other photos.
         count: number of photos; each contributor has ten.
 
     Returns:
-        (count, 64, 64) uint8: the photos. (count, 5) int64: the areas, x, y, width, height and block size, drawn as the
-        challenge draws them.
+        (count, 64, 64) uint8: the photos. (count, 5) int64: the areas (x, y, width, height and block size, pixels),
+        drawn as the challenge draws them.
     """
     photos = [photo(seed, STRANGER + i // 10, 1 + i % 10) for i in range(count)]
     squared = np.stack([square(decode(photo), 64) for photo in photos])
@@ -61,7 +60,7 @@ def unseen_photos(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def photo(seed: int, contributor: int, number: int) -> bytes:
-    """The bytes of a JPEG: a photo of a contributor. `contributor` and `number` count from 1."""
+    """Make a contributor's photo, as the bytes of a JPEG. `contributor` and `number` count from 1."""
     camera, surfaces = _equipment(seed, contributor)
     repeats = _random(seed, contributor, REPEATS, 0).choice([1, 1, 1, 2, 2, 3, 5], number)  # photos of each scene
     scene = new_scene(_random(seed, contributor, SCENE, int(np.searchsorted(np.cumsum(repeats), number))))
@@ -79,7 +78,9 @@ def photo(seed: int, contributor: int, number: int) -> bytes:
 
 
 def _file(seed: int, place: tuple[int, int]) -> tuple[str, bytes]:
-    """Name and content of a contributor's file, (contributor, number), both 1 and up; 10 and 20 break a rule each."""
+    """Name and content of the file at `place`: (contributor, number), both from 1. Files 10 and 20 are invalid."""
+    from depixel.photos.rules import LEAST_SIDE, MOST_BYTES
+
     contributor, number = place
     code = {10: 2 * contributor % 6 + 1, 20: (2 * contributor + 1) % 6 + 1}.get(number, 0)
     name = _equipment(seed, contributor)[0].names.format(number)
@@ -98,7 +99,7 @@ def _file(seed: int, place: tuple[int, int]) -> tuple[str, bytes]:
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes, method: int) -> None:
-    """Add a member with nothing in it that depends on time or system."""
+    """Add a member whose bytes do not depend on the time or the operating system."""
     member = zipfile.ZipInfo(name, (2023, 6, 1, 12, 0, 0))
     member.create_system, member.external_attr = 3, 0o644 << 16
     archive.writestr(member, content, method)
@@ -114,13 +115,13 @@ def write_sample(
 ) -> None:
     """Write contributors' ZIPs, k10000001.zip and so on, into a folder.
 
-    The files are RGB and a few grayscale JPEGs with a short side of 110 to 260 px; every 16th is stored turned, with
-    an EXIF orientation. Files 10 and 20 of a contributor are invalid: three contributors of 20 files or more show all
-    six codes. The bytes of a file follow from the seed, the contributor's number and its own (and from the versions of
-    NumPy and Pillow).
+    The files are JPEGs, RGB and a few grayscale ones, with a short side of 110 to 260 px. Every 16th is stored turned,
+    with an EXIF orientation. Files 10 and 20 of a contributor are invalid; three contributors with at least 20 files
+    show all six codes. The bytes of a file depend only on the seed, the contributor's number and the file's number (and
+    on the versions of NumPy and Pillow).
 
     Args:
-        folder: a new or an empty folder.
+        folder: a new or empty folder.
         seed: 0 or more; another seed gives other photos.
         contributors: number of ZIPs, 1 or more.
         photos: number of files in each, 1 or more.
@@ -128,8 +129,10 @@ def write_sample(
         on_done: called after each contributor.
 
     Raises:
-        DepixelError: the folder has files in it or cannot be written, or a number is too small.
+        DepixelError: the folder is not empty or cannot be written, or a number is too small.
     """
+    from depixel.photos.rules import MOST_BYTES  # reads archives; the page's samples do without
+
     folder = Path(folder)
     if seed < 0 or contributors < 1 or photos < 1:
         raise DepixelError(
@@ -138,7 +141,7 @@ def write_sample(
         )
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise DepixelError(
-            f"{folder}: is there already, and the sample replaces nothing. Name a new folder, or empty this one first"
+            f"{folder}: already exists, and the sample replaces nothing. Name a new folder, or empty this one first"
         )
     numbered = [(contributor, number) for contributor in range(1, contributors + 1) for number in range(1, photos + 1)]
     files = each(partial(_file, seed), numbered, workers)

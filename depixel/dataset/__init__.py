@@ -1,1 +1,1 @@
-"""The prepared photos and their split, as training reads them."""
+"""The prepared photos, their split, and the training samples made from them."""

@@ -1,11 +1,11 @@
-"""What a training sample is: which photo, turned how, pixelated where. Whole batches at a time.
+"""Training samples: photos, turned at random and pixelated in a random area; whole batches at a time.
 
-Every choice follows from (seed, epoch, photo), so the order of the photos, the batch size or a resumed run never change
-which samples a run sees.
+Each random choice depends only on seed, epoch and photo. So the order of the photos, the batch size and a resumed run
+never change the samples.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from depixel.base.tables import path_of
+from depixel.dataset.augmentation import Augmentation
 from depixel.dataset.prepared import load_images, load_index
 from depixel.dataset.splits import load_splits
 from depixel.model.blocks import Blocks
@@ -22,17 +23,23 @@ from depixel.model.windows import TRAINING_CONTEXT, window_side
 
 @dataclass(frozen=True)
 class Photos:
-    """Photos of one side of the split, at rest.
+    """The photos of one side of the split.
 
     Attributes:
         images: (N, S, S) uint8, all prepared photos; may be memory-mapped.
-        rows: (M,) int64, which of the N photos belong to this side.
-        ids: (M,) uint64, their ids (`pixelation.photo_ids`).
+        rows: (M,) int64, the rows of this side's photos in `images`.
+        ids: (M,) uint64, the ids of these photos (`pixelation.photo_ids`).
+        contributors: (M,), the contributors of these photos; "" if they are not known.
     """
 
     images: np.ndarray
     rows: np.ndarray
     ids: np.ndarray
+    contributors: np.ndarray = field(default_factory=lambda: np.empty(0, str))
+
+    def __post_init__(self) -> None:
+        if len(self.contributors) != len(self.rows):
+            object.__setattr__(self, "contributors", np.full(len(self.rows), ""))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -42,10 +49,12 @@ class Photos:
         """Load the photos of one side of the split.
 
         Args:
-            prepared: the folder of prepared photos. splits: the table of splits. side: train, validation or test.
+            prepared: the folder of prepared photos.
+            splits: the table of splits.
+            side: "train", "validation" or "test".
 
         Raises:
-            DepixelError: something is missing, or the files do not belong together.
+            DepixelError: a file is missing, or the files do not belong together.
         """
         photos = load_index(Path(prepared) / "index.csv")
         rows = np.flatnonzero(load_splits(splits, photos) == side)
@@ -53,41 +62,56 @@ class Photos:
             images=load_images(Path(prepared) / "images.npy", len(photos)),
             rows=rows,
             ids=photo_ids([path_of(photos[row].contributor, photos[row].name) for row in rows]),
+            contributors=np.array([photos[row].contributor for row in rows], str),
         )
 
     def first(self, count: int) -> "Photos":
-        """Only the first `count` photos."""
-        return Photos(self.images, self.rows[:count], self.ids[:count])
+        """The first `count` photos."""
+        return Photos(self.images, self.rows[:count], self.ids[:count], self.contributors[:count])
 
     def order(self, stream: str) -> np.ndarray:
-        """(M,) a permutation of 0..M-1 that depends on the stream and the photos only."""
+        """(M,) int64: a permutation of 0..M-1 that depends only on the stream and the photos."""
         return np.argsort(uniforms(self.ids, stream, 1)[:, 0], kind="stable")
 
 
 def epoch_batches(
     photos: Photos, settings: PixelationSettings, stream: str, epoch: str, batch_size: int
 ) -> list[np.ndarray]:
-    """In which batches an epoch shows its photos: at random, but areas of like size together, whose windows are small.
+    """Sort the photos of an epoch into random batches of areas of similar size, so that the windows stay small.
 
     Args:
-        stream: that of `training_batch` or `fixed_batch`, whose areas these are. epoch: names seed and epoch.
+        photos: the photos of the epoch.
+        settings: the ranges of the areas.
+        stream: the stream of the areas, as for `training_batch` or `fixed_batch`.
+        epoch: a text that names seed and epoch.
+        batch_size: number of photos in a batch.
 
     Returns:
-        Positions within `photos`, each in one batch; the last of them may be a smaller one, at any place.
+        Arrays of positions within `photos`; each photo is in exactly one batch. One batch, at any place, may be
+        smaller.
     """
     order = photos.order(f"order {epoch}")
     areas = draw_areas(uniforms(photos.ids[order], stream, 5), photos.images.shape[-1], settings)
-    order = order[np.lexsort(window_side(areas[:, 2:4], TRAINING_CONTEXT).T)]  # stable: at random among the like
+    order = order[np.lexsort(window_side(areas[:, 2:4], TRAINING_CONTEXT).T)]  # stable: equal windows stay shuffled
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     firsts = photos.ids[[batch[0] for batch in batches]]
     return [batches[i] for i in np.argsort(uniforms(firsts, f"batches {epoch}", 1)[:, 0], kind="stable")]
 
 
 def fixed_batch(photos: Photos, chosen: np.ndarray, settings: PixelationSettings, stream: str) -> tuple[Tensor, Tensor]:
-    """Photos as they are, with the areas that `stream` gives them.
+    """Photos without turning, with the areas that `stream` draws for them.
+
+    Args:
+        photos: the photos.
+        chosen: (B,) positions within `photos`.
+        settings: the ranges of the areas.
+        stream: a text that names purpose and seed.
 
     Returns:
-        images (B, 1, S, S) float32 of whole values 0..255; areas (B, 5) int64 (x, y, width, height, block_size).
+        images (B, 1, S, S) float32 of integers 0..255; areas (B, 5) int64 (x, y, width, height, block_size).
+
+    Raises:
+        DepixelError: the smallest area does not fit into the photos.
     """
     images = photos.images[photos.rows[chosen]]
     areas = draw_areas(uniforms(photos.ids[chosen], stream, 5), images.shape[-1], settings)
@@ -96,11 +120,13 @@ def fixed_batch(photos: Photos, chosen: np.ndarray, settings: PixelationSettings
 
 @dataclass(frozen=True)
 class Samples:
-    """Pixelated photos with their truth.
+    """Pixelated photos with their true pixels.
 
     Attributes:
-        images: (N, S, S) uint8, the photos. pixelated: (N, S, S) uint8. areas: (N, 5) int64 (x, y, width, height,
-        block_size). targets: N flat uint8 arrays, the true pixels of the areas in row-major order.
+        images: (N, S, S) uint8, the original photos.
+        pixelated: (N, S, S) uint8, the pixelated ones.
+        areas: (N, 5) int64: x, y, width, height, block_size.
+        targets: N flat uint8 arrays, the true pixels of the areas in row-major order.
     """
 
     images: np.ndarray
@@ -112,7 +138,17 @@ class Samples:
 def fixed_samples(
     photos: Photos, settings: PixelationSettings, streams: Sequence[str], batch_size: int = 256
 ) -> Samples:
-    """Every photo as it is, once for each stream, with the area that the stream gives it."""
+    """All photos without turning, once for each stream, with the area that the stream draws.
+
+    Args:
+        photos: M photos.
+        settings: the ranges of the areas.
+        streams: K texts, each naming purpose and seed.
+        batch_size: number of photos that are pixelated together; it changes no sample.
+
+    Returns:
+        K M samples, stream after stream.
+    """
     images, pixelated, areas, targets = [], [], [], []
     for stream in streams:
         for start in range(0, len(photos), batch_size):
@@ -133,16 +169,21 @@ def training_batch(
     stream: str,
     flip: bool,
     device: str = "cpu",
+    augmentation: Augmentation | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Photos drawn for training: flipped and transposed at random.
+    """A batch for training: photos mirrored, transposed and changed at random, with random areas.
 
     Args:
-        chosen: (B,) positions within `photos`. stream: names seed and epoch.
-        flip: mirror and transpose at random, all 8 ways equally likely.
-        device: where the images are made; CUDA is not waited for.
+        photos: the photos.
+        chosen: (B,) positions within `photos`.
+        settings: the ranges of the areas.
+        stream: a text that names seed and epoch.
+        flip: whether to mirror and transpose, all 8 ways with the same probability.
+        device: the PyTorch device of the images; on CUDA the call does not wait for the copy.
+        augmentation: the other changes of the photos; None: none.
 
     Returns:
-        As `fixed_batch`; the images are on `device`, the areas are not.
+        As `fixed_batch`; the images are on `device`, the areas are on the CPU.
     """
     u = uniforms(photos.ids[chosen], stream, 8)
     images = moved(photos.images[photos.rows[chosen]], device).float()  # (B, S, S)
@@ -151,10 +192,13 @@ def training_batch(
         images = torch.where(flips[:, 0], images.flip(2), images)
         images = torch.where(flips[:, 1], images.flip(1), images)
         images = torch.where(flips[:, 2], images.transpose(1, 2), images)
-    return images[:, None], torch.from_numpy(draw_areas(u[:, :5], images.shape[-1], settings))
+    areas = draw_areas(u[:, :5], images.shape[-1], settings)
+    if augmentation:
+        images = augmentation(images, areas, photos.ids[chosen], stream)
+    return images[:, None], torch.from_numpy(areas)
 
 
 def moved(array: np.ndarray, device: str) -> Tensor:
-    """An array as a tensor on a device; CUDA is not waited for, it fetches from memory that stays where it is."""
+    """An array as a tensor on a device. CUDA copies it from pinned memory, and the call does not wait for that."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device == "cuda" else tensor.to(device)

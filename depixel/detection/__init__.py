@@ -1,1 +1,1 @@
-"""Finding the pixelated areas of a picture."""
+"""Detection of the pixelated areas of a picture."""

@@ -1,4 +1,4 @@
-"""Areas with their blocks, as the search moves them: by their sides."""
+"""Boxes: areas with their blocks, described by their sides, so that the search can move each side."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,9 +12,13 @@ from depixel.areas.grid import Grid, block_means
 
 
 class Box(NamedTuple):
-    """An area [x0, x1) x [y0, y1) with its square blocks; offsets as of `depixel.areas.area.Area`; all in pixels.
+    """An area [x0, x1) x [y0, y1) with square blocks.
 
-    grid: its blocks, if they are no squares of whole pixels.
+    Attributes:
+        x0, y0, x1, y1: its sides, pixels; the last two excluded.
+        size: side of a block, pixels.
+        offset_x, offset_y: see `depixel.areas.area.Area`, pixels.
+        grid: its blocks, if they are not squares of whole pixels; None: square blocks of `size`.
     """
 
     x0: int
@@ -28,18 +32,18 @@ class Box(NamedTuple):
 
     @property
     def area(self) -> ResolvedArea:
-        """The same by its corner, width and height."""
+        """The box as an area: by its corner, width and height."""
         bounds = Area(self.x0, self.y0, self.x1 - self.x0, self.y1 - self.y0)
         return bounds.in_blocks(self.grid or Grid.square(self.size, (self.offset_x, self.offset_y)))
 
     @classmethod
     def around(cls, area: ResolvedArea) -> "Box":
-        """A box of the same sides and blocks."""
+        """The box with the sides and blocks of an area."""
         right, bottom = area.x + area.width, area.y + area.height
         return cls(area.x, area.y, right, bottom, ceil(area.block_width), 0, 0, area.grid)
 
     def overlap(self, other: "Box") -> float:
-        """Share of the smaller of the two that both cover."""
+        """The shared pixels, as a share of the smaller box, 0..1."""
         wide = min(self.x1, other.x1) - max(self.x0, other.x0)
         high = min(self.y1, other.y1) - max(self.y0, other.y0)
         return max(wide, 0) * max(high, 0) / min(self.pixels, other.pixels)
@@ -50,7 +54,7 @@ class Box(NamedTuple):
         return (self.x1 - self.x0) * (self.y1 - self.y0)
 
     def without(self, other: "Box") -> "Box":
-        """What is left beside, above or below another area: the largest such part, with the same grid."""
+        """The largest part that lies beside, above or below another box; the grid stays in place."""
         left, top = min(other.x1, self.x1) - self.x0, min(other.y1, self.y1) - self.y0
         beside, below = (None, None) if self.grid is None else (self.grid.at(left, 0), self.grid.at(0, top))
         parts = [
@@ -66,16 +70,16 @@ class Box(NamedTuple):
         return self._replace(x0=self.x0 + x, x1=self.x1 + x, y0=self.y0 + y, y1=self.y1 + y)
 
     def plain(self) -> "Box":
-        """The same area; where no line is seen along an axis, the grid begins with the area."""
+        """The same box; along an axis without lines between blocks, the offset becomes 0."""
         x, y = self.lines()
         return self._replace(offset_x=self.offset_x if len(x) else 0, offset_y=self.offset_y if len(y) else 0)
 
     def odd(self) -> list[np.ndarray]:
-        """The lines along those axes where the first block is cut off."""
+        """The lines between blocks, along the axes where the first block is cut off."""
         return [lines for lines, offset in zip(self.lines(), (self.offset_x, self.offset_y), strict=True) if offset]
 
     def lines(self) -> tuple[np.ndarray, np.ndarray]:
-        """The first columns and rows of all blocks but the first."""
+        """The lines between blocks: the first column (x) and first row (y) of every block but the first, int64."""
         if self.grid is not None:
             x, y = self.grid.begins(self.x1 - self.x0, self.y1 - self.y0)
             return self.x0 + x[1:], self.y0 + y[1:]
@@ -84,13 +88,19 @@ class Box(NamedTuple):
 
 
 def lines_of(start: int, stop: int, size: int, offset: int) -> np.ndarray:
-    """Where blocks but the first begin in [start, stop), whose first one lacks `offset` pixels."""
+    """The first pixel of every block but the first in [start, stop); the first block lacks `offset` pixels."""
     return np.arange(start + size - offset, stop, size)
 
 
 class Candidate(NamedTuple):
-    """An area that may be pixelated. score: of its log-likelihood ratio; certain: as of `Found`; mask: (h, w) bool, its
-    shape within the box, None if it is a rectangle."""
+    """An area that may be pixelated.
+
+    Attributes:
+        score: log-likelihood ratio, natural logarithm.
+        box: its sides and blocks.
+        certain: see `search.Found`.
+        mask: (h, w) bool, its shape within the box; None: a rectangle.
+    """
 
     score: float
     box: Box
@@ -103,30 +113,39 @@ class Candidate(NamedTuple):
         return replace(self.box.area, mask=self.mask)
 
     def cut(self, box: Box) -> "Candidate":
-        """What is left of it in a smaller box."""
+        """The part of it within a smaller box."""
         left, top = box.x0 - self.box.x0, box.y0 - self.box.y0
         mask = self.mask if self.mask is None else self.mask[top:, left:][: box.y1 - box.y0, : box.x1 - box.x0]
         return self._replace(box=box, mask=mask)
 
 
 def apart(found: list[Candidate], before: Sequence[Candidate] = ()) -> list[Candidate]:
-    """Those `before`, then certain ones, then by score; what overlaps an earlier one left out, or cut if by little."""
+    """Remove overlaps. The order is: `before`, certain candidates, others; each by score, the highest first.
+
+    A candidate that overlaps an earlier one by a share of 0.2 or more is left out; otherwise the overlap is cut off.
+    """
     kept = list(before)
     for candidate in sorted(found, key=lambda one: (-one.certain, -one.score)):
         if any(candidate.box.overlap(other.box) >= 0.2 for other in kept):
             continue
         box = candidate.box
         for other in kept:
-            if box.overlap(other.box) > 0:  # what is cut already may not overlap the next any more
+            if box.overlap(other.box) > 0:  # an earlier cut may have removed this overlap
                 box = box.without(other.box).plain()
         kept.append(candidate.cut(box))
     return kept
 
 
 def differ(gray: np.ndarray, area: ResolvedArea, least: float, share: float = 1 / 3) -> bool:
-    """Whether along each axis this share of neighbouring blocks, and one at least, differ by `least` gray levels.
+    """Whether at least this share of neighbouring blocks, and at least one, differ by `least` gray levels on each axis.
 
-    In photos a third do, in drawings and in smooth parts few.
+    In photos a third of them do; in drawings and smooth parts few do.
+
+    Args:
+        gray: (H, W) float, the picture.
+        area: the area with its blocks.
+        least: gray levels.
+        share: share of the pairs of neighbours, 0..1.
     """
     means = block_means(gray[area.part][:, :, None], area.grid)[:, :, 0]
     jumps = [np.abs(np.diff(means, axis=axis)).ravel() for axis in (0, 1)]

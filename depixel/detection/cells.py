@@ -1,7 +1,7 @@
-"""Cells, which are what blocks of one color look like: rectangles of one value, side by side.
+"""Cells: rectangles of a single value, as blocks of one color are.
 
-Photos have rectangles of one value, too, but hardly any two of them share a whole side. Cells that do are one group,
-whatever its shape, and the sides they share are the lines of its grid.
+Photos have such rectangles, too, but hardly any two of them share a whole side. Cells that share whole sides form a
+group of any shape, and the shared sides are the lines of its grid.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,15 @@ from scipy.sparse.csgraph import connected_components
 
 from depixel.detection.watch import Watch
 
-_BAND = 1024  # rows whose cells are looked for at once
+_BAND = 1024  # number of rows that are searched at a time, to limit memory
 
 
 def find_cells(codes: np.ndarray, check: Watch) -> np.ndarray:
-    """The rectangles of one value of a picture, 2 pixels a side and more.
+    """Find the rectangles of a single value in a picture, at least 2 pixels a side.
 
     Args:
-        codes: (H, W), a number for each color.
+        codes: (H, W) integers, a number for each color.
+        check: receives the share that is done.
 
     Returns:
         (N, 4) int64: x0, y0, x1, y1; pixels, the last two excluded.
@@ -53,15 +54,17 @@ def _rectangles(codes: np.ndarray) -> np.ndarray:
 
 
 class _Pairs(NamedTuple):
-    """Cells side by side: (P,) int64 numbers of the first and of the second."""
+    """Pairs of adjacent cells: (P,) int64, the numbers of the first and of the second cell."""
 
     first: np.ndarray
     second: np.ndarray
 
 
 def _beside(cells: np.ndarray) -> _Pairs:
-    """Pairs of cells that are equally high, and of which the second begins where the first ends or a pixel later: tools
-    may mix a line of pixels between two blocks."""
+    """Find pairs of cells with the same rows, of which the second begins where the first ends, or a pixel later.
+
+    The pixel between is a line that some tools mix from both blocks.
+    """
     most = int(cells.max(initial=0)) + 2
 
     def keys(x: np.ndarray) -> np.ndarray:
@@ -80,14 +83,19 @@ def _beside(cells: np.ndarray) -> _Pairs:
 
 
 class Shared(NamedTuple):
-    """Sides that the cells of a group share: (P,) int64 each, where the first ends and where the second begins."""
+    """Sides that cells of a group share: (P,) int64 each, where the first cell ends and where the second begins.
+
+    Attributes:
+        across: columns, of pairs side by side.
+        down: rows, of pairs one above the other.
+    """
 
     across: tuple[np.ndarray, np.ndarray]
     down: tuple[np.ndarray, np.ndarray]
 
 
 def groups(cells: np.ndarray) -> Iterator[tuple[np.ndarray, Shared]]:
-    """Numbers of cells that are one area, largest areas first, with the sides they share."""
+    """Yield the groups, those with most shared sides first: the numbers of their cells, and the sides these share."""
     if not len(cells):
         return
     across, down = _beside(cells), _beside(cells[:, [1, 0, 3, 2]])

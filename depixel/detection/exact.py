@@ -1,7 +1,7 @@
-"""Areas whose blocks are exactly constant: of lossless pictures, or pixelated after the picture was a JPEG.
+"""Detection of areas with exactly constant blocks: in lossless pictures, or pixelated after the picture was a JPEG.
 
-Each group of `cells` is a candidate: the sides that its cells share say of which size the blocks are (`periods`), its
-pixels how far it reaches (`shapes`), and the photo around how likely it is to be chance.
+Each group of `cells` is a candidate. The shared sides of its cells give the block size (`periods`), its pixels give its
+extent (`shapes`), and the photo around it tells whether it could be chance.
 """
 
 from fractions import Fraction
@@ -16,20 +16,26 @@ from depixel.detection.periods import fit, fit_size
 from depixel.detection.shapes import DRAWN_OVER, extended, is_rectangle, masked, shape, turned, wider
 from depixel.detection.watch import Watch
 
-_AROUND = 24  # pixels around an area that say how often neighbours are equal in the photo
-_LEAST_EVIDENCE = 400.0  # of what is certain, natural logarithm of the likelihood ratio
-_LEAST_OF_SHAPES = 1500.0  # the same of an area that is no rectangle
-_ENLARGED = 3.5  # pixels: smaller blocks in much of a picture are taken for an enlargement
-_MOST_ENLARGED = 16  # pixels: blocks all over a picture that are larger are none
-_MIXED = 0.3  # share of the sides of blocks between which there is a line of mixed pixels
-_LEAST_MIXED = 3  # of them, along each axis
-_MOST_TINY = 0.1  # share of a picture that such small blocks cover
+_AROUND = 24  # pixels around an area from which the photo's rate of equal neighbours is measured
+_LEAST_EVIDENCE = 400.0  # of a certain area, natural logarithm of the likelihood ratio
+_LEAST_OF_SHAPES = 1500.0  # the same for an area that is no rectangle
+_ENLARGED = 3.5  # pixels; smaller blocks over much of a picture count as an enlargement
+_MOST_ENLARGED = 16  # pixels; larger blocks over the whole picture are no enlargement
+_MIXED = 0.3  # share of shared sides with a line of mixed pixels from which a tool mixes lines
+_LEAST_MIXED = 3  # least number of lines along each axis if lines are mixed
+_MOST_TINY = 0.1  # largest share of a picture that blocks below `_ENLARGED` may cover
 ALL = 0.9
-"""Share of the pixels of a picture that an area which is all of it covers."""
+"""An area that covers at least this share of a picture's pixels counts as the whole picture."""
 
 
 class Exact(NamedTuple):
-    """An area of constant blocks. evidence: log-likelihood ratio to a photo, natural logarithm."""
+    """An area of constant blocks.
+
+    Attributes:
+        area: its place and blocks.
+        evidence: log-likelihood ratio to a photo, natural logarithm.
+        certain: see `search.Found`.
+    """
 
     area: ResolvedArea
     evidence: float
@@ -37,7 +43,10 @@ class Exact(NamedTuple):
 
 
 def find(image: np.ndarray, check: Watch = Watch()) -> list[Exact]:  # noqa: B008 - it holds nothing
-    """The areas of a picture (H, W) or (H, W, 3) uint8 whose blocks are of one color each; none overlap by much."""
+    """Find the areas of a picture (H, W) or (H, W, 3) uint8 whose blocks have a single color each.
+
+    Areas may overlap slightly. `check` receives the share that is done.
+    """
     codes = image if image.ndim == 2 else _codes(image)
     cells = find_cells(codes, check.part(0, 0.8))
     found: list[Exact] = []
@@ -65,7 +74,7 @@ def _codes(image: np.ndarray) -> np.ndarray:
 
 
 def _joined(codes: np.ndarray, found: list[Exact]) -> list[Exact]:
-    """Areas that are parts of one, of which what is drawn over it left two or more, joined."""
+    """Join areas that are parts of one, split by something that is drawn over it."""
     joined = sorted(found, key=lambda one: (one.area.y, one.area.x))
     first = 0
     while first < len(joined):
@@ -81,7 +90,7 @@ def _joined(codes: np.ndarray, found: list[Exact]) -> list[Exact]:
 
 
 def _together(codes: np.ndarray, one: Exact, other: Exact) -> Exact | None:
-    """Both areas and what is between them; None: they are no parts of one."""
+    """Both areas and the gap between them as one; None: they are not parts of one area."""
     areas, grid = (one.area, other.area), one.area.grid
     if not (one.certain and other.certain):
         return None
@@ -104,8 +113,10 @@ def _together(codes: np.ndarray, one: Exact, other: Exact) -> Exact | None:
 
 
 def _within_enlarged(image: np.ndarray, found: list[Exact], check: Watch) -> list[Exact]:
-    """If blocks are all over the picture it may have been enlarged: then its areas are those of the picture before, and
-    the whole of it is none."""
+    """If blocks cover the whole picture, it may have been enlarged: search the picture before its enlargement instead.
+
+    If that has certain areas, the whole picture is no longer a certain area.
+    """
     pixels = image.shape[0] * image.shape[1]
     whole = [one for one in found if one.area.width * one.area.height > ALL * pixels]
     if not whole:
@@ -122,10 +133,10 @@ def _within_enlarged(image: np.ndarray, found: list[Exact], check: Watch) -> lis
 
 
 def _enlarged(one: Exact, whole: ResolvedArea, edges: tuple[np.ndarray, np.ndarray]) -> Exact | None:
-    """An area of the picture before it was enlarged, in the pixels it has now."""
+    """Convert an area of the picture before its enlargement to pixels of the enlarged one; None: it cannot be one."""
     area, grid, by = one.area, one.area.grid, whole.grid
     if area.width * area.height > ALL * (len(edges[0]) - 1) * (len(edges[1]) - 1):
-        return None  # all of it again
+        return None  # the whole picture again
     x0, x1 = (int(edges[0][at]) for at in (area.x, area.x + area.width))
     y0, y1 = (int(edges[1][at]) for at in (area.y, area.y + area.height))
     grid = Grid(
@@ -173,7 +184,7 @@ def _area(codes: np.ndarray, cells: np.ndarray, shared: Shared) -> Exact | None:
     evidence = _evidence(codes, area, constant)
     rectangle = is_rectangle(constant)
     if not rectangle:
-        around = wider(area, codes.shape)  # of the blocks beside it, a part may be in the area
+        around = wider(area, codes.shape)  # the area may include parts of the blocks beside it
         hidden = shape(codes, around)[1]
         if not hidden.any():
             return None
@@ -184,7 +195,7 @@ def _area(codes: np.ndarray, cells: np.ndarray, shared: Shared) -> Exact | None:
 
 
 def _grid(cells: np.ndarray, shared: Shared, bounds: tuple[int, int, int, int]) -> Grid | None:
-    """The blocks of a group of cells, counted from the upper left corner of its bounds."""
+    """The blocks of a group of cells, relative to the upper left corner of its bounds; None: no grid fits."""
     x0, y0, x1, y1 = bounds
     axes = [
         _Axis.of(shared.across, x0, x1, cells[:, 2] - cells[:, 0]),
@@ -211,7 +222,7 @@ def _sides(axes: "list[_Axis]", counted: bool) -> list[tuple[Pixels, Pixels]] | 
 
 
 def _refitted(area: ResolvedArea, shared: Shared) -> ResolvedArea:
-    """The simplest blocks, now that it is known where the area ends, with their lines where they are seen."""
+    """Fit the blocks again, now that the extent of the area is known, with their lines where the pixels show them."""
     sizes, seen = [], []
     counted = not area.grid.is_whole
     for sides, start, length, size, offset in (
@@ -232,7 +243,14 @@ def _refitted(area: ResolvedArea, shared: Shared) -> ResolvedArea:
 
 
 class _Axis(NamedTuple):
-    """The lines of a group along one axis, from its first pixel: (n,) int64, ascending; low and high as of `fit`."""
+    """The lines between the blocks of a group along one axis.
+
+    Attributes:
+        low, high: (n,) int64, ascending, counted from its first pixel; see `periods.fit`.
+        votes: (n,) int, the number of pairs of cells that share each line.
+        length: length of the group, pixels.
+        guess: the block size, pixels.
+    """
 
     low: np.ndarray
     high: np.ndarray
@@ -244,25 +262,29 @@ class _Axis(NamedTuple):
     def of(cls, sides: tuple[np.ndarray, np.ndarray], start: int, stop: int, lengths: np.ndarray) -> "_Axis":
         lines, votes = np.unique(np.stack(sides, axis=1) - start, axis=0, return_counts=True)
         counts = np.bincount(lengths)
-        usual = np.flatnonzero(counts >= counts.max() / 2).max()  # of as many, the smaller ones are cut off
+        usual = np.flatnonzero(counts >= counts.max() / 2).max()  # the largest common length; shorter ones are cut off
         near = lengths[np.abs(lengths - usual) <= 1]
         gap = float((sides[1] - sides[0]).mean()) if len(lines) else 0.0
         return cls(lines[:, 0], lines[:, 1], votes, stop - start, float(near.mean()) + gap)
 
     def is_mixed(self) -> bool:
-        """Whether a tool has mixed a line between blocks, as it does where their sides are between pixels."""
+        """Whether the lines between blocks are mixed, as some tools do if a side of a block lies within a pixel."""
         return len(self.low) > 0 and float(self.votes[self.low < self.high].sum()) > _MIXED * float(self.votes.sum())
 
     def fitted(self, other: Pixels | None = None, counted: bool = False) -> tuple[Pixels, Pixels] | None:
-        """Size and offset of blocks; those of the size they have along the other axis, if they can be. `counted` as of
-        `fit`."""
+        """Fit size and offset of the blocks, pixels; None: nothing fits.
+
+        Args:
+            other: the size along the other axis; it is preferred if it fits.
+            counted: see `periods.fit`.
+        """
         if not len(self.low):  # a single row of blocks, which may be cut off
             return (other if other and other >= self.length else self.length), 0
         if other and not counted:
             offset = fit_size(self.low, self.high, other)
             regular = begins(self.length, other, offset or 0)[1:]
             if offset is not None and len(regular) == len(self.low) and (np.abs(regular - self.low) <= 1).all():
-                return other, offset  # no line is missing, and none is too many
+                return other, offset  # exactly these lines
         axis = self
         while len(axis.low):
             if other and not counted and abs(float(other) - axis.guess) < 1:
@@ -272,7 +294,7 @@ class _Axis(NamedTuple):
             found = fit(axis.low, axis.high, axis.length, axis.guess, counted)
             if found:
                 return found
-            kept = axis.votes > axis.votes.min()  # what fewest cells share is chance
+            kept = axis.votes > axis.votes.min()  # lines that the fewest cells share are chance
             if kept.sum() < 0.6 * len(self.low):
                 return None
             axis = axis._replace(low=axis.low[kept], high=axis.high[kept], votes=axis.votes[kept])
@@ -280,14 +302,21 @@ class _Axis(NamedTuple):
 
 
 def _off(lines: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """How far places are from the nearest line."""
+    """The distance of each place to its nearest line, pixels."""
     after = np.minimum(np.searchsorted(lines, places), len(lines) - 1)
     return np.minimum(np.abs(lines[after] - places), np.abs(lines[np.maximum(after - 1, 0)] - places))
 
 
 def _conforming(cells: np.ndarray, grid: Grid, x: int, y: int) -> np.ndarray:
-    """The cells that begin and end with blocks, or a pixel beside where a tool has mixed two; those at the end of the
-    group may be cut off. x, y: from where the grid is counted."""
+    """The cells that begin and end with blocks, to a pixel, because tools may mix a line between two blocks.
+
+    Cells at the end of the group may be cut off.
+
+    Args:
+        cells: (N, 4) int64, see `find_cells`.
+        grid: the blocks.
+        x, y: the origin of the grid, pixels.
+    """
     kept = np.ones(len(cells), bool)
     for first, last, size, offset, start in (
         (0, 2, grid.width, grid.offset_x, x),
@@ -301,10 +330,15 @@ def _conforming(cells: np.ndarray, grid: Grid, x: int, y: int) -> np.ndarray:
 
 
 def _is_likely(area: ResolvedArea, shared: Shared, pixels: int) -> bool:
-    """Whether blocks are as tools make them. pixels: of the picture.
+    """Whether the blocks are plausible, as tools make them.
 
-    A single row of long, thin ones is a smooth part of the photo; tiny ones in much of a picture say that it was
-    enlarged; few ones with mixed lines between them, that it was reduced.
+    A single row of long, thin blocks is a smooth part of the photo. Tiny blocks over much of the picture mean that it
+    was enlarged. A few blocks with mixed lines between them mean that it was shrunk.
+
+    Args:
+        area: the area.
+        shared: the sides that its cells share.
+        pixels: number of pixels of the picture.
     """
     mixed = [float((low < high).mean()) if len(low) else 0.0 for low, high in shared]
     if max(mixed) > _MIXED and min(len(np.unique(low)) for low, _ in shared) < _LEAST_MIXED:
@@ -318,7 +352,7 @@ def _is_likely(area: ResolvedArea, shared: Shared, pixels: int) -> bool:
 
 
 def _evidence(codes: np.ndarray, area: ResolvedArea, constant: np.ndarray) -> float:
-    """Log-likelihood ratio of the equal neighbours within blocks to those of the photo around."""
+    """Log-likelihood ratio of the equal neighbours within blocks: pixelated, or as frequent as in the photo around."""
     y0, x0 = max(area.y - _AROUND, 0), max(area.x - _AROUND, 0)
     around = codes[y0 : area.y + area.height + _AROUND, x0 : area.x + area.width + _AROUND]
     outside = np.ones(around.shape, bool)

@@ -1,8 +1,8 @@
-"""Which blocks an area has where nothing is exactly constant, and whether it is one area: by what its lines gain.
+"""The blocks of an area where nothing is exactly constant, and whether it is a single area: by the gain of its lines.
 
-A line gains what the steps across it say more for being between two blocks than for being within one. The network has
-learnt from square blocks and sees lines of a square grid also where blocks are wider than high. So a line gains only
-where the picture itself steps.
+The gain of a line is a log-likelihood ratio: how much better its steps fit the border of two blocks than the inside of
+one. The network was trained on square blocks and detects lines of a square grid even where blocks are wider than high.
+So a line counts only where the picture itself steps.
 """
 
 from fractions import Fraction
@@ -17,22 +17,28 @@ from depixel.detection.boxes import Box
 from depixel.detection.steps import Steps
 from depixel.model.pixelation import LEAST_BLOCK
 
-_CUT = 60.0  # by how much blocks that begin at a side are likelier than others, along each axis
-_NOT_SQUARE, _NOT_WHOLE = 60.0, 60.0  # by how much squares are likelier than others; whole pixels than fractions
-_SPLIT, _SPLIT_SHARE = 200.0, 0.2  # by how much two grids are likelier than one, and by which share of what one says
+# Natural logarithms of prior odds, subtracted from the gain
+_CUT = 60.0  # for a first block that is cut off, along each axis
+_NOT_SQUARE, _NOT_WHOLE = 60.0, 60.0  # for blocks that are not square, or not whole pixels
+_SPLIT, _SPLIT_SHARE = 200.0, 0.2  # for two areas instead of one, and a share of the gain of one
 LEAST_COUNTED = 4
-"""Pixels of the smallest blocks that are no whole pixels, as lines may be a pixel off."""
+"""Smallest block size that is not whole, pixels: in smaller blocks, lines that are a pixel off hide the fraction."""
 
-_UNUSUAL = 20.0  # by how much one rounding is likelier than the next, and a length than one a pixel longer
-_BESIDE = 0.75  # share of what a line gains that is seen a pixel beside its place
-_KNOWN = 2  # pixels: how well the length of an area is known
-_UNSEEN = -2.0  # gain of a step across a line that is not seen
-_STEP, _LEAST_STEP = 2.0, 0.5  # times the steps within blocks, and gray levels more: a step that is seen
+_UNUSUAL = 20.0  # for each less usual rounding, and for each pixel of difference in length
+_BESIDE = 0.75  # share of its gain that a line keeps a pixel beside its place
+_KNOWN = 2  # pixels: accuracy of an area's length
+_UNSEEN = -2.0  # gain of a line across which the picture does not step
+_STEP, _LEAST_STEP = 2.0, 0.5  # a visible step exceeds this multiple of the steps within blocks, plus gray levels
 
 
 class _Axis(NamedTuple):
-    """gains: of a line before each pixel of the area, and of some behind it. near: the same of a line there or, for
-    less, a pixel beside. length: of the area, pixels."""
+    """The gains along one axis.
+
+    Attributes:
+        gains: (length + k,) float64, the gain of a line before each pixel of the area and before k pixels behind it.
+        near: the same for a line there or, with less gain, a pixel beside.
+        length: length of the area, pixels.
+    """
 
     gains: np.ndarray
     near: np.ndarray
@@ -40,24 +46,24 @@ class _Axis(NamedTuple):
 
     @classmethod
     def of(cls, gains: np.ndarray, length: int) -> "_Axis":
-        """Of gains (length + k,) float64."""
+        """Make an axis from gains, (length + k,) float64."""
         beside = np.pad(gains, 1, constant_values=-np.inf)
         return cls(gains, np.maximum(gains, _BESIDE * np.maximum(beside[:-2], beside[2:])), length)
 
     def worth(self, size: Pixels, offset: Pixels, length: int) -> float:
-        """What blocks of this size gain, if the area is so long."""
+        """The gain of blocks of this size and offset, for an area of this length; pixels."""
         end = float(self.gains[length]) if length < len(self.gains) else 0.0
         return float(self.near[begins(length, size, offset)[1:]].sum()) + end
 
     def seen(self, size: Pixels, offset: Pixels, length: int) -> tuple[int, ...] | None:
-        """The lines where they are seen, a pixel beside their place; None: all in their places."""
+        """The lines where the pixels show them, up to a pixel beside; None: all are at their regular places."""
         lines = begins(length, size, offset)[1:]
         places = [max((line, line - 1, line + 1), key=lambda at: self.gains[at]) for line in lines.tolist()]
         apart = all(one < other for one, other in pairwise([0, *places, length]))
         return tuple(places) if apart and places != lines.tolist() else None
 
     def whole(self, most: int) -> dict[int, tuple[float, int]]:
-        """For each size in whole pixels, what it gains and with which offset; most begin at the side."""
+        """For each whole block size up to `most` pixels: its best gain and the offset for it."""
         best = {}
         for size in range(LEAST_BLOCK, most + 1):
             gains = self.gains[1 : self.length]
@@ -68,8 +74,7 @@ class _Axis(NamedTuple):
         return best
 
     def counted(self) -> tuple[float, Pixels, Pixels, int]:
-        """The best blocks of which a whole number fills the area: what they gain, size, offset, and its length, which
-        is known to a few pixels."""
+        """The best blocks of which a whole number fills the area: gain, size, offset, and length of the area."""
         options = []
         for length in self.lengths():
             for unusual, size, offset in _counted(length):
@@ -78,18 +83,18 @@ class _Axis(NamedTuple):
         return max(options)
 
     def end(self) -> float:
-        """What the likeliest end of the area gains."""
+        """The gain of the likeliest end of the area."""
         return max((float(self.gains[length]) for length in self.lengths() if length < len(self.gains)), default=0.0)
 
     def lengths(self) -> range:
-        """Lengths that the area may have; it ends with the picture where no pixel is behind it."""
+        """Possible lengths of the area, pixels; if no pixel follows, the area ends with the picture."""
         most = min(self.length + _KNOWN, len(self.gains))
         return range(max(self.length - _KNOWN, LEAST_BLOCK), most + 1) if most > self.length else range(most, most + 1)
 
 
 @lru_cache(maxsize=256)
 def _counted(length: int) -> list[tuple[int, Pixels, Pixels]]:
-    """How unusual, size and offset: sides between pixels are rounded as Pillow, as OpenCV and as others do."""
+    """Options for a whole number of blocks: rank, size and offset. They round as Pillow, OpenCV and others do."""
     options: list[tuple[int, Pixels, Pixels]] = []
     for count in range(1, max(length // LEAST_COUNTED, 1) + 1):
         size = Fraction(length, count)
@@ -102,10 +107,16 @@ def _counted(length: int) -> list[tuple[int, Pixels, Pixels]]:
 
 
 def gains(steps: Steps, gray: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
-    """What lines of a box gain: float32, across (h, w + k) and down (h + k, w), of the step from the left and from the
-    upper neighbour; k: a few pixels behind it, if there are any.
+    """The gain of a line at each step in a box.
 
-    gray: (H, W), the picture.
+    Args:
+        steps: the log-likelihood ratios of all steps.
+        gray: (H, W) float, the picture.
+        box: the box.
+
+    Returns:
+        float32 arrays: across (h, w + k), of steps from the left neighbour; down (h + k, w), of steps from the upper
+        neighbour. k: up to 3 pixels behind the box, as far as the picture goes.
     """
     sides = []
     for of, rows, columns, image in (
@@ -123,9 +134,13 @@ def gains(steps: Steps, gray: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndar
 
 
 def fitted(across: np.ndarray, down: np.ndarray, box: Box) -> tuple[float, Box]:
-    """The same area in the likeliest blocks, and what their lines gain; `across` and `down` as of `gains`.
+    """Find the likeliest blocks of an area: the gain of their lines, and the box with these blocks.
 
-    Blocks that are counted may end a few pixels before or behind the area: then so does it.
+    A whole number of blocks may end a few pixels before or behind the area; then the box is changed accordingly.
+
+    Args:
+        across, down: as `gains` returns them.
+        box: the area.
     """
     axes = (
         _Axis.of(across.sum(axis=0, dtype=np.float64), box.x1 - box.x0),
@@ -153,7 +168,16 @@ def fitted(across: np.ndarray, down: np.ndarray, box: Box) -> tuple[float, Box]:
 
 
 def parts(steps: Steps, gray: np.ndarray, box: Box) -> list[Box]:
-    """The areas, side by side or one above the other, that a box is made of, in their likeliest blocks: mostly one."""
+    """Split a box into areas with different blocks, side by side or one above the other; usually it is a single one.
+
+    Args:
+        steps: the log-likelihood ratios of all steps.
+        gray: (H, W) float, the picture.
+        box: the box.
+
+    Returns:
+        The areas, each in its likeliest blocks.
+    """
     across, down = gains(steps, gray, box)
     worth, one = fitted(across, down, box)
     across, down = across[:, : box.x1 - box.x0], down[: box.y1 - box.y0]
@@ -169,7 +193,7 @@ def parts(steps: Steps, gray: np.ndarray, box: Box) -> list[Box]:
 
 
 def _split(across: np.ndarray, down: np.ndarray) -> tuple[float, int]:
-    """What the lines of the best two areas gain that lie left and right of a line, and where it is."""
+    """The gain of the best two areas left and right of a column, and that column."""
     high, wide = across.shape
     if wide < 4 * LEAST_BLOCK or high < 2 * LEAST_BLOCK:
         return -np.inf, 0

@@ -1,4 +1,4 @@
-"""JPEG's quantization, as it is seen in the pixels."""
+"""JPEG's quantization, estimated from the pixels."""
 
 import numpy as np
 from scipy.fft import dct
@@ -9,14 +9,14 @@ from depixel.photos.jpeg import standard_table
 BLOCK = 8
 """Side of the blocks that JPEG codes, pixels."""
 LEAST_BLOCK = 4
-"""Smaller blocks of a pixelation, and narrower areas, are not told: JPEG leaves too little of them."""
+"""Smallest block size, and smallest side of an area, that is reported in a JPEG, pixels. JPEG blurs smaller ones."""
 BASIS = dct(np.eye(BLOCK), axis=0, norm="ortho")
 """(8 frequencies, 8 pixels): the cosines of JPEG's transform."""
-_ROUNDING = 0.45  # standard deviation that rounding of pixels and of colors gives a coefficient
-_TURNED = 20.0  # log-likelihood ratio, to tell that a picture was turned
-_GAIN = 0.25  # log-likelihood ratio of a coefficient; to tell a JPEG
+_ROUNDING = 0.45  # standard deviation of a coefficient that comes from rounding pixels and colors
+_TURNED = 20.0  # least log-likelihood ratio for a picture that was turned
+_GAIN = 0.25  # least log-likelihood ratio per coefficient for a JPEG
 BLOCKY = 4.0
-"""Steps between constant blocks are smaller, gray levels."""
+"""Upper limit of the steps between constant blocks that JPEG itself makes, gray levels."""
 
 
 def luma(image: np.ndarray) -> np.ndarray:
@@ -25,17 +25,17 @@ def luma(image: np.ndarray) -> np.ndarray:
 
 
 def quantization(gray: np.ndarray) -> np.ndarray | None:
-    """Which JPEG quantization the pixels have last gone through.
+    """Estimate the last JPEG quantization of the pixels.
 
-    A coefficient is near a multiple of its step, up to the rounding of pixels; steps are those under which the
-    coefficients of up to 2 000 blocks are likeliest, of the standard's tables, also as they are in a picture that was
-    turned by a right angle.
+    Each coefficient is near a multiple of its quantization step, up to the rounding of pixels. The result is the
+    standard table under which the coefficients of up to 2 000 blocks are likeliest. The transposed tables are also
+    tried, because the picture may have been turned by a right angle.
 
     Args:
-        gray: (H, W) float, luminance, of which blocks begin in the upper left corner.
+        gray: (H, W) float, luminance; JPEG blocks begin in the upper left corner.
 
     Returns:
-        (8, 8) integers, or None: no JPEG, or one of so high a quality that it cannot be told.
+        (8, 8) integers, the quantization steps; None: no JPEG, or its quality is too high to detect.
     """
     blocks = blocks_of(gray).reshape(-1, BLOCK, BLOCK)
     blocks = blocks[(blocks.min(axis=(1, 2)) > 0) & (blocks.max(axis=(1, 2)) < 255)]  # clipping spoils coefficients
@@ -43,7 +43,7 @@ def quantization(gray: np.ndarray) -> np.ndarray | None:
         return None
     blocks = blocks[:: -(-len(blocks) // 2000)]
     values = np.abs(BASIS @ (blocks - 128) @ BASIS.T)
-    told = values > 1.5  # those that are zero fit any step
+    told = values > 1.5  # a zero coefficient fits any step
     steps = np.arange(1, 122)
     likely = np.zeros((len(steps), BLOCK, BLOCK))
     for i, step in enumerate(steps):
@@ -66,26 +66,32 @@ def quantization(gray: np.ndarray) -> np.ndarray | None:
 
 
 def blocks_of(pixels: np.ndarray) -> np.ndarray:
-    """(rows, columns, 8, 8): the whole JPEG blocks of a picture."""
+    """(rows, columns, 8, 8): the complete JPEG blocks of a picture (H, W)."""
     high, wide = (n // BLOCK for n in pixels.shape)
     return pixels[: high * BLOCK, : wide * BLOCK].reshape(high, BLOCK, wide, BLOCK).transpose(0, 2, 1, 3)
 
 
 def is_aligned(area: ResolvedArea) -> bool:
-    """Whether blocks consist of whole ones of JPEG."""
+    """Whether the area's blocks consist of whole JPEG blocks."""
     grid = area.grid
     return not any(n % BLOCK for n in (area.x - grid.offset_x, area.y - grid.offset_y, grid.width, grid.height))
 
 
 def is_later(gray: np.ndarray, table: np.ndarray, area: ResolvedArea) -> bool:
-    """Whether the pixels of an area do not look as if they had gone through the quantization."""
+    """Whether an area was pixelated after the JPEG: its pixels do not fit the quantization.
+
+    Args:
+        gray: (H, W) float, luminance; JPEG blocks begin in the upper left corner.
+        table: (8, 8) quantization steps.
+        area: the area.
+    """
     x, y, right, bottom = area.x, area.y, area.x + area.width, area.y + area.height
     touched = blocks_of(gray)[y // BLOCK : -(-bottom // BLOCK), x // BLOCK : -(-right // BLOCK)]
     values = BASIS @ (touched - 128) @ BASIS.T
     off = np.abs(values - table * np.round(values / table))
-    off[:, :, 0, 0] = 0  # of a constant block, all rounding is here
+    off[:, :, 0, 0] = 0  # in a constant block, all rounding is in this coefficient
     least, most = touched.min(axis=(2, 3)), touched.max(axis=(2, 3))
-    known = (least > 0) & (most < 255) & (least < most)  # constant ones fit every quantization
+    known = (least > 0) & (most < 255) & (least < most)  # constant blocks fit every quantization
     if not known.any():
         return min(area.grid.width, area.grid.height) > 2 * BLOCK or not ((least > 0) & (most < 255)).any()
     return bool((off.max(axis=(2, 3))[known] > 4 * _ROUNDING).mean() > 0.3)

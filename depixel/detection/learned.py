@@ -1,15 +1,16 @@
-"""Areas that are not seen otherwise, as those that JPEG has blurred: a network says what each step is.
+"""Detection by a network, for areas without exactly constant blocks, such as those that JPEG has blurred.
 
-JPEG leaves nothing exactly constant. Large blocks are found in the picture of half the size, and of half of that: in
-their middle there is nothing to see. The detector is a small U-Net, made by `recipes/detector.py`, that tells of
-each step between neighbouring pixels whether it is one of a photo, within a block or between two; where JPEG's
-quantization is known, the area that follows from that is weighed by its `likelihood`. In large pictures it only looks
-around what a far smaller network, the screen, takes for steps between blocks. Their ONNX files have
+The detector is a small U-Net, made by `recipes/detector.py`. It classifies each step between neighbouring pixels: in a
+photo, within a block, or between two blocks. Areas follow from these steps. If JPEG's quantization is known, they are
+judged by their `likelihood`. Large blocks have no steps in their middle, so they are searched in the picture of half
+the size, and of a quarter. In large pictures the detector only runs where a far smaller network, the screen, suspects
+steps between blocks. The ONNX files of both have
 
-    gray    (B, 1, H, W) float32, luminance, 0..255; H and W multiples of 8, JPEG's blocks begin in the corner
-    noise   (B,) float32, standard deviation of the quantization's errors in gray levels; 0 if it is not known
-    logits  float32, of the detector (B, 6, H, W): photo, within, between; of steps from the left neighbour, then of
-            those from the upper; of the screen (B, 1, H / 8, W / 8): steps between blocks are in a cell of 8 x 8 pixels
+    gray    (B, 1, H, W) float32, luminance, 0..255; H and W are multiples of 8; JPEG's blocks begin in the corner
+    noise   (B,) float32, standard deviation of the quantization's errors in gray levels; 0 if it is unknown
+    logits  float32. Detector: (B, 6, H, W): photo, within, between; first for steps from the left neighbour, then for
+            steps from the upper one. Screen: (B, 1, H / 8, W / 8): whether a cell of 8 x 8 pixels has steps between
+            blocks
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,39 +34,42 @@ from depixel.onnx.reading import opened
 
 DETECTOR, SCREEN = "detector.onnx", "screen.onnx"
 INPUTS = ["gray", "noise"]
-CELL = 8  # pixels: a side of the screen's cells
-_WINDOW, _HALO = 576, 32  # pixels: about the side of what the detector sees, and how much of it is its neighbours'
-_SCREENED = 1_000_000  # pixels of the largest picture that the detector sees all of
-_SCREENED_WINDOW = 256  # pixels, instead of _WINDOW, in larger ones
-_SUSPECT = 0.0  # the screen's logit of a cell around which the detector looks
-_UNSEEN = -1.0  # what steps say elsewhere
-_MOST = 8.0  # a step says no more than this
-_TRIES = 24  # areas in vain
-_MORE_TRIES = 0.9  # the share of what is left that is left after another one, about
-_REACH, _CORNER = 48, 30.0  # of `Steps`; the network is surer than it should be
-_LIMIT = 200.0  # of what is certain in 64 x 64 pixels
-_MORE_PLACES = 50.0  # by how much it rises when a picture has e times the pixels
-_EVIDENCE, _WEIGHT = 50.0, 10.0  # of what is certain in 64 x 64 pixels: evidence, and so often what a pixel's steps say
-_LEAST_MEAN, _LEAST_OF_ONE = 1.5, 5.0  # of what a pixel's steps say; where no line is seen, only one block
-_MORE_EVIDENCE = 10.0  # by how much the limit rises when a picture has e times the pixels
-_HIDDEN = 2.0  # times the steps of JPEG's noise, in which nothing is seen of those between blocks
-_MEAN = 22.0  # of what is certain, as of `Outline`
-_MEAN_OF_SMALL, _SMALL = 12.0, 300  # the same of an area of fewer pixels
-_EVIDENCE_OF_SHAPE, _MEAN_OF_SHAPE = 100.0, 20.0  # the same of an area that is no rectangle
-_FEW, _HOPELESS = 8, -200.0  # tiles, and the evidence in them of what refining makes no area of
-_DOUBTED, _PART = 5.0, 0.8  # what a pixel's steps say of what may be an area and is none; and share of an area
-_BLURRED = 2  # pixels: how far the edge of a shape is blurred
-_LARGE = 24  # pixels: of blocks
-_HALVED = 256  # pixels: a shorter side from which on the picture is looked at in half its size, too
-_SEEN = 2.0  # of a step being between blocks, in the mean along a side that is seen
-_LEFT = 1.0, 0.9  # gray levels, and share of JPEG's noise, that pixels of what is certain are off their block's mean
-_SHARP, _SHARP_IN_JPEG = 0.8, 0.55  # share of the steps at and beside lines that is at them, at least
-_SURE = 5.0  # of what is certain, a pixel; two steps could say 16
+CELL = 8  # pixels: side of the screen's cells
+# The windows in which the networks run
+_WINDOW, _HALO = 576, 32  # pixels: approximate side of the detector's windows, and their overlap on each side
+_SCREENED = 1_000_000  # pixels of the largest picture on which the detector runs everywhere
+_SCREENED_WINDOW = 256  # pixels: replaces _WINDOW in larger pictures
+_SUSPECT = 0.0  # screen's logit from which the detector runs around a cell
+# Log-likelihood ratios of steps and areas, natural logarithm; those called certain are lower limits for a certain area
+_UNSEEN = -1.0  # of a step where the detector did not run
+_MOST = 8.0  # of a step, at most
+_REACH, _CORNER = 48, 30.0  # see `Steps`; the corner is high because the network is overconfident
+_LIMIT = 200.0  # certain, for the sum over an area without a likelihood, in a picture of 64 x 64 pixels
+_MORE_PLACES = 50.0  # increase of _LIMIT for e times as many pixels in the picture
+_EVIDENCE, _WEIGHT = 50.0, 10.0  # certain, in 64 x 64 pixels, for the likelihood plus _WEIGHT times the mean of a pixel
+_LEAST_MEAN, _LEAST_OF_ONE = 1.5, 5.0  # certain, for the mean of a pixel; the second if the area is a single block
+_MORE_EVIDENCE = 10.0  # increase of _EVIDENCE for e times as many pixels in the picture
+_MEAN = 22.0  # certain, for `Outline.mean`
+_MEAN_OF_SMALL, _SMALL = 12.0, 300  # the same for an area of fewer pixels than the second
+_EVIDENCE_OF_SHAPE, _MEAN_OF_SHAPE = 100.0, 20.0  # certain, for the likelihood and the mean of a non-rectangle
+_FEW, _HOPELESS = 8, -200.0  # number of tiles, and the likelihood in them below which refining cannot help
+_DOUBTED, _PART = 5.0, 0.8  # mean of a pixel above which a rejected area is doubtful; a part of one covers this share
+_SEEN = 2.0  # mean of the steps along a visible side
+_SURE = 5.0  # certain, for the mean of a pixel without a likelihood; two steps give at most 16
+# Other limits
+_TRIES = 24  # number of failed tries after which the search stops
+_MORE_TRIES = 0.9  # estimated share of the remaining search that is left after one more try
+_HIDDEN = 2.0  # if steps at lines are below this multiple of JPEG's noise, the noise hides them
+_BLURRED = 2  # pixels: blur of a shape's edge
+_LARGE = 24  # pixels: size of large blocks
+_HALVED = 256  # pixels: from this shorter side on, the picture is also searched in half its size
+_LEFT = 1.0, 0.9  # gray levels, and share of JPEG's noise: RMS deviation of pixels from their block's mean, at most
+_SHARP, _SHARP_IN_JPEG = 0.8, 0.55  # least share of the steps at and beside lines that is exactly at them
 
 
 @lru_cache(maxsize=2)
 def _network(file: str) -> Callable[[np.ndarray, float], np.ndarray]:
-    """From a picture (H, W) float32 and its noise to the logits (planes, ...)."""
+    """Load a network: a function of a picture (H, W) float32 and its noise that returns the logits (planes, ...)."""
     session, _ = opened(shipped(file), INPUTS)
 
     def logits(gray: np.ndarray, noise: float) -> np.ndarray:
@@ -76,9 +80,13 @@ def _network(file: str) -> Callable[[np.ndarray, float], np.ndarray]:
 
 
 def find(gray: np.ndarray, table: np.ndarray | None, check: Watch, known: Sequence[Candidate] = ()) -> list[Candidate]:
-    """The areas of a picture (H, W) float32 with this quantization, None if it is not known; some may overlap.
+    """Find the areas of a picture; some may overlap.
 
-    known: areas in which nothing is looked for.
+    Args:
+        gray: (H, W) float32, luminance, 0..255; JPEG's blocks begin in its corner.
+        table: (8, 8) JPEG's quantization steps; None: unknown.
+        check: receives the share that is done and the areas found.
+        known: areas that are skipped.
     """
     noise = _noise(table)
     picture = _Picture(gray, noise, was_jpeg=table is not None, screened=gray.size > _SCREENED, known=tuple(known))
@@ -89,8 +97,15 @@ def find(gray: np.ndarray, table: np.ndarray | None, check: Watch, known: Sequen
 
 
 class _Picture(NamedTuple):
-    """gray: (H, W) float32. noise: what the networks are told. screened: whether the detector only looks where the
-    screen sees something. known: areas in which nothing is looked for."""
+    """A picture to search.
+
+    Attributes:
+        gray: (H, W) float32, luminance, 0..255.
+        noise: the networks' input of that name, gray levels.
+        was_jpeg: whether its JPEG quantization is known.
+        screened: whether the detector only runs where the screen suspects something.
+        known: areas that are skipped.
+    """
 
     gray: np.ndarray
     noise: float
@@ -105,8 +120,10 @@ class _Picture(NamedTuple):
 
 
 def _is_sharp(gray: np.ndarray, box: Box, least: float) -> bool:
-    """Whether blocks change from a pixel to the next, as they do unless the picture was resized afterwards; also if
-    JPEG's noise hides it."""
+    """Whether blocks have sharp edges, from one pixel to the next; a picture that was resized later has blurred ones.
+
+    Also True if JPEG's noise hides the edges. `least`: share of the steps at and beside lines that is at them.
+    """
     at, beside, noise = 0.0, 0.0, 0.0
     lefts, tops = box.area.grid.begins(box.x1 - box.x0, box.y1 - box.y0)
     part = gray[box.y0 : box.y1, box.x0 : box.x1]
@@ -117,7 +134,7 @@ def _is_sharp(gray: np.ndarray, box: Box, least: float) -> bool:
         lines = lines[(lines > 1) & (lines < len(steps))]
         inner = np.ones(len(steps), bool)
         inner[np.concatenate([lines - 2, lines - 1, lines]).astype(int)] = False
-        usual = float(steps[inner].mean()) if inner.any() else 0.0  # JPEG's noise
+        usual = float(steps[inner].mean()) if inner.any() else 0.0  # from JPEG's noise
         at += float(np.maximum(steps[lines - 1] - usual, 0).sum())
         beside += float(np.maximum(steps[lines - 2] - usual, 0).sum() + np.maximum(steps[lines] - usual, 0).sum())
         noise += usual * len(lines)
@@ -125,8 +142,11 @@ def _is_sharp(gray: np.ndarray, box: Box, least: float) -> bool:
 
 
 def _is_flat(picture: _Picture, area: ResolvedArea, seen: np.ndarray | None = None) -> bool:
-    """Whether blocks are as flat as JPEG leaves them; they are not where the area has another shape or other blocks, or
-    was resized afterwards. seen: (h, w) bool, the pixels that show blocks; None: all."""
+    """Whether blocks are as flat as JPEG leaves them.
+
+    They are not if the area has another shape or other blocks, or if the picture was resized later. seen: (h, w) bool,
+    the pixels that show blocks; None: all.
+    """
     part, grid = picture.gray[area.part][:, :, None].astype(np.float64), area.grid
     clear = np.ones(part.shape[:2], bool) if seen is None else seen
     clear = np.asarray(binary_erosion(clear, iterations=_BLURRED, border_value=1))[:, :, None]
@@ -138,7 +158,7 @@ def _is_flat(picture: _Picture, area: ResolvedArea, seen: np.ndarray | None = No
 
 
 def suspicion(gray: np.ndarray, table: np.ndarray | None) -> float:
-    """How many cells of a picture, as of `find`, the screen suspects."""
+    """The number of cells of a picture that the screen suspects; `gray` and `table` as for `find`."""
     return float((_screened(gray, _noise(table)) > _SUSPECT).sum())
 
 
@@ -160,7 +180,7 @@ def _find(
     found = []
     for one in halves:
         box = _refined(steps, _doubled(one.box))
-        square = one.certain and one.box.grid is None  # others are found in full size, or not
+        square = one.certain and one.box.grid is None  # other grids are only certain if found in full size
         found.append(Candidate(4 * one.score, box, square and _is_flat(picture, box.area)))
     for one in (*picture.known, *found):
         if one.certain:
@@ -182,7 +202,7 @@ def _find(
             worth = score if len(boxes) == 1 else steps.score(part)
             one = _candidate(picture, steps, likelihood, worth, part, [other for other in boxes if other != part])
             new += [] if one is None else [one]
-        # Of parts, either all are areas or none is; and a part of what is none is not certain either
+        # Parts are certain together or not at all; a part of a doubtful area is never certain
         certain = all(one.certain and not _is_part_of(one.box, doubted) for one in new)
         if not certain and steps.score(box) > _DOUBTED * box.pixels:
             doubted.append(box)
@@ -201,7 +221,7 @@ def _is_part_of(box: Box, others: list[Box]) -> bool:
 
 
 def _rule_out(steps: Steps, one: Candidate) -> None:
-    """Look for nothing in an area, nor in what its shape leaves of the blocks at its sides."""
+    """Exclude an area from the search, and the partial blocks along the edge of its shape."""
     wider = None if one.mask is None else np.asarray(binary_dilation(one.mask, iterations=_BLURRED))
     steps.rule_out(one.box, wider)
 
@@ -209,7 +229,7 @@ def _rule_out(steps: Steps, one: Candidate) -> None:
 def _candidate(
     picture: _Picture, steps: Steps, likelihood: Likelihood | None, score: float, box: Box, beside: list[Box]
 ) -> Candidate | None:
-    """An area that was found by steps, weighed; None: it is none. beside: other areas, into which it does not reach."""
+    """Judge an area that was found by its steps; None: it is no area. beside: other areas, which it must not enter."""
     thin = min(box.x1 - box.x0, box.y1 - box.y0) < LEAST_BLOCK
     if thin or box.size < LEAST_BLOCK:
         return None
@@ -236,13 +256,13 @@ def _candidate(
     seen[box.area.part] = ~edge.other
     edge = outline(steps, one.box, beside)
     least = _MEAN_OF_SMALL if one.box.pixels < _SMALL and any(map(len, one.box.lines())) else _MEAN
-    least *= min(1, 2 * _LARGE / one.box.size)  # in the middle of a large block there is nothing to see
+    least *= min(1, 2 * _LARGE / one.box.size)  # the middle of a large block has no steps
     sure = one.certain and edge.whole and edge.mean > least and _is_sharp(picture.gray, one.box, _SHARP_IN_JPEG)
     return one._replace(certain=sure and _is_flat(picture, one.area, seen[one.area.part]))
 
 
 def _shaped(picture: _Picture, likelihood: Likelihood, edge: Outline) -> Candidate:
-    """An area that is no rectangle, weighed by the tiles that lie wholly within."""
+    """Judge an area that is no rectangle, by the tiles that lie wholly within it."""
     likelihood.leave_out(edge.box, edge.other)
     evidence = likelihood.evidence(edge.box)
     shaped = Candidate(evidence, edge.box, False, edge.mask)
@@ -251,8 +271,7 @@ def _shaped(picture: _Picture, likelihood: Likelihood, edge: Outline) -> Candida
 
 
 def _in_half(picture: _Picture, check: Watch, most: int) -> list[Candidate]:
-    """Areas of large blocks, in the middle of which there is nothing to see: as they are in the picture of half the
-    size."""
+    """Find areas of large blocks in the picture of half the size, because their middle has no steps."""
     if min(picture.gray.shape) < _HALVED:
         return []
     found = apart(_find(picture.halved(), check, most=most // 2))
@@ -274,8 +293,7 @@ def _halved(one: Candidate) -> Candidate:
 
 
 def _refined(steps: Steps, grown: Box) -> Box:
-    """An area that is known to two pixels, to the pixel: its sides and lines are where steps between blocks are
-    likeliest."""
+    """Refine an area from an accuracy of two pixels to one: move its sides and lines to the likeliest steps."""
     size = grown.size
     spans = [
         _span(of, slice(*rows), start, stop, offset, size)
@@ -293,7 +311,7 @@ def _refined(steps: Steps, grown: Box) -> Box:
 def _span(
     steps: Steps, rows: slice, start: int, stop: int, offset: int, size: int
 ) -> tuple[int, int, dict[int, tuple[float, int]]]:
-    """Along one axis: the sides; and for each size near `size`, what its lines are worth and the best offset."""
+    """Along one axis: start, stop, and for each block size near `size` the gain of its lines and the best offset."""
     line = steps.line[rows].mean(axis=0, dtype=np.float64)
     inside = steps.inside[rows].mean(axis=0, dtype=np.float64)
 
@@ -303,7 +321,7 @@ def _span(
         return end if abs(edge - end) <= 3 and line[best] < _SEEN else best
 
     start, stop = side(start, 0), side(stop, steps.width)
-    # a block that is cut off to a few pixels is not seen in half the size
+    # in half the size, a last block that is cut off to a few pixels is invisible
     for further in range(stop + 1, min(stop + size // 2, steps.width - 1)):
         if inside[further] < 0 and line[further] < _SEEN:
             break
@@ -320,7 +338,7 @@ def _span(
 
 
 def _steps(picture: _Picture, places: list[Box], check: Watch) -> Steps:
-    """places: where the detector looks, whatever the screen says."""
+    """Run the detector on a picture. places: boxes where it runs whatever the screen says."""
     gray, noise, screened = picture.gray, picture.noise, picture.screened
     high, wide = gray.shape
     ratios = np.full((2, 2, high, wide), _UNSEEN, np.float32)  # across and down; inside and line
@@ -348,8 +366,15 @@ def _cells(pixels: slice) -> slice:
 
 
 def _windows(length: int, most: int) -> Iterator[tuple[int, slice, slice]]:
-    """Along one axis: where the part begins that a window is for, the window, and the part within it; as few as can be
-    and of like size, so that little is seen twice. most: pixels of a window, about."""
+    """Divide an axis into few windows of similar size that overlap by `_HALO` on each side.
+
+    Args:
+        length: length of the axis, pixels.
+        most: approximate size of a window, pixels.
+
+    Yields:
+        The start of the part without overlap, the window, and that part within the window.
+    """
     count = max(1, -(-(length - 2 * _HALO) // (most - 2 * _HALO)))
     side = -(-length // count // BLOCK) * BLOCK
     for begin in range(0, length, side):
@@ -358,7 +383,7 @@ def _windows(length: int, most: int) -> Iterator[tuple[int, slice, slice]]:
 
 
 def _weighed(likelihood: Likelihood, box: Box, steps: Steps, beside: list[Box]) -> Candidate:
-    """The likeliest area near one; if no line is seen in it, it is one block."""
+    """Find and judge the likeliest area near one. If it has no visible line, it is a single block."""
     if box.grid is None:
         refined = likelihood.refined(box, steps, beside).plain()
         if likelihood.evidence(refined) > 0 or likelihood.evidence(box) < 0:
@@ -378,7 +403,7 @@ def _is_certain(score: float, box: Box, picture: _Picture) -> bool:
     if box.size > _LARGE and box.size > min(box.x1 - box.x0, box.y1 - box.y0):  # no block is whole
         return False
     limit = _LIMIT + _MORE_PLACES * max(np.log(gray.size / 4096), 0)
-    # the middle of a large block could be a flat part of a photo
+    # less for large blocks: their flat middle says little
     sure = score > limit and score > _SURE * min(1, 2 * _LARGE / box.size) * box.pixels
-    # without JPEG's noise, smooth parts of a photo are constant, too
+    # without JPEG's noise, smooth parts of a photo can be constant, too
     return bool(sure and (picture.was_jpeg or differ(gray, box.area, 1)))

@@ -1,11 +1,12 @@
-"""How likely a JPEG's pixels are, were an area of it pixelated: from what pixelation and JPEG do to a photo.
+"""The likelihood of a JPEG's pixels if an area of it was pixelated, from a model of photo, pixelation and JPEG.
 
-The photo is a Gaussian process with an exponential covariance, as in `baselines.Kriging`, and with the contrast that is
-seen around each pixel; around those of the photo, without the area's, which would make smooth surroundings look as if
-they had been smoothed. Pixelation takes means of it; JPEG rounds the coefficients of 8 x 8 pixels to multiples of its
-steps. With that rounding as noise, all is linear: the pixels are normally distributed, and under the right area and
-blocks they are likeliest. As their contrast is a guess, a factor of it is left open, one for each tile of the picture:
-that makes it a t-distribution. So that it can be computed quickly, tiles count as independent of each other.
+The photo is a Gaussian process with an exponential covariance, as in `baselines.Kriging`. Its standard deviation at
+each pixel is the contrast around that pixel. Around pixels of the photo the area's pixels do not count, because they
+would lower the contrast, and smooth surroundings would look pixelated. Pixelation takes means of the photo. JPEG
+rounds the coefficients of 8 x 8 pixels to multiples of its steps. With that rounding as noise, everything is linear:
+the pixels are normally distributed, and the right area and blocks make them likeliest. The contrast is only an
+estimate, so an unknown factor of it, one for each tile of the picture, turns the distribution into a t-distribution.
+To save time, tiles count as independent of each other.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,26 +24,26 @@ from depixel.detection.steps import Steps
 from depixel.detection.watch import Watch
 from depixel.scoring.covariance import covariance
 
-_WINDOW = 3.0  # pixels, standard deviation of the window in which contrast is seen
-_AROUND = 8  # pixels around a tile of which contrast is taken, too
-_CONTRAST = 1.0  # the least, gray levels
-_FREEDOM = 30.0  # degrees of the t-distribution
-_LEVEL = 40.0  # standard deviation of a tile's level, gray levels
-_ROUNDING = 1 / 12  # variance
-_ROUNDED, _ZERO = 1 / 12, 1 / 4  # variances of a coefficient, in steps; of one that is 0 only a bound is known
+_WINDOW = 3.0  # pixels: standard deviation of the window in which contrast is measured
+_AROUND = 8  # pixels around a tile that count for its contrast, too
+_CONTRAST = 1.0  # gray levels, lower limit of the contrast
+_FREEDOM = 30.0  # degrees of freedom of the t-distribution
+_LEVEL = 40.0  # gray levels: standard deviation of a tile's mean
+_ROUNDING = 1 / 12  # variance of rounding a pixel
+_ROUNDED, _ZERO = 1 / 12, 1 / 4  # variance of a coefficient's rounding, in squared steps; a zero is only bounded
 
-_WORTH, _WORTH_OF_MEGAPIXEL = 1800, 3000  # tiles that are computed, each about 1.5 ms with what is around it
+_WORTH, _WORTH_OF_MEGAPIXEL = 1800, 3000  # largest number of tiles that are computed, each in about 1.5 ms
 _TILE = 16  # pixels, a multiple of JPEG's blocks
-_MOST_TILES = 24  # of a large area, as many are enough, from all over
-_FEW_TILES, _FEW_BOXES = 8, 6  # tiles by which areas are compared first, and areas that are then compared by more
-_CORNER = 16.0  # by how much a grid that begins at the area's corner is likelier than another, in each direction
+_MOST_TILES = 24  # this many tiles from all over a large area are enough
+_FEW_TILES, _FEW_BOXES = 8, 6  # few tiles decide which few areas are compared by more tiles
+_CORNER = 16.0  # log prior odds of a grid that begins at the area's corner, along each axis
 _ROUNDS = 4
-_NEAR = 4  # pixels that a side is moved by
-_OPTIONS = 16  # of one change
-_MOST_SIZES = 32  # of blocks
-_INTO = 0.03  # share of an area that another one may cover
-_WORSE = 0.3  # share of what the steps say of an area that a change may cost
-_SAY = 0.05  # of the steps, in what is likeliest; the network is surer than it should be
+_NEAR = 4  # pixels: largest change of a side
+_OPTIONS = 16  # largest number of options that are compared at a time
+_MOST_SIZES = 32  # largest number of block sizes that are compared
+_INTO = 0.03  # largest share of an area that another one may cover
+_WORSE = 0.3  # largest share of the steps' sum that a change may cost
+_SAY = 0.05  # weight of the steps' sum beside the likelihood; low because the network is overconfident
 
 _ROWS, _COLUMNS = (place.ravel() for place in np.indices((_TILE, _TILE)))
 _CORRELATION = covariance(_ROWS[:, None] - _ROWS, _COLUMNS[:, None] - _COLUMNS)
@@ -52,16 +53,17 @@ _BASIS = np.kron(BASIS, BASIS)  # (64 coefficients, 64 pixels)
 
 
 def _one_thread() -> threadpool_limits:
-    """The matrices are small: two threads take twice as long as one."""
+    """Limit BLAS to one thread: on these small matrices, two threads take twice as long."""
     return threadpool_limits(limits=1)
 
 
 class Likelihood:
-    """Of the areas of one picture; what was computed is kept.
+    """The likelihood of areas in one picture, with a cache.
 
     Args:
-        gray: (H, W) float32, luminance; JPEG's blocks begin in its corner. table: (8, 8) quantization steps.
-        check: called again and again.
+        gray: (H, W) float32, luminance, 0..255; JPEG's blocks begin in its corner.
+        table: (8, 8) quantization steps.
+        check: called repeatedly; an exception from it ends the computation.
     """
 
     def __init__(self, gray: np.ndarray, table: np.ndarray, check: Watch = Watch()):  # noqa: B008
@@ -75,34 +77,39 @@ class Likelihood:
         self._errors = np.where(small, _ZERO, _ROUNDED) * table.ravel().astype(np.float64) ** 2 + _ROUNDING  # variances
         self._known: dict[tuple[tuple[int, int], Box | None], float] = {}
         self._left_out: frozenset[tuple[int, int]] = frozenset()
-        self._tile = lru_cache(maxsize=2 * _MOST_TILES)(self._cut_out)  # a megabyte each
+        self._tile = lru_cache(maxsize=2 * _MOST_TILES)(self._cut_out)  # 1 MB each
 
     @property
     def is_spent(self) -> bool:
-        """Whether as much has been computed as a picture of this size is worth: about 3 s, and 5 s a megapixel."""
+        """Whether the time budget is spent: about 3 s, plus 5 s per megapixel of the picture."""
         return len(self._known) > _WORTH + _WORTH_OF_MEGAPIXEL * self._gray.size / 1e6
 
     def leave_out(self, box: Box, other: np.ndarray | None) -> None:
-        """From now on, leave out tiles that show some of these pixels of an area, (h, w) bool; None: none of them."""
+        """From now on, skip tiles with any of these pixels of an area, (h, w) bool; None: skip no tile."""
         rows, columns = np.nonzero(np.zeros((1, 1)) if other is None else other)
         tiles = np.unique(np.stack([(columns + box.x0) // _TILE, (rows + box.y0) // _TILE]), axis=1) * _TILE
         self._left_out = frozenset(map(tuple, tiles.T.tolist()))
 
     def evidence(self, box: Box, most: int = _MOST_TILES) -> float:
-        """Log-likelihood ratio, natural logarithm, of an area being pixelated to nothing being so; of a large area,
-        that of `most` tiles."""
+        """Log-likelihood ratio, natural logarithm, of the area being pixelated to nothing being pixelated.
+
+        In a large area only `most` tiles count.
+        """
         with _one_thread():
             return self._sum(box, _some(self._tiles_of([box]), most))
 
     def advantage(self, box: Box, other: Box) -> float:
-        """By how much one area is likelier than another, natural logarithm; of large ones, in `_MOST_TILES` tiles."""
+        """Log-likelihood ratio, natural logarithm, of one area to another, in at most `_MOST_TILES` tiles."""
         with _one_thread():
             tiles = _some(self._tiles_of([box, other]), _MOST_TILES)
             return self._sum(box, tiles) - self._sum(other, tiles)
 
     def with_size(self, box: Box) -> Box:
-        """The area with blocks of the size under which it is likeliest, all from its corner on; of many sizes, those
-        are compared whose lines stand out most, in steps per their standard error."""
+        """The area with its likeliest block size; blocks begin at its corner.
+
+        Only the sizes whose lines stand out most are compared: by the excess of the steps there over the mean, divided
+        by its standard error.
+        """
         area = self._gray[box.y0 : box.y1, box.x0 : box.x1]
         steps = [np.abs(np.diff(area, axis=axis)).mean(axis=1 - axis) for axis in (1, 0)]
         usual = np.concatenate(steps).mean()
@@ -116,8 +123,13 @@ class Likelihood:
             return self._likeliest(sizes, lambda one: 0.0, _FEW_TILES)
 
     def refined(self, box: Box, steps: Steps, beside: Sequence[Box] = ()) -> Box:
-        """The likeliest area near one that was found by steps; with no change the steps say much less of it. beside:
-        other areas, into which it does not grow."""
+        """Find the likeliest area near one that the steps found, by hill climbing.
+
+        Args:
+            box: the area that the steps found.
+            steps: the log-likelihood ratios of all steps; no change may reduce their sum much.
+            beside: other areas, which it must not enter.
+        """
 
         def prior(one: Box) -> float:
             return _SAY * steps.score(one) - _CORNER * ((one.offset_x > 0) + (one.offset_y > 0))
@@ -143,14 +155,14 @@ class Likelihood:
                 least = here - _WORSE * abs(here)
                 likely = sorted((other for other in worth if worth[other] >= least), key=lambda other: worth[other])
                 places = {other[:4]: other for other in likely}
-                likely.sort(key=lambda other: places[other[:4]] == other)  # first of all, the best grid of each place
+                likely.sort(key=lambda other: places[other[:4]] == other)  # prefer the best grid of each place
                 box = self._likeliest([box, *likely[-_OPTIONS:]], prior)
             if box == before:
                 break
         return box
 
     def _likeliest(self, boxes: list[Box], prior: Callable[[Box], float], many: int = _MOST_TILES) -> Box:
-        """By the tiles where they differ. Where these are more than `many`, a few say which areas to compare."""
+        """The likeliest box, by the tiles where they differ. If there are more than `many`, a few tiles preselect."""
         tiles = [tile for tile in self._tiles_of(boxes) if len({_seen(box, tile) for box in boxes}) > 1]
         if len(tiles) > many:
             few = _some(tiles, _FEW_TILES)
@@ -162,7 +174,7 @@ class Likelihood:
         return sum(self._log_density(tile, _seen(box, tile)) - self._log_density(tile, None) for tile in tiles)
 
     def _tiles_of(self, boxes: list[Box]) -> list[tuple[int, int]]:
-        """The x and y of the tiles in or around which something of the areas lies."""
+        """The x and y of the tiles that the areas touch, or come near."""
         sides = list(zip(*boxes, strict=True))
         across, down = (
             range(max(min(first) - _AROUND, 0) // _TILE * _TILE, min(max(last) + _AROUND, length), _TILE)
@@ -171,7 +183,7 @@ class Likelihood:
         return [(x, y) for y in down for x in across if (x, y) not in self._left_out]
 
     def _log_density(self, tile: tuple[int, int], seen: Box | None) -> float:
-        """Of the pixels of a tile, up to a constant, with what is seen there of a pixelated area."""
+        """Log density of a tile's pixels, up to a constant, if `seen` is the pixelated area there; cached."""
         if (tile, seen) not in self._known:
             self._known[tile, seen] = self._computed(tile, seen)
         return self._known[tile, seen]
@@ -190,7 +202,7 @@ class Likelihood:
         return float(-(_FREEDOM + off.size) / 2 * np.log1p(rest @ rest / _FREEDOM) - np.log(np.diag(root)).sum())
 
     def _contrast(self, tile: tuple[int, int], seen: Box | None) -> np.ndarray:
-        """(_TILE, _TILE): standard deviations around the pixels, gray levels."""
+        """(_TILE, _TILE): the contrast at each pixel, gray levels."""
         x, y = tile
         window = np.s_[y : y + len(_BLUR), x : x + len(_BLUR)]
         gray, exists = self._around[window], self._exists[window]
@@ -201,8 +213,7 @@ class Likelihood:
         return np.where(photo[_WITHIN, _WITHIN], _deviation(gray, photo), _deviation(gray, exists))
 
     def _cut_out(self, tile: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The pixels of a tile less their mean, as a picture; their correlation in a photo, and JPEG's errors'
-        covariance."""
+        """The pixels of a tile minus their mean, (h, w); their correlation in a photo; JPEG's error covariance."""
         x, y = tile
         part = np.s_[y : y + _TILE, x : x + _TILE]
         pixels = self._gray[part]
@@ -211,20 +222,20 @@ class Likelihood:
         for row, column in np.ndindex(errors.shape[:2]):
             places = np.flatnonzero((row == _ROWS // BLOCK) & (column == _COLUMNS // BLOCK))
             noise[np.ix_(places, places)] = (_BASIS.T * errors[row, column]) @ _BASIS
-        there = np.flatnonzero((pixels.shape[0] > _ROWS) & (pixels.shape[1] > _COLUMNS))  # less where the picture ends
+        there = np.flatnonzero((pixels.shape[0] > _ROWS) & (pixels.shape[1] > _COLUMNS))  # fewer at the picture's end
         among = np.ix_(there, there)
         return pixels - pixels.mean(), _CORRELATION[among], noise[among]
 
 
 def _deviation(gray: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """(_TILE, _TILE): the standard deviation around each pixel, of those in the window that count (1; others 0)."""
+    """(_TILE, _TILE): the standard deviation around each pixel, over pixels with a count of 1, not 0."""
     weight, mean, square = (_BLUR.T @ of @ _BLUR for of in (counts, counts * gray, counts * gray**2))
     weight = np.maximum(weight, 1e-9)
     return np.sqrt(np.maximum(square / weight - (mean / weight) ** 2, _CONTRAST**2))
 
 
 def _pixelate(covariance: np.ndarray, box: Box, high: int, wide: int) -> None:
-    """Make the covariance of a photo's pixels, row by row, that of the pixels after an area was pixelated."""
+    """Change the covariance of a photo's pixels, in row-major order, to that after pixelating an area; in place."""
     rows, columns = np.arange(high), np.arange(wide)
     if box.grid is None:
         down, across = (rows - box.y0 + box.offset_y) // box.size, (columns - box.x0 + box.offset_x) // box.size
@@ -245,12 +256,15 @@ def _pixelate(covariance: np.ndarray, box: Box, high: int, wide: int) -> None:
 
 
 def _some(tiles: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-    """The tiles, of many always the same few from all over."""
+    """At most `most` of the tiles, from all over; the same tiles give the same choice."""
     return [tiles[k] for k in sorted(np.random.default_rng(0).permutation(len(tiles))[:most])]
 
 
 def _seen(box: Box, tile: tuple[int, int]) -> Box | None:
-    """What is seen of an area in and around a tile, the same for all that look the same, as if the tile were at 0."""
+    """The part of an area in and around a tile, relative to the tile; None: nothing.
+
+    Areas that look the same there give the same result, so that the cache works.
+    """
     seen = _cut(box.moved(-tile[0], -tile[1]), -_AROUND, _TILE + _AROUND)
     if not seen:
         return None
@@ -258,7 +272,7 @@ def _seen(box: Box, tile: tuple[int, int]) -> Box | None:
         one_block = seen.size - seen.offset_x >= seen.x1 - seen.x0 and seen.size - seen.offset_y >= seen.y1 - seen.y0
     else:
         one_block = all(len(of) == 1 for of in seen.grid.begins(seen.x1 - seen.x0, seen.y1 - seen.y0))
-    if one_block or not _cut(seen, 0, _TILE):  # only for the contrast around the tile it does not matter of which size
+    if one_block or not _cut(seen, 0, _TILE):  # beside the tile, only the contrast counts and not the block size
         return seen._replace(size=len(_BLUR), offset_x=0, offset_y=0, grid=None)
     return seen
 
@@ -273,7 +287,7 @@ def _cut(box: Box, low: int, high: int) -> Box | None:
 
 
 def _sizes(box: Box, high: int, wide: int) -> list[Box]:
-    """Areas with blocks of any size that begin at the corner."""
+    """The area with each block size; blocks begin at its corner."""
     most = min(max(box.x1 - box.x0, box.y1 - box.y0, LEAST_BLOCK), MOST_BLOCK)
     return [box._replace(size=size, offset_x=0, offset_y=0) for size in range(LEAST_BLOCK, most + 1)]
 
@@ -284,12 +298,12 @@ def _changed(box: Box, numbers: dict[str, int]) -> Box:
 
 
 def _offsets(offset_name: str, box: Box, high: int, wide: int) -> list[Box]:
-    """Areas whose first blocks lack more or less."""
+    """The area with each offset along an axis."""
     return [_changed(box, {offset_name: offset}) for offset in range(box.size)]
 
 
 def _ends(first: str, last: str, offset_name: str, box: Box, high: int, wide: int) -> list[Box]:
-    """Areas that end elsewhere, by little or at a line; the grid stays, or begins as if the area ended with a block."""
+    """The area with other ends: a few pixels away, or at a line. The grid stays, or fits a whole block at the end."""
     start, stop, offset, size = (getattr(box, name) for name in (first, last, offset_name, "size"))
     line = start - offset + (stop - 1 - start + offset) // size * size  # the last one
     ends = {stop + by for by in range(-_NEAR, _NEAR + 1)} | {line + by * size for by in (-1, 0, 1, 2)}
@@ -300,7 +314,7 @@ def _ends(first: str, last: str, offset_name: str, box: Box, high: int, wide: in
 
 
 def _begins(first: str, last: str, offset_name: str, box: Box, high: int, wide: int) -> list[Box]:
-    """Areas that begin elsewhere, by little or at a line; the grid stays, moves with it, or changes its size."""
+    """The area with other starts: a few pixels away, or at a line. The grid stays, moves along, or changes its size."""
     start, stop, offset, size = (getattr(box, name) for name in (first, last, offset_name, "size"))
     begins = {start + by for by in range(-_NEAR, _NEAR + 1)} | {start - offset + by * size for by in (-1, 0, 1, 2)}
     options = set()
@@ -316,7 +330,7 @@ def _begins(first: str, last: str, offset_name: str, box: Box, high: int, wide: 
     ]
 
 
-_Change = Callable[[Box, int, int], list[Box]]  # of an area in a picture so high and wide
+_Change = Callable[[Box, int, int], list[Box]]  # takes an area, and height and width of the picture
 _GRIDS: tuple[_Change, ...] = (_sizes, partial(_offsets, "offset_x"), partial(_offsets, "offset_y"))
 _SIDES: tuple[_Change, ...] = tuple(
     partial(change, *axis)

@@ -1,4 +1,4 @@
-"""Of which blocks an area is that is known, in a picture that was saved as JPEG: nothing in it is exactly constant."""
+"""Block size of an area that a person names in a JPEG, where no block is exactly constant."""
 
 import numpy as np
 
@@ -7,22 +7,22 @@ from depixel.detection.boxes import Box
 from depixel.detection.jpeg import BLOCK, luma, quantization
 from depixel.detection.likelihood import Likelihood
 
-_MOST = 512  # pixels a side that are looked at
-_AROUND = 64  # pixels around it that are, too; a multiple of JPEG's blocks
-_MUCH = 50.0  # natural logarithm: by how much another size is likelier where one that is likely itself is wrong
+_MOST = 512  # pixels: at most this much of the area's sides is used
+_AROUND = 64  # pixels around the area that are used, too; a multiple of JPEG's blocks
+_MUCH = 50.0  # natural logarithm; another size replaces a plausible named one if it is likelier by this
 
 
 def block_size_in_jpeg(image: np.ndarray, area: Area) -> int | None:
-    """The block size of an area, by `likelihood`.
+    """Find the block size of an area, by `likelihood`.
 
     Args:
-        image: (H, W) or (H, W, 3) uint8, as `depixel.find` takes it.
-        area: with its block size, or without; of a large one a part is looked at.
+        image: (H, W) or (H, W, 3) uint8, as for `depixel.find`.
+        area: the area, with or without its block size; only a part of a large one is used.
 
     Returns:
-        Pixels: the area's own size if with it the pixels are likelier than those of a photo, unless they are much
-        likelier with another, which is then returned; None if they are not likelier with any, if first blocks that lack
-        pixels are not as the area says, or if it cannot be told how the picture was saved.
+        Pixels. The area's own size, if with it the pixels are likelier than a photo's. Another size, if the pixels are
+        much likelier with that. None, if no size makes them likelier than a photo's, if the area's offset does not
+        fit, or if the JPEG's quantization cannot be detected.
     """
     size, offset = area.block_size, (int(area.offset_x), int(area.offset_y))
     left, top, likelihood = _likelihood_around(image, area)
@@ -35,14 +35,19 @@ def block_size_in_jpeg(image: np.ndarray, area: Area) -> int | None:
     evidence = likelihood.evidence(best)
     if size and likelihood.evidence(box) > max(evidence - _MUCH, 0):
         return size
-    return best.size if evidence > 0 and not any(offset) else None  # the best one's blocks begin at the corner
+    return best.size if evidence > 0 and not any(offset) else None  # blocks of the best one begin at the corner
 
 
 def likelier(image: np.ndarray, area: Area, shown: ResolvedArea) -> ResolvedArea:
-    """An area as it is named or as it was found, if that is much likelier; both in the blocks that were found.
+    """Choose between an area as a person named it and as it was found. The found one must be much likelier.
 
     Args:
-        image: (H, W) or (H, W, 3) uint8. area: as it is named. shown: as it was found, in square blocks.
+        image: (H, W) or (H, W, 3) uint8.
+        area: the area as named.
+        shown: the area as found, in square blocks.
+
+    Returns:
+        One of the two, in the blocks that were found.
     """
     size = shown.columns()[4]
     as_named = area.in_blocks_of(size, (int(area.offset_x) % size, int(area.offset_y) % size))
@@ -60,8 +65,10 @@ def _corners(area: ResolvedArea) -> tuple[int, int, int, int]:
 
 
 def _likelihood_around(image: np.ndarray, area: Area) -> tuple[int, int, Likelihood | None]:
-    """Where a part of a picture begins, x and y, and the likelihood of areas in it; None: no JPEG, or it cannot be told
-    how it was saved."""
+    """The part of a picture around an area: its left and top, pixels, and the likelihood of areas in it.
+
+    The likelihood is None if no JPEG quantization is detected.
+    """
     wide, high = min(area.width, _MOST), min(area.height, _MOST)
     left, top = (max(start - _AROUND, 0) // BLOCK * BLOCK for start in (area.x, area.y))
     right = area.x + wide + _AROUND * (wide == area.width)

@@ -1,7 +1,7 @@
-"""Which pixels belong to an area whose grid is known, where nothing is exactly constant: those whose steps say so.
+"""The outline of an area with a known grid, where nothing is exactly constant, from the steps of its pixels.
 
-A search finds rectangles in one grid. Of an ellipse it finds the rectangle within, of an area with text over it all, of
-two areas that touch a rectangle around both.
+The search finds rectangles in one grid: of an ellipse, the rectangle within; of an area with text over it, the whole
+area; of two areas that touch, a rectangle around both.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,26 @@ from depixel.detection.steps import Steps
 from depixel.model.pixelation import LEAST_BLOCK
 
 _BESIDE = 2  # pixels beyond a side that may look like the area
-_MORE = 0.02  # share of an area that may be beyond it
-_LEAST = -12.0  # what the four steps of a pixel of an area say at least: some are at its edge
-_SIDES = 0.6  # share of the blocks along a side of a rectangle that are seen
-_SURE = 8.0  # what a pixel's four steps say in the mean, of a part beyond the box that belongs to the area
-_CLEAR = 18.0  # the same of one without which the box is not the area
-_FRAME = 3  # pixels along a side that count as the area's, whatever their steps say
+_MORE = 0.02  # share of an area; a smaller part beyond the box is ignored
+_SIDES = 0.6  # least share of visible blocks along a side of a rectangle
+_FRAME = 3  # pixels along a side that always count as the area's
+# Sums of the log-likelihood ratios of a pixel's four steps
+_LEAST = -12.0  # of a pixel of an area, at least; pixels at its edge have low values
+_SURE = 8.0  # mean of a part beyond the box from which it belongs to the area
+_CLEAR = 18.0  # mean of a part beyond the box from which the box alone is not the area
 
 
 class Outline(NamedTuple):
-    """box: the bounds of an area. mask: (h, w) bool, its shape, None if it is a rectangle. other: (h, w) bool, pixels
-    within the bounds that do not show its blocks: they are beyond the shape, or something is drawn over them.
-    mean: what four steps within the shape say in the mean. whole: whether the box that was found shows its
-    blocks all over, and hardly goes on beyond its sides."""
+    """The outline of an area.
+
+    Attributes:
+        box: the bounds of the area.
+        mask: (h, w) bool, its shape; None: a rectangle.
+        other: (h, w) bool, pixels within the bounds that do not show its blocks: they are outside the shape, or
+            something is drawn over them.
+        mean: mean over its pixels of the sum of their four steps' log-likelihood ratios.
+        whole: whether the box that was found shows blocks everywhere and hardly continues beyond its sides.
+    """
 
     box: Box
     mask: np.ndarray | None
@@ -38,7 +45,13 @@ class Outline(NamedTuple):
 
 
 def outline(steps: Steps, box: Box, beside: Sequence[Box] = ()) -> Outline:
-    """The outline of an area, of which a rectangle was found. beside: other areas, into which it does not reach."""
+    """Find the outline of an area of which the search found a rectangle.
+
+    Args:
+        steps: the log-likelihood ratios of all steps.
+        box: the rectangle, with its blocks.
+        beside: other areas, which this one must not enter.
+    """
     around = _around(steps, box)
     worth, here = _worth(steps, box, around), _part(box, around)
     own = worth[here].copy()
@@ -68,15 +81,17 @@ def outline(steps: Steps, box: Box, beside: Sequence[Box] = ()) -> Outline:
 
 
 def _is_rectangle(seen: np.ndarray) -> bool:
-    """Whether an area is all of its rectangle, though text may hide some of its blocks, (rows, columns): an ellipse or
-    an L lacks a corner."""
+    """Whether an area fills its rectangle; seen: (rows, columns) bool, its visible blocks. Text may hide some of them.
+
+    An ellipse or an L lacks a corner.
+    """
     corners = seen[0, 0] & seen[0, -1] & seen[-1, 0] & seen[-1, -1]
     sides = min(of.mean() for of in (seen[0], seen[-1], seen[:, 0], seen[:, -1]))
     return bool(corners and sides > _SIDES and seen.mean() > DRAWN_OVER)
 
 
 def _part(box: Box, around: Box) -> tuple[slice, slice]:
-    """Rows and columns of a box, as far as they are within another one, counted from there."""
+    """Rows and columns of the part of a box within `around`, relative to `around`."""
     return (
         slice(max(box.y0 - around.y0, 0), max(min(box.y1, around.y1) - around.y0, 0)),
         slice(max(box.x0 - around.x0, 0), max(min(box.x1, around.x1) - around.x0, 0)),
@@ -84,7 +99,7 @@ def _part(box: Box, around: Box) -> tuple[slice, slice]:
 
 
 def _moved_to(box: Box, x0: int, y0: int, x1: int, y1: int) -> Box:
-    """Other sides, the same grid."""
+    """A box with other sides, in the same grid."""
     left, top = x0 - box.x0, y0 - box.y0
     offsets = (box.offset_x + left) % box.size, (box.offset_y + top) % box.size
     grid = box.grid and (box.grid if left >= 0 <= top else box.grid._replace(lines_x=None, lines_y=None))
@@ -92,14 +107,14 @@ def _moved_to(box: Box, x0: int, y0: int, x1: int, y1: int) -> Box:
 
 
 def _around(steps: Steps, box: Box) -> Box:
-    """A box and as much on every side of it, at least two blocks."""
+    """A box extended on each side by its own width or height, at least two blocks, within the picture."""
     wide, high = max(box.x1 - box.x0, 2 * box.size), max(box.y1 - box.y0, 2 * box.size)
     x0, y0 = max(box.x0 - wide, 0), max(box.y0 - high, 0)
     return _moved_to(box, x0, y0, min(box.x1 + wide, steps.width), min(box.y1 + high, steps.height))
 
 
 def _worth(steps: Steps, box: Box, around: Box) -> np.ndarray:
-    """(H, W) of `around`: what the four steps of each pixel say of it being in a block of the box's grid."""
+    """(H, W) of `around`: the sum of each pixel's four log-likelihood ratios for being in a block of the box's grid."""
     sums = []
     for part in _said(steps, box, around):
         both = part.copy()
@@ -109,7 +124,7 @@ def _worth(steps: Steps, box: Box, around: Box) -> np.ndarray:
 
 
 def _said(steps: Steps, box: Box, around: Box) -> list[np.ndarray]:
-    """What the steps in `around` say from the left, (H, W), and from above, (W, H)."""
+    """The log-likelihood ratios of the steps in `around`: from the left, (H, W), and from above, (W, H)."""
     parts = []
     for axis, of in enumerate((steps, steps.turned)):
         x0, y0, x1, y1 = around[:4] if axis == 0 else (around.y0, around.x0, around.y1, around.x1)
@@ -121,7 +136,7 @@ def _said(steps: Steps, box: Box, around: Box) -> list[np.ndarray]:
 
 
 def _mean(steps: Steps, box: Box, seen: np.ndarray) -> float:
-    """What four steps between pixels of an area say in the mean; seen: (h, w) bool, those that count."""
+    """Four times the mean log-likelihood ratio of a step in an area; seen: (h, w) bool, the pixels that count."""
     total, count = 0.0, 0
     for said, both in zip(_said(steps, box, box), (seen, seen.T), strict=True):
         inner = both[:, 1:] & both[:, :-1]
@@ -130,8 +145,10 @@ def _mean(steps: Steps, box: Box, seen: np.ndarray) -> float:
 
 
 def _lines(box: Box, around: Box, axis: int) -> np.ndarray:
-    """Where blocks begin in `around` along an axis, counted from there: in the box where they are seen, beyond it in
-    regular places."""
+    """The lines between blocks in `around` along an axis, relative to `around`.
+
+    Lines in the box are where the pixels show them; those beyond it are at regular places.
+    """
     grid = box.area.grid._replace(lines_x=None, lines_y=None).at(around.x0 - box.x0, around.y0 - box.y0)
     regular = grid.begins(*_sides(around))[axis][1:]
     begin = (around.x0, around.y0)[axis]
@@ -145,7 +162,7 @@ def _sides(box: Box) -> tuple[int, int]:
 
 
 def _connected(seen: np.ndarray, here: tuple[slice, slice]) -> np.ndarray:
-    """The piece that has most pixels within a part of the picture."""
+    """The connected piece that has the most pixels within a part of the picture."""
     pieces, count = label(seen)
     if not count:
         return seen
@@ -155,7 +172,7 @@ def _connected(seen: np.ndarray, here: tuple[slice, slice]) -> np.ndarray:
 
 
 def _shares(seen: np.ndarray, box: Box) -> np.ndarray:
-    """(rows, columns): which share of each block is seen; but for those that are cut off to a pixel or two."""
+    """(rows, columns): the visible share of each block, without blocks that are cut off to a pixel or two."""
     lefts, tops = box.area.grid.begins(*_sides(box))
     counts = [np.diff(np.append(of, length)) for of, length in zip((lefts, tops), _sides(box), strict=True)]
     sums = np.add.reduceat(np.add.reduceat(seen, tops, axis=0, dtype=np.int64), lefts, axis=1)

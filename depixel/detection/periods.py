@@ -1,7 +1,7 @@
-"""The period of lines along one axis, of blocks that need not be whole pixels wide: where a block begins is rounded.
+"""The period of the lines between blocks along one axis. A block need not be whole pixels wide; its start is rounded.
 
-Line number k is seen at ceil(k size - offset) (`depixel.areas.grid.Grid`). Such lines are a digital straight line:
-each says that its place lies within a pixel, and together they bound the size and the offset as a linear program does.
+Line number k is at pixel ceil(k size - offset) (`depixel.areas.grid.Grid`). Such lines form a digital straight line:
+each bounds the unrounded position to within a pixel, and together they bound size and offset, as in a linear program.
 """
 
 from collections.abc import Iterator
@@ -13,31 +13,31 @@ import numpy as np
 from depixel.areas.grid import MOST_BLOCK, Pixels, as_pixels
 from depixel.model.pixelation import LEAST_BLOCK
 
-_MOST_PARTS = 1000  # of a pixel
-_TIE = Fraction(1, 50)  # pixels: a line nearer to where it is rounded the other way may be, by errors of a float
+_MOST_PARTS = 1000  # largest denominator of a block size
+_TIE = Fraction(1, 50)  # pixels; nearer to a rounding boundary, floating-point errors can round a line either way
 
 
 def fit(
     low: np.ndarray, high: np.ndarray, length: int, guess: float, counted: bool = False
 ) -> tuple[Pixels, Pixels] | None:
-    """The simplest size of blocks, and how much of one the first block lacks, under which all lines are where they are.
+    """Find the simplest block size and offset that explain all lines.
 
-    Simple are whole sizes that begin with the area, then a whole number of blocks in its length, then other whole
-    sizes, then the fraction with the least denominator.
+    The order of simplicity is: whole sizes whose blocks begin with the area, a whole number of blocks in its length,
+    other whole sizes, then the fraction with the smallest denominator.
 
     Args:
-        low, high: (n,) int64, ascending, one at least: where blocks but the first begin, counted from where the area
-            does; between the two where it is not known to the pixel. Some lines may be missing.
-        length: of the area along the axis, pixels.
-        guess: the size, pixels, to a few percent.
-        counted: whether a whole number of blocks in the length is simpler than whole pixels, as tools make that are
-            told a number of blocks.
+        low, high: (n,) int64, n > 0, ascending: bounds of the first pixel of each block but the first, counted from the
+            start of the area. They are equal where that pixel is known. Some lines may be missing.
+        length: length of the area along the axis, pixels.
+        guess: the block size in pixels, to a few percent.
+        counted: whether a whole number of blocks in the length is simpler than whole pixels. Some tools take a number
+            of blocks instead of a size.
 
     Returns:
-        Size and offset, pixels; None: no blocks of equal size begin at these lines.
+        Size and offset, pixels; None: blocks of equal size cannot begin at these lines.
     """
     numbers = _numbers(low, guess)
-    # the first block is at most a whole one, and so is the last, unless lines are missing there
+    # unless lines are missing at the ends, the first and the last block are at most one block long
     closed = (
         np.append(low, length),
         np.insert(high, 0, 0),
@@ -60,7 +60,12 @@ def fit(
 
 
 def fit_size(low: np.ndarray, high: np.ndarray, size: Pixels) -> Pixels | None:
-    """The offset under which blocks of a size that is known begin at all lines; None: there is none."""
+    """Find the offset with which blocks of a known size begin at all lines; None: there is none.
+
+    Args:
+        low, high: as for `fit`.
+        size: the block size, pixels.
+    """
     numbers, tie = _numbers(low, float(size)), Fraction(0) if size == int(size) else _TIE
     offset = _offset(*_first(low, high, numbers, numbers, Fraction(size), tie), Fraction(size))
     return None if offset is None else as_pixels(offset)
@@ -69,7 +74,7 @@ def fit_size(low: np.ndarray, high: np.ndarray, size: Pixels) -> Pixels | None:
 def _first(
     low: np.ndarray, high: np.ndarray, low_numbers: np.ndarray, high_numbers: np.ndarray, size: Fraction, tie: Fraction
 ) -> tuple[Fraction, Fraction]:
-    """Where the first line can be before it is rounded: after the one, up to the other."""
+    """Bounds of the unrounded position of the first line: it lies after the first value, up to the second."""
     return (
         max(int(at) - 1 - tie - k * size for at, k in zip(low, low_numbers.tolist(), strict=True)),
         min(int(at) + tie - k * size for at, k in zip(high, high_numbers.tolist(), strict=True)),
@@ -77,11 +82,11 @@ def _first(
 
 
 def _numbers(lines: np.ndarray, guess: float) -> np.ndarray:
-    """(n,) int64: how many blocks begin between the first line and each."""
+    """(n,) int64: the number of blocks between the first line and each line."""
     numbers, size = np.zeros(len(lines), np.int64), guess
     for i in range(1, len(lines)):
         numbers[i] = numbers[i - 1] + max(1, round(float(lines[i] - lines[i - 1]) / size))
-        if numbers[i] >= 4:  # the longer the stretch, the better it is known
+        if numbers[i] >= 4:  # a longer stretch gives a better estimate of the size
             size = float(lines[i] - lines[0]) / float(numbers[i])
     return numbers
 
@@ -89,16 +94,16 @@ def _numbers(lines: np.ndarray, guess: float) -> np.ndarray:
 def _bounds(
     low: np.ndarray, high: np.ndarray, low_numbers: np.ndarray, high_numbers: np.ndarray, guess: float, tie: Fraction
 ) -> tuple[float, float]:
-    """Between which the size lies, both excluded; if the first is not less than the second, nowhere."""
+    """Bounds of the block size, both excluded; no size fits if the first is not less than the second."""
     apart = low_numbers[None, :] - high_numbers[:, None]
-    room = low[None, :] - 1 - 2 * float(tie) - high[:, None]  # pixels that the distance is more than
+    room = low[None, :] - 1 - 2 * float(tie) - high[:, None]  # pixels; each distance is larger
     least = (room[apart > 0] / apart[apart > 0]).max(initial=max(guess - 1, LEAST_BLOCK - 1e-9))
     most = (room[apart < 0] / apart[apart < 0]).min(initial=min(guess + 1, MOST_BLOCK + 1e-9))
     return float(least), float(most)
 
 
 def _sizes(least: float, most: float, length: int, counted: bool) -> Iterator[tuple[int, Fraction]]:
-    """Sizes between the bounds, simpler ones with a lower rank."""
+    """Yield ranks and sizes between the bounds; a simpler size has a lower rank."""
     if least + 1e-6 >= most:
         return
     for whole in range(ceil(least + 1e-9), floor(most - 1e-9) + 1):
@@ -112,7 +117,7 @@ def _sizes(least: float, most: float, length: int, counted: bool) -> Iterator[tu
 
 
 def _simplest(least: Fraction, most: Fraction) -> Fraction:
-    """The fraction with the least denominator between two others (Stern-Brocot)."""
+    """The fraction with the smallest denominator between two others (Stern-Brocot)."""
     whole = floor(least) + 1
     if whole < most:
         return Fraction(whole)
@@ -123,8 +128,10 @@ def _simplest(least: Fraction, most: Fraction) -> Fraction:
 
 
 def _offset(least: Fraction, most: Fraction, size: Fraction) -> Fraction | None:
-    """How much the first block lacks, if the first line that is seen lies in (least, most]: 0, 1/2, else a whole number
-    or half more; None: the first line cannot be there."""
+    """The simplest offset if the unrounded first line lies in (least, most]; None: no offset fits.
+
+    The order of simplicity is: 0, 1/2, whole numbers, whole numbers and a half, any other fraction.
+    """
     if least >= most:
         return None
     halves = range(2 * ceil(size))

@@ -1,13 +1,16 @@
-"""Pixelated areas found by themselves: where they are, how large their blocks are, where the grid begins.
+"""Automatic detection of pixelated areas: their place, block size and grid.
 
-In lossless pictures blocks are of one color each, and those side by side share whole sides (`exact`). Elsewhere a
-hypothesis is tested: within blocks the picture is constant, at the lines between blocks it may do what it wants, and
-outside it is a photo. A network says of each step between neighbouring pixels which of these it is, as a log-likelihood
-ratio to "all is a photo" (`learned`); in large pictures only where a smaller one, the screen, sees any. The area, block
-size and offset with the largest sum are looked for (`steps`). The lines that are seen say which blocks it has and
-whether it is one area (`grids`), the steps around it which shape (`outlines`). In a JPEG it is then moved to where the
-pixels are likeliest, given what pixelation and JPEG do to a photo (`likelihood`), but for large blocks, which are found
-in a smaller picture. Of areas that are named in a JPEG, `named` tells the block size by their likelihood.
+In lossless pictures each block has a single color, and neighbouring blocks share whole sides (`exact`). Other pictures
+are searched with a network (`learned`):
+
+1. It classifies each step between neighbouring pixels (within a block, between blocks, or in a photo) as log-likelihood
+   ratios to "all is a photo". In large pictures it only runs where a smaller network, the screen, suspects blocks.
+2. `steps` searches the area, block size and offset with the largest sum.
+3. `grids` determines its blocks, and whether it is a single area; `outlines` determines its shape.
+4. In a JPEG, `likelihood` moves it to where the pixels are likeliest, given the effects of pixelation and JPEG on a
+   photo. Large blocks are an exception: they are found in a smaller picture.
+
+For an area that a person names in a JPEG, `named` finds the block size by likelihood.
 """
 
 from collections.abc import Callable
@@ -28,23 +31,22 @@ from depixel.model.pixelation import LEAST_BLOCK
 _SHARE_OF_EXACT = 0.1  # of the time of a search
 
 AT_ONCE = 4_000_000
-"""Pixels that are searched at once."""
+"""Number of pixels up to which a picture is searched as a whole, without tiles."""
 
 LEAST_IN_JPEG = 1500.0
-"""Evidence of an area of constant blocks in a picture that was a JPEG, where neighbours are equal in clusters; natural
-logarithm."""
+"""Least evidence, a natural logarithm, for an area of constant blocks in a picture that was a JPEG. It is high because
+equal neighbours form clusters there."""
 
 
 class Found(NamedTuple):
     """A pixelated area that was found.
 
     Attributes:
-        area: where it is and which blocks it has, as `depixel.Restorer.restore` takes it.
-        score: log-likelihood ratio, natural logarithm, of the area being pixelated and not a part of the photo.
-        certain: the evidence is beyond what nearly all untouched photos show, and blocks are as flat and as sharp as
-            the way the picture was saved leaves them. The limit of the score is higher for other shapes than
-            rectangles, in pictures that were JPEGs, and in larger pictures, which have more places to look alike by
-            chance.
+        area: its place and blocks, as `depixel.Restorer.restore` takes it.
+        score: log-likelihood ratio, natural logarithm, of the area being pixelated to being a part of the photo.
+        certain: whether the evidence exceeds that in nearly all untouched photos, and blocks are as flat and sharp as
+            the file format allows. The limit of the score is higher for shapes that are not rectangles, in pictures
+            that were JPEGs, and in larger pictures, which have more chances of a false positive.
     """
 
     area: ResolvedArea
@@ -55,27 +57,30 @@ class Found(NamedTuple):
 def find(image: np.ndarray, watch: Callable[[float, list[Found]], bool] | None = None) -> list[Found]:
     """Find the pixelated areas of a picture.
 
-    A picture of more than `AT_ONCE` pixels is searched in tiles that overlap, and again around what reaches over the
-    border of one, so that memory hardly grows with the picture. Tiles that look most like it come first.
+    A picture of more than `AT_ONCE` pixels is searched in overlapping tiles, the most suspicious first, and again
+    around areas that a border cuts. So memory hardly grows with the picture.
 
     Args:
         image: (H, W) gray or (H, W, 3) RGB, uint8.
-        watch: called several times a second with the share of the search that is done, 0 to 1, and the areas that are
-            found for certain so far. When it returns False the search ends, and these are returned. What it raises
-            ends the search, too.
+        watch: called several times a second with the share of the search that is done, 0..1, and the certain areas
+            found so far. If it returns False, the search stops and returns these areas. An exception from it stops the
+            search, too.
 
     Returns:
-        The areas, certain ones first, then by score, none overlapping; of any shape. Those that are not `certain` are
+        The areas, of any shape, without overlaps: certain ones first, then by score. Those that are not `certain` are
         guesses. Blocks have `LEAST_BLOCK` to `MOST_BLOCK` pixels a side, in a JPEG at least `jpeg.LEAST_BLOCK`.
 
     Raises:
-        DepixelError: another shape or dtype; or a network is missing.
+        DepixelError: the image has another type, shape or dtype, or a network's file is missing.
     """
     if not isinstance(image, np.ndarray):
-        raise DepixelError(f"a picture to search is an array of NumPy, not {type(image).__name__}: np.asarray(picture)")
+        raise DepixelError(
+            f"a picture to search must be a NumPy array, not {type(image).__name__}. Convert it: np.asarray(picture)"
+        )
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         raise DepixelError(
-            f"a picture to search is (H, W) or (H, W, 3) of uint8, not {image.shape} of {image.dtype}; leave out alpha"
+            f"a picture to search must be (H, W) or (H, W, 3) of uint8, not {image.shape} of {image.dtype}. Remove an "
+            "alpha channel"
         )
     if min(image.shape[:2]) < 2 * LEAST_BLOCK:
         return []
@@ -95,7 +100,7 @@ def find(image: np.ndarray, watch: Callable[[float, list[Found]], bool] | None =
 
 
 class _State:
-    """What is known while a search runs."""
+    """The state of a running search: the share that is done, and the areas found so far."""
 
     def __init__(self) -> None:
         self.share = 0.0
@@ -134,13 +139,13 @@ def _find(image: np.ndarray, state: _State, check: Watch) -> list[Found]:
 
 
 def _middle(image: np.ndarray) -> np.ndarray:
-    """A part of a large picture that shows its quantization; it begins with a JPEG block."""
+    """The middle of a large picture, beginning with a JPEG block; it is enough to detect the quantization."""
     rows, columns = (slice(max(n // 2 - 500, 0) // BLOCK * BLOCK, n // 2 + 500) for n in image.shape[:2])
     return image[rows, columns]
 
 
 def _exact(image: np.ndarray, table: np.ndarray | None, check: Watch) -> list[Exact]:
-    """Areas of constant blocks that JPEG has not made: those of a JPEG were pixelated after it was one."""
+    """Areas of constant blocks that JPEG did not make; in a JPEG, those that were pixelated after it was saved."""
     found = exact.find(image, check)
     if table is None:
         return found
@@ -149,7 +154,7 @@ def _exact(image: np.ndarray, table: np.ndarray | None, check: Watch) -> list[Ex
 
 
 def _is_no_jpeg(image: np.ndarray, table: np.ndarray, area: ResolvedArea) -> bool:
-    """Whether the constant blocks of an area are none that JPEG made itself."""
+    """Whether the constant blocks of an area are not those that JPEG makes itself."""
     left, top = area.x // BLOCK * BLOCK, area.y // BLOCK * BLOCK
     right, bottom = (-(-end // BLOCK) * BLOCK for end in (area.x + area.width, area.y + area.height))
     gray, area = luma(image[top:bottom, left:right]), area.moved(-left, -top)

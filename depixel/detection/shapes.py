@@ -1,4 +1,4 @@
-"""How far an area of constant blocks reaches, and which shape it has."""
+"""The extent and the shape of an area of constant blocks."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -11,14 +11,19 @@ from depixel.areas.area import Area, ResolvedArea
 from depixel.areas.grid import begins
 
 DRAWN_OVER = 0.5
-"""Share of blocks that are constant, at least, if the others have something drawn over them."""
+"""The least share of constant blocks in an area with something drawn over the other blocks."""
 
-_WRONG = 0.05  # share of the pixels beside an area that may not go on with its blocks
+_WRONG = 0.05  # largest share of pixels in a row or column that may deviate from the blocks it continues
 
 
 def extended(codes: np.ndarray, area: ResolvedArea) -> ResolvedArea:
-    """With the rows and columns beside it that go on with its blocks: cut off, or of one color all along."""
-    for _ in range(4):  # a row may follow a column
+    """Extend an area by the rows and columns beside it that continue its blocks, cut off or with mixed colors.
+
+    Args:
+        codes: (H, W) integers, a number for each color.
+        area: the area.
+    """
+    for _ in range(4):  # a new column may allow a new row
         before = area
         area = turned(_widened(codes.T, turned(_widened(codes, area))))
         if area == before:
@@ -32,16 +37,16 @@ def turned(area: ResolvedArea) -> ResolvedArea:
 
 
 def _widened(codes: np.ndarray, area: ResolvedArea) -> ResolvedArea:
-    """To the left and to the right."""
+    """Extend an area to the left and to the right."""
     rows = slice(area.y, area.y + area.height)
     tops = begins(area.height, area.grid.height, area.grid.offset_y)
-    within = np.ones(area.height, bool)  # steps down a column that must be none
+    within = np.ones(area.height, bool)  # where a column must not step
     within[tops] = False
     tops = tops[1:]
     reach = int(area.grid.width) + 1
 
     def goes_on(column: int, inner: int | None) -> bool:
-        """Whether a column is one of the blocks; `inner`: its neighbour in the same block, None in the first."""
+        """Whether a column continues the blocks; `inner`: its neighbour in the same block, None in a block's first."""
         values = codes[rows, column]
         wrong = np.append(False, np.diff(values) != 0) & within
         if inner is not None:
@@ -49,7 +54,7 @@ def _widened(codes: np.ndarray, area: ResolvedArea) -> ResolvedArea:
         return bool(wrong.mean() <= _WRONG)
 
     def strip(columns: range, line: bool) -> int:
-        """How many of the columns go on. line: whether a block begins with the first."""
+        """The number of columns that continue the blocks. line: whether a block begins with the first."""
         inner = None if line else columns.start - columns.step
         for n, column in enumerate(columns):
             if not goes_on(column, inner):
@@ -83,8 +88,11 @@ def _widened(codes: np.ndarray, area: ResolvedArea) -> ResolvedArea:
 
 
 def _is_seen(codes: np.ndarray, rows: slice, lines: np.ndarray, start: int, stop: int, edge: int) -> bool:
-    """Whether columns that go on with the blocks are no flat part of the photo: they step at most lines between rows of
-    blocks, or into what is beyond their edge, all along. lines: rows, counted from the first."""
+    """Whether columns that continue the blocks are visibly pixelated, and not a flat part of the photo.
+
+    They step at most lines between rows of blocks, or everywhere along their edge. lines: the first row of each block
+    but the first, relative to `rows`.
+    """
     strip = codes[rows, start:stop]
     if len(lines) and (strip[lines] != strip[lines - 1]).any(axis=1).mean() > 0.5:
         return True
@@ -92,12 +100,20 @@ def _is_seen(codes: np.ndarray, rows: slice, lines: np.ndarray, start: int, stop
 
 
 def shape(codes: np.ndarray, area: ResolvedArea) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, columns) bool: which blocks are of one color, but for a line that a tool has mixed at their sides; and
-    (h, w) bool: which pixels are of the color that most of their block has."""
+    """Find the constant blocks and the pixels of an area.
+
+    Args:
+        codes: (H, W) integers, a number for each color.
+        area: the area.
+
+    Returns:
+        (rows, columns) bool: whether each block has a single color, apart from a mixed line at its sides.
+        (h, w) bool: whether each pixel has the color of most of its block.
+    """
     part = codes[area.part].astype(np.int64)
     lefts, tops = area.grid.begins(area.width, area.height)
     columns, rows = np.diff(np.append(lefts, area.width)), np.diff(np.append(tops, area.height))
-    # the color in the middle of a block that is of one color is that of the block
+    # a constant block has the color of its middle
     middle = part[(tops + rows // 2)[:, None], lefts + columns // 2]
     equal = part == middle.repeat(rows, axis=0).repeat(columns, axis=1)
 
@@ -105,22 +121,28 @@ def shape(codes: np.ndarray, area: ResolvedArea) -> tuple[np.ndarray, np.ndarray
         return np.add.reduceat(np.add.reduceat(of, tops, axis=0, dtype=np.int64), lefts, axis=1)
 
     count = rows[:, None] * columns
-    inner = np.maximum(rows - 1, 1)[:, None] * np.maximum(columns - 1, 1)  # less a mixed line along each side
+    inner = np.maximum(rows - 1, 1)[:, None] * np.maximum(columns - 1, 1)  # without a mixed row and column
     at_side = np.zeros(part.shape, bool)
     at_side[:, np.concatenate([lefts, lefts + columns - 1])] = at_side[np.concatenate([tops, tops + rows - 1])] = True
     constant = (shares(equal) == count) | ((shares(equal) >= inner) & (count >= 16))
     full = constant & (shares(~equal & ~at_side) == 0)
-    for row, column in zip(*np.nonzero(~full), strict=True):  # only a part of the block is in the area
+    for row, column in zip(*np.nonzero(~full), strict=True):  # perhaps only a part of the block is in the area
         here = np.s_[tops[row] : tops[row] + rows[row], lefts[column] : lefts[column] + columns[column]]
         values, counts = np.unique(part[here], return_counts=True)
         equal[here] = (part[here] == values[counts.argmax()]) & (counts.max() >= max(4, counts.sum() / 5))
     whole = full.repeat(rows, axis=0).repeat(columns, axis=1)
-    return constant, whole | binary_opening(equal | whole, np.ones((3, 3), bool))  # a few pixels are equal by chance
+    return constant, whole | binary_opening(equal | whole, np.ones((3, 3), bool))  # removes pixels equal by chance
 
 
 def is_rectangle(constant: np.ndarray, drawn: float = 0.15) -> bool:
-    """Whether an area is all of its rectangle, though something may be drawn over blocks: these are few together, and
-    not at a corner, as those that an ellipse or an L lacks are. drawn: share of the blocks that one thing may hide."""
+    """Whether an area fills its rectangle, though something may be drawn over some blocks.
+
+    Hidden blocks form small pieces away from the corners. An ellipse or an L lacks blocks at a corner.
+
+    Args:
+        constant: (rows, columns) bool, as `shape` returns it.
+        drawn: largest share of the blocks that one piece may hide, 0..1.
+    """
     if constant.mean() < DRAWN_OVER:
         return False
     pieces, count = label(~constant, np.ones((3, 3)))
@@ -129,7 +151,7 @@ def is_rectangle(constant: np.ndarray, drawn: float = 0.15) -> bool:
 
 
 def wider(area: ResolvedArea, shape: tuple[int, ...]) -> ResolvedArea:
-    """The area and the blocks beside it, as far as the picture goes."""
+    """The area extended by one block on each side, within the picture of this shape, (H, W)."""
     grid = area.grid
     left, top = min(area.x, ceil(grid.width)), min(area.y, ceil(grid.height))
     right = min(area.x + area.width + ceil(grid.width), shape[1])
@@ -144,7 +166,7 @@ def wider(area: ResolvedArea, shape: tuple[int, ...]) -> ResolvedArea:
 
 
 def masked(area: ResolvedArea, hidden: np.ndarray) -> ResolvedArea:
-    """The area in the shape that its blocks have: the largest piece, without specks and holes."""
+    """The area with its shape: the largest connected piece of `hidden`, (h, w) bool, with holes filled."""
     pieces, _ = label(hidden)
     hidden = binary_fill_holes(pieces == np.bincount(pieces.ravel())[1:].argmax() + 1)
     rows, columns = np.flatnonzero(hidden.any(axis=1)), np.flatnonzero(hidden.any(axis=0))

@@ -1,4 +1,4 @@
-"""What steps between neighbouring pixels say, and the search for the areas of which they say most."""
+"""Log-likelihood ratios of steps between neighbouring pixels, and the search for the areas with the largest sums."""
 
 from collections.abc import Callable
 from functools import cached_property, lru_cache
@@ -9,19 +9,19 @@ import numpy as np
 from depixel.detection.boxes import Box, lines_of
 from depixel.model.pixelation import LEAST_BLOCK
 
-_RULED_OUT = 10.0
-_STRIPS = (4, 8, 16, 32)  # heights of the strips in which areas are first looked for, pixels
+_RULED_OUT = 10.0  # penalty of each step in an excluded area
+_STRIPS = (4, 8, 16, 32)  # pixels: heights of the strips in which the search begins
 
 
 class Steps:
-    """What every step between neighbouring pixels says: log-likelihood ratios to a photo's.
+    """Log-likelihood ratios of every step between neighbouring pixels, relative to a step of a photo.
 
     Attributes:
-        inside, line: (H, W) float32, of the steps from the left neighbour, within a block and between two; 0 in the
-            first column.
-        turned: the same of the transposed picture.
-        reach: how far around a first guess its sides are looked for, pixels.
-        corner: by how much a grid that begins at the area's corner is likelier than any other, in each direction.
+        inside, line: (H, W) float32, for steps from the left neighbour: of being within a block, and between two
+            blocks; 0 in the first column.
+        turned: the same for the transposed picture.
+        reach: distance from a first guess up to which sides are searched, pixels.
+        corner: log prior odds of a grid that begins at the area's corner, along each axis.
     """
 
     def __init__(self, inside: np.ndarray, line: np.ndarray, reach: int, corner: float):
@@ -33,14 +33,14 @@ class Steps:
     def of(
         cls, across: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], reach: int, corner: float
     ) -> "Steps":
-        """Of inside and line across, and of those of the steps from the upper neighbour, all (H, W)."""
+        """Make steps from (inside, line) for steps from the left and from the upper neighbour, (H, W) float32 each."""
         steps = cls(across[0], across[1], reach, corner)
         turned = cls(np.ascontiguousarray(down[0].T), np.ascontiguousarray(down[1].T), reach, corner)
         steps.turned, turned.turned = turned, steps
         return steps
 
     def score(self, box: Box) -> float:
-        """The sum over an area with its sides, wherever its grid begins."""
+        """The sum over an area including its sides, without the prior for its offset."""
         total = 0.0
         for of, (start, stop), (top, bottom), lines in (
             (self, (box.x0, box.x1), (box.y0, box.y1), box.lines()[0]),
@@ -53,7 +53,7 @@ class Steps:
 
     @cached_property
     def _above(self) -> list[np.ndarray]:
-        """(H + 1, W) float64 each: inside and line, added up from the first row on."""
+        """(H + 1, W) float64 each: the cumulative sums of inside and line down the rows."""
         return [
             np.pad(np.cumsum(part, axis=0, dtype=np.float64), ((1, 0), (0, 0))) for part in (self.inside, self.line)
         ]
@@ -70,8 +70,11 @@ class Steps:
 
 
 def _seeds(steps: Steps, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """Stretches of strips of rows that look like blocks in a row: scores (S,), of `least` and more, and y0, y1, x0, x1
-    (S, 4) int64."""
+    """Find stretches of strips of rows that look like a row of blocks.
+
+    Returns:
+        (S,) float32: their scores, at least `least`. (S, 4) int64: y0, y1, x0, x1.
+    """
     scores, places = [np.zeros(0, np.float32)], [np.zeros((0, 4), np.int64)]
     padded = [np.pad(np.cumsum(r, axis=0, dtype=np.float32), ((1, 0), (0, 0))) for r in (steps.inside, steps.line)]
     for high in _STRIPS:
@@ -99,7 +102,7 @@ def _seeds(steps: Steps, least: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Span(NamedTuple):
-    """Along one axis: pixels [start, stop) in blocks of `size`, the first of which lacks `offset` pixels."""
+    """An area along one axis: pixels [start, stop) in blocks of `size`; the first block lacks `offset` pixels."""
 
     start: int
     stop: int
@@ -107,22 +110,30 @@ class Span(NamedTuple):
     offset: int
 
     def lines(self) -> np.ndarray:
-        """Where blocks but the first begin, pixels."""
+        """The first pixel of every block but the first."""
         return lines_of(self.start, self.stop, self.size, self.offset)
 
 
 @lru_cache(maxsize=64)
 def _grids(least: int, most: int) -> np.ndarray:
-    """(G, 2): every size in the range with every first line, counted from the picture's side: 0 to size - 1."""
+    """(G, 2): all pairs of a block size in the range and a first line, 0 to size - 1, from the picture's side."""
     return np.array([(size, first) for size in range(least, most + 1) for first in range(size)])
 
 
 def fit(
     steps: Steps, rows: tuple[int, int], row_lines: np.ndarray | None, low: int, high: int, sizes: tuple[int, int]
 ) -> tuple[float, Span]:
-    """The best columns within [low, high) for given rows, and their blocks' size and offset along x, with their score.
+    """Find the best columns for given rows, with their block size and offset along x: the stretch with the largest sum.
 
-    For each grid, the stretch with the largest sum. With row_lines None the steps down the columns do not count.
+    Args:
+        steps: the log-likelihood ratios of all steps.
+        rows: first and last row, the last excluded.
+        row_lines: the lines between blocks along y; None: the steps down the columns do not count.
+        low, high: bounds of the columns, the last excluded.
+        sizes: smallest and largest block size, pixels.
+
+    Returns:
+        The sum, and the columns.
     """
     y0, y1 = rows
     window, length = slice(low, high), high - low
@@ -139,7 +150,7 @@ def fit(
             down += between[y1]
     grids = _grids(*sizes)
     columns = np.arange(low, high)
-    if length * len(grids) > 20000:  # those whose lines gain most
+    if length * len(grids) > 20000:  # to save time, keep only the grids with the largest gain
         gain = line - inside
         worth = np.concatenate([np.bincount(columns % b, gain, minlength=b) for b in range(sizes[0], sizes[1] + 1)])
         grids = grids[np.argsort(-worth)[:40]]
@@ -156,7 +167,7 @@ def fit(
 
 
 def _grow(steps: Steps, seed: tuple[int, int, int, int], most: int) -> tuple[float, Span, Span]:
-    """From a seed to the best area, columns for the rows and rows for the columns in turn: score, along x, along y."""
+    """Grow a seed to the best area, by fitting columns and rows in turn: its score, and its spans along x and y."""
     y0, y1, x0, x1 = seed
 
     def refit(
@@ -190,11 +201,14 @@ def _grow(steps: Steps, seed: tuple[int, int, int, int], most: int) -> tuple[flo
 
 
 def search(steps: Steps, least: float, tries: int, most: int, done: Callable[[float, Box], list[Box]]) -> None:
-    """Grow areas from the likeliest seeds, and hand each with its score to `done`.
+    """Grow areas from the likeliest seeds, and pass each area with its score to `done`.
 
     Args:
-        least: score of a seed. tries: how many are tried in vain, one after the other. most: the largest block.
-        done: gives the areas in which nothing more is to be looked for, which it has ruled out.
+        steps: the log-likelihood ratios of all steps; `done` may change them by `rule_out`.
+        least: least score of a seed.
+        tries: number of failed tries in a row after which the search stops.
+        most: largest block size, pixels.
+        done: decides about an area, and returns the areas that it accepted and ruled out; none: a failed try.
     """
     scores, places = zip(_seeds(steps, least), _seeds(steps.turned, least), strict=True)
     seeds, upright = np.concatenate(places), len(places[0])

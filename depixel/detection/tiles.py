@@ -1,4 +1,4 @@
-"""Large pictures, searched in tiles that overlap, so that memory hardly grows with the picture."""
+"""Search of large pictures in overlapping tiles, so that memory hardly grows with the picture."""
 
 import gc
 from collections.abc import Callable, Sequence
@@ -10,8 +10,8 @@ from depixel.detection.boxes import Box, Candidate, apart
 from depixel.detection.jpeg import BLOCK, luma
 from depixel.detection.watch import Watch
 
-_TILE, _OVERLAP = 2000, 400  # sides of tiles and of what two of them share, pixels; multiples of 8
-_LARGEST = 12_000_000  # pixels of a window around an area that no tile shows whole
+_TILE, _OVERLAP = 2000, 400  # pixels: side of a tile, and overlap of two tiles; multiples of 8
+_LARGEST = 12_000_000  # pixels: largest window around an area that no tile shows whole
 
 
 class _Window(NamedTuple):
@@ -23,11 +23,11 @@ class _Window(NamedTuple):
     y1: int
 
     def put_back(self, one: Candidate) -> Candidate:
-        """An area that was found in this part, in the whole picture."""
+        """Convert an area in this part to coordinates of the whole picture."""
         return one._replace(box=one.box.moved(self.x0, self.y0))
 
     def part(self, one: Candidate) -> Candidate | None:
-        """What this part of the picture shows of an area, as if it were the whole picture."""
+        """The part of an area within this window, in its coordinates; None: nothing."""
         x0, y0 = max(one.box.x0, self.x0), max(one.box.y0, self.y0)
         x1, y1 = min(one.box.x1, self.x1), min(one.box.y1, self.y1)
         if x0 >= x1 or y0 >= y1:
@@ -36,7 +36,7 @@ class _Window(NamedTuple):
         return seen._replace(box=seen.box.moved(-self.x0, -self.y0))
 
     def cuts(self, box: Box, shape: tuple[int, ...]) -> list[bool]:
-        """Whether the area reaches the left, upper, right, lower border and the picture goes on behind it."""
+        """For the left, upper, right and lower border: whether it cuts the area, with more picture behind it."""
         return [
             box.x0 == self.x0 > 0,
             box.y0 == self.y0 > 0,
@@ -52,11 +52,14 @@ def find_in_tiles(
     known: Sequence[Candidate],
     check: Watch,
 ) -> list[Candidate]:
-    """The areas of a picture of `search.find`, searched tile by tile; some may overlap.
+    """Find the areas of a picture tile by tile; some may overlap.
 
     Args:
-        find: takes luminance (H, W) float32 and the areas that are known there. suspicion: of luminance; tiles with
-            more are searched first. known: areas in which nothing is looked for.
+        image: (H, W) or (H, W, 3) uint8.
+        find: searches a part: takes luminance (H, W) float32, the known areas there, and a watch.
+        suspicion: rates a part by its luminance; tiles with a higher value are searched first.
+        known: areas that are skipped.
+        check: receives the share that is done and the areas found.
     """
     shape = image.shape[:2]
     found: list[Candidate] = []
@@ -65,7 +68,7 @@ def find_in_tiles(
         here = [part for one in known if (part := window.part(one)) is not None]
         seen = check.part(0, 1, lambda more: found + [window.put_back(one) for one in more])
         more = find(luma(image[window.y0 : window.y1, window.x0 : window.x1]), here, seen)
-        gc.collect()  # `Steps` refer to each other, and are large
+        gc.collect()  # `Steps` are large and refer to each other, so they are freed only here
         return [window.put_back(one) for one in more]
 
     windows = []
@@ -85,7 +88,7 @@ def find_in_tiles(
 def _whole(
     one: Candidate, window: _Window, shape: tuple[int, ...], search: Callable[[_Window], list[Candidate]]
 ) -> Candidate:
-    """The area as it is in a window that shows all of it; not certain if it is too large for one."""
+    """Search an area again that a window cuts, in windows that show all of it. One that is too large is not certain."""
     while any(cut := window.cuts(one.box, shape)):
         box = one.box
         around = [n // BLOCK * BLOCK for n in (box.x1 - box.x0 + 64, box.y1 - box.y0 + 64)]

@@ -1,1 +1,1 @@
-"""Many runs: records, comparison, seeds, sweeps."""
+"""Experiments with many runs: records, comparison, seeds, sweeps."""

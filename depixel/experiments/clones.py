@@ -1,6 +1,6 @@
-"""The folder in which one experiment of a sweep runs: a clone of the project that uses the project's cache.
+"""The folder of one experiment of a sweep: a clone of the project that shares the project's cache.
 
-The git repository is cloned as a whole; the project can be a subfolder of it, `within`.
+The whole git repository is cloned; the project can be a subfolder of it, `within`.
 """
 
 import csv
@@ -16,13 +16,13 @@ from depixel.base.files import replacing
 from depixel.versioning import dvc, git, git_or_none, place
 
 KEPT = (layout.CHECKPOINTS, layout.LOGS)
-"""The folders that a new clone takes from the interrupted one before it."""
+"""The folders that a new clone takes over from an interrupted one."""
 
 
 def make_clone(folder: Path, commit: str) -> None:
-    """Clone the repository of the current folder at `commit`, without a copy of its objects, cache and photos.
+    """Clone the repository of the current folder at `commit`, without copying its objects, cache and photos.
 
-    If `folder` holds an interrupted clone, it is replaced, and what is `KEPT` stays.
+    An interrupted clone in `folder` is replaced; its `KEPT` folders stay.
 
     Raises:
         DepixelError: git or DVC fails.
@@ -74,7 +74,7 @@ def validation(clone: Path, name: str) -> list[tuple[int, float]]:
 
 
 def error_in(output: Path) -> str:
-    """The line of an experiment's output that says why it failed."""
+    """The line of an experiment's output that states the error."""
     lines = [" ".join(line.split()) for line in output.read_text(encoding="utf-8", errors="replace").splitlines()]
     lines = [line for line in lines if line]
     errors = [line.removeprefix("Error: ") for line in lines if line.startswith(("Error: ", "ERROR: "))]
@@ -82,12 +82,12 @@ def error_in(output: Path) -> str:
 
 
 def end_all_in(clone: Path) -> None:
-    """End the processes that work in a clone, such as those of a sweep that was killed."""
+    """Terminate the processes that run in a clone, such as those of a killed sweep."""
     end(process for process in psutil.process_iter() if _works_in(process, clone))
 
 
 def end(processes: Iterable[psutil.Process]) -> None:
-    """End processes and all that they started, and wait until they are gone; a training saves its state first."""
+    """Terminate processes with all their children, and wait for their end. A training saves its state first."""
     family: dict[int, psutil.Process] = {}
     for process in processes:
         with suppress(psutil.NoSuchProcess):

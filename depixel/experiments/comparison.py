@@ -1,4 +1,4 @@
-"""Whether one model is better than others, or had luck with the test photos: from the tables that evaluations write."""
+"""Comparison of models with confidence intervals, from the tables of samples that evaluations write."""
 
 import io
 from pathlib import Path
@@ -12,10 +12,10 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.curation import dvc_objects
 from depixel.scoring.scores import LEVEL, PHOTO, RATIOS, RESAMPLES, SAMPLE, SAMPLE_COLUMNS, intervals
-from depixel.versioning import UnknownRevisionError, file_at, hashes_of, resolve
+from depixel.versioning import UnknownRevisionError, file_at, hashes_of, resolve, suggested_revision
 
 WORKSPACE = "workspace"
-"""The name of the working tree as a source of samples."""
+"""The source of samples that stands for the working tree."""
 _TABLE = layout.SAMPLES.as_posix()
 
 
@@ -23,15 +23,15 @@ def read_samples(source: str) -> pd.DataFrame:
     """Read a model's `sample_table`.
 
     Args:
-        source: the path of a table; or `workspace` for the working tree's; or a git revision or the name of a DVC
-            experiment. Of these, metrics/samples.csv is read from the cache or the remote, or as it was recorded
-            (`keep_samples`).
+        source: the path of a table; `workspace` for that of the working tree; a git revision; or the name of a DVC
+            experiment. For the last two, metrics/samples.csv comes from git, the cache, a remote or the recorded
+            tables (`keep_samples`).
 
     Returns:
-        The columns `SAMPLE_COLUMNS`, a row a sample.
+        The columns `SAMPLE_COLUMNS`, one row per sample.
 
     Raises:
-        DepixelError: there is no such table, or the file is no such table.
+        DepixelError: the table is missing, or the file is not such a table.
     """
     path = layout.SAMPLES if source == WORKSPACE else Path(source)
     if path.suffix == ".csv":
@@ -53,7 +53,7 @@ def read_samples(source: str) -> pd.DataFrame:
 
 
 class _NoTableError(DepixelError):
-    """A revision or experiment has no table of samples that is here or in a remote."""
+    """The table of samples of a revision or experiment is neither here nor in a remote."""
 
 
 def _table_at(source: str) -> TextIO | Path:
@@ -62,10 +62,10 @@ def _table_at(source: str) -> TextIO | Path:
         revision = resolve(source)
     except UnknownRevisionError as error:
         raise UnknownRevisionError(
-            f"{source}: neither a table (NAME.csv) nor a git revision nor an experiment of this project. These are "
-            "listed by `git branch --all` and `dvc exp list --all-commits`"
+            f"{source}: neither a table (NAME.csv) nor a git revision nor an experiment of this project. To list "
+            f"these: `git branch --all` and `dvc exp list --all-commits`.{suggested_revision(source)}"
         ) from error
-    if (content := file_at(revision, layout.SAMPLES)) is not None:  # where DVC does not cache it
+    if (content := file_at(revision, layout.SAMPLES)) is not None:  # in projects where git tracks this file
         return io.StringIO(content.decode("utf-8", errors="replace"))
     why = "older revisions have none"
     if md5 := hashes_of(file_at(revision, layout.LOCKED_RESULTS) or b"").get(_TABLE):
@@ -82,13 +82,14 @@ def _table_at(source: str) -> TextIO | Path:
 
 
 def keep_samples(name: str, source: str) -> None:
-    """Write the `sample_table` of a revision or experiment to metrics/recorded, which travels with a clone.
+    """Write the `sample_table` of a revision or experiment to metrics/recorded, which every clone has.
 
     Args:
-        name: under which `read_samples` then finds it. source: as of `read_samples`.
+        name: the name by which `read_samples` then finds it.
+        source: as for `read_samples`.
 
     Raises:
-        DepixelError: as `read_samples`.
+        DepixelError: as in `read_samples`.
     """
     with replacing(_kept(name)) as beside:
         read_samples(source).to_csv(
@@ -102,7 +103,7 @@ def _kept(name: str) -> Path:
 
 def _parse(file: TextIO | Path, name: str) -> pd.DataFrame:
     try:
-        # a folder can be called NA
+        # a contributor's folder can be called NA
         table = pd.read_csv(file, keep_default_na=False, dtype=dict.fromkeys(PHOTO, str), compression="infer")
         return table[SAMPLE_COLUMNS].astype(dict.fromkeys(SAMPLE_COLUMNS[len(PHOTO) :], "int64"))
     except (ValueError, KeyError, OSError, EOFError) as error:
@@ -112,10 +113,11 @@ def _parse(file: TextIO | Path, name: str) -> pd.DataFrame:
 
 
 class Comparison(NamedTuple):
-    """Two models on the samples both were scored on.
+    """Two models on the samples that both were scored on.
 
     Attributes:
-        ratios: `intervals` of the models A, B and the difference B - A. samples, photos: number that both have.
+        ratios: `intervals` of the models A and B, and of the difference B - A.
+        samples, photos: number of common samples and photos.
     """
 
     ratios: pd.DataFrame
@@ -123,16 +125,16 @@ class Comparison(NamedTuple):
     photos: int
 
     def verdict(self) -> str:
-        """One sentence: which model is better by which ratio, where the interval of the difference excludes 0."""
+        """One sentence: the model that is better, by each ratio whose interval of the difference excludes 0."""
         difference = self.ratios.iloc[-1]
         better = ["B" if difference[f"{r}_high"] < 0 else "A" if difference[f"{r}_low"] > 0 else None for r in RATIOS]
         if better == [None, None]:
-            return "Not told apart from luck: the intervals of the difference include 0."
+            return "No significant difference: the intervals of the difference include 0."
         if better[0] == better[1]:
             side = "below" if better[0] == "B" else "above"
             return f"{better[0]} is better: the intervals of the difference lie {side} 0."
         parts = (
-            f"by {ratio} " + (f"{model} is better" if model else "they are not told apart from luck")
+            f"by {ratio} " + (f"{model} is better" if model else "the difference is not significant")
             for ratio, model in zip(RATIOS, better, strict=True)
         )
         return f"It depends: {', '.join(parts)}."
@@ -142,10 +144,10 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
     """Compare two models on the samples that both were scored on: same photo, same area, same pixels.
 
     Args:
-        a, b: a `sample_table` each.
+        a, b: the `sample_table` of each model.
 
     Raises:
-        DepixelError: fewer than two photos have samples in common; says what differs.
+        DepixelError: fewer than two photos have common samples; the message says what differs.
     """
     models = common({"A": a, "B": b})
     both = models["A"]
@@ -153,10 +155,13 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
 
 
 def common(models: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Each `sample_table` without the samples that not all have, in the same order.
+    """Reduce each `sample_table` to the samples that all have, in the same order.
+
+    Args:
+        models: a `sample_table` for each model's name.
 
     Raises:
-        DepixelError: fewer than two photos have samples in common; says what differs.
+        DepixelError: fewer than two photos have common samples; the message says what differs.
     """
     keys = [*SAMPLE, "identity_squared_error", "copy"]
     # a photo can have the same area twice
@@ -168,7 +173,7 @@ def common(models: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         before, all_of_them = all_of_them, all_of_them.merge(errors, on=keys)
         if (photos := len(all_of_them.drop_duplicates(PHOTO))) < 2:
             raise DepixelError(
-                f"two photos with the same samples are needed, {first} and {name} have {photos}: "
+                f"a comparison needs two photos with the same samples, {first} and {name} have {photos}: "
                 f"{_reason(before, table)}"
             )
     errors = {first: "squared_error"} | {name: f"squared_error_{i}" for i, (name, _) in enumerate(others)}
@@ -178,18 +183,18 @@ def common(models: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 
 def compare_many(models: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Compare many models with the first one, so that all statements hold together.
+    """Compare many models with the first one, by simultaneous confidence intervals.
 
-    Of many variants that are alike one looks best by luck. The intervals of the differences are simultaneous: with 95 %
-    confidence over the choice of test photos all of them hold the true difference (bootstrap of whole photos; their
-    width is the 95 % quantile of the largest of the differences' studentized deviations, by ratio).
+    Among many equal variants, one looks best by luck. So with 95 % confidence over the choice of test photos, all
+    intervals together contain the true differences. They come from a bootstrap of whole photos: for each ratio, their
+    half-width is the 95 % quantile of the largest studentized deviation, times the standard deviation.
 
     Args:
-        models: a `sample_table` for each model's name; those of `common` samples.
+        models: a `sample_table` for each model's name, with the same samples in the same order (`common`).
 
     Returns:
-        A row a model: model, and for each ratio R of `RATIOS`: R, and of the difference to the first, R_difference,
-        R_low, R_high; NaN for the first.
+        One row per model: model, and for each ratio R of `RATIOS`: R; for the difference to the first model,
+        R_difference, R_low and R_high, which are NaN for the first.
     """
     samples = next(iter(models.values()))
     photos = samples.groupby(PHOTO, sort=False).ngroup().to_numpy()
@@ -223,15 +228,15 @@ def compare_many(models: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def _reason(a: pd.DataFrame, b: pd.DataFrame) -> str:
     if len(a[PHOTO].drop_duplicates().merge(b[PHOTO].drop_duplicates())) < 2:
         return (
-            "they were scored on other photos. Were the photos the same, and the section `split` of params.yaml? Set "
-            "them alike and run `dvc repro` for both"
+            "they were scored on other photos. Use the same photos and the same section `split` of params.yaml, then "
+            "run `dvc repro` for both"
         )
     if len(a[SAMPLE].merge(b[SAMPLE]).drop_duplicates(PHOTO)) < 2:
         return (
-            "they were scored on other areas of the photos. Set `evaluate.seed` and the section `pixelation` of "
-            "params.yaml alike and run `dvc repro evaluate` for both"
+            "they were scored on other areas of the photos. Use the same `evaluate.seed` and the same section "
+            "`pixelation` of params.yaml, then run `dvc repro evaluate` for both"
         )
     return (
-        "the same photos have other pixels. Were photos replaced, or has the section `prepare` of params.yaml changed? "
-        "Set them alike and run `dvc repro` for both"
+        "photos of the same name have other pixels: they were replaced, or the section `prepare` of params.yaml "
+        "differs. Use the same ones, then run `dvc repro` for both"
     )

@@ -1,4 +1,4 @@
-"""Which experiments a sweep consists of: a list, a grid, or a space to search."""
+"""The experiments of a sweep: a list, a grid, or a space to search."""
 
 import itertools
 import re
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     import optuna
 
 LONGER = ("train.epochs", "train.overfit")
-"""Settings that change the number of epochs or the length of an epoch."""
+"""The settings that change the number of epochs or the length of an epoch."""
 ELSEWHERE = ("prepare.", "split.", "pixelation.", "train.overfit")
-"""Beginnings of the settings that change the samples of the validation."""
+"""Prefixes of the settings that change the validation samples."""
 
 
 class Interval(NamedTuple):
     """The values that a search may draw for a setting.
 
     Attributes:
-        low, high: the ends, both included. whole: draw whole numbers only.
+        low, high: the ends, both included.
+        whole: whether only whole numbers are drawn.
     """
 
     low: float
@@ -31,7 +32,7 @@ class Interval(NamedTuple):
     whole: bool
 
     def distribution(self) -> "optuna.distributions.BaseDistribution":
-        """The interval as Optuna takes it: logarithmic if the ends are a factor of 10 or more apart."""
+        """The interval for Optuna: logarithmic if the upper end is at least 10 times the lower one."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
         log = 0 < 10 * self.low <= self.high
@@ -41,7 +42,7 @@ class Interval(NamedTuple):
 
 
 Space = dict[str, "list[str] | Interval"]
-"""`section.key` -> its values, as text; or an interval."""
+"""For each `section.key`, its values as text, or an interval."""
 
 
 def parse(settings: Sequence[str]) -> Space:
@@ -62,7 +63,7 @@ def parse(settings: Sequence[str]) -> Space:
         try:
             override = OverridesParser.create().parse_override(text)
             if override.type != OverrideType.CHANGE:
-                raise DepixelError(f"-S {text}: a setting is given as section.key=value")
+                raise DepixelError(f"-S {text}: a setting has the form section.key=value")
             value = override.value()
             if not override.is_sweep_override():
                 space[override.key_or_group] = [override.get_value_element_as_str()]
@@ -72,15 +73,15 @@ def parse(settings: Sequence[str]) -> Space:
                 space[override.key_or_group] = list(override.sweep_string_iterator())
         except HydraException as error:
             raise DepixelError(
-                f"-S {text}: cannot be read ({str(error).splitlines()[0]}). Like train.width=32, train.width=16,32, "
-                "train.width=range(16,65,16) or train.learning_rate=interval(1e-4,1e-2)"
+                f"-S {text}: cannot be read ({str(error).splitlines()[0]}). Examples: train.width=32, "
+                "train.width=16,32, train.width=range(16,65,16), train.learning_rate=interval(1e-4,1e-2)"
             ) from error
     return space
 
 
 def _interval(text: str, low: float | None, high: float | None) -> Interval:
     if low is None or high is None or not low < high:
-        raise DepixelError(f"-S {text}: the lower end comes first, such as interval(1e-4,1e-2)")
+        raise DepixelError(f"-S {text}: an interval needs two ends, the lower one first: interval(1e-4,1e-2)")
     return Interval(low, high, whole=bool(re.search(r"\(\s*-?\d+\s*,\s*-?\d+\s*\)", text)))
 
 
@@ -88,14 +89,16 @@ class Plan:
     """The experiments of a sweep, checked before the first one runs.
 
     Args:
-        name: of the sweep; the names of its experiments begin with it.
-        settings: for all experiments, as `parse` reads them.
-        variants: lines of further settings, separated by spaces; each line is multiplied out with `settings`.
-        trials: the number of experiments of a search; None runs all combinations.
+        name: name of the sweep; the names of its experiments begin with it.
+        settings: settings of all experiments, as `parse` reads them.
+        variants: lines of further settings, separated by spaces; each line is combined with `settings`.
+        trials: number of experiments of a search; None: run all combinations.
 
     Attributes:
-        grid: the settings of each experiment; None for a search. space: what a search draws from.
-        epochs: of the shortest experiment. varied: the settings that differ between experiments.
+        grid: the settings of each experiment; None for a search.
+        space: the values from which a search draws.
+        epochs: number of epochs of the shortest experiment.
+        varied: the settings that differ between experiments.
 
     Raises:
         DepixelError: a setting of any experiment is wrong; nothing varies; or there is an interval without `trials`.
@@ -111,12 +114,12 @@ class Plan:
         if intervals and not trials:
             raise DepixelError("an interval has infinitely many values: add --trials N, the number of experiments")
         if trials and variants:
-            raise DepixelError("a list runs whole: leave out --trials or the list")
+            raise DepixelError("a list of experiments runs completely: leave out --trials, or the list")
         self.space = spaces[0]
         combinations = [combination for space in spaces for combination in _product(space)]
         self.grid = None if trials else list(dict.fromkeys(combinations))
         self.varied = _differing(combinations) | intervals
-        if variants:  # a setting that one line has and another has not differs, too
+        if variants:  # a setting that only some lines have varies, too
             self.varied |= {key for space in spaces for key in space if any(key not in other for other in spaces)}
         if not self.varied:
             raise DepixelError("nothing varies: give several values, such as -S train.width=16,32")
@@ -133,7 +136,7 @@ class Plan:
         return self.alike and not self.varied & set(LONGER)
 
     def called(self, settings: Sequence[str]) -> str:
-        """The name of an experiment, which shows the settings that vary: week-width=16-dropout=0.1."""
+        """The name of an experiment, with the settings that vary, such as week-width=16-dropout=0.1."""
         short = Counter(key.partition(".")[2] for key in self.varied)
         parts = [self.name]
         for key, _, value in (setting.partition("=") for setting in settings if _key(setting) in self.varied):
@@ -142,21 +145,23 @@ class Plan:
         return "-".join(parts)
 
     def settings(self, values: dict[str, object]) -> tuple[str, ...]:
-        """The drawn values of a search as settings; numbers are rounded to three digits, which people can repeat."""
+        """The drawn values of a search as settings; numbers have three digits, so that people can retype them."""
         return tuple(f"{key}={_short(value)}" for key, value in values.items())
 
     def described(self) -> dict[str, str]:
-        """The space of a search, as text: it must be the same when the sweep goes on. Empty for a list or a grid."""
+        """The space of a search as text; it must be the same when the sweep continues. Empty for a list or a grid."""
         return {key: str(values) for key, values in self.space.items()} if self.trials else {}
 
 
 def _check_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name.endswith((".lock", ".")) or ".." in name:
-        raise DepixelError(f"{name!r}: a name has letters, digits, dots, _ and -, and begins with a letter or digit")
+        raise DepixelError(
+            f"{name!r}: a sweep's name has letters, digits, dots, _ and -, and begins with a letter or digit"
+        )
 
 
 def _product(space: Space) -> list[tuple[str, ...]]:
-    """Each combination of values; of an interval, its two ends."""
+    """All combinations of values; an interval contributes its two ends."""
     choices = [
         [f"{key}={value}" for value in (map(_short, values[:2]) if isinstance(values, Interval) else values)]
         for key, values in space.items()
@@ -171,7 +176,7 @@ def _differing(combinations: Sequence[Sequence[str]]) -> set[str]:
 
 
 def _fewest_epochs(combinations: Sequence[Sequence[str]]) -> int:
-    """The epochs of the shortest experiment. Raises `DepixelError` if a setting of any of them is wrong."""
+    """The number of epochs of the shortest experiment. Raises `DepixelError` if a setting of any of them is wrong."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     content, epochs = params.read(layout.PARAMS), []

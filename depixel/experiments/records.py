@@ -1,6 +1,6 @@
-"""The settings and scores of experiments, and the tracked table of those that matter.
+"""The settings and scores of experiments, and the tracked table of recorded ones.
 
-DVC's experiments are refs of git, which do not travel with a clone; the table, metrics/experiments.csv, does.
+DVC's experiments are git refs that a clone does not include; it does include the table, metrics/experiments.csv.
 """
 
 import io
@@ -34,9 +34,9 @@ from depixel.versioning import (
 SCORES = ["validation_rmse", "best_epoch", *(f"{r}{end}" for r in evaluation.RATIOS for end in ("", "_low", "_high"))]
 """The columns of scores, all numbers."""
 ORIGIN = ["date", "commit", "data", "note"]
-"""The columns that say what the scores were made from, all text."""
+"""The columns on the origin of the scores, all text."""
 CODE = ("depixel", "stages", layout.PIPELINE.as_posix(), layout.ENVIRONMENT.as_posix())
-"""Folders and files that make an experiment one with other code."""
+"""The folders and files of the code: if one of them differs, the experiment changed the code."""
 
 
 class NoResultsError(DepixelError):
@@ -47,17 +47,20 @@ def describe(name: str) -> dict[str, Any]:
     """The settings, scores and origin of an experiment, or of another git revision with results.
 
     Args:
-        name: of the experiment; or its ref, a branch, tag or commit.
+        name: name of the experiment, its ref, or a branch, tag or commit.
 
     Returns:
-        `name`; the `SCORES`, with 95 % confidence intervals over the test photos; `date`; `commit`, that of the code,
-        with a + if the experiment changed the code and a ? if that commit is not here; `data`, the name of the snapshot
-        of the photos, or else the beginning of their hash, or "" if DVC does not know them; and each setting as
-        `section.key`.
+        name: the name.
+        `SCORES`: the scores, with 95 % confidence intervals over the test photos.
+        date: the date of the commit, UTC, YYYY-MM-DD.
+        commit: the commit of the code; with a + if the experiment changed the code, with a ? if that commit is not in
+            this repository.
+        data: the name of the photos' snapshot, or the beginning of their hash, or "" if DVC does not track them.
+        section.key: each setting.
 
     Raises:
         NoResultsError: it has no results.
-        DepixelError: there is no such experiment, or git refuses to say.
+        DepixelError: there is no such experiment, or git fails.
     """
     ref = resolve(name)
     commit, changed = baseline(ref), ""
@@ -73,7 +76,7 @@ def describe(name: str) -> dict[str, Any]:
         scores = {score: scores[score] for score in SCORES}
         settings = YAML(typ="safe").load(_content(name, ref, layout.PARAMS).decode())
     except (KeyError, ValueError) as error:
-        raise NoResultsError(f"{name}: its metrics cannot be read ({error}). `dvc repro` makes them") from error
+        raise NoResultsError(f"{name}: its metrics cannot be read ({error}). `dvc repro` writes them") from error
     return {
         "name": ref.rpartition("/")[2] if ref.startswith("refs/exps/") else name,
         **scores,
@@ -85,13 +88,13 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def all_experiments() -> tuple[pd.DataFrame, list[str]]:
-    """`describe` of the last commit, HEAD, and of every DVC experiment in this repository, a row each.
+    """`describe` the last commit, HEAD, and every DVC experiment in this repository.
 
     Returns:
-        The table, which may have no row; and for each experiment without results, which it lacks, the reason.
+        A table with one row each, perhaps none. For each experiment without results, which the table lacks: the reason.
 
     Raises:
-        DepixelError: the current folder is in no git repository, or git refuses to say.
+        DepixelError: the current folder is in no git repository, or git fails.
     """
     rows, lacking = [], []
     with suppress(NoResultsError, UnknownRevisionError):
@@ -99,7 +102,7 @@ def all_experiments() -> tuple[pd.DataFrame, list[str]]:
     for ref in experiment_refs():
         try:
             rows.append(describe(ref))
-        except NoResultsError as error:  # it failed, or is of another project's form
+        except NoResultsError as error:  # it failed, or its files have another form
             lacking.append(str(error).removeprefix(ref.rpartition("/")[0] + "/"))
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["name", *SCORES]), lacking
 
@@ -110,7 +113,7 @@ def _data(ref: str) -> str:
         md5 = snapshots.resolve(ref)
     except CommandError:
         raise
-    except DepixelError:  # photos that DVC does not know
+    except DepixelError:  # DVC does not track the photos
         return ""
     return names.get(md5, md5[:10])
 
@@ -118,21 +121,22 @@ def _data(ref: str) -> str:
 def _content(name: str, ref: str, path: Path) -> bytes:
     content = file_at(ref, path)
     if content is None:
-        raise NoResultsError(f"{name}: has no {path.as_posix()}, so it has no results. `dvc repro` makes them")
+        raise NoResultsError(f"{name}: has no {path.as_posix()}, so it has no results. `dvc repro` writes them")
     return content
 
 
 def record(names: Iterable[str], note: str) -> list[str]:
-    """Add experiments to the table, or change their note. Keeps the errors of their samples, too, for `comparison`.
+    """Add experiments to the table, or change their note. Also keep their tables of samples, for `comparison`.
 
     Args:
-        names: as `describe`. note: why they matter; white space becomes single spaces.
+        names: as for `describe`.
+        note: why they matter; white space becomes single spaces.
 
     Returns:
         For each experiment whose samples are missing: the reason.
 
     Raises:
-        DepixelError: there is no such experiment, or the table has another one of this name; then nothing is added.
+        DepixelError: there is no such experiment, or the table has another one of this name. Nothing is added then.
     """
     table, lacking = read_table(), []
     for name in names:
@@ -140,13 +144,13 @@ def record(names: Iterable[str], note: str) -> list[str]:
         known = table[table["name"] == row["name"][0]]
         if len(known) and (known[SCORES].to_numpy() != row[SCORES].to_numpy()).any():
             raise DepixelError(
-                f"{name}: {layout.EXPERIMENTS.as_posix()} has another experiment of this name, and nothing in it is "
-                f"overwritten. Choose another name: `dvc exp rename {name} NEW_NAME`"
+                f"{name}: {layout.EXPERIMENTS.as_posix()} already has another experiment of this name, which stays. "
+                f"Choose another name: `dvc exp rename {name} NEW_NAME`"
             )
         table = pd.concat([table.drop(known.index), row], ignore_index=True)
         try:
             comparison.keep_samples(row["name"][0], name)
-        except DepixelError as error:  # one of an old revision, or that is not in the remote
+        except DepixelError as error:  # an old revision, or samples that were not pushed
             lacking.append(str(error))
     settings = [column for column in table if column not in ("name", *SCORES, *ORIGIN)]
     with replacing(layout.EXPERIMENTS) as beside:
@@ -155,10 +159,10 @@ def record(names: Iterable[str], note: str) -> list[str]:
 
 
 def read_table() -> pd.DataFrame:
-    """The tracked table: scores are numbers, all else is text; it has no row before the first `record`.
+    """Read the tracked table: scores are numbers, all other columns text. It is empty before the first `record`.
 
     Raises:
-        DepixelError: it cannot be read, or is no table of experiments.
+        DepixelError: the file cannot be read, or is not a table of experiments.
     """
     try:
         return _parse(layout.EXPERIMENTS.read_text(encoding="utf-8"))
@@ -166,7 +170,8 @@ def read_table() -> pd.DataFrame:
         return pd.DataFrame(columns=["name", *SCORES, *ORIGIN])
     except (OSError, ValueError, KeyError) as error:
         raise DepixelError(
-            f"{layout.EXPERIMENTS}: no table of experiments ({error}). Get it back: `git checkout {layout.EXPERIMENTS}`"
+            f"{layout.EXPERIMENTS}: not a table of experiments ({error}). Restore it: `git checkout "
+            f"{layout.EXPERIMENTS}`"
         ) from error
 
 
@@ -178,9 +183,9 @@ def _parse(text: str) -> pd.DataFrame:
 
 
 def readable(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """The table as text for people, lowest score `by` first.
+    """The table as text for people, the lowest score `by` first.
 
-    Ratios have their intervals beside them; of all other columns, those that differ from row to row are left.
+    Ratios include their intervals. Of the other columns, only those that differ between rows are kept.
     """
     table = table.sort_values(by, ignore_index=True)
     same = [column for column in table if column not in ("name", *SCORES) and table[column].astype(str).nunique() < 2]

@@ -1,4 +1,4 @@
-"""How much the scores differ from one seed of the training to the next."""
+"""Variation of the scores between seeds of the training."""
 
 import json
 import sys
@@ -22,39 +22,40 @@ from depixel.scoring.scores import LEVEL
 from depixel.versioning import dvc
 
 PREPARED = (layout.IMAGES, layout.INDEX, layout.SPLIT)
-"""The files that every seed trains and is scored with."""
+"""The files that the training and evaluation of every seed read."""
 
 
 def run_seeds(count: int, tell: Callable[[str], None]) -> pd.DataFrame:
-    """Train and score the present settings and photos with `count` seeds, from `train.seed` on.
+    """Train and score the current settings and photos with `count` seeds, starting at `train.seed`.
 
-    Runs the project's stages in the current folder, with their outputs in seeds/seed_K/. Called again after an
-    interruption, each seed goes on from its checkpoint.
+    This runs the project's stages in the current folder; their outputs go to seeds/seed_K/. After an interruption, the
+    same call continues each seed from its checkpoint.
 
     Args:
-        count: number of seeds, at least 2. tell: called with a line before each seed.
+        count: number of seeds, at least 2.
+        tell: called with a line before each seed.
 
     Returns:
-        `summary` of the test scores, also written to seeds/seeds.csv.
+        The `summary` of the test scores, which is also written to seeds/seeds.csv.
 
     Raises:
-        DepixelError: this is not the project's folder, prepared photos are missing, are not those of now or change
-            meanwhile, a setting is wrong, or a stage failed.
-        KeyboardInterrupt: a stage was told to stop.
+        DepixelError: this is not the project's folder; prepared photos are missing, out of date or changed meanwhile;
+            a setting is wrong; or a stage failed.
+        KeyboardInterrupt: a stage was interrupted.
     """
     if not Path("stages/train.py").is_file():
         raise DepixelError("stages/train.py: there is no such file. Run from the project's folder")
     for path in PREPARED:
         if not path.is_file():
             raise DepixelError(f"{path.as_posix()}: there is no such file. Prepare the photos: `dvc repro split`")
-    tracked.check()  # or DVC hangs
+    tracked.check()  # else DVC may hang
     if layout.DVC.is_dir() and (changed := json.loads(dvc("status", "--json", "--with-deps", "split"))):
         raise DepixelError(
-            f"the prepared photos are not those of now ({', '.join(changed)} changed). Prepare them: `dvc repro split`"
+            f"the prepared photos are out of date ({', '.join(changed)} changed). Prepare them: `dvc repro split`"
         )
     first = read_section(layout.PARAMS, "train", TrainSettings).seed
     settings = yaml.safe_load(layout.PARAMS.read_text(encoding="utf-8")) or {}
-    inputs = Inputs(__file__)  # all seeds are to see the same photos, code and environment
+    inputs = Inputs(__file__)  # all seeds must use the same photos, code and environment
     for path in (*PREPARED, layout.ENVIRONMENT, *Path("depixel").rglob("*.py"), *Path("stages").glob("*.py")):
         inputs.watch(path)
     scores = {}
@@ -69,9 +70,9 @@ def run_seeds(count: int, tell: Callable[[str], None]) -> pd.DataFrame:
 
 
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
-    """Add the rows mean, standard_deviation, mean_low and mean_high to a table of scores with a row a seed.
+    """Add the rows mean, standard_deviation, mean_low and mean_high to a table of scores with one row per seed.
 
-    mean_low to mean_high is Student's interval: it holds the mean over all seeds with 95 % confidence.
+    mean_low and mean_high are the ends of Student's 95 % confidence interval for the mean over all seeds.
     """
     mean, deviation = scores.mean(), scores.std()
     half = stats.t.ppf((1 + LEVEL) / 2, len(scores) - 1) * deviation / len(scores) ** 0.5
@@ -80,7 +81,7 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _score(seed: int, settings: dict[str, Any]) -> dict[str, float]:
-    """Train and score one seed; returns its metrics/evaluation.json."""
+    """Train and score one seed, and return its metrics/evaluation.json."""
     folder = layout.SEEDS / f"seed_{seed}"
     with replacing(folder / layout.PARAMS) as beside:
         beside.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
@@ -92,10 +93,10 @@ def _score(seed: int, settings: dict[str, Any]) -> dict[str, float]:
 
 
 def _run(seed: int, stage: str, options: dict[str, str]) -> None:
-    """Run a stage; all that it prints goes to the standard error. `options` are paths in the seed's folder."""
+    """Run a stage; its output goes to the standard error. `options` are paths in the seed's folder."""
     arguments = [f"--{name}={layout.SEEDS / f'seed_{seed}' / path}" for name, path in options.items()]
     if code := run_stage([sys.executable, "-m", f"stages.{stage}", *arguments], stdout=2):
         raise DepixelError(
-            f"seed {seed}: stages/{stage}.py failed (exit code {code}); what it said stands above. Mend that and run "
-            "the same command again: what is finished is not trained again"
+            f"seed {seed}: stages/{stage}.py failed (exit code {code}); its error is above. Repair that and run the "
+            "same command again: finished seeds are not trained again"
         )

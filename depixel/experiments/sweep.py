@@ -1,8 +1,8 @@
-"""Many settings, an experiment each: a list, a grid or a Bayesian search, through `dvc exp run`.
+"""Sweeps: an experiment for each of many settings, as a list, a grid or a Bayesian search, by `dvc exp run`.
 
-Each experiment runs in its own clone in sweeps/NAME/, with this project's cache, and becomes one of this project's
-experiments when it has finished. The state of a sweep is Optuna's journal in the same folder. It is written line by
-line, so it survives a kill; an experiment that was interrupted goes on from its checkpoint in its clone.
+Each experiment runs in its own clone in sweeps/NAME/, with this project's cache. When it has finished, it becomes one
+of this project's experiments. The state of a sweep is Optuna's journal in the same folder. The journal is written line
+by line, so it survives a kill. An interrupted experiment continues from its checkpoint in its clone.
 """
 
 import math
@@ -32,43 +32,47 @@ if TYPE_CHECKING:
     import optuna
 
 FIRST = 4
-"""Number of finished experiments before one is pruned."""
+"""Number of finished experiments before the first one can be pruned."""
 WARMUP = 0.25
-"""Share of an experiment's epochs before it is pruned."""
-_LEAST_TRIALS = 8  # to say which settings mattered
+"""Share of an experiment's epochs before it can be pruned."""
+_LEAST_TRIALS = 8  # fewer do not say which settings matter
 _TOLD_EVERY = 10  # epochs
 _POLL = 0.1  # seconds
 
 
 class Outcome(NamedTuple):
-    """What came of a sweep.
+    """The result of a sweep.
 
     Attributes:
-        finished: `records.describe` of those that finished, a row each. others: for each other experiment, why it did
-            not finish. failed: whether any failed.
-        mattered: for a search, how much each setting moved the validation RMSE: shares of its variance (functional
-            ANOVA: Hutter, Hoos & Leyton-Brown 2014), the largest first; empty after fewer than eight experiments.
+        finished: `records.describe` of each finished experiment, one row each.
+        others: for each other experiment, why it did not finish.
+        failed: whether any experiment failed.
+        mattered: for a search, the share of each setting in the variance of the validation RMSE, 0..1, the largest
+            first (functional ANOVA: Hutter, Hoos & Leyton-Brown 2014); empty after fewer than eight experiments.
+        commit: the full hash of the commit that the experiments started from.
     """
 
     finished: pd.DataFrame
     others: dict[str, str]
     failed: bool
     mattered: dict[str, float]
+    commit: str
 
 
 def run(plan: Plan, jobs: int = 1, prune: bool = True, tell: Callable[[str], None] = lambda line: None) -> Outcome:
-    """Run a sweep's experiments from the last commit of the project in the current folder, or go on with them.
+    """Run the experiments of a sweep from the last commit of the project in the current folder, or continue them.
 
     Args:
+        plan: the experiments.
         jobs: number of experiments that run at the same time.
-        prune: end an experiment whose validation RMSE is above the median of the others after the same epoch. Without
-            effect where these RMSEs cannot be compared (`Plan.prunable`).
+        prune: whether to stop an experiment whose validation RMSE is above the median of the others after the same
+            epoch. It has no effect if these RMSEs cannot be compared (`Plan.prunable`).
         tell: called with a line when an experiment starts or ends, and every few epochs.
 
     Raises:
-        DepixelError: files or photos are not committed; the sweep began with other settings, code or photos; or it runs
-            already.
-        KeyboardInterrupt: it was told to stop; trainings have saved their state.
+        DepixelError: files or photos are not committed; the sweep began with other settings, code or photos; or it is
+            already running.
+        KeyboardInterrupt: it was interrupted; trainings have saved their state.
     """
     here = _committed()
     folder = layout.SWEEPS / plan.name
@@ -85,19 +89,20 @@ def run(plan: Plan, jobs: int = 1, prune: bool = True, tell: Callable[[str], Non
 
 
 def _committed() -> str:
-    """The commit that experiments start from. Raises `DepixelError` if anything they need is not in it."""
+    """The commit at which experiments start. Raises `DepixelError` if anything they need is not in it."""
     versioning.require_commit()
-    tracked.check()  # or DVC hangs
+    tracked.check()  # else DVC may hang
     if folders := versioning.data_changed():
         raise DepixelError(
-            f"{', '.join(folders)}: not as DVC knows it, so the experiments would run without what is new. Keep it: "
-            f"`dvc add {' '.join(folders)}` and `git add --all && git commit`; or go back: `dvc checkout`"
+            f"{', '.join(folders)}: changed since `dvc add`, and the experiments would run without the changes. To "
+            f"keep them: `dvc add {' '.join(folders)}` and `git add --all && git commit`. To discard them: "
+            "`dvc checkout`"
         )
     if files := versioning.uncommitted():
         more = f" and {len(files) - 3} more" if len(files) > 3 else ""
         raise DepixelError(
-            f"{', '.join(files[:3])}{more}: changed since the last commit, from which the experiments start. Commit: "
-            "`git add --all && git commit`; or go back: `git checkout .` and `dvc checkout`"
+            f"{', '.join(files[:3])}{more}: changed since the last commit, from which the experiments start. To keep "
+            "the changes: `git add --all && git commit`. To discard them: `git checkout .` and `dvc checkout`"
         )
     return git("rev-parse", "HEAD")
 
@@ -109,7 +114,7 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         lock = LockFile(str(folder / "lock"))
     except LockError:
-        raise DepixelError(f"{folder.name}: this sweep runs already") from None
+        raise DepixelError(f"{folder.name}: this sweep is already running. Wait for it, or stop it") from None
     try:
         yield
     finally:
@@ -118,7 +123,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _interrupted_by_sigterm() -> Iterator[None]:
-    """Treat a request to end as Ctrl-C."""
+    """Handle SIGTERM like Ctrl-C."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -131,10 +136,10 @@ def _interrupted_by_sigterm() -> Iterator[None]:
 
 
 def _study(plan: Plan, folder: Path, here: str, prune: bool) -> tuple["optuna.Study", str, bool]:
-    """Begin the study at the commit `here`, or go on with it.
+    """Begin the study at the commit `here`, or continue it.
 
     Returns:
-        The study, the commit that it began at, and whether it is new.
+        The study, the commit at which it began, and whether it is new.
     """
     try:
         import optuna
@@ -149,7 +154,7 @@ def _study(plan: Plan, folder: Path, here: str, prune: bool) -> tuple["optuna.St
     pruner = optuna.pruners.MedianPruner(FIRST, warmup) if prune else optuna.pruners.NopPruner()
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
     study = optuna.create_study(storage=storage, study_name=plan.name, pruner=pruner, load_if_exists=True)
-    # another seed each time it goes on, or it would draw the same again
+    # a new seed each time it continues, else it would draw the same again
     study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), constant_liar=True)
     known, space = study.user_attrs, plan.described()
     commit = known.get("commit", here)
@@ -160,7 +165,7 @@ def _study(plan: Plan, folder: Path, here: str, prune: bool) -> tuple["optuna.St
 
 
 def _mend(journal: Path) -> None:
-    """Remove what a kill left: half a line, and a lock that nobody holds."""
+    """Remove the remains of a kill: an incomplete last line, and a lock that nobody holds."""
     if not journal.is_file():
         return
     content = journal.read_bytes()
@@ -173,23 +178,21 @@ def _mend(journal: Path) -> None:
 def _check_same(
     plan: Plan, folder: Path, spaces: tuple[dict[str, str], dict[str, str]], commits: tuple[str, str]
 ) -> None:
-    """Raise `DepixelError` if a sweep began with another space, or at a commit with other inputs, than now."""
-    instead = f"Choose another name; or delete {folder.as_posix()}, which leaves its experiments"
+    """Raise `DepixelError` if a sweep began with another space, or at a commit with other inputs."""
+    instead = f"Choose another name, or delete {folder.as_posix()}; finished experiments stay"
     began, now = spaces
     if began != now:
-        raise DepixelError(
-            f"{plan.name}: this sweep was begun with space {began}, and is now asked for with {now}. {instead}"
-        )
+        raise DepixelError(f"{plan.name}: this sweep began with the space {began}, but now has {now}. {instead}")
     commit, here = commits
     if commit != here and (changed := _changed(commit, here)):
         raise DepixelError(
-            f"{plan.name}: this sweep was begun at commit {commit[:7]}, and {', '.join(changed[:5])}"
+            f"{plan.name}: this sweep began at commit {commit[:7]}, and {', '.join(changed[:5])}"
             f"{' and more' if len(changed) > 5 else ''} changed since then. {instead}"
         )
 
 
 def _changed(begun: str, here: str) -> list[str]:
-    """What an experiment depends on and differs between two commits."""
+    """The inputs of experiments that differ between two commits."""
     if not has_commit(begun):
         return ["the commit, which is gone,"]
     settings = git("diff", "--name-only", "--relative", begun, here, "--", layout.PARAMS.as_posix())
@@ -198,7 +201,14 @@ def _changed(begun: str, here: str) -> list[str]:
 
 @dataclass
 class _Attempt:
-    """An experiment that runs now. epochs: number of epochs that are reported to the study."""
+    """A running experiment.
+
+    Attributes:
+        name: name of the experiment.
+        trial: its trial in the study.
+        process: its `dvc exp run`.
+        epochs: number of epochs that were reported to the study.
+    """
 
     name: str
     trial: "optuna.Trial"
@@ -207,7 +217,7 @@ class _Attempt:
 
 
 class _Sweep:
-    """A sweep at work: which experiments run, and what the study knows of the others."""
+    """A running sweep: the running experiments, and the study with all others."""
 
     def __init__(
         self, plan: Plan, folder: Path, commit: str, study: "optuna.Study", new: bool, tell: Callable[[str], object]
@@ -217,7 +227,7 @@ class _Sweep:
         self.plan, self.folder, self.commit, self.study, self.new, self.tell = plan, folder, commit, study, new, tell
         self.states, self.within = TrialState, versioning.place()[1]
         self.running: list[_Attempt] = []
-        for trial in study.get_trials(states=(TrialState.RUNNING,)):  # when it was killed
+        for trial in study.get_trials(states=(TrialState.RUNNING,)):  # a kill interrupted them
             study.tell(trial.number, state=TrialState.FAIL)
             if trial.params:
                 study.enqueue_trial(trial.params)
@@ -237,7 +247,7 @@ class _Sweep:
             time.sleep(_POLL)
 
     def _todo(self) -> Iterator[tuple["optuna.Trial", tuple[str, ...]]]:
-        """The trials to start, with their settings; asks the study when the next one is taken."""
+        """Yield the trials to start, with their settings; each is drawn from the study when it is needed."""
         if self.plan.grid is not None:
             yield from self._todo_of_grid(self.plan.grid)
             return
@@ -257,8 +267,8 @@ class _Sweep:
             name = self.plan.called(settings)
             if set(settings) != set(begun.get(name, settings)):
                 raise DepixelError(
-                    f"{name}: ran with {' '.join(begun[name])}, and is now asked for with {' '.join(settings)}. "
-                    f"Choose another name; or delete {self.folder.as_posix()}, which leaves its experiments"
+                    f"{name}: ran with {' '.join(begun[name])}, but now has {' '.join(settings)}. Choose another name, "
+                    f"or delete {self.folder.as_posix()}; finished experiments stay"
                 )
             if name not in told:
                 yield self.study.ask(), settings
@@ -279,18 +289,18 @@ class _Sweep:
         return len(done) + len(self._failures())
 
     def _failures(self) -> list[tuple[str, str]]:
-        """Name of the experiment and error of each attempt that failed."""
+        """Name and error of each failed attempt at an experiment."""
         failed = [trial.user_attrs for trial in self.study.get_trials(states=(self.states.FAIL,))]
         return [(of["name"], of["error"]) for of in failed if "error" in of]
 
     # -- one experiment ----------------------------------------------------------------------------------------------
 
     def _start(self, trial: "optuna.Trial", settings: tuple[str, ...]) -> None:
-        """Start an experiment in its clone, or take its result if it has one already."""
+        """Start an experiment in its clone, or use its result if it already has one."""
         name = self.plan.called(settings)
         trial.set_user_attr("name", name)
         trial.set_user_attr("settings", settings)
-        if known := self._told().get(name):  # drawn again
+        if known := self._told().get(name):  # the search drew the same values again
             pruned = known.state == self.states.PRUNED
             self.study.tell(trial, None if pruned else known.value, state=known.state)
             return
@@ -301,8 +311,8 @@ class _Sweep:
         if clones.has(ref):
             if self.new:
                 raise DepixelError(
-                    f"{name}: an experiment has this name already. Choose another name for the sweep, or remove it: "
-                    f"`dvc exp remove {name}`"
+                    f"{name}: an experiment of this name already exists. Choose another name for the sweep, or remove "
+                    f"the experiment: `dvc exp remove {name}`"
                 )
             self._finish(trial, name)
             return
@@ -311,14 +321,14 @@ class _Sweep:
             if clones.has(ref, clone):
                 self._finish(trial, name)
                 return
-        self.tell(f"{name}: {'goes on' if interrupted else 'starts'}")
+        self.tell(f"{name}: {'continues' if interrupted else 'starts'}")
         clones.make_clone(self.folder / name, self.commit)
         options = [option for setting in settings for option in ("-S", setting)]
         process = start_dvc("exp", "run", "--name", name, *options, cwd=clone, output=self._output(name))
         self.running.append(_Attempt(name, trial, process))
 
     def _ended(self, attempt: _Attempt) -> bool:
-        """Whether an experiment has ended; if so, its result is stored."""
+        """Whether an experiment has ended; if so, store its result."""
         code = attempt.process.poll()
         if self._pruned(attempt, code is None):
             return True
@@ -335,7 +345,7 @@ class _Sweep:
         return True
 
     def _pruned(self, attempt: _Attempt, running: bool) -> bool:
-        """Report the new epochs to the study; end an experiment that falls behind, and say whether it did."""
+        """Report new epochs to the study, and stop an experiment that falls behind; True if it was stopped."""
         told = attempt.epochs // _TOLD_EVERY
         for epoch, rmse in clones.validation(self._project(attempt.name), attempt.name)[attempt.epochs :]:
             attempt.trial.report(rmse, epoch)
@@ -353,7 +363,7 @@ class _Sweep:
         return False
 
     def _finish(self, trial: "optuna.Trial", name: str) -> None:
-        """Bring an experiment that finished into the project, tell the study, and remove its clone."""
+        """Copy a finished experiment into the project, report it to the study, and remove its clone."""
         ref = experiment_ref(self.commit, name)
         clones.bring(ref, name, self._project(name))
         described = records.describe(ref)
@@ -367,7 +377,7 @@ class _Sweep:
         return self.folder / name / self.within
 
     def _output(self, name: str) -> Path:
-        """The file with all that DVC and the stages of an experiment print."""
+        """The file with the output of DVC and the stages of an experiment."""
         return self.folder / f"{name}.txt"
 
     def _remove(self, name: str) -> None:
@@ -375,7 +385,7 @@ class _Sweep:
         self._output(name).unlink(missing_ok=True)
 
     def outcome(self) -> Outcome:
-        """What the study knows, once nothing runs any more."""
+        """The result of the sweep; call it when no experiment runs any more."""
         told, rows = self._told(), []
         others: dict[str, str] = {}
         for name, trial in told.items():
@@ -385,10 +395,10 @@ class _Sweep:
                 epoch, rmse = max(trial.intermediate_values.items())
                 others[name] = f"pruned after epoch {epoch}, validation RMSE {rmse:.3f}"
         failed = {name: f"failed: {error}" for name, error in self._failures() if name not in told}
-        return Outcome(pd.DataFrame(rows), others | failed, bool(failed), self._mattered())
+        return Outcome(pd.DataFrame(rows), others | failed, bool(failed), self._mattered(), self.commit)
 
     def _mattered(self) -> dict[str, float]:
-        """As `Outcome.mattered`."""
+        """See `Outcome.mattered`."""
         finished = self.study.get_trials(states=(self.states.COMPLETE,))
         if not (self.plan.trials and self.plan.alike) or len(self.plan.varied) < 2 or len(finished) < _LEAST_TRIALS:
             return {}

@@ -1,1 +1,1 @@
-"""One training run: task, state, loop, loss, optimizers, checkpoints, logs."""
+"""A training run: task, state, loop, loss, optimizers, checkpoints, logs."""

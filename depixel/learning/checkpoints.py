@@ -1,4 +1,4 @@
-"""The state of a training run on disk: two files, of which a whole one is always there, whatever ends the process."""
+"""The state of a training run on disk, in two files. However the process ends, one of them is complete."""
 
 import hashlib
 import io
@@ -14,15 +14,19 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import replacing, told_of
 
 RUNS_KEPT = 3
-"""Number of runs whose checkpoints are kept: those used last."""
+"""The number of most recently used runs whose checkpoints are kept."""
 
 
 class Checkpoints:
     """The checkpoints of one run: the last and the one before it.
 
     Args:
-        root: the folder of all runs' checkpoints; this run's are in `folder`, which is within.
-        fingerprint: a hexadecimal hash of what determines the run. Files of another run are never loaded.
+        root: the folder of all runs' checkpoints.
+        fingerprint: the hash that identifies the run, in hexadecimal digits. Files of another run are never loaded.
+
+    Attributes:
+        folder: this run's folder within `root`.
+        last, previous: the two files.
     """
 
     def __init__(self, root: Path, fingerprint: str):
@@ -34,7 +38,7 @@ class Checkpoints:
         """Write a state of tensors and plain values; the last checkpoint becomes the previous one.
 
         Raises:
-            DepixelError: it cannot be written; the last checkpoint stays.
+            DepixelError: the file cannot be written; the last checkpoint stays.
         """
         payload = io.BytesIO()
         torch.save(state, payload)
@@ -43,16 +47,19 @@ class Checkpoints:
                 file.write(self._digest(payload.getbuffer()))
                 file.write(payload.getbuffer())
                 file.flush()
-                os.fsync(file.fileno())  # before its name appears, should the machine lose its power
+                os.fsync(file.fileno())  # before the rename, in case of a power failure
             if self.last.exists():
                 with told_of(self.previous):
                     self.last.replace(self.previous)
 
     def load(self) -> tuple[dict[str, Any] | None, list[Path]]:
-        """The state of the last whole checkpoint, None if there is none; and the paths of others, which are removed.
+        """Load the last valid checkpoint, and remove invalid and old ones.
 
-        Those are cut off, damaged or of another run. The checkpoints of other runs are removed too, but for the
-        `RUNS_KEPT` runs that were used last.
+        A file is invalid if it is cut off, damaged or of another run. Checkpoints of other runs are removed too, except
+        for the most recently used runs (`RUNS_KEPT` with this one).
+
+        Returns:
+            The state, or None if there is no valid checkpoint; and the paths of the invalid files of this run.
 
         Raises:
             DepixelError: a file cannot be read or removed.
@@ -65,21 +72,22 @@ class Checkpoints:
                     content = memoryview(path.read_bytes())
                     digest, payload = content[:32], content[32:]
                     if digest == self._digest(payload):
-                        # weights_only: tensors and plain values by allow-list, no code
+                        # weights_only: allows tensors and plain values, runs no code
                         state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-                        os.utime(self.folder)  # used just now
+                        os.utime(self.folder)  # marks the run as used now
                     else:
                         path.unlink()
                         unusable.append(path)
         except OSError as error:
             raise DepixelError(
-                f"{error.filename}: cannot be read ({error.strerror}). Make it readable, or delete it to go on without"
+                f"{error.filename}: cannot be read or removed ({error.strerror}). Correct its permissions, or delete "
+                "it to train without this checkpoint"
             ) from error
         self._remove_old_runs()
         return state, unusable
 
     def _digest(self, payload: memoryview) -> bytes:
-        """What a checkpoint begins with: it vouches for every byte of it, and for the run."""
+        """The first 32 bytes of a checkpoint: a hash of its other bytes and of the run's fingerprint."""
         digest = hashlib.sha256(self._fingerprint.encode())
         digest.update(payload)
         return digest.digest()

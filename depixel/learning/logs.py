@@ -1,6 +1,7 @@
-"""The log of a training while it runs: a folder of its own, and the loggers that mirror it.
+"""The log of a running training: a folder, and optional loggers that show the same numbers.
 
-Nothing here is an output of a stage, and the training does not depend on it. Loggers are imported when asked for.
+No file of the log is an output of a stage, and the training does not depend on the log. A logger's package is imported
+only if `train.loggers` names it.
 """
 
 import importlib
@@ -26,16 +27,21 @@ from depixel.learning.training import Run
 from depixel.sheets import contact_sheet, fill
 
 TABLE = "training.csv"
+"""The name of the table in the log's folder."""
+
 PICTURES = 10
-"""Minimum number of times per run that sample restorations are drawn."""
+"""The minimum number of times per run that sample restorations are drawn."""
+
 SHOWN = 8
-"""Number of validation photos whose restorations are drawn."""
+"""The number of validation photos whose restorations are drawn."""
 
 
 class Logged(NamedTuple):
-    """A row of logs/NAME/training.csv: an `Epoch`, speed, and memory: of the process, or of the GPU it computes on.
+    """A row of logs/NAME/training.csv: an `Epoch` with speed and memory.
 
-    Speed and memory are not known (empty) of epochs that another process did without this log.
+    Attributes:
+        samples_per_second: mean speed of the epoch; None if another process trained it without this log.
+        memory_bytes: memory of the process, or the peak of its tensors on the GPU; None as above.
     """
 
     epoch: int
@@ -49,26 +55,30 @@ class Logged(NamedTuple):
 
 
 class Logger(Protocol):
-    """Something else that shows a run's progress."""
+    """A tool that shows a run's progress, such as TensorBoard."""
 
     def scalars(self, epoch: int, values: dict[str, float]) -> None:
-        """Show the numbers of an epoch, by name."""
+        """Log the numbers of an epoch by name."""
         ...
 
     def picture(self, epoch: int, image: Image.Image) -> None:
-        """Show the restorations after an epoch."""
+        """Log the restorations after an epoch."""
         ...
 
     def close(self) -> None:
-        """Write what is still held back."""
+        """Write everything that is still buffered."""
         ...
 
 
 class Log:
     """The log of a run: FOLDER/training.csv, FOLDER/restorations/epoch_N.png, and FOLDER/LOGGER/ for each logger.
 
-    What FOLDER holds of the epochs that `run` has behind it is kept, and the loggers begin with that; the rest, of
-    another or a longer run, is removed.
+    When it opens, it keeps the rows and pictures of the epochs that `run` has finished, and sends them to the loggers.
+    It removes everything else, which belongs to another or a longer run.
+
+    Args:
+        folder: the folder of the log.
+        run: the run to log.
 
     Raises:
         DepixelError: a logger's package is not installed, or the folder cannot be written.
@@ -92,7 +102,7 @@ class Log:
             self._mirror(row)
 
     def epoch(self, row: Epoch) -> None:
-        """Add an epoch that `run` has just finished."""
+        """Log an epoch that `run` has just finished."""
         steps, seconds = self.run.step - self._step, time.perf_counter() - self._since
         self._step, self._since = self.run.step, time.perf_counter()
         speed = steps * self.run.task.settings.batch_size / seconds
@@ -107,7 +117,7 @@ class Log:
         self._mirror(self.rows[-1])
 
     def restorations(self, row: Epoch) -> Image.Image:
-        """A sheet of validation photos: pixelated, as the network of this epoch restores them, as they were."""
+        """A contact sheet of validation photos: pixelated, restored by the network of this epoch, and original."""
         samples, groups, captions = self.run.samples, [], []
         for i in range(min(SHOWN, len(samples.images))):
             restored = fill(samples.pixelated[i], samples.areas[i], self.run.predictions[i])
@@ -117,7 +127,7 @@ class Log:
         return contact_sheet(groups, ("pixelated", f"epoch {row.epoch}", "truth"), captions, across=2)
 
     def write_cost(self, path: Path) -> None:
-        """Write what differs from run to run: seconds, samples a second, memory; nothing if this log saw no step."""
+        """Write the cost of the run as JSON: time, speed, memory, hardware; nothing if this process did no step."""
         first, since = self._begun
         seconds = time.perf_counter() - since
         if samples := (self.run.step - first) * self.run.task.settings.batch_size:
@@ -128,26 +138,26 @@ class Log:
                     "samples_per_second": samples / seconds,
                     "memory_bytes": max(row.memory_bytes or 0 for row in self.rows),
                     "hardware": hardware(self.run.task.device),
-                    "validation_rmse": self.run.best_epoch.validation_rmse_mean,  # says which run it is of
+                    "validation_rmse": self.run.best_epoch.validation_rmse_mean,  # identifies the run
                 },
             )
 
     def close(self) -> None:
-        """Have the loggers write what they still hold."""
+        """Close all loggers, which write everything that is still buffered."""
         for logger in self.loggers:
             logger.close()
 
     def _known(self) -> Iterator[Logged]:
-        """The rows of the epochs that the run has behind it, with speed and memory where this log knows them."""
+        """The rows of the epochs that the run has finished, with speed and memory if the old table has them."""
         known: dict[tuple[str, ...], tuple[str, ...]] = {}
         try:
             for row in read_table(self.folder / TABLE, Logged, made_by="python stages/train.py"):
-                cells = tuple(map(str, row))  # text, as all of a table that is read
+                cells = tuple(map(str, row))  # a table is read as text
                 known[cells[: len(Epoch._fields)]] = cells[len(Epoch._fields) :]
-        except DepixelError:  # there is none, or one of another version
+        except DepixelError:  # there is no table, or one of another version
             pass
         for epoch in self.run.table:
-            speed, memory = known.get(tuple(map(str, epoch)), ("", ""))  # "": of another run, or not known
+            speed, memory = known.get(tuple(map(str, epoch)), ("", ""))  # "": unknown
             yield Logged(*epoch, float(speed) if speed else None, int(memory) if memory else None)
 
     def _mirror(self, row: Logged) -> None:
@@ -165,7 +175,7 @@ class Log:
 
 
 def memory_bytes(device: str) -> int:
-    """Of this process; where it computes on CUDA, the most that its tensors took there."""
+    """The memory of this process in bytes; for "cuda", the peak memory of its tensors on the GPU."""
     return torch.cuda.max_memory_allocated() if device == "cuda" else psutil.Process().memory_info().rss
 
 
@@ -175,8 +185,8 @@ def _imported(name: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise DepixelError(
-            f"train.loggers has {name}, and that package cannot be imported ({error}). Install it: `pip install "
-            f"{name}`; or log without it: `train.loggers: []`"
+            f"train.loggers: the package of {name} cannot be imported ({error}). Install it: `pip install {name}`; or "
+            "remove it from train.loggers in params.yaml"
         ) from error
 
 
@@ -195,7 +205,7 @@ class _DVCLive:
         self.live.log_image(f"restorations/epoch_{epoch:03}.png", image)
 
     def close(self) -> None:
-        """Not `Live.end`: within `dvc exp run` that adds its folder to git."""
+        """Do nothing: within `dvc exp run`, `Live.end` would add its folder to git."""
 
 
 class _TensorBoard:
@@ -216,7 +226,7 @@ class _TensorBoard:
 
 
 class _WandB:
-    """Weights & Biases, offline unless WANDB_MODE says otherwise: nothing leaves the machine unasked."""
+    """Weights & Biases; offline unless WANDB_MODE says otherwise, so it sends nothing by default."""
 
     def __init__(self, wandb: ModuleType, folder: Path, settings: dict[str, Any]):
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
@@ -245,7 +255,7 @@ class _WandB:
 
     def close(self) -> None:
         self.run.finish()
-        self.wandb.teardown()  # waits until its process has written all
+        self.wandb.teardown()  # waits until its process has written everything
 
 
 LOGGERS: dict[str, Callable[[ModuleType, Path, dict[str, Any]], Logger]] = {
@@ -253,4 +263,4 @@ LOGGERS: dict[str, Callable[[ModuleType, Path, dict[str, Any]], Logger]] = {
     "tensorboard": _TensorBoard,
     "wandb": _WandB,
 }
-"""Logger by its name in `train.loggers`; called with its module, its folder and the settings of the run."""
+"""Name in `train.loggers` -> function that makes the logger from its module, its folder and the run's settings."""

@@ -1,14 +1,14 @@
-"""The loop that trains a network: any network, any loss, batches from anywhere.
+"""The training loop, for any network, any loss and any source of batches.
 
     for step in fit(network, optimizer, batches, loss, rate, clip=1.0):
         ...  # look at step.measured, save a checkpoint, break
 
-What depixel trains with it is in `depixel.learning.training`.
+`depixel.learning.training` uses it for depixel's networks.
 """
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +17,15 @@ from depixel.learning.optimizers import Optimizer
 from depixel.model.threads import each
 
 Shard = TypeVar("Shard")
-Schedule = Literal["cosine", "linear", "constant"]
 
 
 class Step(NamedTuple):
-    """A step that is done. Reading the tensors waits until a GPU has done all that it was given.
+    """A finished step. Reading its tensors waits until the GPU has finished its queued work.
 
     Attributes:
-        done: number of steps done so far. measured: (n,), what `loss` gave of this step's batch: the loss comes first.
-        norm: scalar, the length of the gradient before clipping; of the first part where the network is clipped in
-            parts.
+        done: number of steps done so far.
+        measured: (n,), the sum of `loss` over this step's shards; the loss comes first.
+        norm: scalar, the norm of the gradient before clipping; that of the first part if parts are clipped separately.
     """
 
     done: int
@@ -44,26 +43,27 @@ def fit(
     clip: float = 0.0,
     parts: Sequence[Sequence[nn.Parameter]] = (),
 ) -> Iterator[Step]:
-    """Train a network, one step for each batch; yields after each step.
+    """Train a network, one step per batch; yields after each step.
 
-    The next batch is drawn when the caller asks for the next step. So all that a step changes (weights, optimizer) can
-    be saved between two steps, and a run that goes on from there does what it would have done.
+    It draws the next batch only when the caller asks for the next step. So the caller can save weights and optimizer
+    between two steps, and a run that resumes from there continues exactly as before.
 
-    A batch is a sequence of shards. On the CPU each is computed by one thread, and as many at the same time as there
-    are cores; their gradients are added in the order of the shards. So their number decides the last digits, and that
-    of the cores does not.
+    A batch is a sequence of shards. On the CPU, each shard is computed by one thread, as many at a time as there are
+    cores. Gradients are added in the order of the shards. So the number of shards changes the last digits, and the
+    number of cores does not.
 
     Args:
-        network: changed in place. optimizer: of the network's parameters.
+        network: changed in place, except for parameters without `requires_grad`.
+        optimizer: the optimizer of the network's parameters.
         batches: the loop ends with them.
-        loss: what a shard adds to the mean loss of its batch, a scalar with its gradient; or (n,), where the loss is
-            the first, and all are added up over the shards. Called in several threads at the same time.
-        rate: the learning rate of a step, which is counted from 0.
+        loss: a shard's contribution to the mean loss of its batch: a scalar with gradient; or (n,), where the loss
+            comes first and all values are added up over the shards. Several threads call it at the same time.
+        rate: the learning rate by step, counted from 0.
         first: number of steps done before.
-        clip: the largest norm of the gradient; 0 = none.
-        parts: the parameters that are clipped together; () for all as one.
+        clip: maximum norm of the gradient; 0: no clipping.
+        parts: groups of parameters, each clipped by its own norm; (): all parameters are one group.
     """
-    parameters = list(network.parameters())
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     device = parameters[0].device.type
     parts = parts or [parameters]
 
@@ -89,21 +89,6 @@ def fit(
 
 
 def _added(gradients: Sequence[Tensor | None], more: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """The sums; None where the loss does not depend on a parameter."""
+    """The sums of gradients; None if the loss does not depend on the parameter."""
     pairs = zip(gradients, more, strict=True)
     return [other if one is None else one if other is None else one + other for one, other in pairs]
-
-
-def learning_rate(step: int, steps: int, highest: float, warmup: float, schedule: Schedule) -> float:
-    """The learning rate of a step: linear warm-up, then the schedule, down to 0 at the end unless it is constant.
-
-    Args:
-        step: counted from 0. steps: how many there are. highest: at the end of the warm-up. warmup: its share of the
-            steps.
-    """
-    rising = warmup * steps
-    if step < rising:
-        return highest * (step + 1) / (rising + 1)
-    left = 1 - (step - rising) / max(steps - rising, 1)
-    factor = {"cosine": 0.5 - 0.5 * math.cos(math.pi * left), "linear": left, "constant": 1.0}
-    return highest * factor[schedule]

@@ -1,19 +1,22 @@
-"""What a training run is a function of, beside the code: settings, photos, the models it starts and learns from."""
+"""The inputs of a training run: settings, photos, and the models that it starts and learns from."""
 
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import torch
 from pydantic import Field, model_validator
 
 from depixel.base.arithmetic import Arithmetic
 from depixel.base.errors import DepixelError
 from depixel.base.settings import Settings
+from depixel.dataset import balancing
+from depixel.dataset.augmentation import AugmentSettings
 from depixel.dataset.samples import Photos
-from depixel.learning import optimizers
-from depixel.learning.loop import Schedule
-from depixel.model import networks
+from depixel.learning import distances, initial, optimizers, schedules
+from depixel.model import layers, networks
 from depixel.model.pixelation import PixelationSettings
 from depixel.model.predictor import ModelConfiguration, Precision, Predictor, best_device, best_precision
 
@@ -23,31 +26,46 @@ class TrainSettings(Settings):
 
     network: networks.Name = "unet"
     width: int = Field(32, ge=1, le=1024, description="channels of the first level")
+    activation: layers.ActivationName = "relu"
+    normalization: layers.NormalizationName = "none"
     init: Literal["random", "pretrained"] = Field("random", description="weights to start from")
-    teacher: str = Field("", description="a pretrained model whose predictions are what is learnt; '' = none")
+    initial_weights: initial.Name = Field("default", description="how random weights are drawn")
+    freeze: tuple[int, ...] = Field((), description="levels that stay as init: pretrained brought them")
+    unfreeze_after: int = Field(0, ge=0, description="epochs after which they are trained too; 0 = never")
+    teacher: str = Field("", description="a pretrained model whose predictions are learnt; '' = none")
     dropout: float = Field(0.0, ge=0, lt=1)
-    epochs: float = Field(20, gt=0, description="how often each photo is shown; may be a fraction")
+    epochs: float = Field(20, gt=0, description="number of times that each photo is shown; may be a fraction")
     batch_size: int = Field(64, ge=1)
+    loss: distances.Name = "rmse"
     optimizer: optimizers.Name = "muon"
+    momentum: float | None = Field(None, ge=0, lt=1, description="of the gradients; null = the optimizer's usual one")
+    weight_decay: float = Field(0.0, ge=0)
     learning_rate: float = Field(2e-3, gt=0)
-    schedule: Schedule = "linear"
+    schedule: schedules.Name = "linear"
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the run in which the learning rate rises")
-    gradient_clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 = none")
-    uncertainty: bool = Field(False, description="also predict how far off each pixel is; changes no prediction")
-    flip: bool = True
-    patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation; 0 = never")
-    arithmetic: Arithmetic = Field("portable", description="the same on every processor, or as fast as this one can")
+    gradient_clip: float = Field(1.0, ge=0, description="maximum norm of the gradient; 0 = no clipping")
+    ema: float = Field(0.0, ge=0, lt=1, description="share of the past in the average of the weights; 0 = no average")
+    uncertainty: bool = Field(False, description="also predict the error of each pixel; changes no prediction")
+    balance: balancing.Name = Field("none", description="groups of photos that count the same")
+    balance_by: Literal["sampling", "loss"] = Field(
+        "sampling", description="draw rare photos more often, or weigh them"
+    )
+    flip: bool = Field(
+        True, exclude=True, description="`augment.flip`, which replaced it; false here also switches it off"
+    )
+    patience: int = Field(0, ge=0, description="early stopping after this number of epochs; 0 = never")
+    arithmetic: Arithmetic = Field("portable", description="same bits on every processor, or fastest on this one")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    shards: int = Field(2, ge=1, description="parts of each batch, one thread each; another number, other last digits")
+    shards: int = Field(2, ge=1, description="parts of each batch, one thread each; changes the last digits")
     seed: int = 0
-    overfit: int = Field(0, ge=0, description="train and validate on this many photos, always the same areas; 0 = off")
-    loggers: tuple[Literal["dvclive", "tensorboard", "wandb"], ...] = Field((), description="to log to, beside logs/")
+    overfit: int = Field(0, ge=0, description="train and validate on this number of photos, with fixed areas; 0 = off")
+    loggers: tuple[Literal["dvclive", "tensorboard", "wandb"], ...] = Field((), description="loggers beside logs/")
 
     @model_validator(mode="before")
     @classmethod
     def _renamed(cls, section: object) -> object:
-        """`threads` was the name of `shards` until 0.2."""
+        """Accept `threads`, the name of `shards` until 0.2."""
         if not isinstance(section, dict) or "threads" not in section:
             return section
         return {"shards": section["threads"]} | {key: value for key, value in section.items() if key != "threads"}
@@ -61,13 +79,47 @@ class TrainSettings(Settings):
             ):
                 if value not in portable:
                     raise ValueError(
-                        f"{name}: {value} is not portable: set arithmetic: native, or {name}: {portable[-1]}"
+                        f"{name}: {value} is not portable. Set train.arithmetic: native, or {name}: {portable[-1]}"
                     )
+        if self.overfit and self.balance != "none":
+            raise ValueError("balance: with overfit, each photo is shown as often. Set balance: none, or overfit: 0")
+        if self.init == "pretrained" and self.initial_weights != "default":
+            raise ValueError(
+                f"initial_weights: {self.initial_weights} is for random weights. Set train.init: random, or "
+                "initial_weights: default"
+            )
+        if self.momentum is not None and self.optimizer in optimizers.WITHOUT_MOMENTUM:
+            raise ValueError(f"momentum: {self.optimizer} has none. Set momentum: null, or another train.optimizer")
+        if self.schedule == "one_cycle" and self.patience:
+            raise ValueError(
+                f"patience: {self.patience} would end one_cycle before its learning rate falls. Set patience: 0, or "
+                "another train.schedule"
+            )
+        self._check_frozen()
         return self
+
+    def _check_frozen(self) -> None:
+        """Raise `ValueError` if `freeze` names no levels of the network, or nothing that is pretrained."""
+        if self.unfreeze_after and not self.freeze:
+            raise ValueError("unfreeze_after: nothing is frozen. Set train.freeze: [0], or unfreeze_after: 0")
+        if not self.freeze:
+            return
+        if self.init != "pretrained":
+            raise ValueError("freeze: random weights would stay random. Set train.init: pretrained, or freeze: []")
+        with torch.device("meta"):  # without memory and random numbers
+            count = len(networks.build(self.network, 1).levels())
+        if unknown := [level for level in self.freeze if not 0 <= level < count]:
+            there = f"the levels of {self.network} are 0 to {count - 1}" if count else f"{self.network} has no levels"
+            raise ValueError(f"freeze: there is no level {unknown[0]}; {there}")
+
+    @property
+    def chosen_optimizer(self) -> optimizers.Chosen:
+        """The settings of the optimizer."""
+        return optimizers.Chosen(self.learning_rate, self.momentum, self.weight_decay)
 
 
 def computed_by(settings: TrainSettings) -> tuple[str, Precision]:
-    """The device and the precision that a training with these settings computes with on this machine."""
+    """The device and the precision of a training with these settings on this machine."""
     if settings.arithmetic == "portable":
         return "cpu", "float32"
     device = best_device() if settings.device == "auto" else settings.device
@@ -76,17 +128,20 @@ def computed_by(settings: TrainSettings) -> tuple[str, Precision]:
 
 @dataclass
 class Task:
-    """What a run is to learn. With `train.overfit`, both sides become the first photos, and there is no teacher.
+    """The inputs of a run. With `train.overfit`, both sides are the first training photos and there is no teacher.
 
     Attributes:
-        settings, pixelation: the sections of params.yaml.
+        settings, pixelation: the sections `train` and `pixelation` of params.yaml.
         training, validation: the photos of each side.
-        init: the model to start from, of the same network and of its width or narrower; None for random weights.
-        teacher: the model whose predictions are learnt, in place of the photos' pixels; None to learn from these.
-        device, precision: what it is computed with.
+        init: the model to start from, of the same network and the same or a smaller width; None for random weights.
+        teacher: the model whose predictions are learnt instead of the photos' pixels; None for the photos' pixels.
+        augment: the section `augment` of params.yaml.
+        weights: (M,) the weight of each training photo (`train.balance`); None: all weigh the same.
+        device, precision: those of the computation.
 
     Raises:
-        DepixelError: the teacher was trained for other samples than those that it is to be asked about.
+        DepixelError: the teacher was trained on photos of another size, or on smaller ranges of areas or blocks; or the
+            model to start from has another activation or normalization.
     """
 
     settings: TrainSettings
@@ -95,28 +150,42 @@ class Task:
     validation: Photos
     init: Predictor | None = None
     teacher: Predictor | None = None
+    augment: AugmentSettings = field(default_factory=lambda: AugmentSettings.model_validate({}))
+    weights: np.ndarray | None = field(init=False)
     device: str = field(init=False)
     precision: Precision = field(init=False)
 
     def __post_init__(self) -> None:
         if self.settings.overfit:
             self.training = self.validation = self.training.first(self.settings.overfit)
-            self.teacher = None  # it has learnt them better than anyone can teach it
+            self.teacher = None  # to overfit, the network must learn the photos themselves
+        self.weights = balancing.weights(self.training, self.settings.balance)
+        if self.init:
+            _check_init(self.init.configuration, self.settings)
         if self.teacher:
             _check_teacher(self.teacher.configuration, self.pixelation, self.size)
         self.device, self.precision = computed_by(self.settings)
 
     @classmethod
     def load(
-        cls, settings: TrainSettings, pixelation: PixelationSettings, prepared: Path, splits: Path, pretrained: Path
+        cls,
+        settings: TrainSettings,
+        pixelation: PixelationSettings,
+        augment: AugmentSettings,
+        prepared: Path,
+        splits: Path,
+        pretrained: Path,
     ) -> "Task":
         """Load the photos and the models that the settings name.
 
         Args:
-            prepared: the folder of prepared photos. splits: the table of splits. pretrained: the folder of models.
+            settings, pixelation, augment: the sections of params.yaml.
+            prepared: the folder of prepared photos.
+            splits: the table of splits.
+            pretrained: the folder of pretrained models.
 
         Raises:
-            DepixelError: something is missing, or does not belong together.
+            DepixelError: a file is missing, or files do not belong together.
         """
         training, validation = (Photos.load(prepared, splits, side) for side in ("train", "validation"))
         init = teacher = None
@@ -124,7 +193,12 @@ class Task:
             init = Predictor.pretrained(settings.network, settings.width, pretrained)
         if settings.teacher:
             teacher = Predictor.of_name(settings.teacher, pretrained)
-        return cls(settings, pixelation, training, validation, init, teacher)
+        return cls(settings, pixelation, training, validation, init, teacher, augment)
+
+    @property
+    def flip(self) -> bool:
+        """Whether photos are mirrored and transposed."""
+        return self.augment.flip and self.settings.flip
 
     @property
     def size(self) -> int:
@@ -133,7 +207,7 @@ class Task:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of steps that show each photo for training once; the last of them may show fewer."""
+        """Number of steps that show each training photo once; the last batch may be smaller."""
         return -(-len(self.training) // self.settings.batch_size)
 
     @property
@@ -143,25 +217,36 @@ class Task:
 
     @property
     def validation_stream(self) -> str:
-        """Where the areas of the validation photos come from, the same in every epoch (`dataset.samples`)."""
+        """The stream of the validation photos' areas (`dataset.samples`), the same in every epoch."""
         return f"validation {self.settings.seed}"
 
     def training_stream(self, epoch: int) -> str:
-        """Where the areas of the training photos come from in an epoch, which is counted from 0."""
+        """The stream of the training photos' areas in an epoch, counted from 0."""
         return self.validation_stream if self.settings.overfit else f"train {self.settings.seed} {epoch}"
 
 
+def _check_init(init: ModelConfiguration, settings: TrainSettings) -> None:
+    """Raise `DepixelError` if the model to start from has another activation or normalization than the run."""
+    for key in ("activation", "normalization"):
+        here, there = getattr(settings, key), getattr(init, key)
+        if here != there:
+            raise DepixelError(
+                f"train.{key} = {here!r}, but the model that train.init starts from has {there}. Set train.{key}: "
+                f"{there}, or train.init: random"
+            )
+
+
 def _check_teacher(teacher: ModelConfiguration, pixelation: PixelationSettings, size: int) -> None:
-    """Raise `DepixelError` if the teacher was trained for other samples than those that it is to be asked about."""
+    """Raise `DepixelError` if the teacher was trained on photos of another size, or on smaller ranges."""
     if teacher.size != size:
         raise DepixelError(
-            f"train.teacher was trained on photos of {teacher.size} pixels, and these have {size}: set prepare.size: "
-            f"{teacher.size}, or take another teacher"
+            f"train.teacher was trained on photos of {teacher.size} x {teacher.size} pixels, but these have {size} x "
+            f"{size}. Set prepare.size: {teacher.size}, or name another teacher"
         )
     for key in ("width", "height", "block_size"):
         here, known = getattr(pixelation, key), getattr(teacher, key if key == "block_size" else f"area_{key}")
         if here[0] < known[0] or here[1] > known[1]:
             raise DepixelError(
-                f"pixelation.{key} = {list(here)}, and train.teacher was trained for {list(known)}: keep within that, "
-                "or take another teacher"
+                f"pixelation.{key} = {list(here)}, but train.teacher was trained on {list(known)}. Keep within that "
+                "range, or name another teacher"
             )

@@ -1,7 +1,7 @@
 """One training run: the loop over epochs, its validation and its checkpoints.
 
-A run is a function of its task (`depixel.learning.task`) and the code. Its position (epoch, step) says which samples
-come next, so a run that was interrupted goes on from its last checkpoint exactly as if it had not been.
+The task (`depixel.learning.task`) and the code determine the result of a run. Its position (epoch, step) determines the
+next samples. So an interrupted run resumes from its last checkpoint and gives the same result.
 """
 
 import copy
@@ -13,43 +13,51 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from depixel.dataset.augmentation import Augmentation
+from depixel.dataset.balancing import drawn
 from depixel.dataset.samples import epoch_batches, fixed_batch, fixed_samples, training_batch
 from depixel.learning.checkpoints import Checkpoints
 from depixel.learning.fingerprint import fingerprint
-from depixel.learning.loop import fit, learning_rate
+from depixel.learning.loop import fit
 from depixel.learning.loss import Loss, Shard
+from depixel.learning.schedules import learning_rate
 from depixel.learning.state import Epoch, State
 from depixel.learning.task import Task
 from depixel.model.metrics import rmse_mean, rmse_pooled
 from depixel.model.predictor import Predictor
 
 TAUGHT_EPOCHS = 4
-"""Epochs in a row that show the same samples where there is a teacher: to ask a large one costs more than a step."""
+"""The number of successive epochs with the same samples if there is a teacher, whose predictions are then reused. One
+prediction of a large teacher costs more than a step."""
 
 READ_EVERY = 20
-"""Steps from one look at the errors to the next: each look waits until a GPU has done all that it was given."""
+"""The number of steps between two readings of the error. Each reading waits for the GPU."""
 
 
 class Run(State):
-    """A training run: its state, and the loop that moves it on.
+    """A training run: its state, and the loop that trains it.
 
     Args:
-        task: what is to be learnt.
-        checkpoints: the folder for the runs' checkpoints. checkpoint_every: seconds from one to the next.
+        task: the task of the run.
+        checkpoints: the folder of all runs' checkpoints.
+        checkpoint_every: seconds between two checkpoints.
 
     Attributes:
-        rmse: pooled RMSE of the epoch so far, gray levels, when it was last looked at; NaN before.
-        samples: the validation photos with their areas. predictions: of them, after the last epoch that was done here.
-        stop: whether it is to end (`end`).
-        fingerprint: a hash of what determines the run.
+        rmse: pooled RMSE of the epoch so far, gray levels, at its last reading; NaN before.
+        samples: the validation photos with their areas.
+        predictions: the predicted pixels of `samples` after the last epoch of this process.
+        stop: whether `end` was called.
+        fingerprint: the hash that identifies the run.
 
     Raises:
-        DepixelError: the device is not there, or the areas do not fit into the photos.
+        DepixelError: the device is missing, portable arithmetic is impossible in this process, or the areas do not fit
+            into the photos.
     """
 
     def __init__(self, task: Task, checkpoints: Path, checkpoint_every: float = 120):
         super().__init__(task)
         self.loss = Loss(task, self.network)
+        self.augmentation = Augmentation(task.augment)
         self.samples = fixed_samples(task.validation, task.pixelation, [task.validation_stream])
         self.fingerprint = fingerprint(task, self.code, self.configuration.init, self.configuration.teacher)
         self.checkpoints = Checkpoints(checkpoints, self.fingerprint)
@@ -61,17 +69,17 @@ class Run(State):
     def epochs(
         self, on_step: Callable[[int], None] = lambda step: None, on_checkpoint: Callable[[], None] = lambda: None
     ) -> Iterator[Epoch]:
-        """Train from where the run stands; yield the table's row after each epoch, the last of which may be cut short.
+        """Train from the current position; yield the table's row after each epoch. The last epoch may be shorter.
 
         Args:
             on_step: called after each step with the number of steps done; a GPU may be some steps behind.
-            on_checkpoint: called before each checkpoint; what it raises ends the run without one.
+            on_checkpoint: called before each checkpoint; an exception ends the run without a checkpoint.
 
         Raises:
-            DepixelError: the loss is no longer a number, or a checkpoint cannot be written.
+            DepixelError: the loss is NaN or infinite, or a checkpoint cannot be written.
         """
         spread = list(self.network.spread.parameters()) if self.network.spread else []
-        apart = set(map(id, spread))  # or its gradient would shorten the steps of the others
+        apart = set(map(id, spread))  # clipped separately: their gradient must not shorten the others' steps
         parts = [parameter for parameter in self.network.parameters() if id(parameter) not in apart], spread
         clip = self.task.settings.gradient_clip
         while not self.finished:
@@ -79,10 +87,13 @@ class Run(State):
             end = min((epoch + 1) * self.task.steps_per_epoch, self.task.steps)
             batches = self.batches(epoch, self.step, end)
             rate = self.learning_rate
+            self.freeze(epoch)
             for step in fit(self.network, self.optimizer, batches, self.loss, rate, self.step, clip, parts):
                 loss, squares, pixels = step.measured
                 self.sums += torch.stack((squares, pixels, loss, step.norm, torch.ones_like(loss)))
                 self.step = step.done
+                for follow in self.after_step:
+                    follow()
                 if self.step % READ_EVERY == 0:
                     self.rmse = self.train_rmse()
                 on_step(self.step)
@@ -95,33 +106,38 @@ class Run(State):
                 return
 
     def batches(self, epoch: int, first: int, end: int) -> Iterator[list[Shard]]:
-        """Draw the samples of an epoch, counted from 0: those of the steps `first` to `end`, which is not included."""
+        """Draw the batches of an epoch (from 0) for the steps from `first` up to, but without, `end`."""
         task, settings = self.task, self.task.settings
         if epoch % TAUGHT_EPOCHS == 0:
             self.loss.forget()
         shown = epoch // TAUGHT_EPOCHS if task.teacher else epoch
         stream = task.training_stream(shown)
-        chosen = epoch_batches(task.training, task.pixelation, stream, f"{settings.seed} {shown}", settings.batch_size)
+        photos, named = task.training, f"{settings.seed} {shown}"
+        weights = task.weights if settings.balance_by == "loss" else None
+        if task.weights is not None and settings.balance_by == "sampling":
+            photos = drawn(photos, task.weights, f"balance {named}")
+        chosen = epoch_batches(photos, task.pixelation, stream, named, settings.batch_size)
         for number in range(first - epoch * task.steps_per_epoch, end - epoch * task.steps_per_epoch):
             if settings.overfit:
-                images, areas = fixed_batch(task.training, chosen[number], task.pixelation, stream)
+                images, areas = fixed_batch(photos, chosen[number], task.pixelation, stream)
             else:
                 images, areas = training_batch(
-                    task.training, chosen[number], task.pixelation, stream, settings.flip, task.device
+                    photos, chosen[number], task.pixelation, stream, task.flip, task.device, self.augmentation
                 )
-            yield self.loss.shards(images, areas, number, f"{settings.seed} {epoch} {number}")
+            weight = None if weights is None else weights[chosen[number]]
+            yield self.loss.shards(images, areas, number, f"{settings.seed} {epoch} {number}", weight)
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        settings = self.task.settings
-        return learning_rate(step, self.task.steps, settings.learning_rate, settings.warmup, settings.schedule)
+        settings, scores = self.task.settings, [row.validation_rmse_mean for row in self.table]
+        return learning_rate(step, self.task.steps, settings.learning_rate, settings.warmup, settings.schedule, scores)
 
     def _finish_epoch(self, epoch: int) -> Epoch:
-        """Score the validation photos, keep the weights if they are the best, add a row to the table."""
+        """Score the validation photos, keep the weights if they are the best, and add a row to the table."""
         train_rmse = self.train_rmse()
         *_, norms, steps = self.sums.tolist()
-        # a copy: it may be laid out anew, and the optimizer holds the memory of the weights
-        predictor = Predictor(copy.deepcopy(self.network), self.configuration, self.task.device)
+        # a copy: the predictor may change the memory layout, and the optimizer points to the weights' memory
+        predictor = Predictor(copy.deepcopy(self.result), self.configuration, self.task.device)
         self.predictions = predictor.predict(
             self.samples.pixelated, self.samples.areas, batch_size=min(self.task.settings.batch_size, 32)
         )
@@ -140,30 +156,34 @@ class Run(State):
         return row
 
     def _checkpoint(self, on_checkpoint: Callable[[], None]) -> bool:
-        """Save the run's state if it is time to; returns whether the run is to stop."""
-        stop = self.stop  # it may be set while this runs
+        """Save the state if a checkpoint is due; returns whether the run must stop."""
+        stop = self.stop  # read once, because a signal may set it at any time
         if stop or self.finished or time.monotonic() - self._saved >= self.checkpoint_every:
             on_checkpoint()
             if self.sums[-1]:
-                self.train_rmse()  # or a diverged training would be kept
+                self.train_rmse()  # raises if the training has diverged, so that no such state is saved
             self.checkpoints.save(self.saved())
             self._saved = time.monotonic()
         return stop
 
     def end(self) -> None:
-        """Make `epochs` write a checkpoint and end; at any time, as from a signal handler."""
+        """Make `epochs` write a checkpoint and end; safe to call from a signal handler."""
         self.stop = True
 
     @property
     def position(self) -> str:
-        """The last step that is done, in words."""
+        """The last finished step, as text for people."""
         epoch = -(-self.step // self.task.steps_per_epoch)
         return f"step {self.step} of {self.task.steps} (epoch {epoch} of {self.task.settings.epochs:g})"
 
     def resume(self) -> list[Path]:
-        """Go on from the last checkpoint of this very run, if there is one: then `step` is not 0.
+        """Resume from the last checkpoint of this run, if there is one; then `step` is not 0.
 
-        Returns and raises: as `Checkpoints.load`: the paths of unusable checkpoints, which were removed.
+        Returns:
+            The paths of invalid checkpoints, which were removed.
+
+        Raises:
+            DepixelError: a checkpoint cannot be read or removed.
         """
         saved, unusable = self.checkpoints.load()
         if saved is not None:

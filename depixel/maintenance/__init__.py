@@ -1,1 +1,1 @@
-"""Whether the project is in order, and repairs."""
+"""Checks of the project, and repairs."""

@@ -1,15 +1,17 @@
-"""Checks of the environment, photos, remote, cache and results; each problem comes with the command that mends it."""
+"""Checks of the environment, photos, remote, cache and results; each problem comes with the command that repairs it."""
 
 import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from depixel.base import layout
 from depixel.base.code import PACKAGE
+from depixel.base.console import PIPELINE
 from depixel.base.environment import check_locked
 from depixel.base.errors import DepixelError
 from depixel.versioning import CommandError, dvc, git, has_commit, paths_of
@@ -22,15 +24,16 @@ _RESULTS = ("data", "models", layout.METRICS.as_posix(), layout.PREDICTIONS.as_p
 _CARD = layout.MODEL.with_suffix(".md").as_posix()
 
 ROOM = 2_000_000_000
-"""Free bytes below which a run may fill the disk with prepared photos, caches and checkpoints."""
+"""Free disk space in bytes. With less, prepared photos, caches and checkpoints of a run may fill the disk."""
 
 
 class Finding(NamedTuple):
-    """One subject of the examination.
+    """The result of one check.
 
     Attributes:
-        subject: one of `SUBJECTS`. found: its state, on one line. mend: the command or sentence that mends it; empty if
-            all is in order.
+        subject: one of `SUBJECTS`.
+        found: its state, on one line.
+        mend: the command that repairs it, or a sentence; empty if all is in order.
     """
 
     subject: str
@@ -39,7 +42,7 @@ class Finding(NamedTuple):
 
 
 def examine() -> Iterator[Finding]:
-    """Yield a finding for each subject of the project in the current folder, in the order to mend them."""
+    """Check the project in the current folder: yield a finding for each subject, in the order to repair them."""
     for subject, look in SUBJECTS.items():
         try:
             found, mend = look()
@@ -48,9 +51,9 @@ def examine() -> Iterator[Finding]:
 
             found, mend = f"{error.filename}: cannot be read ({error.strerror})", NO_PERMISSION
         except ImportError as error:
-            found, mend = f"cannot be looked at: {error}", "pip install -r requirements.lock"
-        except Exception as error:  # the doctor is called when anything may be wrong
-            found, mend = " ".join(str(error).split()) or type(error).__name__, "what it says"
+            found, mend = f"cannot be checked: {error}", "pip install -r requirements.lock"
+        except Exception as error:  # the doctor must work whatever is wrong
+            found, mend = " ".join(str(error).split()) or type(error).__name__, "follow this message"
         yield Finding(subject, found, mend)
 
 
@@ -59,9 +62,11 @@ def _environment() -> tuple[str, str]:
         check_locked(layout.ENVIRONMENT)
     except DepixelError as error:
         return str(error).split(",")[0], "pip install -r requirements.lock"
+    if missing := sorted(name for name in PIPELINE if find_spec(name) is None):
+        return f"the pipeline lacks packages: {', '.join(missing)}", 'pip install "depixel[pipeline]"'
     here = Path("depixel/__init__.py")
     other = here.is_file() and not here.samefile(PACKAGE / here.name)  # of two checkouts
-    depixel = f"; `depixel` is that of {PACKAGE.parent}, not of this folder" * other
+    depixel = f"; `depixel` is installed from {PACKAGE.parent}, not from this folder" * other
     return f"Python {sys.version.split()[0]}, packages as in requirements.lock{depixel}", ""
 
 
@@ -69,15 +74,18 @@ def _project() -> tuple[str, str]:
     written = (layout.LOCKED_RESULTS, layout.RAW_POINTER, layout.PARAMS, layout.PIPELINE, layout.SNAPSHOTS)
     for path in written:
         if path.is_file() and b"<<<<<<<" in path.read_bytes():
-            return f"{path.as_posix()} has both sides of a conflict", "what docs/photos.md says of conflicts"
+            return (
+                f"{path.as_posix()} has an unresolved merge conflict",
+                "see docs/how-to/snapshots.md, section Conflicts",
+            )
     if not layout.DVC.is_dir():
-        return f"{Path.cwd()} is no DVC project", "cd to the project's folder"
+        return f"{Path.cwd()} is not a DVC project", "cd to the project's folder"
     if not os.access(layout.DVC, os.W_OK):
-        return f"{Path.cwd()} is read-only, and DVC and the stages write to it", "git clone . FOLDER"
+        return f"{Path.cwd()} is read-only, but DVC and the stages must write to it", "git clone . FOLDER"
     from depixel.maintenance.repair import broken
 
     if cut := broken(Path()):
-        return f"{', '.join(cut)} cut off", "depixel mend"
+        return f"truncated: {', '.join(cut)}", "depixel mend"
     found, mend = git_problem()
     return found or "git, dvc.lock and DVC's own files are in order", mend
 
@@ -89,7 +97,7 @@ def _photos() -> tuple[str, str]:
     tracked.check()
     named = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
     md5 = snapshots.current()
-    name = f"snapshot {named[md5]}" if md5 in named else f"{md5}, which has no name"
+    name = f"snapshot {named[md5]}" if md5 in named else f"{md5}, not a named snapshot"
     pulled = {
         layout.RAW: layout.RAW_POINTER,
         layout.TEST_SET: layout.TEST_SET_POINTER,
@@ -97,9 +105,9 @@ def _photos() -> tuple[str, str]:
     }
     pointers = [pointer for folder, pointer in pulled.items() if not folder.is_dir()]
     if missing := [pointer.as_posix() for pointer in pointers if pointer.is_file()]:
-        return f"{len(missing)} folders are not here", f"dvc pull {' '.join(missing)}"
+        return f"{len(missing)} folders are missing", f"dvc pull {' '.join(missing)}"
     if not snapshots.is_unchanged():
-        found, mend = f"not those of {name}: changed", "depixel diff HEAD; depixel snapshot publish NAME, or use NAME"
+        found, mend = f"changed since {name}", "depixel diff HEAD; depixel snapshot publish NAME, or use NAME"
     else:
         found, mend = name, ""
     verdicts = list(rules.load_manifest(layout.MANIFEST)) if layout.MANIFEST.is_file() else []
@@ -137,7 +145,7 @@ def _remote() -> tuple[str, str]:
 
 
 def _stands(store: Any, oid: str) -> bool:  # dvc_data has no types
-    """Whether an object is in a store; raises where it cannot be asked."""
+    """Whether an object is in a store. Raises the store's error if it cannot be reached."""
     try:
         store.fs.info(store.oid_to_path(oid))
     except FileNotFoundError:
@@ -169,46 +177,46 @@ def _cache() -> tuple[str, str]:
     damaged = [str(path) for path in place.rglob("*") if path.is_file() and is_damaged(path)]
     if damaged:
         mend = f"rm -f {' '.join(damaged)}; dvc fetch; dvc checkout --relink --force"
-        return f"{len(damaged)} damaged objects, and what is linked to them", mend
+        return f"{len(damaged)} damaged objects, and files linked to them", mend
     link = _link_of_photos()
     return f"{_bytes(place) / 1e6:.1f} MB, allowed links {', '.join(kinds)}; photos are {link}", ""
 
 
 def _link_of_photos() -> str:
-    """How the photos in data/raw and those in the cache share their bytes."""
+    """How the photos in data/raw share disk space with those in the cache."""
     from depixel.photos import tracked
 
     path = next((found.path for found in tracked.walk(layout.RAW) if not found.left_out), None)
     if path is None:
-        return "not here"
+        return "missing"
     if path.is_symlink():
         return "links to the cache"
     shared = path.stat().st_nlink > 1
-    return "hard links to the cache" if shared else "copies, or clones where this file system can"
+    return "hard links to the cache" if shared else "copies, or reflinks if the file system has them"
 
 
 def _results() -> tuple[str, str]:
     from depixel.photos import tracked
 
-    tracked.check()  # or DVC hangs
+    tracked.check()  # else DVC may hang
     try:
         status = json.loads(dvc("status", "--json"))
     except CommandError as error:
-        return f"cannot be looked at: {error.reason}", "what `dvc status` says"
-    pointers = layout.RAW_POINTER.suffix  # of data, which `photos` looks at
+        return f"cannot be checked: {error.reason}", "follow the message of `dvc status`"
+    pointers = layout.RAW_POINTER.suffix  # `_photos` checks data
     changed = {stage: causes for stage, causes in status.items() if not stage.endswith(pointers)}
     if changed and _are_only_missing(changed.values()):
-        return "committed, but not here", "dvc pull"
+        return "committed, but missing here", "dvc pull"
     if changed:
         return f"not up to date: {', '.join(changed)}", "dvc repro"
     if unseen := _unseen_by_git():
         named = " ".join(unseen)
-        return f"{named}: other than committed, and git does not see it", f"touch {named}; git add {named}"
-    return "of this code, these settings and photos", ""
+        return f"{named}: differs from the commit, but git does not notice", f"touch {named}; git add {named}"
+    return "up to date with the code, the settings and the photos", ""
 
 
 def _are_only_missing(status: Iterable[Any]) -> bool:
-    """Whether files are missing that stages wrote, and nothing is changed. `status`: what DVC says of each stage."""
+    """Whether outputs of stages are missing and nothing else is changed. `status`: DVC's status of each stage."""
     causes = [cause for of_stage in status for cause in of_stage]
     if not all(isinstance(cause, dict) for cause in causes):  # such as "changed command"
         return False
@@ -217,11 +225,11 @@ def _are_only_missing(status: Iterable[Any]) -> bool:
 
 
 def _unseen_by_git() -> list[str]:
-    """Results that differ from the last commit, and that `git diff` does not list.
+    """Results that differ from the last commit without being listed by `git diff`.
 
-    git takes a file of the same size, written in the same second, as unchanged.
+    git assumes that a file of the same size, written in the same second, is unchanged.
     """
-    if not shutil.which("git") or not has_commit():  # DVC works without, too
+    if not shutil.which("git") or not has_commit():  # DVC also works without git
         return []
     results = [layout.METRICS.as_posix(), _CARD]
     seen = paths_of("diff", "--name-only", "--relative", "HEAD", "--", *results)
@@ -233,7 +241,7 @@ def _unseen_by_git() -> list[str]:
 
 def _disk() -> tuple[str, str]:
     free = shutil.disk_usage(".").free
-    # of the cache only what no commit and no experiment needs, and not before the rest is safe
+    # push first; then remove from the cache only what no commit and no experiment needs
     mend = "dvc push && dvc gc --all-commits --all-experiments" if free < ROOM else ""
     return f"{free / 1e9:.1f} GB free", mend
 

@@ -1,4 +1,4 @@
-"""Repair of DVC's own files after a kill or a power cut: DVC 3.67 writes them in place."""
+"""Repair of DVC's own files after a kill or a power cut, because DVC 3.67 writes them in place."""
 
 import json
 import shutil
@@ -15,28 +15,28 @@ from depixel.base.files import replacing
 from depixel.versioning import file_at
 
 RWLOCK = layout.DVC_TEMPORARY / "rwlock"
-"""The list of files that DVC's processes are reading and writing."""
+"""DVC's list of files that its processes are reading and writing."""
 
 
 def mend(project: Path) -> list[str]:
-    """Mend `dvc.lock` and `.dvc/tmp/rwlock` if they were cut off.
+    """Repair `dvc.lock` and `.dvc/tmp/rwlock` if they are truncated.
 
-    dvc.lock becomes that of the last commit, or is removed if no commit has one: `dvc repro` then runs the stages whose
-    results it no longer knows.
+    dvc.lock is restored from the last commit, or removed if no commit has one. `dvc repro` then runs the stages whose
+    results it does not list.
 
     Returns:
-        A sentence about each file that was mended.
+        A sentence about each repaired file.
 
     Raises:
-        DepixelError: there is no DVC project here, or DVC is at work in it.
+        DepixelError: the folder is not a DVC project, or a DVC command is running in it.
     """
     if not (project / layout.DVC).is_dir():
-        raise DepixelError(f"{project.resolve()}: no DVC project. Run from the project's folder")
+        raise DepixelError(f"{project.resolve()}: not a DVC project. Run from the project's folder")
     (project / layout.DVC_TEMPORARY).mkdir(exist_ok=True)
     try:
         dvc = LockFile(str(project / layout.DVC_TEMPORARY / "lock"))
     except LockError as error:
-        raise DepixelError("DVC is at work in this project; there is nothing to mend while it is") from error
+        raise DepixelError("a DVC command is running in this project. Wait until it ends, then try again") from error
     try:
         return _mend(project)
     finally:
@@ -44,7 +44,7 @@ def mend(project: Path) -> list[str]:
 
 
 def broken(project: Path) -> list[str]:
-    """Those of `dvc.lock` and `.dvc/tmp/rwlock` that are there and cut off, as paths in the project."""
+    """The truncated files among `dvc.lock` and `.dvc/tmp/rwlock`, as paths in the project."""
     whole = {layout.LOCKED_RESULTS: _is_lock, RWLOCK: _is_json}
     return [
         path.as_posix() for path, check in whole.items() if (project / path).is_file() and not check(project / path)
@@ -61,11 +61,11 @@ def _mend(project: Path) -> list[str]:
         else:
             with replacing(lock) as beside:
                 beside.write_bytes(committed)
-        now = "removed" if committed is None else "it is that of the last commit again"
-        done.append(f"dvc.lock was cut off: {now}.")
+        now = "removed it" if committed is None else "restored it from the last commit"
+        done.append(f"dvc.lock was truncated: {now}.")
     if RWLOCK.as_posix() in found:
         (project / RWLOCK).unlink()
-        done.append(f"{RWLOCK.as_posix()} was cut off: removed.")
+        done.append(f"{RWLOCK.as_posix()} was truncated: removed it.")
     return done
 
 
@@ -85,7 +85,7 @@ def _is_json(path: Path) -> bool:
 
 
 def _committed(project: Path) -> bytes | None:
-    """dvc.lock of the last commit; None if there is none, or no git to ask: DVC works without it, too."""
+    """dvc.lock of the last commit; None if there is none, or if git is not installed (DVC works without it)."""
     if not shutil.which("git"):
         return None
     return file_at("HEAD", layout.LOCKED_RESULTS, cwd=project)

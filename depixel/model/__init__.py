@@ -1,1 +1,1 @@
-"""Blocks in, pixels out: pixelation, networks, prediction. Only what training computes with."""
+"""Pixelation, networks and prediction. This package holds only code that training uses."""

@@ -1,12 +1,13 @@
-"""Functions of PyTorch tensors whose last digits are the same on every processor.
+"""Functions of PyTorch tensors with the same last digits on every processor.
 
-PyTorch hands roots, exponentials and logarithms of the CPU to MKL, whose last digits differ between processors whatever
-it is told (`depixel.base.arithmetic`; ATen/cpu/vml.h lists what it is handed). PyTorch's own code computes these:
-1 / root is rounded as IEEE 754 says, 2 to the power of x and log(1 + x) are those of SLEEF.
+On the CPU, PyTorch calls MKL for roots, exponentials and logarithms (the list is in ATen/cpu/vml.h). MKL's last digits
+differ between processors in each of its modes (`depixel.base.arithmetic`). So this module uses functions that PyTorch
+computes itself: 1 / root, rounded as IEEE 754 requires, and 2^x and log(1 + x) of the library SLEEF.
 """
 
 import math
 
+import torch
 from torch import Tensor
 
 
@@ -16,10 +17,15 @@ def root(x: Tensor) -> Tensor:
 
 
 def exp(x: Tensor) -> Tensor:
-    """E to the power of x, float32."""
+    """The exponential e^x of float32 values."""
     return (x / math.log(2)).exp2()
 
 
 def log(x: Tensor) -> Tensor:
-    """The natural logarithm of float32 values that are not much smaller than 1."""
+    """The natural logarithm of float32 values that are not much below 1: it computes log1p(x - 1)."""
     return (x - 1).log1p()
+
+
+def tanh(x: Tensor) -> Tensor:
+    """The hyperbolic tangent; within 1e-6. PyTorch computes the sigmoid itself, and the tangent by MKL."""
+    return 2 * torch.sigmoid(2 * x) - 1

@@ -1,15 +1,15 @@
-"""Memory of the CPU, kept for the next tensors instead of given back to the system."""
+"""Makes the C library keep freed memory for the next tensors instead of returning it to the system."""
 
 import ctypes
 from contextlib import suppress
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # as in malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep the memory of freed tensors, for the whole process; nothing happens with another C library.
+    """Make glibc keep the memory of freed tensors, for the whole process; it does nothing with another C library.
 
-    Otherwise every large tensor comes from the system anew, which clears each of its pages first.
+    Otherwise glibc requests each large tensor from the system, which clears every page first.
     """
     with suppress(AttributeError, OSError, TypeError):  # not glibc
         mallopt = ctypes.CDLL(None).mallopt

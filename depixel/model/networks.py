@@ -1,14 +1,11 @@
-"""The networks, by name. Each sees the pixelated images and their blocks and predicts the pixels of the areas.
+"""The networks, by name. Each predicts the pixels of the areas from pixelated images and their blocks.
 
-All share one interface, `forward(pixelated, blocks) -> prediction`, gray levels in and out; the projection onto the
-block means is not theirs but the restoration's. A new network is a `Network` with `@register`.
+All share one interface, `forward(pixelated, blocks) -> prediction`, in gray levels. `predictor.restore` projects the
+prediction onto the block means afterwards. To add a network, derive from `Network` and use `@register`.
 """
 
-import hashlib
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Annotated, TypeVar
 
@@ -17,8 +14,11 @@ from pydantic import AfterValidator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from depixel.base.errors import DepixelError
+from depixel.base.spelling import suggestion
 from depixel.model.blocks import Blocks
 from depixel.model.functions import exp
+from depixel.model.layers import Activation, Dropout
 
 _REGISTRY: dict[str, Callable[[int, float], "Network"]] = {}
 Made = TypeVar("Made", bound=Callable[[int, float], "Network"])
@@ -26,7 +26,7 @@ AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 def register(name: str) -> Callable[[Made], Made]:
-    """Class decorator: make a network known as `train.network: name`. Its `__init__` takes `width` and `dropout`."""
+    """Class decorator: register a network as `train.network: name`. Its `__init__` takes `width` and `dropout`."""
 
     def add(network: Made) -> Made:
         _REGISTRY[name] = network
@@ -42,89 +42,77 @@ def names() -> list[str]:
 
 def _registered(name: str) -> str:
     if name not in _REGISTRY:
-        raise ValueError(f"there is no such network; the networks are {', '.join(names())}")
+        raise ValueError(f"there is no such network; the networks are {', '.join(names())}.{suggestion(name, names())}")
     return name
 
 
 Name = Annotated[str, AfterValidator(_registered)]
-"""The name of a registered network, as a setting."""
+"""A setting that holds the name of a registered network."""
 
 
-def build(name: str, width: int, dropout: float = 0.0, uncertainty: bool = False) -> "Network":
-    """Make the network `name`.
+def build(
+    name: str,
+    width: int,
+    dropout: float = 0.0,
+    uncertainty: bool = False,
+    activation: str = "relu",
+    normalization: str = "none",
+) -> "Network":
+    """Make the network `name` with random weights, drawn from PyTorch's global generator.
 
     Args:
-        name: a `Name`. width: channels of its first level. dropout: share of the features set to 0 in training,
-            0 <= dropout < 1. uncertainty: whether it also says how far off it expects to be.
+        name: a registered name, see `names`.
+        width: channels of the first level.
+        dropout: share of the channels that are set to 0 in training, 0 <= dropout < 1.
+        uncertainty: whether the network also predicts its own error.
+        activation, normalization: names of `layers.ACTIVATIONS` and `layers.NORMALIZATIONS`.
+
+    Raises:
+        DepixelError: an activation or normalization is chosen, and the network has no `Activation` layers.
     """
     network = _REGISTRY[name](width, dropout)
+    if (activation, normalization) != ("relu", "none"):
+        layers = [module for module in network.modules() if isinstance(module, Activation)]
+        if not layers:
+            raise DepixelError(
+                f"the network {name} has its own activation and normalization. Set train.activation: relu and "
+                "train.normalization: none, or choose another train.network"
+            )
+        for layer in layers:
+            layer.choose(activation, normalization)
     if uncertainty:
-        network.spread = Spread(width)  # last, so that all else begins as it does without
+        network.spread = Spread(width)  # last, so that it does not change the random weights of the other layers
     return network
 
 
 def parameter_count(network: nn.Module) -> int:
-    """How many numbers the network learns."""
+    """The number of parameters that the network learns."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def on_device(network: AnyNetwork, device: str) -> AnyNetwork:
-    """Move a network to a device, in the memory format in which convolutions are fastest; returns it."""
+    """Move a network to a device, in the memory format that makes convolutions fastest; returns the network."""
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
 
 def grow(network: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Give a network what one of the same kind and of at most its width has learnt (Chen et al. 2016, "Net2Net").
+    """Copy the weights of a network of the same kind and at most the same width (Chen et al. 2016, "Net2Net").
 
-    Its first channels get the others' weights; its further channels keep their random ones, but nothing that is known
-    listens to them yet, so that it predicts what the narrower one does.
+    The first channels get the weights of the narrower network; the other channels keep their random weights. The first
+    channels ignore the others at the start, so both networks predict the same.
 
     Args:
-        network: changed in place. weights: the `state_dict` of the other.
+        network: the wider network, changed in place.
+        weights: the `state_dict` of the narrower one.
     """
     state = network.state_dict()
     for name, known in weights.items():
-        if name not in state:  # of a `spread` that is not wanted here
+        if name not in state:  # weights of a `spread` that this network lacks
             continue
         here = state[name]  # a view of the weights
         if here.dim() == 4:  # outputs, inputs, height, width
             here[: known.shape[0], known.shape[1] :] = 0
         here[tuple(map(slice, known.shape))] = known
-
-
-_DROPPING: ContextVar[torch.Generator] = ContextVar("_DROPPING")
-
-
-@contextmanager
-def dropping(name: str, device: torch.device) -> Iterator[None]:
-    """Within, in this thread, which features `Dropout` drops follows from this name alone."""
-    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little", signed=True)
-    token = _DROPPING.set(torch.Generator(device).manual_seed(seed))
-    try:
-        yield
-    finally:
-        _DROPPING.reset(token)
-
-
-class Dropout(nn.Module):
-    """In training, set whole channels of some images to 0 at random, and scale the others up (Tompson et al. 2015).
-
-    PyTorch's own draws from one generator for all threads.
-
-    Args:
-        share: of the channels, 0 <= share < 1.
-    """
-
-    def __init__(self, share: float):
-        super().__init__()
-        self.share = share
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W): x, but for what is dropped."""
-        if not self.training or not self.share:
-            return x
-        drawn = torch.rand(x.shape[0], x.shape[1], 1, 1, generator=_DROPPING.get(None), device=x.device)
-        return x * ((drawn >= self.share).to(x.dtype) / (1 - self.share))
 
 
 def _set_to_zero(layer: nn.Module) -> None:
@@ -133,11 +121,12 @@ def _set_to_zero(layer: nn.Module) -> None:
 
 
 class Network(nn.Module):
-    """What all networks are.
+    """The base of all networks.
 
     Attributes:
-        PLANES: what each of the planes that the first convolution sees is.
-        out: the last convolution. spread: how far off each pixel may be; None if the network does not say.
+        PLANES: names of the input planes of the first convolution.
+        out: the last convolution.
+        spread: predicts the error of each pixel; None if the network does not predict its error.
     """
 
     PLANES: tuple[str, ...]
@@ -147,23 +136,33 @@ class Network(nn.Module):
         super().__init__()
         self.spread: Spread | None = None
 
+    def levels(self) -> Sequence[Sequence[nn.Module]]:
+        """The layers of each level in the order of `forward`, without `out`; `train.freeze` names levels by number."""
+        return ()
+
     def output(self, x: Tensor, base: Tensor | float, unit: Tensor | float) -> Tensor:
-        """What `forward` returns, from the last features x (B, C, H, W).
+        """The result of `forward`.
+
+        Args:
+            x: the last features, (B, C, H, W).
+            base: (B, 1, H, W) or a number, gray levels; the network predicts the difference from it.
+            unit: (B, 1, 1, 1) or a number; gray levels per unit of output.
 
         Returns:
-            (B, 1, H, W) float32: base + out(x) unit; or (B, 2, H, W), beside it the expected error in gray levels.
+            (B, 1, H, W) float32: base + out(x) unit, gray levels. With `spread` (B, 2, H, W): the second plane is the
+            expected error in gray levels.
         """
         prediction = base + self.out(x).float() * unit
         return prediction if self.spread is None else torch.cat([prediction, self.spread(x) * unit], dim=1)
 
 
 class Spread(nn.Module):
-    """How far off each pixel may be: beside the last layer, it learns from what that sees and teaches it nothing.
+    """Predicts the error of each pixel from the features of the last layer.
 
-    Adding it does not change the predicted pixels, to the last bit.
+    No gradient flows back into these features, so adding it does not change the predicted pixels, to the last bit.
     """
 
-    START = 0.3  # of the unit; about right for all networks, so that less is to be learnt
+    START = 0.3  # first prediction, in units; about right for all networks, so training starts close
 
     def __init__(self, width: int):
         super().__init__()
@@ -173,15 +172,15 @@ class Spread(nn.Module):
         self.out.bias = nn.Parameter(torch.full((1,), math.log(self.START)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, H, W): how far off each pixel is expected to be, gray levels."""
+        """(B, 1, H, W) float32: the expected error of each pixel, in the unit of `Network.output`."""
         return exp(self.out(F.relu(self.hidden(x.detach()))).float())
 
 
 @register("basic_cnn")
 class BasicCNN(Network):
-    """The challenge's reference: 5 convolutions of kernel size 3; pixelated and known as channels; ReLU between them.
+    """The challenge's reference (there with `width` 32): 5 convolutions of kernel size 3 with ReLU between them.
 
-    The reference has `width` 32.
+    Its input channels are the pixelated image and the mask of known pixels.
     """
 
     PLANES = ("pixelated", "known")
@@ -190,46 +189,53 @@ class BasicCNN(Network):
         super().__init__()
         channels = [2, width, width, width, width]
         self.hidden = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(channels))
+        self.activation = nn.ModuleList(Activation(width) for _ in self.hidden)
         self.drop = Dropout(dropout)
         self.out = nn.Conv2d(width, 1, 3, padding=1)
+
+    def levels(self) -> Sequence[Sequence[nn.Module]]:
+        """One level for each hidden convolution."""
+        return list(zip(self.hidden, self.activation, strict=True))
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
         """The prediction of all pixels: see `Network`."""
         known = ~blocks.unknown
         x = torch.cat([pixelated / 255, known.float()], dim=1)  # (B, 2, H, W)
-        for layer in self.hidden:
-            x = self.drop(F.relu(layer(x)))
+        for layer, activation in zip(self.hidden, self.activation, strict=True):
+            x = self.drop(activation(layer(x)))
         return self.output(x, 0, 255)
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(relu(conv(x))), no normalisation; starts as the identity, so that deep stacks train from the start."""
+    """x + conv(activation(conv(x))); it starts as the identity, so that deep stacks can learn."""
 
     def __init__(self, channels: int, dropout: float):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.activation = Activation(channels)
         self.drop = Dropout(dropout)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         _set_to_zero(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W): the features after the block."""
-        return self.second(self.drop(F.relu_(self.first(x)))).add_(x)  # in place: quicker, in less memory
+        """(B, C, H, W) features to (B, C, H, W) features."""
+        return self.second(self.drop(self.activation(self.first(x)))).add_(x)  # in place: faster, with less memory
 
 
 class UNetBody(nn.Module):
-    """The layers of a U-Net (Ronneberger et al. 2015) but for its last one: four levels down and up again.
+    """All layers of a U-Net (Ronneberger et al. 2015) except the last one: four levels down and up again.
 
-    Each level halves height and width, which must be multiples of 8; the levels have 1, 1.5, 2 and 4 times `width`
-    channels. A network that has this body defines its last convolution after it.
+    Each lower level halves height and width, which must be multiples of 8. The levels have 1, 1.5, 2 and 4 times
+    `width` channels. A network with this body adds its last convolution.
 
     Args:
-        planes: channels of the input. width: channels of the first level, and of `features`.
-        stack: makes the layers of a level from its channels and its entry of `BLOCKS`.
+        planes: channels of the input.
+        width: channels of the first level and of the output of `features`.
+        stack: makes the layers of a level from its number of channels and its entry in `BLOCKS`.
         kernel: side of the first convolution, pixels.
 
     Attributes:
-        BLOCKS: number of blocks of each level, on the way down (the first four) and up.
+        BLOCKS: number of blocks at each level: four on the way down, three on the way up.
     """
 
     BLOCKS: tuple[int, ...]
@@ -243,13 +249,17 @@ class UNetBody(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in reversed(list(pairwise(channels))))
         self.stages = nn.ModuleList(stack(n, depth) for n, depth in zip(levels, self.BLOCKS, strict=True))
 
+    def levels(self) -> Sequence[Sequence[nn.Module]]:
+        """Seven levels: a stage of blocks each, with the convolution before it; four on the way down, three up."""
+        return list(zip([self.stem, *self.down, *self.up], self.stages, strict=True))
+
     def features(self, planes: Tensor) -> Tensor:
-        """(B, width, H, W) from the input (B, planes, H, W)."""
+        """(B, planes, H, W) input to (B, width, H, W) features."""
         x = self.stages[0](self.stem(planes))  # (B, width, H, W)
         finer = []
         for down, stage in zip(self.down, self.stages[1:4], strict=True):
             finer.append(x)
-            x = stage(down(x))  # (B, 4 width, H/8, W/8) in the end
+            x = stage(down(x))  # at the lowest level (B, 4 width, H/8, W/8)
         for up, stage in zip(self.up, self.stages[4:], strict=True):
             x = stage(finer.pop() + F.pixel_shuffle(up(x), 2))
         return x
@@ -259,11 +269,11 @@ class UNetBody(nn.Module):
 class UNet(UNetBody, Network):
     """A U-Net that corrects a smooth interpolation of the block means.
 
-    Most of its depth, and of its time, is at full resolution: there it brings most.
+    It spends most of its depth and time at full resolution, where depth lowers the error most.
     """
 
-    SMOOTHING = 16
-    CONTRAST = 8  # gray levels; keeps noise in flat windows small
+    SMOOTHING = 16  # steps
+    CONTRAST = 8  # gray levels; added to the contrast, so that noise in flat windows is not amplified
     BLOCKS = (3, 2, 2, 2, 2, 2, 3)
     PLANES = ("pixelated", "smooth", "known", "x", "y", "width", "height", "border x", "border y")
 
@@ -276,9 +286,9 @@ class UNet(UNetBody, Network):
         _set_to_zero(self.out)
 
     def inputs(self, pixelated: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor, Tensor]:
-        """What it sees, (B, 9, H, W); what it corrects, (B, 1, H, W); and the unit of the correction, (B, 1, 1, 1)."""
+        """The input planes (B, 9, H, W), the interpolation (B, 1, H, W) and the unit of the correction (B, 1, 1, 1)."""
         base = blocks.smooth(pixelated, self.SMOOTHING)
-        # brightness and contrast of the window are taken out of what it sees, and put back into the correction
+        # the planes are normalized by brightness and contrast of the window; the correction is scaled back
         level, contrast = base.mean(dim=(2, 3), keepdim=True), base.std(dim=(2, 3), keepdim=True) + self.CONTRAST
         gray = [(image - level) / contrast for image in (pixelated, base)]
         planes = torch.cat([*gray, blocks.features()], dim=1).contiguous(memory_format=torch.channels_last)
@@ -292,9 +302,10 @@ class UNet(UNetBody, Network):
 
 @register("unet_deep")
 class DeepUNet(UNet):
-    """The same, deeper where that brings most: 8 blocks for 3 at full resolution, 4 for 2 at half, 1 for 2 at 1/8.
+    """A `UNet` that is deeper at high resolution: 8 blocks instead of 3 at full, 4 instead of 2 at half resolution.
 
-    It takes 2.2 times as long as a `unet` of its width and has about as many parameters: for those who have a GPU.
+    At 1/8 it has 1 block instead of 2. It takes 2.2 times as long as a `unet` of the same width and has about as many
+    parameters; train it on a GPU.
     """
 
     BLOCKS = (8, 4, 2, 1, 2, 4, 8)

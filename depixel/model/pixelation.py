@@ -1,7 +1,7 @@
-"""Areas and blocks: how a photo is pixelated, and what the pixelated photo still says about it.
+"""Areas and blocks: pixelates a photo, infers the block size of a pixelated one, and draws random areas.
 
-One image is the contract (`prepare_image`); many at once are `depixel.model.blocks`. Random areas follow from names,
-not from order.
+`prepare_image` defines the pixelation of one image; `depixel.model.blocks` does the same for batches. Random areas
+depend on the names of photos, not on their order.
 """
 
 import hashlib
@@ -14,11 +14,19 @@ from depixel.base.errors import DepixelError
 from depixel.base.settings import Range, Settings
 
 LEAST_BLOCK = 2
+"""The smallest side of a block, pixels."""
+
 LEAST_AREA = 2
+"""The smallest side of an area, pixels."""
 
 
 class PixelationSettings(Settings):
-    """From which ranges the areas and their blocks are drawn, uniformly; pixels, both ends included."""
+    """The section `pixelation` of params.yaml: ranges from which areas and blocks are drawn uniformly.
+
+    Attributes:
+        width, height: sides of the areas, pixels, both ends included.
+        block_size: side of the blocks, pixels, both ends included.
+    """
 
     width: Range = (4, 32)
     height: Range = (4, 32)
@@ -32,7 +40,7 @@ class PixelationSettings(Settings):
         return value
 
     def mean_pixels(self, image_size: int) -> float:
-        """How many pixels the areas that `draw_areas` draws have on average."""
+        """The mean number of pixels of an area that `draw_areas` draws, for images of this side in pixels."""
         width, height = ((least + min(most, image_size)) / 2 for least, most in (self.width, self.height))
         return width * height
 
@@ -45,16 +53,16 @@ def prepare_image(
     Args:
         image: (1, H, W), any numeric dtype; not changed.
         x, y, width, height: the area, pixels; inside the image; width and height at least 2.
-        size: side of a block, pixels, at least 2. Blocks start at (x, y); the last column and row of blocks are cut
-            off at the area's edge.
+        size: side of a block, pixels, at least 2. Blocks start at (x, y); the area's edge cuts off the last column and
+            row of blocks.
 
     Returns:
-        pixelated (1, H, W): each block of the area overwritten with the mean of its own pixels, truncated for an
-        integer dtype; known bool (1, H, W): True outside the area; target 1-D: the original values of the area's
-        pixels in row-major order.
+        pixelated (1, H, W): each block of the area overwritten with its mean, truncated for an integer dtype.
+        known (1, H, W) bool: True outside the area.
+        target 1-D: the original values of the area's pixels in row-major order.
 
     Raises:
-        ValueError: image not (1, H, W); width, height or size below 2; area not inside the image.
+        ValueError: the image is not (1, H, W); width, height or size is below 2; or the area is not inside the image.
     """
     if image.ndim != 3 or image.shape[0] != 1:
         raise ValueError(f"image must have the shape (1, H, W), not {image.shape}")
@@ -73,18 +81,18 @@ def prepare_image(
 
 
 def infer_block_sizes(pixelated: np.ndarray, areas: np.ndarray, block_size: tuple[int, int]) -> np.ndarray:
-    """Find the block size of each area from its pixels: the largest in the range under which every block is constant.
+    """Infer the block size of each area from its pixels: the largest size in the range that leaves each block constant.
 
-    Where neighbouring pixels of the area differ, a block must begin; all those offsets from the area's corner are
-    multiples of the block size, so it divides their greatest common divisor.
+    Where neighbouring pixels of the area differ, a block begins. The offsets of these places from the area's corner are
+    multiples of the block size, so the block size divides their greatest common divisor.
 
     Args:
         pixelated: (N, H, W) uint8.
         areas: (N, 4) integers: x, y, width, height.
-        block_size: the range [least, most] to look in.
+        block_size: the range [least, most] of sizes to try, pixels.
 
     Returns:
-        (N,) int64. Where no size of the range fits, the largest size of all that does (1 if nothing is constant).
+        (N,) int64, pixels. If no size in the range fits, the largest size that does (1 if no larger block is constant).
     """
     height, width = pixelated.shape[1:]
     x, y, w, h = (areas[:, i, None].astype(np.int64) for i in range(4))  # (N, 1)
@@ -101,18 +109,20 @@ def infer_block_sizes(pixelated: np.ndarray, areas: np.ndarray, block_size: tupl
 
 
 def photo_ids(names: Sequence[str]) -> np.ndarray:
-    """(N,) uint64: a number for each photo, from its name alone."""
+    """(N,) uint64: a number for each photo, the first 8 bytes of the sha256 of its name."""
     digests = (hashlib.sha256(name.encode("utf-8")).digest()[:8] for name in names)
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
 def uniforms(ids: np.ndarray, stream: str, count: int) -> np.ndarray:
-    """Random numbers that depend on (photo, stream) only: on no order, batch or worker.
+    """Random numbers that depend only on photo and stream, not on order, batch or worker.
 
-    Each is the output of SplitMix64 (Steele, Lea & Flood 2014) at a state made of the photo's id and the stream's name.
+    Each is an output of SplitMix64 (Steele, Lea & Flood 2014), whose state comes from the photo's id and the stream.
 
     Args:
-        ids: (N,) uint64. stream: what the numbers are for, seed and epoch included. count: how many per photo.
+        ids: (N,) uint64, see `photo_ids`.
+        stream: the purpose of the numbers, with seed and epoch.
+        count: numbers per photo.
 
     Returns:
         (N, count) float64 in [0, 1).
@@ -135,19 +145,19 @@ def draw_areas(u: np.ndarray, image_size: int, settings: PixelationSettings) -> 
     Args:
         u: (N, 5) float64 in [0, 1).
         image_size: side of the square images, pixels.
-        settings: the ranges; a range's upper end is cut to `image_size`.
+        settings: the ranges; the upper ends of width and height are limited to `image_size`.
 
     Returns:
-        (N, 5) int64: x, y, width, height, block_size; width, height and block_size uniform on their ranges, x and y on
-        all places where the area is inside the image.
+        (N, 5) int64: x, y, width, height, block_size in pixels. Width, height and block_size are uniform on their
+        ranges; x and y are uniform on all positions with the area inside the image.
 
     Raises:
-        DepixelError: the images are smaller than the smallest area.
+        DepixelError: the smallest area does not fit into the images.
     """
     for name, (least, _) in (("width", settings.width), ("height", settings.height)):
         if least > image_size:
             raise DepixelError(
-                f"pixelation.{name}: the least is {least}, but the images are {image_size} x {image_size} pixels. "
+                f"pixelation.{name}: the minimum is {least}, but the images are {image_size} x {image_size} pixels. "
                 f"Lower it in params.yaml, or raise prepare.size"
             )
 

@@ -1,4 +1,4 @@
-"""From pixelated images to restored ones: what training, evaluation, export and the command line all call."""
+"""Restores pixelated images with a trained network; training, evaluation, export and the command line use it."""
 
 import hashlib
 import json
@@ -21,7 +21,8 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.base.layout import PRETRAINED
 from depixel.base.settings import Range, Settings
-from depixel.model import networks
+from depixel.base.spelling import suggestion
+from depixel.model import layers, networks
 from depixel.model.blocks import Blocks, cut_windows, turn, turn_back
 from depixel.model.functions import root
 from depixel.model.locations import model_path
@@ -31,32 +32,45 @@ from depixel.model.threads import each
 from depixel.model.windows import VIEWS, window_side
 
 WINDOWED = 2**16
-"""Pixels of the windows that one thread restores together."""
+"""The maximum number of pixels of windows that one thread restores together."""
 
 Precision = Literal["float32", "bfloat16"]
 Projection = Literal["interval", "center"]
 
 
 class ModelConfiguration(Settings):
-    """What is written beside the weights: enough to build the network again and to know what it was trained for."""
+    """The JSON file beside the weights: enough to build the network again and to know how it was trained.
+
+    Attributes:
+        size: side of the training images, pixels.
+        area_width, area_height, block_size: ranges that the training drew from, pixels.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     network: networks.Name
     width: int = Field(ge=1, le=1024)
-    uncertainty: bool = Field(False, exclude_if=lambda value: not value, description="says how far off it may be")
+    uncertainty: bool = Field(False, exclude_if=lambda value: not value, description="whether it predicts its error")
+    activation: layers.ActivationName = Field("relu", exclude_if=lambda value: value == "relu")
+    normalization: layers.NormalizationName = Field("none", exclude_if=lambda value: value == "none")
     dropout: float = Field(default=0.0, ge=0, lt=1)
     size: int = Field(ge=8)
     area_width: Range
     area_height: Range
     block_size: Range
-    arithmetic: Arithmetic = Field("native", exclude_if=lambda value: value == "native", description="of its training")
+    arithmetic: Arithmetic = Field("native", exclude_if=lambda value: value == "native", description="in training")
     precision: Precision = "float32"
-    hardware: str = Field("", exclude_if=lambda value: not value, description="what it was trained on, unless portable")
-    versions: dict[str, str] = Field({}, description="of Python and of the packages it was trained with")
+    hardware: str = Field("", exclude_if=lambda value: not value, description="processor of the training, if native")
+    versions: dict[str, str] = Field({}, description="versions of Python and packages at training")
     sources: str = Field("", description="hash of the code that trained it")
-    init: str = Field("", description="hash of the weights that its training started from, if not from random ones")
-    teacher: str = Field("", exclude_if=lambda value: not value, description="hash of the weights that taught it")
+    init: str = Field("", description="hash of the initial weights, unless random")
+    teacher: str = Field("", exclude_if=lambda value: not value, description="hash of the teacher's weights")
+
+    def build(self) -> networks.Network:
+        """Make this network with random weights (`networks.build`)."""
+        return networks.build(
+            self.network, self.width, self.dropout, self.uncertainty, self.activation, self.normalization
+        )
 
 
 def predicted(
@@ -66,17 +80,18 @@ def predicted(
     precision: Precision,
     views: Sequence[int] = VIEWS[:1],
 ) -> Tensor:
-    """What the network says of all pixels, before any projection.
+    """The network's prediction of all pixels, before any projection.
 
     Args:
-        network: as `depixel.model.networks` has them.
-        pixelated: (B, 1, H, W) float32, 0..255, H and W multiples of 8. blocks: where they are pixelated.
-        precision: of the convolutions.
-        views: which turned views of the picture to average the predictions of (`blocks.turn`).
+        network: one of `depixel.model.networks`.
+        pixelated: (B, 1, H, W) float32, 0..255, H and W multiples of 8.
+        blocks: the areas and blocks of these images.
+        precision: that of the convolutions.
+        views: the turned views of the picture whose predictions are averaged (`blocks.turn`).
 
     Returns:
-        (B, 1, H, W) float32, gray levels, neither clipped nor rounded; of a network that says how far off it may be,
-        (B, 2, H, W), as of `restore`.
+        (B, 1, H, W) float32, gray levels, neither clipped nor rounded; (B, 2, H, W) as in `restore` if the network
+        predicts its error.
     """
     with torch.autocast(pixelated.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         predictions = [turn_back(network(turn(pixelated, view), blocks.turned(view)).float(), view) for view in views]
@@ -93,16 +108,21 @@ def restore(
 ) -> Tensor:
     """Predict the areas' pixels (`predicted`) and project them, in float32, onto the block means (`Blocks.project`).
 
+    Args:
+        network, pixelated, blocks, precision: as for `predicted`.
+        views: number of turned views to average.
+        projection: "interval" or "center", see `Blocks.project`.
+
     Returns:
-        (B, 1, H, W) float32, gray levels, neither clipped nor rounded; `pixelated` outside the areas. Of a network that
-        says how far off it may be, (B, 2, H, W): beside it the expected error in gray levels.
+        (B, 1, H, W) float32, gray levels, neither clipped nor rounded; `pixelated` outside the areas. If the network
+        predicts its error, (B, 2, H, W): the second plane is the expected error in gray levels.
     """
     mean = predicted(network, pixelated, blocks, precision, VIEWS[:views])
     return torch.cat([blocks.project(mean[:, :1], pixelated, projection), mean[:, 1:]], dim=1)
 
 
 class Averaged(nn.Module):
-    """Several networks as one, which predicts the mean of their predictions."""
+    """Several networks as one that predicts the mean of their predictions."""
 
     def __init__(self, networks: Iterable[nn.Module]):
         super().__init__()
@@ -114,17 +134,17 @@ class Averaged(nn.Module):
 
 
 def best_device() -> str:
-    """cuda, mps or cpu: the fastest this machine has."""
+    """The fastest device of this machine: cuda, mps or cpu."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def best_precision(device: str) -> Precision:
-    """The faster one: bfloat16 on GPUs that compute in it and on processors with AMX, else float32.
+    """The faster precision: bfloat16 on GPUs that support it and on processors with AMX, else float32.
 
-    With AVX-512 alone float32 is the faster one, also on processors that compute in bfloat16; benchmarks/arithmetic.py
-    measures both. A process that computes portably does so in float32.
+    On processors without AMX, float32 is faster even if they support bfloat16; benchmarks/arithmetic.py measures both.
+    Portable arithmetic always uses float32.
     """
     if device == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
@@ -135,12 +155,12 @@ def best_precision(device: str) -> Precision:
 class PredictSettings(Settings):
     """The section `predict` of params.yaml."""
 
-    views: Literal[1, 2, 8] = Field(8, description="turned views of each picture whose predictions are averaged")
-    projection: Projection = Field("interval", description="what the means of the blocks are moved onto")
+    views: Literal[1, 2, 8] = Field(8, description="number of turned views of each picture to average")
+    projection: Projection = Field("interval", description="target of the block means")
 
 
 def _configuration(path: Path) -> ModelConfiguration:
-    """Read a model's .json. Raises `DepixelError` if it cannot be, or is something else."""
+    """Read a model's .json. Raises `DepixelError` if it cannot be read or is no configuration."""
     try:
         return ModelConfiguration.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
@@ -153,13 +173,22 @@ def _configuration(path: Path) -> ModelConfiguration:
 
 
 class Predictor:
-    """A trained network with all that is needed to restore pictures with it.
+    """A trained network, ready to restore pictures.
+
+    Args:
+        network: the trained network.
+        configuration: how it was trained.
+        device: name of a PyTorch device; None: the CPU for a portable model, the fastest device for any other.
 
     Attributes:
-        network: in evaluation mode, on `device`. configuration: what it was trained for.
-        device: torch device name; unless one is named, the fastest, but for a portable model the CPU.
-        precision: that of the training where it is the faster one on this device, else float32, which differs in
-            single pixels by one gray level.
+        network: in evaluation mode, on `device`.
+        configuration: how it was trained.
+        device: name of the PyTorch device.
+        precision: that of the training, but float32 where bfloat16 would be slower. The two differ in single pixels by
+            one gray level.
+
+    Raises:
+        DepixelError: this machine has no such device.
     """
 
     def __init__(self, network: nn.Module, configuration: ModelConfiguration, device: str | None = None):
@@ -170,7 +199,7 @@ class Predictor:
         try:
             native = best_precision(self.device) == "bfloat16"
             self.network = networks.on_device(network, self.device).eval()
-        except (RuntimeError, AssertionError) as error:  # as PyTorch says that a device is not there
+        except (RuntimeError, AssertionError) as error:  # PyTorch's errors for a missing device
             raise DepixelError(
                 f"device {self.device}: cannot be used here ({str(error).partition(chr(10))[0]})"
             ) from error
@@ -178,65 +207,66 @@ class Predictor:
 
     @classmethod
     def load(cls, path: str | Path, device: str | None = None) -> "Predictor":
-        """Load weights (safetensors) from `path`; their configuration is the .json beside them.
+        """Load a model.
 
-        `path` may also be the bare name of a pretrained model (`model_path`).
+        Args:
+            path: the weights, a .safetensors file with its configuration in the .json beside it; or the bare name of a
+                pretrained model (`model_path`).
+            device: as for `Predictor`.
 
         Raises:
-            DepixelError: a file is missing or not readable, or weights and configuration do not belong together.
+            DepixelError: a file is missing or unreadable, or weights and configuration do not belong together.
         """
         path = model_path(path)
         if path.suffix.lower() == ".onnx":
             raise DepixelError(
-                f"{path}: an ONNX file is for `depixel restore`; name the .safetensors file that it was made of"
+                f"{path}: only `depixel restore` reads ONNX files; name the .safetensors file that it was made from"
             )
         if path.is_dir() or path.suffix.lower() != ".safetensors":
             raise DepixelError(
-                f"{path}: no model. A model is a file NAME.safetensors with NAME.json beside it; a pretrained one is "
-                "named by its bare name, such as laptop"
+                f"{path}: not a model. Name a file NAME.safetensors that has NAME.json beside it, or a pretrained "
+                "model by its bare name, such as laptop"
             )
         described = path.with_suffix(".json")
         for file in (path, described):
             if not file.is_file():
                 raise DepixelError(
-                    f"{file}: there is no such file. A model is two files, NAME.safetensors and NAME.json: train "
-                    f"one with `dvc repro`, fetch the project's with `dvc pull`, or name another with --model"
+                    f"{file}: there is no such file. A model is two files, NAME.safetensors and NAME.json. Train one "
+                    "with `dvc repro`, fetch the project's with `dvc pull`, or name another with --model"
                 )
         configuration = _configuration(described)
-        network = networks.build(
-            configuration.network, configuration.width, configuration.dropout, configuration.uncertainty
-        )
+        network = configuration.build()
         try:
             network.load_state_dict({name: weight.float() for name, weight in load_file(path).items()})
         except SafetensorError as error:
             raise DepixelError(f"{path}: not a safetensors file, or cut off ({error})") from error
         except RuntimeError as error:
             raise DepixelError(
-                f"{path}: these weights are not those of a {configuration.network} of width {configuration.width}, as "
-                f"{described} says. Put the two files of one training run side by side"
+                f"{path}: these weights do not fit {described}, which says {configuration.network} of width "
+                f"{configuration.width}. Put the two files of the same training run side by side"
             ) from error
         return cls(network, configuration, device)
 
     @classmethod
     def averaging(cls, models: Sequence["Predictor"]) -> "Predictor":
-        """A predictor that averages the predictions of several; it is configured as the first, and cannot be saved.
+        """A predictor that averages the predictions of several; it has the first one's configuration.
 
         Raises:
-            DepixelError: some say how far off they may be (`uncertainty`), and some do not.
+            DepixelError: some models predict their error (`uncertainty`) and some do not.
         """
         first = models[0]
         if len({model.configuration.uncertainty for model in models}) > 1:
-            raise DepixelError("cannot average models with and without `uncertainty`: name models of one kind")
+            raise DepixelError("cannot average models with and without `uncertainty`: name only one kind")
         return (
             first if len(models) == 1 else cls(Averaged(m.network for m in models), first.configuration, first.device)
         )
 
     @classmethod
     def pretrained(cls, network: str, width: int, folder: Path = PRETRAINED) -> "Predictor":
-        """The pretrained model of this network and width, or else the widest narrower one; on the CPU.
+        """The pretrained model of this network and width, else the widest narrower one; on the CPU.
 
         Raises:
-            DepixelError: there is none, or it cannot be loaded.
+            DepixelError: there is none, there are several, or it cannot be loaded.
         """
         described = {path: _configuration(path) for path in sorted(folder.glob("*.json"))}
         widest = max((c.width for c in described.values() if c.network == network and c.width <= width), default=0)
@@ -244,35 +274,43 @@ class Predictor:
         if len(fitting) == 1:
             return cls.load(fitting[0].with_suffix(".safetensors"), "cpu")
         there = ", ".join(f"{path.stem}, {c.network} of width {c.width}" for path, c in described.items())
-        problem = "more than one model is" if fitting else "no model is"
+        problem = "more than one model" if fitting else "no model"
+        limit = widest if fitting else f"{width} or less"
         raise DepixelError(
-            f"train.init = 'pretrained': {problem} a {network} of width {widest or width} in {folder.as_posix()}. "
-            + (f"It holds {there}; set train.network and train.width" if there else "It is empty: `dvc pull` fills it")
+            f"train.init = 'pretrained': {folder.as_posix()} has {problem} with network {network} and width {limit}. "
+            + (f"It has {there}; set train.network and train.width" if there else "It is empty: `dvc pull` fills it")
         )
 
     @classmethod
     def of_name(cls, name: str, folder: Path = PRETRAINED) -> "Predictor":
-        """The model of a name in a folder; on the CPU.
+        """The model with this name in a folder; on the CPU.
 
         Raises:
             DepixelError: there is none, or it cannot be loaded.
         """
         known = {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
         if name not in known:
-            there = f"It holds {', '.join(known)}" if known else "It is empty: `dvc pull` fills it"
-            raise DepixelError(f"train.teacher = {name!r}: no such model is in {folder.as_posix()}. {there}")
+            there = f"It has {', '.join(known)}" if known else "It is empty: `dvc pull` fills it"
+            raise DepixelError(
+                f"train.teacher = {name!r}: {folder.as_posix()} has no such model. {there}.{suggestion(name, known)}"
+            )
         return cls.load(known[name], "cpu")
 
     def save(self, path: str | Path) -> None:
-        """Write the weights to `path` as float16 (half the size; the RMSE does not change in its third decimal) and
-        the configuration to the .json beside it."""
+        """Write the weights to `path`, a .safetensors file, and the configuration to the .json beside it.
+
+        The weights are stored as float16. This halves the size and leaves the third decimal of the RMSE unchanged.
+
+        Raises:
+            DepixelError: a file cannot be written.
+        """
         with replacing(path) as beside:
             beside.write_bytes(self._serialized())
         with replacing(Path(path).with_suffix(".json")) as beside:
             beside.write_text(self.configuration.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
 
     def digest(self) -> str:
-        """The first half of the sha256 of the file of weights that `save` writes."""
+        """The first 32 hexadecimal digits of the sha256 of the weights file that `save` writes."""
         return hashlib.sha256(self._serialized()).hexdigest()[:32]
 
     def _serialized(self) -> bytes:
@@ -287,16 +325,16 @@ class Predictor:
         progress: Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]] = iter,
         projection: Projection = "interval",
     ) -> list[np.ndarray]:
-        """Restore many pictures of one size, one area each; on the CPU a batch for each core at a time.
+        """Restore many pictures of one size, with one area each; on the CPU, each core works on one batch.
 
         Args:
             pixelated: (N, H, W) uint8.
-            areas: (N, 4) integers x, y, width, height; or (N, 5) with the block size, which else is inferred.
-            views: how many turned views of each picture to average the predictions of: 8 lowers the RMSE most and takes
-                8 times as long.
-            batch_size: how many pictures one thread restores together.
-            progress: wraps the iteration over the batches that are done, for a progress bar.
-            projection: onto what the means of the blocks are moved (`Blocks.project`).
+            areas: (N, 4) integers x, y, width, height; or (N, 5) with the block size, which is otherwise inferred.
+            views: number of turned views of each picture to average: 8 gives the lowest RMSE and takes 8 times as long
+                as 1.
+            batch_size: number of pictures that one thread restores together.
+            progress: wraps the iteration over the finished batches, for a progress bar.
+            projection: "interval" or "center", see `Blocks.project`.
 
         Returns:
             N flat uint8 arrays: the predicted pixels of each area in row-major order, clipped and rounded.
@@ -312,8 +350,12 @@ class Predictor:
         progress: Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]] = iter,
         projection: Projection = "interval",
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """As `predict`; and beside it N flat float32 arrays: how far off, in gray levels, each pixel is expected to be
-        (root mean square). They are empty if the network does not say."""
+        """As `predict`, with the expected errors.
+
+        Returns:
+            The predictions; and N flat float32 arrays: the expected error (root mean square) of each pixel, in gray
+            levels. These arrays are empty if the network does not predict its error.
+        """
         if areas.shape[1] == 4:
             sizes = infer_block_sizes(pixelated, areas, self.configuration.block_size)
             areas = np.concatenate([areas, sizes[:, None]], axis=1)
@@ -330,7 +372,7 @@ class Predictor:
             return self.predict_batch(images, torch.from_numpy(areas[batch].astype(np.int64)), views, projection)
 
         done = each(restored, batches, self.device)
-        # a limit of the process, so not in the threads: with any number of them the digits are the same
+        # set here because the limit applies to the process; with it, the number of threads changes no digit
         with threadpool_limits(1, user_api="blas"):
             for batch in progress(batches):
                 for i, prediction, error in zip(batch, *next(done), strict=True):
@@ -338,14 +380,14 @@ class Predictor:
         return predictions, errors
 
     def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]) -> np.ndarray:
-        """What the network says of all pixels of windows, before any projection (`predicted`).
+        """The network's prediction of all pixels of windows, before any projection (`predicted`).
 
-        On the CPU one thread each computes a view of some windows, so that the number of cores changes no digit.
+        On the CPU, each thread computes one view of some windows, so the number of cores changes no digit.
 
         Args:
-            windows: (B, H, W) float32, 0..255, H and W multiples of 8. areas: (B, 7) integers, the area in each, as
-                `blocks.Blocks` has them.
-            views: which turned views of each to average the predictions of (`blocks.turn`).
+            windows: (B, H, W) float32, 0..255, H and W multiples of 8.
+            areas: (B, 7) integers, the area in each window, as for `blocks.Blocks`.
+            views: the turned views of each window whose predictions are averaged (`blocks.turn`).
 
         Returns:
             (B, H, W) float32, gray levels, neither clipped nor rounded.
@@ -379,5 +421,5 @@ class Predictor:
         ends = np.cumsum((areas[:, 2] * areas[:, 3]).cpu().numpy())[:-1]
         if restored.shape[1] == 1:
             return np.split(values, ends), [np.empty(0, np.float32)] * len(areas)
-        errors = root(restored[:, 1:].square() + 1 / 12)[blocks.unknown].cpu().numpy()  # of rounding: 1 / 12
+        errors = root(restored[:, 1:].square() + 1 / 12)[blocks.unknown].cpu().numpy()  # 1 / 12: variance of rounding
         return np.split(values, ends), np.split(errors, ends)

@@ -1,8 +1,8 @@
-"""Work for PyTorch in parts, each computed by one thread of the CPU.
+"""Splits PyTorch's work on the CPU into independent parts, one thread per part.
 
-How many threads there are changes no digit: no part knows of the others, and the results come in the order of the
-parts. Threads that share a part, as PyTorch's own do, add in another order when their number changes, and where another
-process is busy they wait for each other in every operation.
+The number of threads changes no digit, because parts are independent and results come in their order. PyTorch's own
+threads share one part. If their number changes, they add in another order. If another process is busy, they wait for
+each other in every operation.
 """
 
 import functools
@@ -18,17 +18,18 @@ Result = TypeVar("Result")
 
 
 def each(work: Callable[[Part], Result], parts: Iterable[Part], device: str = "cpu") -> Iterator[Result]:
-    """`work` of each part, in their order; on the CPU at the same time, as many as there are cores.
+    """Yield `work(part)` for each part, in their order; on the CPU, one thread per core works in parallel.
 
     Args:
-        work: called in other threads. What it raises is raised here.
-        device: where it computes; elsewhere than on the CPU it is called here, one part after the other.
+        work: called in other threads; its exceptions are raised here.
+        parts: the independent parts.
+        device: the PyTorch device of the work. If it is not "cpu", `work` runs in this thread, one part at a time.
     """
     return _pool().map(work, parts) if device == "cpu" else map(work, parts)
 
 
 def cores() -> int:
-    """The number of cores that this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

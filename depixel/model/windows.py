@@ -1,21 +1,22 @@
-"""The windows around areas that networks see, and the 8 views of them. No tensors: it loads at once."""
+"""The size of the windows that networks get, and their 8 views. It does not import PyTorch, so it loads fast."""
 
 from typing import Any, overload
 
 import numpy.typing as npt
 
 CONTEXT = 16
-"""How many pixels a window is wider than its area: at least half of it on each side, unless the image ends."""
+"""The minimum number of pixels by which a window is wider and higher than its area; at least half of them lie on each
+side, unless the image ends there."""
 
 TRAINING_CONTEXT = 8
-"""The same in training: it teaches nearly as much in less than half of the time."""
+"""The context in training, pixels. A network learns nearly as much with it in less than half the time."""
 
 STEP = 8
-"""Window sides are multiples of it, as the networks need."""
+"""Sides of windows are multiples of this number of pixels, as the networks need."""
 
 MIRROR_X, MIRROR_Y, TRANSPOSE = 1, 2, 4  # bits of a view
 
-# the transposed view first: as in training, its blocks begin at the area's upper left corner
+# views without mirroring first: as in training, their blocks begin at the area's upper left corner
 VIEWS = sorted(range(8), key=lambda view: (bool(view & (MIRROR_X | MIRROR_Y)), view))
 
 
@@ -24,5 +25,5 @@ def window_side(extent: int, context: int = CONTEXT) -> int: ...
 @overload
 def window_side(extent: npt.NDArray[Any], context: int = CONTEXT) -> npt.NDArray[Any]: ...
 def window_side(extent: int | npt.NDArray[Any], context: int = CONTEXT) -> int | npt.NDArray[Any]:
-    """Width or height of the window for an area that is `extent` pixels wide or high; of many at once in an array."""
+    """The side of the window for an area with a side of `extent` pixels; of many areas if it is an array."""
     return -(-(extent + context) // STEP) * STEP

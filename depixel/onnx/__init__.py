@@ -1,1 +1,1 @@
-"""Models as ONNX files: written, and read without PyTorch."""
+"""Models as ONNX files: writing them, and running them without PyTorch."""

@@ -1,14 +1,14 @@
-"""Models as ONNX files, run by ONNX Runtime: without PyTorch, whose import alone takes longer than a small picture.
+"""Running models as ONNX files by ONNX Runtime. Importing PyTorch takes longer than restoring a small picture.
 
-An ONNX file holds the network in float32, or quantized to 8 bits, the geometry of the blocks included:
+An ONNX file has the network in float32, or quantized to 8 bits, including the geometry of the blocks:
 
     pixelated   (B, 1, H, W) float32, 0..255: windows; H and W multiples of 8
-    blocks      (B, 7) int64: x, y, width, height and block size of the area in each, and how many columns and rows its
-                first blocks lack; as it is when not mirrored
+    blocks      (B, 7) int64: x, y, width, height and block size of the area in each window, and the number of columns
+                and rows that its first blocks lack; pixels, before mirroring
     mirrored    (2,) bool: whether the windows are mirrored left to right, and top to bottom
     prediction  (B, 1, H, W) float32, gray levels; neither projected onto the block means nor clipped
 
-and in its metadata `configuration`, the JSON that stands beside weights, and `weights`, the first half of their sha256.
+Its metadata has `configuration`, the JSON beside the weights, and `weights`, the first half of their sha256.
 """
 
 import json
@@ -36,29 +36,30 @@ def opened(path: Path, inputs: list[str]) -> tuple["onnxruntime.InferenceSession
     """Open an ONNX file.
 
     Args:
-        path: of the file. inputs: the names that the graph's inputs must have, in this order.
+        path: path of the file.
+        inputs: the names that the graph's inputs must have, in this order.
 
     Returns:
         A session on the CPU, and the file's metadata.
 
     Raises:
-        DepixelError: the file is missing or cannot be read, is no ONNX file, or has other inputs.
+        DepixelError: the file is missing or cannot be read, is not an ONNX file, or has other inputs.
     """
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what is wrong is told below
-    if arithmetic.is_chosen():  # the layouts beyond this level have as many channels as the registers of the processor
+    options.log_severity_level = 4  # the exceptions below report errors
+    if arithmetic.is_chosen():  # layouts beyond this level depend on the width of the processor's registers
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     try:
-        # from memory: it cannot name other files as the place of its weights
+        # from memory, so that the file cannot refer to other files for its weights
         session = onnxruntime.InferenceSession(path.read_bytes(), options, ["CPUExecutionProvider"])
     except FileNotFoundError as error:
         raise DepixelError(f"{path}: there is no such file. {_advice(path)}") from error
     except OSError as error:
         raise DepixelError(f"{path}: cannot be read ({error.strerror})") from error
-    except Exception as error:  # ONNX Runtime has many, without a common class
+    except Exception as error:  # ONNX Runtime's exceptions have no common class
         raise _not_a_model(path) from error
     if [node.name for node in session.get_inputs()] != inputs:
         raise _not_a_model(path)
@@ -66,28 +67,28 @@ def opened(path: Path, inputs: list[str]) -> tuple["onnxruntime.InferenceSession
 
 
 def _not_a_model(path: Path) -> DepixelError:
-    return DepixelError(f"{path}: not a whole model of depixel in ONNX, or of another version of it. {_advice(path)}")
+    return DepixelError(f"{path}: not an ONNX model of this version of depixel, or damaged. {_advice(path)}")
 
 
 def _advice(path: Path) -> str:
     if path.parent.name == PRETRAINED.name:
         return f"`dvc {'checkout --force' if path.is_file() else 'pull'} {PRETRAINED.as_posix()}.dvc` fetches it"
-    return "`depixel export-model MODEL -o FILE.onnx` makes one"
+    return "`depixel export-model MODEL -o FILE.onnx` writes one"
 
 
 class Exported:
     """A model that `depixel export-model` wrote. Several threads may use it at once.
 
     Attributes:
-        configuration: what it was trained for: the fields of `depixel.model.predictor.ModelConfiguration`.
-        weights: the first half of the sha256 of the weights that it was made of, in hexadecimal digits.
+        configuration: the fields of `depixel.model.predictor.ModelConfiguration`.
+        weights: the first half of the sha256 of its original weights, in hexadecimal digits.
     """
 
     def __init__(self, path: Path):
         """Load the file `path`.
 
         Raises:
-            DepixelError: it is missing or not such a file.
+            DepixelError: the file is missing, or was not written by `depixel export-model`.
         """
         self._session, about = opened(path, INPUTS)
         try:
@@ -98,16 +99,16 @@ class Exported:
 
     @classmethod
     def of(cls, model: str | Path) -> "Exported | None":
-        """The ONNX file that `--model` names, or that stands for the pretrained model of that name.
+        """Load the ONNX file that `--model` names: by its path, or as the export of a pretrained model.
 
         Args:
             model: a path, or the bare name of a pretrained model.
 
         Returns:
-            None if `model` is neither, or if the file beside the pretrained weights was not made of them.
+            The model; None if `model` names no ONNX file, or if the export does not match the pretrained weights.
 
         Raises:
-            DepixelError: `model` is the path of an ONNX file that is missing or not such a file.
+            DepixelError: `model` is the path of an ONNX file that is missing or not an exported model.
         """
         if Path(model).suffix.lower() == SUFFIX:
             return cls(Path(model))
@@ -117,15 +118,16 @@ class Exported:
                 if not weights.is_file() or hash_of(weights, "sha256").startswith(exported.weights):
                     return exported
             except DepixelError:
-                pass  # then it is the weights that are used
+                pass  # the weights are used instead
         return None
 
     def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]) -> np.ndarray:
-        """As `depixel.model.predictor.Predictor.predict_windows`, in float32 or in what it was quantized to.
+        """Predict like `depixel.model.predictor.Predictor.predict_windows`, in float32 or quantized.
 
         Args:
-            windows: (B, H, W) float32, 0..255, H and W multiples of 8. areas: (B, 7) integers, the area in each.
-            views: which turned views of each to average the predictions of.
+            windows: (B, H, W) float32, 0..255, H and W multiples of 8.
+            areas: (B, 7) integers, the area in each window; see the `blocks` above.
+            views: the turned views whose predictions are averaged.
 
         Returns:
             (B, H, W) float32, gray levels, neither projected onto the block means nor clipped.

@@ -1,4 +1,4 @@
-"""Writing models as ONNX files, and quantizing them. What they hold and what runs them is in `depixel.onnx.reading`."""
+"""Writing models as ONNX files, and quantizing them. `depixel.onnx.reading` describes these files and runs them."""
 
 import logging
 import tempfile
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 OPSET = 18
 SEED, PHOTOS = 0, 64
-"""Seed and number of the generated photos that each file is checked on. A quantization is fitted to as many others."""
+"""Seed and number of the generated photos that check each file. A quantization is calibrated on as many others."""
 LARGE = 256
-"""The number of values of a weight above which it is stored in 16 bits if these are enough."""
+"""Number of values above which a weight is stored in 16 bits, if 16 bits hold it exactly."""
 
 
 class Check(NamedTuple):
-    """How an ONNX file compares with the network it was made of, on pixels of areas in generated photos.
+    """Comparison of an ONNX file with its network, on the pixels of areas in generated photos.
 
     Attributes:
-        rmse, rmse_torch: of the file's predictions, and of those of the network in float32; gray levels.
-        largest: the largest difference between the two; gray levels.
+        rmse, rmse_torch: RMSE of the file's predictions, and of the network's in float32, gray levels.
+        largest: the largest difference between the two predictions, gray levels.
     """
 
     rmse: float
@@ -48,15 +48,16 @@ def export(predictor: Predictor, path: Path, int8: bool = False) -> Check:
     """Write a model as an ONNX file.
 
     Args:
-        predictor: the model. path: of the file; an earlier one is replaced.
-        int8: quantize what the convolutions see, and their weights, to 8 bits.
+        predictor: the model.
+        path: path of the file; an existing file is replaced.
+        int8: whether to quantize the inputs and weights of the convolutions to 8 bits.
 
     Returns:
-        How the file's predictions differ from those of the model.
+        The comparison of the file's predictions with those of the model.
 
     Raises:
-        DepixelError: onnx or onnxscript is not installed; or, in float32, the file predicts something else than the
-            network, by half a gray level or more.
+        DepixelError: onnx or onnxscript is not installed; or, in float32, a prediction of the file differs from the
+            network's by half a gray level or more.
     """
     try:
         import onnx  # noqa: F401
@@ -76,13 +77,14 @@ def export(predictor: Predictor, path: Path, int8: bool = False) -> Check:
         check = _check(network, Exported(beside))
         if not int8 and check.largest >= 0.5:
             raise DepixelError(
-                f"{path}: not written: what it predicts differs by up to {check.largest:.2f} gray levels from the model"
+                f"{path}: not written, because its predictions differ from the model's by up to {check.largest:.2f} "
+                "gray levels (less than 0.5 is right)"
             )
     return check
 
 
 class _Whole(nn.Module):
-    """A network with the geometry of its blocks; forward as `depixel.onnx.reading` says."""
+    """A network with the geometry of its blocks; `depixel.onnx.reading` describes the inputs and outputs of forward."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -101,12 +103,14 @@ def translate(
     shapes: tuple[dict[int, Any] | None, ...],
     path: Path,
 ) -> None:
-    """Write a network as an ONNX file, as PyTorch translates it.
+    """Write a network as an ONNX file, with PyTorch's exporter.
 
     Args:
-        network: in evaluation mode, on the CPU. example: inputs that it takes. inputs, output: their names in the file.
-        shapes: the sides of each input that may differ from those of `example` (`dynamic_shapes` of torch.export).
-        path: of the file; overwritten.
+        network: the network, in evaluation mode, on the CPU.
+        example: example inputs.
+        inputs, output: names of inputs and output in the file.
+        shapes: the dimensions of each input that may differ from those of `example` (`dynamic_shapes` of torch.export).
+        path: path of the file; overwritten.
     """
     with _quiet():
         torch.onnx.export(
@@ -116,11 +120,14 @@ def translate(
 
 
 def store(made: Path, about: dict[str, str], path: Path) -> None:
-    """Write an ONNX file again, smaller, with metadata, and without the exporter's notes, which name files and folders
-    of this machine.
+    """Write a smaller copy of an ONNX file, with metadata, without the exporter's notes.
+
+    These notes name files and folders of this machine.
 
     Args:
-        made: the file that was made. about: the metadata. path: of the new file; overwritten.
+        made: the file to copy.
+        about: the metadata.
+        path: path of the new file; overwritten.
     """
     import onnx
 
@@ -135,7 +142,7 @@ def store(made: Path, about: dict[str, str], path: Path) -> None:
 
 
 def _halve(model: "onnx.ModelProto") -> None:
-    """Store weights that 16 bits are enough for, as for those of saved models, in 16 bits: half the file."""
+    """Store weights in 16 bits if 16 bits hold them exactly, as for saved models; this halves the file."""
     import onnx
 
     graph = model.graph
@@ -157,7 +164,7 @@ def _halve(model: "onnx.ModelProto") -> None:
 
 
 def _quantized(path: Path, to: Path) -> Path:
-    """Quantize the convolutions of a file, fitted to generated photos; per channel, symmetric weights."""
+    """Quantize the convolutions of a file, calibrated on generated photos; per channel, with symmetric weights."""
     from onnxruntime import quantization
 
     class Reader(quantization.CalibrationDataReader):
@@ -178,7 +185,7 @@ def _quantized(path: Path, to: Path) -> Path:
 
 
 def _samples(first: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Generated photos, pixelated: (count, 64, 64) uint8 each, and (count, 5) areas."""
+    """Generated photos, the same pixelated, both (count, 64, 64) uint8, and their areas, (count, 5)."""
     photos, areas = (part[first:] for part in unseen_photos(SEED, first + count))
     images, within = torch.from_numpy(photos).float()[:, None], torch.from_numpy(areas)
     pixelated = Blocks(within, *photos.shape[1:]).pixelate(images)[:, 0].numpy().astype(np.uint8)
@@ -186,7 +193,7 @@ def _samples(first: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def _inputs(pixelated: np.ndarray, areas: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-    whole = F.pad(torch.from_numpy(areas), (0, 2))  # first blocks that lack nothing
+    whole = F.pad(torch.from_numpy(areas), (0, 2))  # offsets 0: the first blocks are whole
     return torch.from_numpy(pixelated).float()[:, None], whole, torch.zeros(2, dtype=torch.bool)
 
 
@@ -204,7 +211,7 @@ def _check(network: nn.Module, exported: Exported) -> Check:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without advice that is meant for those who wrote the exporter and the quantizer."""
+    """Silence warnings that are meant for the developers of the exporter and the quantizer."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,1 +1,1 @@
-"""From an archive to a row of the prepared array: decoding, rules, near-duplicates."""
+"""Turns archives of photos into the prepared arrays: reading, decoding, rules, near-duplicates."""

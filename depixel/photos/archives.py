@@ -1,4 +1,4 @@
-"""Where photos come from: folders, ZIP and tar archives, read by one interface in one order, never unpacked to disk."""
+"""Reads photos from folders, ZIP and tar archives by one interface in a fixed order, without unpacking to disk."""
 
 import os
 import posixpath
@@ -21,13 +21,13 @@ from depixel.photos import tracked
 from depixel.photos.decoding import UnreadableError
 from depixel.photos.tracked import printable
 
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others inflate more than they are asked for
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # Python's other methods inflate more than was requested
 _ENCRYPTED = 0x1
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-"""How the names of archives end, in lower case."""
+"""The suffixes of archives, in lower case."""
 
 Kind: TypeAlias = Literal["ZIP", "tar", "tar.gz"]
-"""The kinds of archives that are read."""
+"""The kinds of archives that this module reads."""
 
 _OTHERS = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
@@ -35,27 +35,27 @@ _OTHERS = {
     b"BZh": "packed by bzip2",
     b"\xfd7zXZ": "packed by xz",
     b"\x28\xb5\x2f\xfd": "packed by zstd",
-    b"<": "a page of the web, so its download went wrong",
-}  # how files begin that people take for archives of photos
+    b"<": "a web page, so its download went wrong",
+}  # first bytes of files that people mistake for archives of photos
 
-_PLACES = 256  # from which a .tar.gz can be read; each takes 32 kB of memory
+_PLACES = 256  # seek points of a .tar.gz; each takes 32 kB of memory
 _HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, b"X")
 _MOST_HEADER = 1_000_000  # bytes of a name or of other fields in a tar
-_MOST_INFLATED = 20  # times its size; photos are compressed already, so what inflates to more is no archive of photos
+_MOST_INFLATED = 20  # times its size; photos are already compressed, so an archive of photos inflates to less
 
 
 class Entry(NamedTuple):
     """One file, in a folder or in an archive.
 
     Attributes:
-        contributor: the name of the archive without its ending, or of the first folder; "" for a file in neither.
-            Names that differ by upper and lower case only, or by Unicode form, are one contributor.
+        contributor: the name of the archive without its suffix, or of the first folder; "" for a file in neither.
+            Names that differ only by case or Unicode form are one contributor.
         name: the path within the archive, the first folder or the root, with `/`; "" for an archive that cannot be
             read. Control characters in both names are escaped.
-        size: bytes, as the folder or the archive declares them.
+        size: bytes, as declared by the folder or the archive.
         source: the path of the file or of the archive.
         member: the index in a ZIP; the offset of the content in a tar; None for a file in a folder.
-        problem: why the file cannot be read; "" if no reason is known.
+        problem: the reason why the file cannot be read; "" if none is known.
     """
 
     contributor: str
@@ -67,36 +67,36 @@ class Entry(NamedTuple):
 
     @property
     def path(self) -> str:
-        """`contributor/name`, by which entries are sorted."""
+        """`contributor/name`; entries are sorted by it."""
         return path_of(self.contributor, self.name)
 
 
 class Entries:
-    """Every file below a folder, those in archives included, in ascending order of `Entry.path`.
+    """All files below a folder, with those in archives, in ascending order of `Entry.path`.
 
-    Archives are ZIPs, tars and gzipped tars, whose names end as `ARCHIVES`; the content says which kind they are.
-    Archives and folders may be nested in folders; archives in archives are not opened. What DVC does not track is left
-    out, see `tracked.walk`. A file that cannot be read is an entry with its problem.
+    An archive has a suffix of `ARCHIVES`; its content determines its kind. Archives and folders may be nested in
+    folders. Archives within archives are not opened. Files that DVC does not track are left out, see `tracked.walk`. A
+    file that cannot be read is an entry with a `problem`.
 
-    `len` gives the number of entries; they can be iterated as often as needed. Each iteration reads folders and
-    archives anew: memory holds only the names of archives, of contributors' folders and of the files that are in
-    neither, and the entries of one contributor.
+    `len` gives the number of entries. They can be iterated any number of times; each iteration reads folders and
+    archives again. So memory holds only the names of archives, of contributors' folders and of files in neither, and
+    the entries of one contributor.
 
     Args:
         root: the folder.
 
     Attributes:
         root: the folder.
-        left_out: what DVC does not track, in order.
+        left_out: files and folders that DVC does not track, in order.
 
     Raises:
-        DepixelError: `root` is not a folder, or nothing is in it.
+        DepixelError: `root` is not a folder or is empty, or a `.dvcignore` cannot be read.
     """
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
         self._count = 0
-        self._broken: list[Entry] = []  # archives: these entries have no name
+        self._broken: list[Entry] = []  # archives that cannot be read; these entries have no name
         self._loose: list[str] = []
         self.left_out: list[tracked.Found] = []
         self._contributors: defaultdict[str, list[Callable[[], Iterable[Entry]]]] = defaultdict(list)
@@ -133,7 +133,7 @@ class Entries:
     def _nothing(self) -> str:
         left_out = f"\n{tracked.told(self.left_out)}" if self.left_out else ""
         return (
-            f"{self.root}: no photos there. Get those of this project with `dvc pull`, put contributors' ZIPs or "
+            f"{self.root}: no photos there. Fetch those of this project with `dvc pull`, put contributors' ZIPs or "
             f"folders of photos into {self.root}, or make a sample with `depixel sample {self.root}`.{left_out}"
         )
 
@@ -150,10 +150,10 @@ class Entries:
 
 
 def _called(names: Iterable[str]) -> dict[str, str]:
-    """What the contributors of these names of archives and folders are called.
+    """Name of an archive or folder -> name of its contributor.
 
-    A folder copied by macOS may have another Unicode form, one from Windows another case: they are one contributor, who
-    is on one side of the split.
+    macOS may copy a folder with another Unicode form, Windows with another case. Such names are one contributor, so
+    that all their photos are on one side of the split.
     """
     alike: defaultdict[str, set[str]] = defaultdict(set)
     called = {name: printable(unicodedata.normalize("NFC", name)) for name in names}
@@ -169,10 +169,10 @@ def _caseless(name: str) -> str:
 def read(entry: Entry, limit: int) -> bytes:
     """Read an entry: all of it if it has at most `limit` bytes, otherwise its first limit + 1 bytes.
 
-    The archive that was read last stays open in this process, see `close`.
+    The last archive stays open in this process, see `close`.
 
     Raises:
-        UnreadableError: the entry is damaged, encrypted or gone, or its name leads out of the archive.
+        UnreadableError: the entry is damaged, encrypted or gone, or its name points outside the archive.
     """
     if entry.problem:
         raise UnreadableError(entry.problem)
@@ -189,7 +189,7 @@ def read(entry: Entry, limit: int) -> bytes:
         if len(data) < min(entry.size, limit + 1):
             raise EOFError("cut off")
         return data
-    except MemoryError:  # says nothing about the entry
+    except MemoryError:  # not a problem of the entry
         raise
     except Exception as error:  # zipfile raises nearly anything on a damaged archive
         raise UnreadableError(f"cannot be read: {_one_line(error)}") from error
@@ -200,13 +200,13 @@ def _is_archive(path: Path) -> bool:
 
 
 def _stem(archive: Path) -> str:
-    """The name without what makes it an archive; all of it if nothing else is left."""
+    """The name without its suffix; the whole name if nothing else would be left."""
     end = next(end for end in ARCHIVES if archive.name.lower().endswith(end))
     return archive.name[: -len(end)] or archive.name
 
 
 def kind_of(archive: Path) -> Kind:
-    """The kind of an archive by its content; by its name if the content does not say."""
+    """The kind of an archive, from its first bytes; from its name if these are ambiguous or cannot be read."""
     head = _head(archive)
     if head.startswith((b"PK\3\4", b"PK\5\6")):
         return "ZIP"
@@ -219,13 +219,13 @@ def _head(archive: Path) -> bytes:
     try:
         with archive.open("rb") as file:
             return file.read(tarfile.BLOCKSIZE)
-    except OSError:  # whoever opens it next says why
+    except OSError:  # the next attempt to open it reports the reason
         return b""
 
 
 def _is_tar(head: bytes) -> bool:
     try:
-        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")  # checks the sum of the header
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")  # verifies the header's checksum
         return True
     except tarfile.HeaderError:
         return False
@@ -251,18 +251,18 @@ def _of_folder(folder: Path, contributor: str, names: list[str]) -> Iterator[Ent
 
 
 def _members(contributor: str, archive: Path, size: int) -> list[Entry]:
-    """The files in an archive, in order; where it cannot be read, one entry without a name."""
+    """The files in an archive, in order; one entry without a name if it cannot be read."""
     kind = kind_of(archive)
     try:
         members = list((_zipped if kind == "ZIP" else _tarred)(archive, size))
     except MemoryError:
         raise
-    except Exception as error:  # as above
+    except Exception as error:  # damaged archives raise nearly any error
         other = next((what for start, what in _OTHERS.items() if _head(archive).startswith(start)), "")
-        reason = f"it is {other}; a .zip, .tar or .tar.gz is read" if other else _one_line(error)
-        return [Entry(contributor, "", size, str(archive), None, f"no {kind.removesuffix('.gz')}: {reason}")]
+        reason = f"it is {other}; only .zip, .tar and .tar.gz are read" if other else _one_line(error)
+        return [Entry(contributor, "", size, str(archive), None, f"not a {kind.removesuffix('.gz')}: {reason}")]
     named = [(number, name) for number, (name, _, _, problem) in enumerate(members) if problem != _ELSEWHERE]
-    last = {posixpath.normpath(name): number for number, name in named}  # of one name, as when it is unpacked
+    last = {posixpath.normpath(name): number for number, name in named}  # unpacking keeps the last file of a name
     found = []
     for number, (name, length, member, problem) in enumerate(members):
         if name and last.get(posixpath.normpath(name), number) != number:
@@ -276,13 +276,13 @@ def _zipped(archive: Path, size: int) -> Iterator[tuple[str, int, int, str]]:
     with zipfile.ZipFile(archive) as opened:
         members = opened.infolist()
     for index, member in enumerate(members):
-        name = member.filename.replace("\\", "/")  # as some tools on Windows write it
+        name = member.filename.replace("\\", "/")  # some tools on Windows write backslashes
         if not name.endswith("/"):
             yield name, member.file_size, index, _problem(member, name)
 
 
 def _tarred(archive: Path, size: int) -> Iterator[tuple[str, int, int | None, str]]:
-    """Name, bytes, place and problem of each file in a tar; at the end of a damaged one, what is wrong with it."""
+    """Name, bytes, offset and problem of each file in a tar; if it is damaged, a last item without a name says so."""
     most = _MOST_INFLATED * size + 10_000_000
     with _opened_tar(str(archive)) as file, tarfile.open(fileobj=file, mode="r:", tarinfo=_Member) as opened:
         damage = ""
@@ -290,20 +290,20 @@ def _tarred(archive: Path, size: int) -> Iterator[tuple[str, int, int | None, st
             for member in opened:
                 if member.offset_data + member.size > most:
                     raise ValueError(f"inflates to more than {_MOST_INFLATED} times its size")
-                opened.members.clear()  # type: ignore[attr-defined]  # or it keeps all; no stub names it
+                opened.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps all; missing in the stubs
                 if member.isdir():
                     continue
                 problem = "" if _is_within(member.name) else _ELSEWHERE
                 if not member.isreg() or member.issparse():
-                    problem = "a link or a special file, which is not followed"
+                    problem = "a link or a special file, which is not read"
                 yield member.name, member.size, member.offset_data, problem
             file.seek(opened.offset)
-            if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a damaged header for the end
+            if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile treats a damaged header as the end
                 damage = "a damaged header"
         except (tarfile.TarError, ValueError) as error:
             damage = str(error)
         if damage:
-            yield "", size, None, f"damaged: what comes after the files that were found is lost ({damage})"
+            yield "", size, None, f"damaged: all files after the damage are lost ({damage})"
 
 
 def _opened_tar(path: str) -> BinaryIO:
@@ -313,12 +313,12 @@ def _opened_tar(path: str) -> BinaryIO:
 
 
 class _Member(tarfile.TarInfo):
-    """A header that neither asks for much memory nor leads back to itself, as tarfile lets one do."""
+    """A header that is checked: tarfile itself accepts headers that need much memory or point back to themselves."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.size < 0 or (self.type in _HEADERS and self.size > _MOST_HEADER):
             raise ValueError("a damaged header")
-        return super()._proc_member(archive)  # type: ignore[misc]  # no stub names it
+        return super()._proc_member(archive)  # type: ignore[misc]  # missing in the stubs
 
 
 def _problem(member: zipfile.ZipInfo, name: str) -> str:
@@ -327,7 +327,7 @@ def _problem(member: zipfile.ZipInfo, name: str) -> str:
     if member.flag_bits & _ENCRYPTED:
         return "encrypted"
     if member.compress_type not in _METHODS:
-        return f"compressed by method {member.compress_type}; stored and deflated files are read"
+        return f"compressed by method {member.compress_type}; only stored and deflated files are read"
     return ""
 
 
@@ -344,11 +344,11 @@ def _archive(path: str) -> zipfile.ZipFile | BinaryIO:
 
 
 def close() -> None:
-    """Close the archive that was read last. Call it before that file is replaced: Windows replaces no open file."""
+    """Close the last archive. Call this before you replace its file, because Windows cannot replace an open file."""
     _archive.cache_clear()
 
 
-if hasattr(os, "register_at_fork"):  # a file that the parent has opened has one position for all processes
+if hasattr(os, "register_at_fork"):  # a file opened by the parent has one position for all processes
     os.register_at_fork(after_in_child=_archive.cache_clear)
 
 

@@ -1,6 +1,6 @@
-"""Photos are decoded safely, turned upright, made square and gray.
+"""Decodes photos safely, turns them upright, and makes them square and gray.
 
-Two pieces of knowledge stand here for the whole project: what the EXIF orientation means, and the curve of sRGB.
+The whole project uses this module for the EXIF orientation and for the sRGB curve.
 """
 
 import io
@@ -17,20 +17,19 @@ from PIL.JpegImagePlugin import get_sampling
 from depixel.base.errors import DepixelError
 
 MOST_PIXELS = 50_000_000
-"""Pixels of the largest image that is decoded."""
+"""The maximum number of pixels of an image that is decoded."""
 
 MOST_SCANS = 100
-"""Number of scans that a JPEG may have. Cameras and programs write 1 to 10; each is decoded over all pixels, and costs
-a file only a few bytes."""
+"""The maximum number of scans of a JPEG. Cameras and programs write 1 to 10. A scan takes a few bytes in the file, but
+the decoder passes over all pixels for each."""
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
-"""Pillow's names of the formats in which a photo may be. None of their decoders runs another program, as that of EPS
-does."""
+"""Pillow's names of the accepted formats. None of their decoders runs another program, as EPS does."""
 
-_SCAN = re.compile(rb"\xff\xda\x00[\x06\x08\x0a\x0c][\x01-\x04]")  # its header; of 1 to 4 channels
-_DECODER_BYTES = 12  # a pixel; the most that the decoders ask for at a time, untouched memory included
+_SCAN = re.compile(rb"\xff\xda\x00[\x06\x08\x0a\x0c][\x01-\x04]")  # header of a scan with 1 to 4 channels
+_DECODER_BYTES = 12  # per pixel; the largest allocation of the decoders, including untouched memory
 _EXIF_ORIENTATION = 274
-_UPRIGHT = {  # EXIF orientation: how to turn the stored pixels upright (CIPA DC-008, 4.6.5.1); 1 is upright
+_UPRIGHT = {  # EXIF orientation -> transposition that turns the stored pixels upright (CIPA DC-008, 4.6.5.1)
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -39,7 +38,7 @@ _UPRIGHT = {  # EXIF orientation: how to turn the stored pixels upright (CIPA DC
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_INVERSE = {6: 8, 8: 6}  # the other turns undo themselves
+_INVERSE = {6: 8, 8: 6}  # the other orientations are their own inverses
 _OF_PIXELS: dict[Image.Transpose, Callable[[np.ndarray], np.ndarray]] = {
     Image.Transpose.FLIP_LEFT_RIGHT: lambda a: a[:, ::-1],
     Image.Transpose.ROTATE_180: lambda a: a[::-1, ::-1],
@@ -52,7 +51,7 @@ _OF_PIXELS: dict[Image.Transpose, Callable[[np.ndarray], np.ndarray]] = {
 
 
 class UnreadableError(DepixelError):
-    """A file cannot be read as a photo. The text is the reason, on one line; the caller adds the name of the file."""
+    """A file cannot be read as a photo. The text is the reason, on one line; the caller adds the file's name."""
 
 
 @contextmanager
@@ -61,14 +60,14 @@ def opened(data: bytes, formats: tuple[str, ...] = FORMATS) -> Iterator[ImageFil
 
     Args:
         data: the bytes of the file.
-        formats: Pillow's names of the formats that are tried, in this order.
+        formats: Pillow's names of the formats to try, in this order.
 
     Raises:
-        UnreadableError: the bytes are not an image of one of `formats`, the image has more than `MOST_PIXELS`, or a
-            decoder fails within the block.
-        MemoryError: there is not enough memory to find out.
+        UnreadableError: the bytes are not an image of one of `formats`, the image has more than `MOST_PIXELS` pixels or
+            `MOST_SCANS` scans, or a decoder fails within the block.
+        MemoryError: there is not enough memory to decide this.
     """
-    pixels = MOST_PIXELS  # as far as is known
+    pixels = MOST_PIXELS  # until the size is known
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -77,32 +76,33 @@ def opened(data: bytes, formats: tuple[str, ...] = FORMATS) -> Iterator[ImageFil
             if pixels > MOST_PIXELS:
                 raise Image.DecompressionBombError
             if image.format in ("JPEG", "MPO") and len(_SCAN.findall(data)) > MOST_SCANS:
-                raise UnreadableError(f"a JPEG of more than {MOST_SCANS} scans, which takes too long to decode")
+                raise UnreadableError(f"a JPEG with more than {MOST_SCANS} scans, which takes too long to decode")
             yield image
     except (MemoryError, UnreadableError):
         raise
-    except Image.DecompressionBombError:  # Pillow has a limit of its own
+    except Image.DecompressionBombError:  # ours or Pillow's own limit
         raise UnreadableError(f"more than {MOST_PIXELS // 10**6} million pixels") from None
     except UnidentifiedImageError:
         raise UnreadableError("not an image") from None
-    except Exception as error:  # decoders raise nearly anything on a broken file
-        np.empty(pixels * _DECODER_BYTES, np.uint8)  # and libjpeg and libwebp the same for lack of memory: raise that
+    except Exception as error:  # decoders raise nearly any error on a damaged file
+        # libjpeg and libwebp raise the same for lack of memory; this allocation raises MemoryError in that case
+        np.empty(pixels * _DECODER_BYTES, np.uint8)
         said = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadableError(f"the file is damaged, or encoded in a way that cannot be read ({said})") from error
+        raise UnreadableError(f"the file is damaged, or its encoding is not supported ({said})") from error
 
 
 def decode(data: bytes) -> Image.Image:
-    """Decode a photo in full and turn it upright. Its mode stays the stored one. Raises `UnreadableError`."""
+    """Decode a whole photo and turn it upright; the mode stays as stored. Raises `UnreadableError` as `opened`."""
     with opened(data) as image:
         image.load()
         return upright(image, orientation(image))
 
 
 def scan(image: Image.Image) -> None:
-    """Read all data of an opened photo to find out whether it decodes, in about half the time of a full decoding.
+    """Read all data of an opened photo to check that it decodes, in about half the time of a full decoding.
 
-    It loads the values of the photo; of a usual color JPEG, it loads the luminance at an eighth of the size. If these
-    values differ among themselves, so do the photo's.
+    It loads the photo's values into the image. For most color JPEGs it loads only the luminance at an eighth of the
+    size; if these values are not all equal, neither are the photo's.
     """
     if get_sampling(image) >= 0:
         image.draft("L", (1, 1))
@@ -110,19 +110,19 @@ def scan(image: Image.Image) -> None:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation of an image as it is stored, 1..8; 1 (upright) if there is none or it makes no sense.
+    """The EXIF orientation of a stored image, 1..8; 1 (upright) if there is none or it is invalid.
 
-    Raises what `exif_tag` raises.
+    Raises the errors of `exif_tag`.
     """
     value = exif_tag(image, _EXIF_ORIENTATION)
     return int(value) if value in _UPRIGHT else 1
 
 
 def exif_tag(image: Image.Image, tag: int) -> Any:
-    """The value of an EXIF tag; None if there is none, or if EXIF is broken, which is no reason to lose the photo.
+    """The value of an EXIF tag; None if there is none. Broken EXIF counts as none, so that the photo is not lost.
 
-    Loads a PNG first, because its EXIF may stand behind its pixels, and raises what the decoder raises if these are
-    damaged. Left to itself, Pillow loads it here, too: the error would be taken for one of EXIF, and the next `load()`
+    A PNG is loaded first, because its EXIF may follow its pixels; if these are damaged, the decoder's error is raised.
+    Otherwise Pillow would load it within `getexif`. The error would then look like one of EXIF, and the next `load()`
     would give zeros.
     """
     if image.format == "PNG":
@@ -131,42 +131,42 @@ def exif_tag(image: Image.Image, tag: int) -> Any:
         return image.getexif().get(tag)
     except MemoryError:
         raise
-    except Exception:  # whatever broken tags make Pillow raise
+    except Exception:  # broken tags make Pillow raise many kinds of errors
         return None
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Turn an image that is stored with this EXIF orientation, 1..8, upright."""
+    """Turn a stored image upright, by its EXIF orientation, 1..8."""
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
 def as_stored(image: Image.Image, orientation: int) -> Image.Image:
-    """Turn an upright image the way that this EXIF orientation, 1..8, has it stored."""
+    """Turn an upright image back to its stored orientation, 1..8 in EXIF; the inverse of `upright`."""
     return upright(image, _INVERSE.get(orientation, orientation))
 
 
 def upright_pixels(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """As `upright`, for an array (H, W) or (H, W, C); returns a view of it."""
+    """As `upright`, for an array (H, W) or (H, W, C); returns a view."""
     return _OF_PIXELS[_UPRIGHT[orientation]](pixels) if orientation in _UPRIGHT else pixels
 
 
 def pixels_as_stored(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """As `as_stored`, for an array (H, W) or (H, W, C); returns a view of it."""
+    """As `as_stored`, for an array (H, W) or (H, W, C); returns a view."""
     return upright_pixels(pixels, _INVERSE.get(orientation, orientation))
 
 
 def square(image: Image.Image, size: int, reducing_gap: float | None = None) -> np.ndarray:
     """Make a photo square and gray, as the challenge does.
 
-    Pillow resizes it (bilinear, antialiased) to a short side of `size` and a long side of int(size * long / short).
-    Then it is cut to its centre, at round((n - size) / 2), and made gray by `grayscale`.
+    Pillow resizes it (bilinear, antialiased) to a short side of `size` and a long side of int(size * long / short). The
+    center is cropped at round((n - size) / 2), and `grayscale` makes it gray.
 
     Args:
         image: upright, mode RGB or L.
         size: side of the result, pixels.
-        reducing_gap: that of Pillow's `resize`. If the photo is more than twice this many times larger, whole pixels
-            are averaged first. This is several times as fast, but gives not the challenge's pixels to the last gray
-            level. None: exact.
+        reducing_gap: as in Pillow's `resize`: if the photo is more than twice this many times larger, Pillow averages
+            whole pixels first. This is several times faster, but single pixels may differ from the challenge's. None:
+            exact.
 
     Returns:
         (size, size) uint8.
@@ -180,11 +180,11 @@ def square(image: Image.Image, size: int, reducing_gap: float | None = None) -> 
 def grayscale(pixels: np.ndarray) -> np.ndarray:
     """Colorimetric grayscale (sRGB, Rec. 709 luminance), exact to the gray level.
 
-    Y = 255 `from_linear`(0.2126 R + 0.7152 G + 0.0722 B), where R, G and B are `to_linear`(value / 255); computed in
-    float64, rounded half to even.
+    Y = 255 `from_linear`(0.2126 R + 0.7152 G + 0.0722 B), where R, G and B are `to_linear`(value / 255). It is computed
+    in float64 and rounded half to even.
 
     Args:
-        pixels: (H, W, 3) uint8 RGB, or (H, W) uint8, which is gray already and returned as it is.
+        pixels: (H, W, 3) uint8 RGB, or (H, W) uint8, which is already gray and returned unchanged.
 
     Returns:
         (H, W) uint8.
@@ -197,17 +197,17 @@ def grayscale(pixels: np.ndarray) -> np.ndarray:
 
 
 def to_linear(values: np.ndarray) -> np.ndarray:
-    """Stored sRGB values, 0..1, as linear light, 0..1: the curve of IEC 61966-2-1.
+    """Convert stored sRGB values, 0..1, to linear light, 0..1, by the curve of IEC 61966-2-1.
 
-    C / 12.92 if C <= 0.04045, else ((C + 0.055) / 1.055)^2.4; of any shape, in the precision of `values`.
+    C / 12.92 if C <= 0.04045, else ((C + 0.055) / 1.055)^2.4; for any shape, in the precision of `values`.
     """
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 def from_linear(light: np.ndarray) -> np.ndarray:
-    """Linear light, 0..1, as stored sRGB values, 0..1: undoes `to_linear`.
+    """Convert linear light, 0..1, to stored sRGB values, 0..1; the inverse of `to_linear`.
 
-    12.92 Y if Y <= 0.0031308, else 1.055 Y^(1/2.4) - 0.055; of any shape, in the precision of `light`.
+    12.92 Y if Y <= 0.0031308, else 1.055 Y^(1/2.4) - 0.055; for any shape, in the precision of `light`.
     """
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 

@@ -1,4 +1,4 @@
-"""Archives that cannot be read, such as uploads that were cut off: whose they are, and how many photos they held."""
+"""Archives that cannot be read, such as incomplete uploads: their contributors and numbers of lost photos."""
 
 import csv
 from collections import Counter
@@ -14,13 +14,13 @@ from depixel.versioning import file_at, hashes_of
 
 
 class Lost(NamedTuple):
-    """A contributor with an archive that cannot be read, or not to its end.
+    """A contributor's archive that cannot be read, or not to its end.
 
     Attributes:
-        contributor: whose archive it is.
-        reason: why it cannot be read.
-        left: number of valid photos of the contributor that can be read.
-        before: number of valid photos that the contributor had before; None if that is not known, or not more.
+        contributor: the contributor.
+        reason: the reason why the archive cannot be read.
+        left: the contributor's number of valid photos now.
+        before: the contributor's number of valid photos before; None if it is unknown or not larger.
     """
 
     contributor: str
@@ -30,7 +30,7 @@ class Lost(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What is lost, as part of a sentence."""
+        """The loss as part of a sentence."""
         held = f"; it had {self.before} valid photos before, {self.left} now" if self.before else ""
         return f"{self.contributor} ({self.reason}{held})"
 
@@ -39,8 +39,8 @@ def lost(verdicts: Iterable[Verdict], before: Mapping[str, int] | None = None) -
     """The archives that cannot be read, or not to their end, in order.
 
     Args:
-        verdicts: those on all files.
-        before: number of valid photos of each contributor before; None if that is not known.
+        verdicts: the verdicts on all files.
+        before: contributor -> number of valid photos before; None if unknown.
     """
     broken: list[Verdict] = []
     valid: Counter[str] = Counter()
@@ -53,28 +53,28 @@ def lost(verdicts: Iterable[Verdict], before: Mapping[str, int] | None = None) -
 
 
 def told(found: list[Lost]) -> str:
-    """A sentence on all of them, and what to do; "" if there are none."""
+    """A message about all lost archives, with advice; "" if there are none."""
     if not found:
         return ""
     return (
         f"LOST: {counted(len(found), 'archive')} cannot be read, or not to the end: "
-        f"{', '.join(one.text for one in found)}. Get each again, or delete it from the photos"
+        f"{', '.join(one.text for one in found)}. Fetch each again, or delete it from the photos"
     )
 
 
 def committed() -> dict[str, int] | None:
-    """Number of valid photos of each contributor in the results of the last commit; None if they are not here."""
+    """Contributor -> number of valid photos in the results of the last commit; None if the cache lacks them."""
     try:
         md5 = hashes_of(file_at("HEAD", layout.LOCKED_RESULTS) or b"")[layout.INDEX.as_posix()]
         with _in_cache(md5).open(encoding="utf-8", newline="") as index:
             return dict(Counter(row["contributor"] for row in csv.DictReader(index)))
-    except (DepixelError, OSError, csv.Error, LookupError, ValueError):  # not in the cache, or no such table
+    except (DepixelError, OSError, csv.Error, LookupError, ValueError):  # not in the cache, or not such a table
         return None
 
 
 def _in_cache(md5: str) -> Path:
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo  # half a second, and only where an archive is lost
+    from dvc.repo import Repo  # takes half a second, and is needed only if an archive is lost
 
     try:
         with Repo() as repo:

@@ -1,4 +1,4 @@
-"""Making the prepared photos: every valid photo upright, square and gray."""
+"""Makes the prepared photos: every valid photo upright, square and gray."""
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -21,19 +21,19 @@ from depixel.dataset.prepared import ARRAYS, Photo, load_images, read_index
 from depixel.photos import archives
 from depixel.photos.archives import Entry
 from depixel.photos.decoding import UnreadableError, decode, square
-from depixel.photos.near_duplicates import HASHES, hashes, load_hashes
+from depixel.photos.hashes import HASHES, hashes, load_hashes
 from depixel.photos.processes import each
 from depixel.photos.rules import CHANGED, MOST_BYTES
 
 MOST_ROWS = 256
-"""Number of known rows that are copied at a time."""
+"""The maximum number of known rows that are copied at a time."""
 
 
 class PrepareSettings(Settings):
     """The section `prepare` of params.yaml.
 
     Attributes:
-        size: side of the prepared images, pixels.
+        size: side of the prepared images, 8 to 1024 pixels.
     """
 
     size: int = Field(64, ge=8, le=1024)
@@ -47,22 +47,23 @@ def prepare(
     workers: int | None = None,
     on_done: Callable[[], object] = lambda: None,
 ) -> None:
-    """Write the prepared photos: arrays whose rows are in the order of `photos`, and the index of these rows.
+    """Write the prepared photos: arrays with rows in the order of `photos`, and the index of these rows.
 
-    images.npy: (N, size, size) uint8. hashes.npy: (N, HASHES) uint64, see `depixel.photos.near_duplicates`. index.csv:
-    a `Photo` for each row. Memory does not grow with N. Rows of unchanged photos are copied from what an earlier run by
-    the same code and settings left in `folder`, see `depixel.base.reuse`.
+    images.npy: (N, size, size) uint8. hashes.npy: (N, HASHES) uint64, see `depixel.photos.hashes`. index.csv:
+    a `Photo` for each row. Memory does not grow with N. If an earlier run with the same code and settings wrote to
+    `folder`, rows of unchanged photos are copied from there, see `depixel.base.reuse`.
 
     Args:
         photos: as `valid_entries` yields them.
         count: N, the number of photos.
-        folder: where the arrays and the index are written.
-        settings: the side of the images.
-        workers: number of processes; None: one for each core. It changes no byte.
+        folder: the folder of the arrays and the index.
+        settings: the section `prepare` of params.yaml.
+        workers: number of processes; None: one per core. It does not change the outputs.
         on_done: called after each photo.
 
     Raises:
-        DepixelError: a photo is not the one that was validated, or the outputs cannot be written.
+        DepixelError: a photo has changed since its validation, a process was killed or ran out of memory, or the
+            outputs cannot be written.
     """
     folder = Path(folder)
     shapes = dict(zip(ARRAYS, (("|u1", settings.size, settings.size), ("<u8", HASHES)), strict=True))
@@ -80,7 +81,7 @@ def prepare(
             np.lib.format.write_array_header_1_0(file, header)
         index = stack.enter_context(new_table(besides["index.csv"], Photo))
         write = stack.enter_context(_Writer(files.values())).write
-        first = last = 0  # of the known rows that are to be copied next
+        first = last = 0  # range of the known rows to copy next
         done = each(partial(_prepared, settings), new, workers, _crashed)
         for rows, ((entry, sha256), row) in zip(done, listed, strict=True):
             if rows or row is None or row.number != last or last - first == MOST_ROWS:
@@ -93,14 +94,14 @@ def prepare(
             index.writerow(Photo(entry.contributor, entry.name, sha256))
             on_done()
         write([array[first:last] for array in arrays])
-        arrays.clear()  # Windows replaces no file that is mapped
+        arrays.clear()  # Windows cannot replace a mapped file
     record = {name: file.sha256() for name, file in files.items()}
     record |= {"index.csv": hash_of(folder / "index.csv", "sha256")}
     reuse.write_record(folder / reuse.RECORD, made_by, record)
 
 
 class _Row(NamedTuple):
-    """A photo that is prepared already, and where."""
+    """A photo that an earlier run prepared, and its row."""
 
     path: str
     sha256: str
@@ -108,7 +109,7 @@ class _Row(NamedTuple):
 
 
 def _known(folder: Path, made_by: str) -> tuple[Iterable[_Row], list[np.ndarray]]:
-    """The photos that an earlier run with these settings left in `folder`, and their arrays."""
+    """The photos that an earlier run with the same code and settings left in `folder`, and their arrays."""
     if not reuse.reusable(folder / reuse.RECORD, made_by, (*ARRAYS, "index.csv")):
         return [], []
     count = sum(1 for _ in read_index(folder / "index.csv"))
@@ -129,7 +130,7 @@ def _same(photo: tuple[Entry, str], row: _Row | None) -> bool:
 
 
 class _Writer:
-    """Writes to files in the background, in order: hashing and writing known rows take as long as all else."""
+    """Writes to files in order, in a background thread, because copying known rows takes as long as everything else."""
 
     def __init__(self, files: Collection[reuse.Hashing]):
         self._files, self._thread = files, ThreadPoolExecutor(1)
@@ -137,7 +138,7 @@ class _Writer:
         self._last.set_result(None)
 
     def write(self, contents: Sequence[np.ndarray]) -> None:
-        """Append to each file, or to none if there are no contents; raises what went wrong the time before."""
+        """Append an array to each file, or nothing if there are no contents; raises errors of the previous call."""
         self._last.result()
         self._last = self._thread.submit(self._write, contents)
 
@@ -154,7 +155,7 @@ class _Writer:
 
 
 def _prepared(settings: PrepareSettings, photo: tuple[Entry, str] | None) -> list[np.ndarray]:
-    """The rows of a photo in the arrays, after a check that it is the one that was validated; none if it is known."""
+    """The rows of a photo in the arrays, after a check that it has not changed; none if it is already known."""
     if photo is None:
         return []
     entry, sha256 = photo
@@ -170,5 +171,5 @@ def _prepared(settings: PrepareSettings, photo: tuple[Entry, str] | None) -> lis
 
 
 def _crashed(photo: tuple[Entry, str] | None, fault: str) -> DepixelError:
-    path = photo[0].path if photo else "a photo that is known"  # which is not decoded
-    return DepixelError(f"{path}: its decoding crashed ({fault}). Take it out of the photos, then run `dvc repro`")
+    path = photo[0].path if photo else "a known photo"  # known photos are not decoded, so they should not crash
+    return DepixelError(f"{path}: decoding it crashed ({fault}). Remove it from the photos, then run `dvc repro`")

@@ -1,4 +1,4 @@
-"""Work on many items in several processes: in order, in little memory; a process that dies is reported."""
+"""Works on many items in several processes: results in order, little memory, and a report if a process dies."""
 
 import gc
 import os
@@ -15,10 +15,14 @@ from typing import Generic, TypeVar
 from depixel.base.errors import DepixelError
 
 CHUNK = 16
-"""Number of items that a process works on at a time."""
+"""The number of items that a process works on at a time."""
 
-RELIEF = "What helps: --workers 1, or closing other programs. Nothing is lost; run the same again"
+RELIEF = "Use --workers 1, or close other programs, and run the command again. Nothing is lost"
+"""Advice for lack of memory."""
+
 NO_MEMORY = f"out of memory. {RELIEF}"
+"""The message for lack of memory."""
+
 _CRASHES = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
 _WINDOWS_FAULT = 0xC0000000  # exit codes from here on
 
@@ -27,7 +31,7 @@ Result = TypeVar("Result")
 
 
 def _refuse(item: object, fault: str) -> DepixelError:
-    return DepixelError(f"{item}: the process that worked on it crashed ({fault})")
+    return DepixelError(f"{item}: the process for it crashed ({fault})")
 
 
 def each(
@@ -38,26 +42,26 @@ def each(
 ) -> Iterator[Result]:
     """Yield work(item) for every item, in order, computed in several processes.
 
-    Only a few chunks of items are worked on ahead, so memory does not grow with their number. The processes end with
-    the iteration, and by themselves if this process is killed.
+    Only a few chunks are computed ahead, so memory does not grow with the number of items. The processes end with the
+    iteration, or by themselves if this process is killed.
 
     Args:
-        work: what to do with an item; a function that can be sent to other processes.
-        items: taken one after the other, when they are needed.
-        workers: number of processes; None: one for each core.
-        crashed: gets an item whose work crashes its process, and the fault, such as "SIGSEGV". It returns the result of
-            this item, or the error to raise.
+        work: the function for an item; it must be picklable.
+        items: the items; each is read only when it is needed.
+        workers: number of processes; None: one per core.
+        crashed: called with an item that crashes its process and the fault, such as "SIGSEGV". It returns the result
+            for this item, or the error to raise.
 
     Raises:
-        DepixelError: `work` raises one; there is not enough memory; or a process was killed.
+        DepixelError: `work` raised it, memory ran out, or a process was killed or could not be started.
     """
     items = iter(items)
     chunks = iter(lambda: list(islice(items, CHUNK)), [])
-    workers = min(workers or _cores(), 61)  # 61: what Windows can wait for
+    workers = min(workers or _cores(), 61)  # 61: the most that Windows can wait for
     idle: list[_Worker[Item, Result]] = []
     busy: list[_Worker[Item, Result]] = []
-    ahead: deque[list[Result | DepixelError]] = deque()  # results of each chunk, in order; empty until all are there
-    gc.freeze()  # what is there already stays in memory that the processes share, as no collection writes to it
+    ahead: deque[list[Result | DepixelError]] = deque()  # results of each chunk, in order; empty until complete
+    gc.freeze()  # the garbage collector then does not write to existing objects, so the processes share their memory
     try:
         while True:
             while len(busy) < workers and len(ahead) < 4 * workers and (chunk := next(chunks, None)):
@@ -76,7 +80,7 @@ def each(
                     try:
                         worker.take()
                         idle.append(worker)
-                    except _CrashError:  # whichever of the chunk it was
+                    except _CrashError:  # any item of the chunk may be the cause
                         worker.results += [_alone(work, item, crashed) for item in worker.items]
                     busy.remove(worker)
             else:
@@ -92,7 +96,7 @@ def each(
 def _alone(
     work: Callable[[Item], Result], item: Item, crashed: Callable[[Item, str], Result | DepixelError]
 ) -> Result | DepixelError:
-    """The result of work(item) in a process of its own, which no other item has harmed."""
+    """The result of work(item) in a new process, which no other item can have damaged."""
     worker = _Worker(work)
     try:
         worker.give([item])
@@ -105,7 +109,7 @@ def _alone(
 
 
 class _CrashError(Exception):
-    """A process ended by itself at a fault, such as SIGSEGV."""
+    """A process crashed with a fault, such as SIGSEGV."""
 
 
 class _Worker(Generic[Item, Result]):
@@ -119,7 +123,7 @@ class _Worker(Generic[Item, Result]):
         try:
             self._process.start()
         except OSError as error:
-            raise DepixelError(f"no process can be started ({error.strerror}). {RELIEF}") from error
+            raise DepixelError(f"cannot start a process ({error.strerror}). {RELIEF}") from error
         theirs.close()
 
     def give(self, items: list[Item]) -> None:
@@ -129,7 +133,7 @@ class _Worker(Generic[Item, Result]):
             self.connection.send(items)
 
     def take(self) -> None:
-        """Wait for the results. Raises `_CrashError`, or `DepixelError` if the process died otherwise."""
+        """Wait for the results. Raises `_CrashError` after a crash, `DepixelError` if the process was killed."""
         try:
             self.results += self.connection.recv()
         except (EOFError, OSError):
@@ -140,17 +144,17 @@ class _Worker(Generic[Item, Result]):
                 raise _CrashError(name) from None
             if name == "SIGKILL":
                 name = "SIGKILL, probably for lack of memory"
-            raise DepixelError(f"a process that read photos was ended ({name}). {RELIEF}") from None
+            raise DepixelError(f"a process that read photos ended unexpectedly ({name}). {RELIEF}") from None
 
     def end(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         self._process.kill()
         self._process.join()
         self.connection.close()
 
 
 def _serve(work: Callable[[Item], Result], connection: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # left to the parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
     Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, BrokenPipeError):  # the parent is gone
         while True:

@@ -1,4 +1,4 @@
-"""Which files are photos to learn from: the challenge's six rules, and the verdict on each file."""
+"""The challenge's six rules for valid photos, and the verdict on each file."""
 
 import hashlib
 import re
@@ -23,32 +23,38 @@ from depixel.photos.decoding import UnreadableError
 from depixel.photos.processes import each
 
 SUFFIXES = (".jpg", ".JPG", ".jpeg", ".JPEG")
-"""How the name of a photo ends."""
+"""The allowed suffixes of a photo's name."""
 
 MOST_BYTES = 250_000
-"""Bytes of the largest valid file."""
+"""The maximum size of a valid file, bytes."""
 
 LEAST_SIDE = 100
-"""Pixels of the shorter side of the smallest valid photo."""
+"""The minimum width and height of a valid photo, pixels."""
 
 RULES = {1: "name", 2: "bytes", 3: "unreadable", 4: "shape", 5: "flat", 6: "duplicate"}
-"""The rules by their code: what each is about."""
+"""Code -> short name of each rule."""
 
 MADE_BY = "python stages/validate.py"
-CHANGED = f"The photos are not those that were validated. Validate them anew: `dvc repro`, or `{MADE_BY}`"
+"""The command that makes the manifest, for messages."""
+
+CHANGED = f"The photos have changed since their validation. Validate them again: `dvc repro`, or `{MADE_BY}`"
+"""The message for photos that differ from the manifest."""
+
 _LOG = "invalid.log"
 
 
 class Verdict(NamedTuple):
-    """A row of the manifest; "" or None where something is unknown.
+    """A row of the manifest; unknown values are "" or None.
 
     Attributes:
-        contributor, name, bytes: as in `archives.Entry`.
-        sha256: hash of the content, of every file that passes the rules 1 and 2, can be read and crashes no decoder.
-        width, height, mode: of the stored image, before it is turned upright; pixels, and Pillow's name of the mode.
-        orientation: that of EXIF, 1..8.
+        contributor, name: as in `archives.Entry`.
+        bytes: size as declared by the folder or the archive (`Entry.size`).
+        sha256: hash of the content; known if the file passes rules 1 and 2, can be read and crashes no decoder.
+        width, height: size of the stored image, pixels, before it is turned upright.
+        mode: Pillow's name of the stored image's mode.
+        orientation: EXIF orientation, 1..8.
         code: 0 if the file is valid, otherwise the first rule that it breaks.
-        reason: why the file is not valid, for people.
+        reason: the reason why the file is invalid, for people.
     """
 
     contributor: str
@@ -67,17 +73,17 @@ def validate(entries: Iterable[Entry], workers: int | None = None, known: Iterab
     """Yield the verdict on each entry, in order.
 
     The rules are checked in this order: (1) the name ends in .jpg, .JPG, .jpeg or .JPEG; (2) the file has at most
-    `MOST_BYTES` bytes; (3) Pillow can decode it; (4) it is RGB or grayscale, both sides at least `LEAST_SIDE` pixels;
-    (5) its values are not all the same; (6) it has not the same bytes as an earlier valid file.
+    `MOST_BYTES` bytes; (3) Pillow can decode it; (4) it is RGB or grayscale, and both sides have at least `LEAST_SIDE`
+    pixels; (5) its values are not all the same; (6) no earlier valid file has the same bytes.
 
     Args:
         entries: the files, in order.
-        workers: number of processes; None: one for each core. It changes no verdict.
-        known: verdicts of an earlier validation by this code, in order, see `known_verdicts`. A file that has the
-            content it had then is not decoded again.
+        workers: number of processes; None: one per core. It does not change the verdicts.
+        known: verdicts of an earlier validation by the same code, in order, see `known_verdicts`. A file with unchanged
+            content is not decoded again.
 
     Raises:
-        DepixelError: there is not enough memory, or a process was ended from outside.
+        DepixelError: memory ran out, or a process was killed.
     """
     valid = _Valid()
     tasks = reuse.matched(entries, known, lambda file: path_of(file.contributor, file.name))
@@ -88,13 +94,13 @@ def validate(entries: Iterable[Entry], workers: int | None = None, known: Iterab
 
 
 class _Valid:
-    """The sha256 and the path of each valid file so far, in hardly more memory than their bytes: there may be many."""
+    """The sha256 and the path of each valid file so far, stored compactly because there may be many."""
 
     def __init__(self) -> None:
-        self._parts = [bytearray() for _ in range(4096)]  # few bytes each, so that a search is quick
+        self._parts = [bytearray() for _ in range(4096)]  # small parts make a search fast
 
     def add(self, verdict: Verdict) -> str:
-        """The path of the earlier file with the same sha256; "" if there is none, and then this one is added."""
+        """The path of an earlier file with the same sha256; if there is none, add this file and return ""."""
         part = self._parts[int(verdict.sha256[:3], 16)]
         sha256 = bytes.fromhex(verdict.sha256)
         found = part.find(sha256)
@@ -106,7 +112,7 @@ class _Valid:
 
 
 def judge(entry: Entry) -> Verdict:
-    """The verdict on one entry by the rules 1 to 5, which need only the file itself."""
+    """The verdict on one entry by rules 1 to 5, which need only the file itself."""
     verdict = Verdict(entry.contributor, entry.name, entry.size)
     if entry.name and not entry.name.endswith(SUFFIXES):  # an archive that cannot be read has no name
         return verdict._replace(code=1, reason=entry.problem or "the name does not end in .jpg or .jpeg")
@@ -123,8 +129,8 @@ def judge(entry: Entry) -> Verdict:
         if mode not in ("RGB", "L"):
             return verdict._replace(code=4, reason=f"mode {mode}, neither RGB nor grayscale (L)")
         if min(width, height) < LEAST_SIDE:
-            return verdict._replace(code=4, reason=f"a side of less than {LEAST_SIDE} pixels")
-        if _flat(image) and _flat(decoding.decode(data)):  # where what was scanned differs, that is enough
+            return verdict._replace(code=4, reason=f"a side has less than {LEAST_SIDE} pixels")
+        if _flat(image) and _flat(decoding.decode(data)):  # a full decoding only if the scan finds no difference
             return verdict._replace(code=5, reason="all values are the same")
     except UnreadableError as error:
         return verdict._replace(code=3, reason=str(error))
@@ -142,31 +148,32 @@ def _judge_unless_known(task: tuple[Entry, Verdict | None]) -> Verdict:
 
 def _crashed(task: tuple[Entry, Verdict | None], fault: str) -> Verdict:
     entry, _ = task
-    return Verdict(entry.contributor, entry.name, entry.size, code=3, reason=f"its decoding crashed ({fault})")
+    return Verdict(entry.contributor, entry.name, entry.size, code=3, reason=f"decoding it crashed ({fault})")
 
 
 def _flat(image: Image.Image) -> bool:
-    extrema = np.asarray(image.getextrema())  # (least, most), or one such pair for each channel
+    extrema = np.asarray(image.getextrema())  # (minimum, maximum), or such a pair for each channel
     return bool((extrema == extrema.flat[0]).all())
 
 
 def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | Path) -> dict[str, Any]:
     """Write the manifest and the log of invalid files, row by row, to a folder that replaces an earlier one.
 
-    manifest.csv has a `Verdict` a row. invalid.log is the classic one: `contributor/name,CODE` and a newline for each
-    invalid file. The record that `known_verdicts` trusts stands beside them.
+    manifest.csv has a `Verdict` per row. invalid.log has the challenge's format: a line `contributor/name,CODE` for
+    each invalid file. The folder also gets the record that `known_verdicts` checks.
 
     Args:
-        verdicts: those on all files, in order.
-        folder: where they are written; all that is in it is replaced.
-        root: the folder of the photos, to name in messages.
+        verdicts: the verdicts on all files, in order.
+        folder: the output folder; its content is replaced.
+        root: the folder of the photos, for messages.
 
     Returns:
-        What metrics/validation.json holds, all numbers: files; valid: files; contributors: those of valid files;
-        invalid: files by `code rule`; unreadable_archives.
+        The content of metrics/validation.json: numbers of "files", of "valid" files, of "contributors" with valid
+        files, of "invalid" files by `code rule`, and of "unreadable_archives".
 
     Raises:
-        DepixelError: no file in `root` is valid, with the most frequent reasons; or `folder` cannot be replaced.
+        DepixelError: no file in `root` is valid (the text gives the most frequent reasons), or `folder` holds other
+            files or cannot be written.
     """
     folder = Path(folder)
     names = {path.name for path in folder.glob("[!.]*")}
@@ -195,9 +202,9 @@ def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | 
         if not codes[0]:
             listed = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
             raise DepixelError(
-                f"{root}: none of its {codes.total()} files is a valid photo ({listed}). A photo is a .jpg of at most "
-                f"{MOST_BYTES} bytes, RGB or grayscale, {LEAST_SIDE} pixels or more on each side; contributors' ZIPs "
-                f"or folders of such go there. To try the pipeline: `depixel sample {root}`"
+                f"{root}: none of its {codes.total()} files is a valid photo ({listed}). A valid photo is a .jpg of at "
+                f"most {MOST_BYTES} bytes, RGB or grayscale, with {LEAST_SIDE} pixels or more on each side. Put "
+                f"contributors' ZIPs or folders of photos there; to try the pipeline, run `depixel sample {root}`"
             )
         reuse.write_record(
             beside / reuse.RECORD, reuse.maker(__file__), {MANIFEST.name: hash_of(beside / MANIFEST.name, "sha256")}
@@ -212,13 +219,13 @@ def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | 
 
 
 def known_verdicts(folder: str | Path) -> Iterator[Verdict]:
-    """Yield the verdicts that an earlier validation by this code left in `folder`, whole; none if it left none."""
+    """Yield the verdicts that an earlier validation by the same code left in `folder`, if they are unchanged."""
     if reuse.reusable(Path(folder) / reuse.RECORD, reuse.maker(__file__), [MANIFEST.name]):
         yield from load_manifest(Path(folder) / MANIFEST.name)
 
 
 def load_manifest(path: str | Path) -> Iterator[Verdict]:
-    """Yield the rows of a manifest. Raises `DepixelError` if it is not there, or not a manifest."""
+    """Yield the rows of a manifest. Raises `DepixelError` if it is missing or not a manifest."""
     for row in read_table(path, Verdict, MADE_BY):
         try:
             yield row._replace(
@@ -229,11 +236,11 @@ def load_manifest(path: str | Path) -> Iterator[Verdict]:
                 code=int(row.code),
             )
         except ValueError as error:
-            raise DepixelError(f"{path}: not a manifest ({error}). Make it anew with `{MADE_BY}`") from error
+            raise DepixelError(f"{path}: not a manifest ({error}). Make it again with `{MADE_BY}`") from error
 
 
 def exact_copies(verdicts: Iterable[Verdict]) -> int:
-    """Number of files that are the same, byte for byte, as another one."""
+    """Number of files with the same bytes as an earlier valid file (rule 6)."""
     return sum(verdict.code == 6 for verdict in verdicts)
 
 
@@ -242,14 +249,14 @@ def _number(cell: str | int | None) -> int | None:  # a table is read as text
 
 
 def valid_entries(entries: Iterable[Entry], verdicts: Iterable[Verdict]) -> Iterator[tuple[Entry, str]]:
-    """Yield the valid entries, in order, each with the sha256 that the manifest has for it.
+    """Yield the valid entries, in order, each with its sha256 from the manifest.
 
     Args:
         entries: all files, in order.
         verdicts: the rows of the manifest, in order.
 
     Raises:
-        DepixelError: the entries are not exactly those of the manifest.
+        DepixelError: the entries differ from those of the manifest.
     """
     for entry, verdict in zip_longest(entries, verdicts):
         if not (entry and verdict and entry[:3] == verdict[:3]):  # contributor, name, bytes
@@ -263,13 +270,13 @@ def copy_valid(
 ) -> Iterator[None]:
     """Copy the valid photos to a folder as 0000000.jpg, 0000001.jpg, ..., and yield after each.
 
-    The folder appears when all of them are there. Check `folder` and `name_format` with `check_copies` first.
+    The folder appears only when all copies are complete. Check `folder` and `name_format` with `check_copies` first.
 
     Args:
         photos: as `valid_entries` yields them.
         folder: a new or an empty folder.
-        name_format: Python's format of the number, such as 07d.
-        workers: number of processes; None: one for each core.
+        name_format: Python's format specification of the number, such as 07d.
+        workers: number of processes; None: one per core.
 
     Raises:
         DepixelError: a photo cannot be read, or the folder cannot be written.
@@ -289,8 +296,8 @@ def _copy(task: tuple[Entry, Path]) -> None:
 
 
 def check_copies(folder: Path, name_format: str) -> None:
-    """Raise `DepixelError` if the folder is there and not empty, or the format of the number is not decimal."""
+    """Raise `DepixelError` if the folder exists and is not empty, or the format of the number is not decimal."""
     if not re.fullmatch(r"(0?[1-9]\d?)?d", name_format):
         raise DepixelError(f"name format {name_format!r}: must be decimal, such as 07d (0000000.jpg) or d (0.jpg)")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise DepixelError(f"{folder}: is there already; the copies go to a new or an empty folder")
+        raise DepixelError(f"{folder}: already exists; name a new or an empty folder for the copies")

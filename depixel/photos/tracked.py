@@ -1,8 +1,8 @@
-"""What DVC tracks of a folder: one walk that sees the files that `dvc add` records, and names what it leaves out.
+"""Walks a folder and separates the files that `dvc add` records from those that DVC ignores.
 
-Files that DVC does not track reach no clone, and it notices no change of them. So no stage and no command reads them.
-The rules are those of DVC 3.67: the patterns of `.dvcignore` files, from the project's folder down; folders that belong
-to git, Mercurial or DVC, and other DVC projects; links to folders are not followed.
+A clone does not get files that DVC ignores, and DVC does not notice when they change. So no stage and no command reads
+them. The rules are those of DVC 3.67. It ignores files that match a pattern of a `.dvcignore`, from the project's
+folder down; folders of git, Mercurial and DVC; and other DVC projects. It does not follow links to folders.
 """
 
 import os
@@ -19,23 +19,23 @@ from depixel.base import layout
 from depixel.base.errors import DepixelError
 
 IGNORED = ".dvcignore"
-"""The name of the files with patterns of what DVC leaves out."""
+"""The name of the files with patterns that DVC ignores."""
 
 NAMED = 5
-"""The largest number of paths that a message names."""
+"""The maximum number of paths in a message."""
 
 _ALWAYS = (".hg/", ".git/", ".git", f"{layout.DVC}/")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control, line ends, not in UTF-8
 
 
 class Found(NamedTuple):
-    """A file that DVC tracks; or a file or folder that it does not.
+    """A file that DVC tracks, or a file or folder that it ignores.
 
     Attributes:
-        path: where it is.
-        size: bytes; 0 for what is left out.
-        left_out: why DVC does not track it; "" if it does.
-        stops: whether DVC hangs or ends in an error as long as it is there.
+        path: the path.
+        size: size in bytes; 0 if DVC ignores it.
+        left_out: the reason why DVC ignores it; "" if DVC tracks it.
+        stops: whether DVC hangs or fails because of it.
     """
 
     path: Path
@@ -45,20 +45,21 @@ class Found(NamedTuple):
 
 
 class _Pattern(NamedTuple):
-    regex: "re.Pattern[str]"  # of a path from the top folder
+    regex: "re.Pattern[str]"  # matches paths relative to the top folder
     ignores: bool
     of_folders: bool
     reason: str
 
 
 def walk(root: Path, start: Path | None = None) -> Iterator[Found]:
-    """Yield what is below a folder, in any order: files that DVC tracks, and what it leaves out, folders as a whole.
+    """Yield the files below a folder, in any order: those that DVC tracks, and those that it ignores.
 
-    A folder in no DVC project, or in a part of one that DVC leaves out, is taken as a project of its own.
+    An ignored folder is yielded as one item. A folder outside of DVC projects, or in an ignored part of one, counts as
+    its own project.
 
     Args:
         root: the folder.
-        start: a folder below `root` that is tracked; what is in it alone is yielded.
+        start: a tracked folder below `root`, to walk only this one; None: all of `root`.
 
     Raises:
         DepixelError: a `.dvcignore` cannot be read.
@@ -93,7 +94,7 @@ def walk(root: Path, start: Path | None = None) -> Iterator[Found]:
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    """Whether it is a folder or a link to one; a link that leads nowhere is none."""
+    """Whether it is a folder or a link to one; a broken link is not."""
     try:
         return entry.is_dir()
     except OSError:  # such as a link to itself
@@ -111,17 +112,17 @@ def _of_file(path: Path, entry: "os.DirEntry[str]") -> Found:
     if not stat.S_ISREG(status.st_mode):
         return Found(path, 0, "neither a file nor a folder", stops=True)
     if entry.name == IGNORED:
-        return Found(path, 0, "DVC allows it only above the photos: move its lines to that of the project", stops=True)
+        return Found(path, 0, "DVC allows it only above the photos: move its lines to the project's", stops=True)
     return Found(path, status.st_size)
 
 
 def left_out(root: Path) -> list[Found]:
-    """What DVC does not track below a folder, in order. Raises `DepixelError` as `walk`."""
+    """The files and folders below a folder that DVC ignores, in order. Raises `DepixelError` as `walk`."""
     return sorted(found for found in walk(root) if found.left_out)
 
 
 def told(found: Sequence[Found]) -> str:
-    """What is left out, for people: a line for each, at most `NAMED`; "" if that is nothing."""
+    """A message about ignored files: a line for each, at most `NAMED`; "" if there are none."""
     if not found:
         return ""
     lines = [f"  {printable(str(one.path))}: {printable(one.left_out)}" for one in found[:NAMED]]
@@ -130,16 +131,16 @@ def told(found: Sequence[Found]) -> str:
 
 
 def check(root: Path = layout.RAW) -> None:
-    """Raise `DepixelError` if DVC would hang or end in an error at something below a folder; a missing one is fine."""
+    """Raise `DepixelError` if DVC would hang or fail because of a file below a folder, which may be missing."""
     stopping = [found for found in left_out(root) if found.stops]
     if stopping:
         named = "; ".join(f"{printable(str(one.path))}: {one.left_out}" for one in stopping[:NAMED])
         more = f"; and {len(stopping) - NAMED} more" if len(stopping) > NAMED else ""
-        raise DepixelError(f"DVC cannot take what is in {root.as_posix()}. {named}{more}. Take it out, and go on")
+        raise DepixelError(f"DVC cannot add {root.as_posix()}. {named}{more}. Correct or remove it, then try again")
 
 
 def printable(text: str) -> str:
-    """Text on one line, in UTF-8: other characters become escapes."""
+    """Text on one line: control characters, line ends and characters outside of UTF-8 become escapes."""
     return _UNPRINTABLE.sub(lambda character: character[0].encode("unicode_escape").decode("ascii"), text)
 
 
@@ -147,8 +148,8 @@ def printable(text: str) -> str:
 
 
 def _above(root: Path) -> tuple[Path, list[_Pattern]]:
-    """The folder that patterns start from, and those that hold above `root`."""
-    here = Path(os.path.abspath(root))  # noqa: PTH100  a link stays where it is
+    """The folder where patterns start, and the patterns that apply from the folders above `root`."""
+    here = Path(os.path.abspath(root))  # noqa: PTH100  does not resolve links
     top = next((folder for folder in (here, *here.parents) if (folder / layout.DVC).is_dir()), here)
     patterns = [_pattern(line, "", f"DVC never tracks {line.rstrip('/')}") for line in _ALWAYS]
     always = [pattern for pattern in patterns if pattern]
@@ -170,24 +171,24 @@ def _of_folder(folder: Path, top: Path, above: Sequence[_Pattern]) -> list[_Patt
         lines = [line.strip() for line in path.read_text(encoding="utf-8").split("\n")]
         found = [_pattern(line, _relative(folder, top), f"{IGNORED} has {line}") for line in lines]
     except (OSError, UnicodeDecodeError, GitIgnorePatternError, re.error) as error:
-        raise DepixelError(f"{path}: DVC cannot read it ({error}). Correct it: a pattern a line, in UTF-8") from error
+        raise DepixelError(f"{path}: DVC cannot read it ({error}). Write one pattern per line, in UTF-8") from error
     return [pattern for pattern in found if pattern]
 
 
 def _of_projects(folder: Path, top: Path, names: Iterable[str]) -> list[_Pattern]:
-    """Patterns for the folders within this one that are DVC projects."""
+    """Patterns for the DVC projects among the folders within this one."""
     names = [name for name in names if os.path.lexists(folder / name / layout.DVC)]
     found = [_pattern(f"/{name}/", _relative(folder, top), "a DVC project of its own") for name in names]
     return [pattern for pattern in found if pattern]
 
 
 def _pattern(line: str, folder: str, reason: str) -> _Pattern | None:
-    """A line of the .dvcignore in `folder`, a path from the top folder; None if it says nothing."""
+    """The pattern in a line of the .dvcignore in `folder`, a path from the top folder; None if there is none."""
     regex, ignores = GitIgnoreSpecPattern.pattern_to_regex(line)
     if regex is None or ignores is None:
         return None
     if folder:
-        from dvc.pathspec_math import change_rule  # a tenth of a second, and most projects have one .dvcignore
+        from dvc.pathspec_math import change_rule  # takes 0.1 s, and most projects have only one .dvcignore
 
         line = change_rule(line, folder)
         regex, ignores = GitIgnoreSpecPattern.pattern_to_regex(line)
@@ -197,7 +198,7 @@ def _pattern(line: str, folder: str, reason: str) -> _Pattern | None:
 
 
 def _ignored(patterns: Sequence[_Pattern], path: str, is_folder: bool) -> str:
-    """Why a path, whose parents are not ignored, is; "" if it is not. The last pattern that fits decides."""
+    """The reason why a path is ignored, or ""; its parents are not ignored. The last pattern that matches decides."""
     for pattern in reversed(patterns):
         if pattern.of_folders and not is_folder:
             continue

@@ -1,1 +1,1 @@
-"""Restoring pictures of any size, color and format."""
+"""Restoration of pictures of any size, color and format."""

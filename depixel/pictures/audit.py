@@ -1,4 +1,4 @@
-"""How much a pixelation hides: what comes back of a photo at this block size, and at larger ones."""
+"""Audit of a pixelation: how much of a photo a restoration recovers, at this block size and at larger ones."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -16,24 +16,25 @@ from depixel.pictures.restorer import Restorer
 from depixel.pictures.tools import Tool, counts
 
 FACTORS = tuple(factor * 2**power for power in range(7) for factor in (1, 1.5))
-"""Which block sizes are looked at, as multiples of the one that was asked about: 1, 1.5, 2, 3, 4, 6, ...; and then
-those between the last one that is not enough and the next, as far as bisection needs them."""
+"""The block sizes that are tried, as multiples of the given one: 1, 1.5, 2, 3, 4, 6, ... A bisection then tries sizes
+between the last one that is too small and the next."""
 
 FEW = 4
-"""Blocks along the shorter side. Familiar faces have been recognized in pictures 7 pixels wide (Sinha et al. 2006,
-"Face recognition by humans", result 1); this is about half of that."""
+"""Number of blocks along the shorter side up to which a block size is enough. People recognize familiar faces in
+pictures 7 pixels wide (Sinha et al. 2006, "Face recognition by humans", result 1); this is about half of that."""
 
 
 class Size(NamedTuple):
-    """What one block size hides.
+    """The result for one block size.
 
     Attributes:
         block_size: width of a block, pixels.
-        hidden: RMSE of the pixelated area to the photo, gray levels. left: that of its restoration.
-        returned: the share of the hidden squared error that the restoration takes back; below 0 if it makes it worse.
-        seen_as: width of the blocks, pixels, that would leave as much error if nobody restored it.
-        enough: whether `seen_as` leaves at most `FEW` blocks along the area's shorter side.
-        proportion: height of a block by its width.
+        hidden: RMSE of the pixelated area to the photo, gray levels.
+        left: RMSE of its restoration to the photo, gray levels.
+        returned: share of the hidden squared error that the restoration removes; below 0 if it adds error.
+        seen_as: width in pixels of the largest blocks that, without restoration, leave at most this error.
+        enough: whether the area has at most `FEW` blocks of the width `seen_as` along its shorter side.
+        proportion: height of a block divided by its width.
     """
 
     block_size: float
@@ -45,7 +46,7 @@ class Size(NamedTuple):
     proportion: float = 1
 
     def blocks(self, width: float | None = None) -> str:
-        """8, or 16x8: the sides of its blocks, or of those of another width."""
+        """The sides of its blocks as text, 8 or 16x8; or of blocks of another width in the same proportion."""
         width = width or self.block_size
         return f"{width:g}" if self.proportion == 1 else f"{width:g}x{width * self.proportion:g}"
 
@@ -55,49 +56,53 @@ def audit(
 ) -> list[Size]:
     """Pixelate an area of a photo in blocks of several sizes, restore it, and compare with the photo.
 
-    The restorer is one attacker of many: who knows what may be there, a face among a thousand or the letters of a font,
-    can compare candidates and needs far less. `returned` is a lower bound of what can come back.
+    The restorer is only one possible attacker. Anyone who knows the candidates, such as a thousand faces or the letters
+    of a font, can compare them and needs far less information. So `returned` is a lower bound of what can be recovered.
 
     Args:
-        restorer: what restores, by 8 views.
+        restorer: the restorer; it uses 8 views.
         photo: (H, W) or (H, W, 3) uint8, not pixelated.
-        area: x, y, width, height; pixels. Or with the blocks of the smallest size to look at, 2 to 200 pixels a side;
-            larger ones keep their proportions.
-        block_size: the same of square blocks.
-        like: as `pixelate` takes it.
+        area: x, y, width, height in pixels; with the smallest block size, 2 to 200 pixels a side, unless `block_size`
+            gives it. Larger blocks keep the proportions.
+        block_size: smallest side of square blocks, pixels.
+        like: as for `pixelate`.
 
     Returns:
-        Ascending by `block_size`.
+        The results, ascending by `block_size`.
 
     Raises:
-        DepixelError: the area is not inside the photo, is flat or pixelated already, or has a single block.
+        DepixelError: the area has no block size, is not inside the photo, is flat or already pixelated, or has fewer
+            than two blocks.
     """
     named = Area.of(area) if block_size is None else Area.of(area).with_blocks(block_size)
     if not named.block_width or not named.block_height or named.offset_x or named.offset_y:
-        raise DepixelError(f"{area!r}: name the size of its blocks, the first of which are whole")
+        raise DepixelError(f"{area!r}: give the block size, 8 or 16x8, and no offset")
     least, proportion = Fraction(named.block_width), Fraction(named.block_height) / Fraction(named.block_width)
     width, height, here = named.width, named.height, named.part
     most = int(min(max(Fraction(width), height / proportion) / 2, Fraction(MOST_BLOCK), MOST_BLOCK / proportion))
     if least > most:
-        raise DepixelError(f"an area of {width} x {height} pixels does not have two blocks of {named.blocks}")
+        raise DepixelError(
+            f"an area of {width} x {height} pixels does not have two blocks of {named.blocks}. Choose smaller "
+            "blocks, or a larger area"
+        )
     larger = {round(least * factor) for factor in FACTORS if round(least * factor) < most} | {most}
     sizes = sorted({least} | {Fraction(size) for size in larger if size >= least})
     if photo[here].size and shows_multiples(photo[here], 1):
         raise DepixelError(
-            f"area {named.place}: it is pixelated already, in blocks of {shown_block_size(photo[here])} "
-            "pixels. Audit the photo as it was before"
+            f"area {named.place}: already pixelated in blocks of {shown_block_size(photo[here])} pixels. Audit the "
+            "original photo"
         )
 
     def in_blocks_of(size: Fraction) -> Area:
         sized = named.with_blocks(size, size * proportion)
         return sized.in_grid(*counts(sized)) if like else sized
 
-    errors = {}  # of every size, if nobody restores
+    errors = {}  # of every size, without restoration
     for size in range(ceil(max(Fraction(LEAST_BLOCK), LEAST_BLOCK / proportion)), most + 1):
         shown = pixelate(photo, [in_blocks_of(Fraction(size))], like)
         errors[size] = _rmse(shown[here], photo[here])
     if not max(errors.values(), default=0):
-        raise DepixelError(f"area {named.place}: it is flat; there is nothing to hide")
+        raise DepixelError(f"area {named.place}: it is flat, so pixelation hides nothing. Choose another area")
 
     def looked_at(size: Fraction) -> Size:
         area = in_blocks_of(size)
@@ -121,7 +126,7 @@ def audit(
 
 
 def enough(sizes: Sequence[Size]) -> float | None:
-    """The smallest of the block sizes, as `Size` has them, from which on all are large enough, or None."""
+    """The smallest block size from which on all sizes are enough; None: no size is."""
     too_small = max((size.block_size for size in sizes if not size.enough), default=0)
     return min((size.block_size for size in sizes if size.block_size > too_small), default=None)
 

@@ -1,6 +1,7 @@
-"""What a picture file holds beside its picture, and what is wrong with it: notes for people.
+"""Notes for people on further content of a picture file, and on damage.
 
-Only the picture and its metadata are written. A note says what else there was, so that nobody loses it unaware.
+Only the picture and its metadata are written. A note tells the user what else the file has, so that nothing gets lost
+unnoticed.
 """
 
 import re
@@ -15,15 +16,15 @@ _GAIN_MAPS = (b"hdrgm:", b"hdrgainmap", b"urn:iso:std:iso:ts:21496")  # Ultra HD
 _DEPTH = (b"GDepth:", b'Semantic="Depth', b"Semantic>Depth", b"auxiliary:depth", b"aux:depth", b"aux:disparity")
 _SUBDIRECTORIES = 330  # tag of a TIFF
 _PPM = re.compile(rb"P[36](?:(?:\s|#[^\n]*\n)+\d+){2}(?:\s|#[^\n]*\n)+(\d+)")  # width, height, largest value
-_PADDING = 16  # bytes behind a picture that are not worth a word
+_PADDING = 16  # fewer bytes behind a picture are not reported
 
 
 def notes(image: Image.Image, data: bytes) -> tuple[str, ...]:
-    """A sentence on all that the file of a picture holds that a written one will not, and on damage that decoders
-    pass over in silence; empty if there is nothing.
+    """A sentence on the content that a written file will lack, and one on damage that decoders ignore; perhaps none.
 
     Args:
-        image: opened from `data`, the bytes of the file.
+        image: the picture, opened from `data`.
+        data: the bytes of the file.
     """
     if image.format in ("JPEG", "MPO"):
         held, cut_off = list(_of_jpeg(image, data)), lacks_data(data)
@@ -31,7 +32,7 @@ def notes(image: Image.Image, data: bytes) -> tuple[str, ...]:
         held, cut_off = list(_of_others(image, data)), False
     found = [f"the file also holds {_listed(held)}, which the output does not"] if held else []
     if cut_off:
-        found.append("the file is damaged: data is missing before its end, and what is gray there is no picture")
+        found.append("the file is damaged: data is missing before its end, and the gray part there is padding")
     return tuple(found)
 
 
@@ -48,7 +49,7 @@ def _of_jpeg(image: Image.Image, data: bytes) -> Iterator[str]:
     gain = bool(pictures) and any(mark in data for mark in _GAIN_MAPS)
     depth = pictures > gain and any(mark in data for mark in _DEPTH)
     video = b"ftyp" in behind
-    more = 0 if video else max(getattr(image, "n_frames", 1) - 1, min(pictures, 1)) - gain - depth  # it may show others
+    more = 0 if video else max(getattr(image, "n_frames", 1) - 1, min(pictures, 1)) - gain - depth
     if gain:
         yield "an HDR gain map"
     if depth:
@@ -88,7 +89,7 @@ def _of_others(image: Image.Image, data: bytes) -> Iterator[str]:
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
-    """Bits of a channel in the file, where Pillow keeps 8 of them; else 8."""
+    """Bits per channel of the file if Pillow keeps only 8 of them; else 8."""
     if image.mode.startswith("I"):
         return 8
     if image.format == "HEIF":

@@ -1,4 +1,4 @@
-"""Colors for a luminance that was predicted."""
+"""Colors for a predicted luminance."""
 
 import numpy as np
 
@@ -7,24 +7,40 @@ from depixel.areas.grid import block_means, spread
 from depixel.pictures.pixels import LUMINANCE
 
 COLOR_STEPS = 16
-"""Of the smooth interpolation of colors (`smoothed`)."""
+"""Number of steps of the smooth interpolation of colors (`smoothed`)."""
 NEAR = 17
-"""The neighbourhood in which colors are compared with luminance, working pixels a side."""
+"""Side of the neighbourhood in which colors are compared with luminance, working pixels."""
 FLAT = 10.0
-"""Where luminance varies much less than this (gray levels) near by, all channels change alike."""
+"""Standard deviation of the luminance in gray levels. Where it varies much less, all channels change alike."""
 
 
 def colored(window: np.ndarray, within: ResolvedArea, luminance: np.ndarray) -> np.ndarray:
-    """A window (3, height, width) with this luminance (height, width) in its area."""
+    """Color a window: its area gets this luminance, and smoothly interpolated colors.
+
+    Args:
+        window: (3, height, width) float32, 0..255; the area has its block means.
+        within: the area in the window.
+        luminance: (height, width) float32, gray levels.
+
+    Returns:
+        (3, height, width) float32, not clipped.
+    """
     smooth = smoothed(np.moveaxis(window, 0, 2), within)
     gray = smooth @ np.array(LUMINANCE, np.float32)
     return np.moveaxis(smooth + _share(smooth, gray) * (luminance - gray)[:, :, None], 2, 0)
 
 
 def smoothed(window: np.ndarray, within: ResolvedArea) -> np.ndarray:
-    """(H, W, C) float32: the block means of an area interpolated smoothly (pycnophylactic interpolation, Tobler 1979).
+    """Interpolate the block means of an area smoothly (pycnophylactic interpolation, Tobler 1979).
 
-    `depixel.model.blocks.Blocks.smooth` does the same in PyTorch, which restoring by ONNX Runtime does without.
+    `depixel.model.blocks.Blocks.smooth` does the same in PyTorch; restoration by ONNX Runtime must not load PyTorch.
+
+    Args:
+        window: (H, W, C) float32.
+        within: the area in the window.
+
+    Returns:
+        (H, W, C) float32.
     """
     smooth = window.copy()
     area, left, top = smooth[within.part], within.x, within.y
@@ -44,10 +60,10 @@ def smoothed(window: np.ndarray, within: ResolvedArea) -> np.ndarray:
 
 
 def _share(smooth: np.ndarray, gray: np.ndarray) -> np.ndarray:
-    """(H, W, 3): by how much each color changes where the luminance changes by 1, in the neighbourhood.
+    """(H, W, 3): the change of each channel per unit of luminance, in the neighbourhood of each pixel.
 
-    The slope of their regression on it, as in a guided filter (He et al. 2013): at a red edge, red changes most. The
-    weighed mean of the three is 1.
+    This is the slope of a regression of the channel on the luminance, as in a guided filter (He et al. 2013): at a red
+    edge, red changes most. The mean of the three, weighted as in the luminance, is 1.
     """
     gray = gray[:, :, None]
     colors_mean, gray_mean = _local_mean(smooth), _local_mean(gray)
@@ -57,7 +73,7 @@ def _share(smooth: np.ndarray, gray: np.ndarray) -> np.ndarray:
 
 
 def _local_mean(image: np.ndarray) -> np.ndarray:
-    """(H, W, C) float64: the mean of what is of the `NEAR` x `NEAR` pixels around each within the image."""
+    """(H, W, C) float64: the mean of the `NEAR` x `NEAR` pixels around each, as far as they are in the image."""
     for axis in (0, 1):
         at = np.arange(image.shape[axis])
         first, end = np.maximum(at - NEAR // 2, 0), np.minimum(at + NEAR // 2 + 1, len(at))

@@ -1,10 +1,11 @@
-"""Picture files: read with all that is in them, and written back with it.
+"""Picture files: reading them with their metadata, and writing them back with it.
 
-`kinds` says which formats there are, `reading` and `writing` know what is in them.
+`kinds` lists the formats; `reading` and `writing` know their contents.
 """
 
+from depixel.pictures.conversion import as_format
 from depixel.pictures.picture import Picture
 from depixel.pictures.reading import decoded, read
-from depixel.pictures.writing import as_png, encoded, write
+from depixel.pictures.writing import encoded, write
 
-__all__ = ["Picture", "as_png", "decoded", "encoded", "read", "write"]
+__all__ = ["Picture", "as_format", "decoded", "encoded", "read", "write"]

@@ -1,4 +1,4 @@
-"""Many picture files at once: which they are, where what is made of them goes, and where their areas stand."""
+"""Batches of picture files: their sources, the targets of their results, and the files that list their areas."""
 
 import json
 import os
@@ -28,30 +28,36 @@ AREAS = ".areas.json"
 """Suffix of the file that lists a picture's areas: photo.png.areas.json."""
 
 STREAM = Path("-")
-"""Stands for standard input as a source, for standard output as a target."""
+"""The path that means standard input as a source, and standard output as a target."""
 
-_MOST_BYTES = 1_000_000  # of a file of areas
+_MOST_BYTES = 1_000_000  # largest size of a file of areas
+
+NOWHERE = Path(os.devnull)
+"""The target that means no file."""
+
+
+_NO_AREA = "no area is named. Search for pixelated areas: --auto. Or name one: --area X,Y,WIDTH,HEIGHT"
 
 
 class NoAreaError(DepixelError):
-    """A picture has no area to restore, as far as is known."""
+    """No area of a picture is known or found."""
 
 
 class Job(NamedTuple):
-    """A picture and where its result goes.
+    """A picture and the target of its result.
 
     Attributes:
-        source, target: files, or `STREAM`.
-        problem: why it cannot go there; "" if it can.
-        named: whether the picture was named, rather than found in a folder or by a pattern.
-        png: whether the result is a PNG whatever the picture is.
+        source, target: files, or `STREAM`; the target also `NOWHERE`.
+        problem: why it cannot be done; "" if it can.
+        named: whether the user named the picture itself, not a folder or a pattern.
+        form: Pillow's name of the result's format; "" for that of the picture.
     """
 
     source: Path
     target: Path
     problem: str = ""
     named: bool = True
-    png: bool = False
+    form: str = ""
 
 
 T = TypeVar("T")
@@ -59,7 +65,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
-    """What became of a job: what it made, or else the problem."""
+    """The outcome of a job: its result, or the problem."""
 
     job: Job
     made: T | None = None
@@ -67,28 +73,34 @@ class Outcome(Generic[T]):
 
 
 def jobs(inputs: Sequence[str], out: Path, force: bool = False, png: bool = False) -> list[Job]:
-    """Say for each picture of `inputs` which file in the folder `out` its result becomes.
+    """Make a job for each picture of `inputs`, with its target.
+
+    `out` is a file if its name ends in the suffix of a picture and no folder has this name. Then the suffix chooses the
+    format, and `inputs` is one file or `-`. Otherwise `out` is a folder.
 
     Args:
-        inputs: picture files, folders, of which every picture counts, in folders within too, and patterns such as
-            `*.png`; what is hidden (`.name`) only if it is named. A picture keeps its name, one of a folder also the
-            folders within that it is in. `-` is standard input.
-        out: the folder; need not be there. Or `STREAM`: the result of a single picture goes to standard output.
-        force: overwrite what is there.
-        png: write PNGs; the names of the results end in .png then.
+        inputs: picture files; folders, with all their pictures and subfolders; and patterns such as `*.png`. Hidden
+            files (`.name`) count only if they are named. In a folder, a result keeps the picture's name and its path
+            within the input folder. `-` is standard input.
+        out: the file or the folder, which may not exist yet; or `STREAM`, for the result of a single picture; or
+            `NOWHERE`, for results that are not written, as PNGs.
+        force: whether to overwrite existing files.
+        png: whether to write PNGs; the names of the results in a folder then end in .png.
 
     Returns:
-        A job for each picture; and one with a problem for an input that is not there, or has no pictures.
+        A job for each picture, and a job with a problem for each input that does not exist or has no pictures.
 
     Raises:
-        DepixelError: `out` is not a folder; or a stream is a terminal, or does not fit the other side.
+        DepixelError: `out` cannot be a file or a folder, or is a file for several pictures; or a stream is a terminal
+            or cannot be combined with the other side.
     """
+    form = "PNG" if png or out == NOWHERE else ""
+    if out != STREAM and is_file(out):
+        return [_into_file(inputs, out, force, form)]
     if out == STREAM or "-" in inputs:
-        return [_through(inputs, out, png)]
-    if out.exists() and not out.is_dir():
-        raise DepixelError(f"{out}: is a file; name a folder with -o")
-    if out.suffix.lower() in SUFFIXES and not out.exists():
-        raise DepixelError(f"{out}: looks like the name of a picture; name a folder with -o, pictures keep their names")
+        return [_through(inputs, out, form)]
+    if out != NOWHERE and out.exists() and not out.is_dir():
+        raise DepixelError(f"{out}: is a file, and no picture by its name. Name a folder, or a file such as {out}.png")
     taken: dict[Path, Path] = {}
     found = []
     for given in inputs:
@@ -97,7 +109,7 @@ def jobs(inputs: Sequence[str], out: Path, force: bool = False, png: bool = Fals
         except DepixelError as error:
             found.append(Job(Path(given), out, str(error)))
             continue
-        except (ValueError, OSError, NotImplementedError) as error:  # of names that none can have
+        except (ValueError, OSError, NotImplementedError) as error:  # an impossible file name
             found.append(Job(Path(given), out, f"neither a picture nor a pattern ({error})"))
             continue
         for source, name in pictures:
@@ -105,48 +117,93 @@ def jobs(inputs: Sequence[str], out: Path, force: bool = False, png: bool = Fals
                 found.append(Job(source, out, "the folder cannot be read"))
                 continue
             target = out / (name.with_suffix(".png") if png and name.suffix.lower() != ".png" else name)
-            if taken.get(target) == source.resolve():  # named twice, as by itself and by a pattern
+            if out == NOWHERE:
+                found.append(Job(source, NOWHERE, named=not Path(given).is_dir(), form=form))
+                continue
+            if taken.get(target) == source.resolve():  # named twice, such as by its name and by a pattern
                 continue
             problem = _problem(source, target, out, taken, force)
-            found.append(Job(source, target, problem, os.path.lexists(given) and not Path(given).is_dir(), png))
+            found.append(Job(source, target, problem, os.path.lexists(given) and not Path(given).is_dir(), form))
             taken.setdefault(target, source.resolve())
     return found
 
 
-def _through(inputs: Sequence[str], out: Path, png: bool) -> Job:
+def is_file(out: Path) -> bool:
+    """Whether an output is the file of one picture: it has the suffix of a picture, and no folder has its name."""
+    return out.suffix.lower() in SUFFIXES and not out.is_dir()
+
+
+def _into_file(inputs: Sequence[str], out: Path, force: bool, form: str) -> Job:
+    """The job whose result becomes the file `out`."""
+    suffix, made = out.suffix.lower(), SUFFIXES[out.suffix.lower()]
+    if not kinds.FORMATS[made].written:
+        written = [one.suffixes[0] for one in kinds.FORMATS.values() if one.written]
+        raise DepixelError(
+            f"{out}: {kinds.FORMATS[made].name} is read, but not written. Let the name end in {', '.join(written)}"
+        )
+    if form and made != form:
+        raise DepixelError(f"{out}: --format {form.lower()} and the suffix {suffix} differ. Leave out --format")
+    source = Path(inputs[0])
+    if len(inputs) > 1 or source.is_dir():
+        raise _several(f"{source} is a folder" if len(inputs) == 1 else f"there are {len(inputs)} inputs", out)
+    if source == STREAM:
+        _check_input()
+    elif not os.path.lexists(source):
+        if set("*?[") & set(inputs[0]):
+            raise _several(f"{source} is a pattern", out)
+        return Job(source, out, "there is no such picture")
+    elif out.resolve() == source.resolve():
+        return Job(source, out, "it would be overwritten; name another file with -o", form=made)
+    if os.path.lexists(out) and not force:
+        return Job(source, out, f"{out} exists already. Choose another name, or overwrite it: --force", form=made)
+    return Job(source, out, form=made)
+
+
+def _several(why: str, out: Path) -> DepixelError:
+    return DepixelError(f"{out}: names a single picture, and {why}. Name a folder: -o {out.with_suffix('')}")
+
+
+def _through(inputs: Sequence[str], out: Path, form: str) -> Job:
     """The job of which standard input or output is a part."""
     if len(inputs) != 1 or Path(inputs[0]).is_dir():
         raise DepixelError("-: standard input and output are for one picture: name one file, or - alone")
-    if out != STREAM:
-        raise DepixelError(f"-: has no name that a file in {out} could have. Write to standard output: -o - > NAME")
-    if sys.stdout.isatty():
+    if out not in (STREAM, NOWHERE):
+        raise DepixelError(f"-: a picture from standard input has no name. Name a file, such as -o {out}.png, or -o -")
+    if out == STREAM and sys.stdout.isatty():
         raise DepixelError("-o -: a picture would garble the terminal. Send it to a file or a program: -o - > NAME")
-    if inputs[0] == "-" and sys.stdin.isatty():
-        raise DepixelError("-: standard input is the terminal. Give it a picture: depixel ... - -o - < NAME > NAME")
-    return Job(Path(inputs[0]), STREAM, png=png)
+    if inputs[0] == "-":
+        _check_input()
+    return Job(Path(inputs[0]), out, form=form)
+
+
+def _check_input() -> None:
+    if sys.stdin.isatty():
+        raise DepixelError("-: standard input is the terminal. Give it a picture: depixel ... - -o FILE.png < NAME")
 
 
 def read(job: Job) -> Picture:
-    """Read the picture of a job, as the PNG that it shall become if the job says so.
+    """Read the picture of a job; convert it to the format of its result.
 
     Raises:
-        DepixelError: it cannot be read (`formats.read`), or its format is not one that is written.
+        DepixelError: it cannot be read (`formats.read`), or depixel cannot write that format.
     """
     if job.source == STREAM:
         data = sys.stdin.buffer.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
-            raise DepixelError(f"-: has more than {MOST_BYTES // 10**6} MB, which no picture here needs")
+            raise DepixelError(f"-: has more than {MOST_BYTES // 10**6} MB, the maximum for a picture")
         picture = formats.decoded(data)
     else:
         picture = formats.read(job.source)
-    if job.png:
-        return formats.as_png(picture)
+    if job.form:
+        return formats.as_format(picture, job.form)
     kinds.check_written(picture.format, picture.has_alpha)
     return picture
 
 
 def write(job: Job, picture: Picture) -> None:
-    """Write the picture that a job makes, whole or not at all. Raises `DepixelError` if it cannot be written."""
+    """Write the result of a job, completely or not at all. Raises `DepixelError` if it cannot be written."""
+    if job.target == NOWHERE:
+        return
     if job.target == STREAM:
         write_bytes(job, formats.encoded(picture))
     else:
@@ -154,7 +211,7 @@ def write(job: Job, picture: Picture) -> None:
 
 
 def write_bytes(job: Job, content: bytes) -> None:
-    """As `write`, from the bytes of the file."""
+    """Write the result of a job like `write`, given the bytes of the file."""
     if job.target == STREAM:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -164,11 +221,13 @@ def write_bytes(job: Job, content: bytes) -> None:
 
 
 def keep(job: Job) -> None:
-    """Write the picture of a job as it is: byte for byte, unless it shall become a PNG and is none.
+    """Copy the picture of a job unchanged, byte for byte; or convert it to the format of its result.
 
     Raises:
         DepixelError: it cannot be read or written.
     """
+    if job.target == NOWHERE:
+        return
     if job.source.suffix.lower() != job.target.suffix.lower():
         write(job, read(job))
         return
@@ -190,16 +249,16 @@ def _problem(source: Path, target: Path, out: Path, taken: Collection[Path], for
 
 
 def _pictures(given: str, out: Path) -> Iterator[tuple[Path, Path | None]]:
-    """The pictures that an input names, and their names within `out`; None of a folder that cannot be read."""
+    """Yield the pictures of an input with their names within `out`; an unreadable folder has the name None."""
     path = Path(given)
     if path.is_dir():
         unreadable: list[Path] = []
         found = [p for p in _below(path, unreadable) if not p.resolve().is_relative_to(out.resolve())]
         if not found and not unreadable:
-            raise DepixelError(f"no pictures there; they end in {', '.join(SUFFIXES)}")
+            raise DepixelError(f"has no pictures (names that end in {', '.join(SUFFIXES)})")
         yield from ((p, p.relative_to(path)) for p in found)
         yield from ((folder, None) for folder in unreadable)
-    elif path.name.endswith(AREAS):  # `pixelated/*` names these, too
+    elif path.name.endswith(AREAS):  # the shell expands `pixelated/*` to these, too
         return
     elif os.path.lexists(path):
         yield path, Path(path.name)
@@ -220,7 +279,7 @@ def _below(folder: Path, unreadable: list[Path]) -> Iterator[Path]:
 
 
 def each(work: Callable[[Job], T], all_jobs: Iterable[Job]) -> Iterator[Outcome[T]]:
-    """Do each job; one that fails does not stop the others."""
+    """Do each job, and yield its outcome; a job that fails does not stop the others."""
     for job in all_jobs:
         if job.problem:
             yield Outcome(job, problem=f"{job.source}: {job.problem}")
@@ -233,9 +292,9 @@ def each(work: Callable[[Job], T], all_jobs: Iterable[Job]) -> Iterator[Outcome[
             yield Outcome(job, problem=text if named else f"{job.source}: {text}")
         except MemoryError:
             yield Outcome(job, problem=f"{job.source}: out of memory")
-        except Exception as error:  # whatever a strange file makes Pillow raise
+        except Exception as error:  # a strange file can make Pillow raise anything
             said = " ".join(str(error).split())
-            yield Outcome(job, problem=f"{job.source}: cannot be done ({type(error).__name__}: {said})")
+            yield Outcome(job, problem=f"{job.source}: failed ({type(error).__name__}: {said})")
 
 
 _Number = Annotated[int, Field(ge=0, le=10**9)]
@@ -254,26 +313,27 @@ def write_areas(picture: Path, areas: Iterable[Area]) -> None:
 
 
 def read_areas(picture: Path) -> list[Area]:
-    """Read what `write_areas` wrote, or a person: the block size may be missing.
+    """Read the areas of a picture from the file beside it, which `write_areas` or a person wrote.
+
+    Block sizes may be missing.
 
     Raises:
-        DepixelError: the file is not there, or is something else.
+        NoAreaError: the file does not exist, or lists no area.
+        DepixelError: the file is not a list of areas.
     """
     path = areas_beside(picture)
     if picture == STREAM:
-        raise NoAreaError("-: where is it pixelated? Say so with --area x,y,width,height, or find it: --auto")
+        raise NoAreaError(f"-: {_NO_AREA}")
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise DepixelError(f"{path}: has more than {_MOST_BYTES // 10**6} MB, which no list of areas needs")
+            raise DepixelError(f"{path}: has more than {_MOST_BYTES // 10**6} MB, the maximum for a list of areas")
         numbers = _AREAS.validate_python(json.loads(path.read_text(encoding="utf-8"))["areas"])
     except FileNotFoundError:
-        raise NoAreaError(
-            f"{picture}: where is it pixelated? Say so with --area x,y,width,height, or in {path}; or find it: --auto"
-        ) from None
+        raise NoAreaError(f"{picture}: {_NO_AREA}, or in {path}") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _no_list(path) from error
     if not numbers:
-        raise NoAreaError(f"{path}: names no area; {picture} needs none restored")
+        raise NoAreaError(f"{path}: lists no area, so nothing in {picture} is restored")
     try:
         return [Area.of(area) for area in numbers]
     except DepixelError as error:
@@ -282,23 +342,24 @@ def read_areas(picture: Path) -> list[Area]:
 
 def _no_list(path: Path) -> DepixelError:
     return DepixelError(
-        f"{path}: not a list of areas; it must hold "
-        '{"areas": [[x, y, width, height, block_size], ...]}, whole numbers, of which the last may be missing or '
-        '"16x8"; or two more, how many columns and rows the first blocks lack; or {"area": [x, y, width, height], '
-        '"grid": [columns, rows]} instead of the list of numbers'
+        f'{path}: not a list of areas. The form is {{"areas": [[x, y, width, height, block_size], ...]}} with whole '
+        'numbers. The block size may be missing or text such as "16x8". If the first blocks are cut off, add the '
+        'number of missing columns and rows. Instead of the numbers, {"area": [x, y, width, height], "grid": [columns, '
+        "rows]} is possible"
     )
 
 
 def find_areas(name: Path, picture: Picture) -> list[ResolvedArea]:
-    """Find the pixelated areas of a picture (`depixel.find`), of which the certain ones that can be restored count.
+    """Find the pixelated areas of a picture (`depixel.find`), and return the certain ones.
 
-    Shows progress on a terminal. Ctrl-C prints what was found so far.
+    A terminal shows the progress. Ctrl-C prints the areas found so far.
 
     Args:
-        name: what the picture is called.
+        name: name of the picture, for messages.
+        picture: the picture.
 
     Raises:
-        NoAreaError: none is found for certain; names the guesses.
+        NoAreaError: no area is certain; the message lists the guesses.
     """
     from depixel.detection.search import find  # SciPy: a third of the start of the command
 
@@ -323,5 +384,5 @@ def find_areas(name: Path, picture: Picture) -> list[ResolvedArea]:
     guesses = "; or ".join(f"--area {','.join(map(str, one.area.numbers()))} --ignore-check" for one in found[:3])
     raise NoAreaError(
         f"{name}: no pixelated area is found for certain"
-        + (f". Perhaps {guesses}" if guesses else ", nor anything like one. Say where it is: --area x,y,width,height")
+        + (f". Perhaps {guesses}" if guesses else ", nor anything like one. Name the area: --area X,Y,WIDTH,HEIGHT")
     )

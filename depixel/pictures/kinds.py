@@ -1,6 +1,6 @@
-"""Which kinds of files there are: the formats that are read and written, and how all others are named.
+"""Kinds of files: the formats that depixel reads and writes, and the names of others for messages.
 
-A file is what its first bytes say, whatever its name.
+The first bytes of a file decide its kind, not its name.
 """
 
 import re
@@ -16,42 +16,46 @@ class Format(NamedTuple):
     """A format of pictures.
 
     Attributes:
-        name: for people.
-        suffixes: how names of such files end, in small letters.
-        written: whether pictures are written back in it: all but JPEG and lossy WebP without loss.
-        alpha: whether they are if they have alpha.
+        name: its name for people.
+        suffixes: endings of the names of such files, in small letters.
+        written: whether depixel writes it. All formats but JPEG and lossy WebP are written without loss.
+        alpha: whether depixel writes it for pictures with alpha.
+        deep: whether it holds 16 bits a channel.
+        metadata: whether it holds EXIF, XMP and color profiles.
     """
 
     name: str
     suffixes: tuple[str, ...]
     written: bool = True
     alpha: bool = True
+    deep: bool = False
+    metadata: bool = True
 
 
 FORMATS = {
-    "PNG": Format("PNG", (".png", ".apng")),
-    "JPEG": Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")),
+    "PNG": Format("PNG", (".png", ".apng"), deep=True),
+    "JPEG": Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), alpha=False),
     "WEBP": Format("WebP", (".webp",)),
-    "TIFF": Format("TIFF", (".tif", ".tiff")),
-    "BMP": Format("BMP", (".bmp", ".dib"), alpha=False),
-    "PPM": Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm")),
-    "TGA": Format("TGA", (".tga",)),
-    "AVIF": Format("AVIF", (".avif",), written=False),  # not without loss
-    "JPEG2000": Format("JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpx"), written=False),  # its metadata would be lost
+    "TIFF": Format("TIFF", (".tif", ".tiff"), deep=True),
+    "BMP": Format("BMP", (".bmp", ".dib"), alpha=False, metadata=False),
+    "PPM": Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), alpha=False, metadata=False),
+    "TGA": Format("TGA", (".tga",), metadata=False),
+    "AVIF": Format("AVIF", (".avif",), written=False),  # only with loss
+    "JPEG2000": Format("JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpx"), written=False),  # would lose its metadata
     "GIF": Format("GIF", (".gif",), written=False),  # a restored picture has more colors than a palette
     "HEIF": Format("HEIC", (".heic", ".heif", ".hif"), written=False),
     "JXL": Format("JPEG XL", (".jxl",), written=False),
 }
-"""The formats that are read, by Pillow's names of them. HEIF and JXL need a plugin."""
+"""The formats that depixel reads, by Pillow's names. HEIF and JXL need a plugin."""
 
 SUFFIXES = {suffix: key for key, form in FORMATS.items() for suffix in form.suffixes}
-"""How the names of picture files end, in small letters, and Pillow's names of their formats."""
+"""The endings of the names of picture files, in small letters, with Pillow's name of the format."""
 
 READ = "PNG, JPEG, WebP, TIFF, BMP, PPM, TGA, GIF, AVIF and JPEG 2000 are read; HEIC and JPEG XL with a plugin"
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """The kind of each chunk of a PNG, and where its content begins and ends, up to the end of the picture (IEND)."""
+    """Yield the kind of each chunk of a PNG with begin and end of its content, up to the end of the picture (IEND)."""
     place, kind = 8, b""
     while kind != b"IEND" and (kind := data[place + 4 : place + 8]):
         end = place + 8 + int.from_bytes(data[place : place + 4], "big")
@@ -60,19 +64,19 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def is_written(form: str, alpha: bool) -> bool:
-    """Whether pictures, with alpha or without, are written back in a format, Pillow's name of it."""
+    """Whether depixel writes pictures, with alpha or without, in a format; `form`: Pillow's name of it."""
     return FORMATS[form].written and (FORMATS[form].alpha or not alpha)
 
 
 def check_written(form: str, alpha: bool) -> None:
-    """Raise `DepixelError`, which says what to type, unless `is_written`."""
+    """Raise `DepixelError` with advice unless `is_written`."""
     if not is_written(form, alpha):
         name = f"{FORMATS[form].name}{' with alpha' if FORMATS[form].written else ''}"
         raise DepixelError(f"{name} is read, but not written. Write the result as PNG, without loss: --format png")
 
 
 class _Plugin(NamedTuple):
-    """A package that adds a format to Pillow, and how it is told to."""
+    """A package that adds a format to Pillow, and the function that registers it."""
 
     module: str
     package: str
@@ -118,7 +122,7 @@ _OTHERS = (
     (rb"SQLite format 3\0", "a database (SQLite)", "name a picture"),
     (rb"\x7fELF|MZ", "a program", "name a picture"),
 )
-"""How other files begin (a pattern), what they are, and what to do."""
+"""Other kinds of files: a pattern of the first bytes, the name of the kind, and advice."""
 
 _TEXTS = (
     (rb"(?i)<!doctype html|<html", "a web page (HTML)", "save the picture itself"),
@@ -126,7 +130,7 @@ _TEXTS = (
     (rb"version https://git-lfs", "a pointer of Git LFS", "fetch the file itself: git lfs pull"),
     (rb"outs:\n- md5", "a pointer of DVC", "fetch the file itself: dvc pull"),
 )
-"""What is in the beginning of texts of some kinds, what they are, and what to do."""
+"""Kinds of text files: a pattern near the beginning, the name of the kind, and advice."""
 
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"mif2", b"msf1", b"heif")
 _AVIF_BRANDS = (b"avif", b"avis")
@@ -135,10 +139,10 @@ _TGA = re.compile(rb"(?s).(\0[\x02\x03\x0a\x0b].{5}|\x01[\x01\x09].{5}).{8}[\x08
 
 
 def formats_of(data: bytes) -> tuple[str, ...]:
-    """The formats, by Pillow's names, that the bytes of a file may be of; registers the plugin that they need.
+    """The possible formats of a file by its bytes, as Pillow's names; registers the plugin that they need.
 
     Raises:
-        UnreadableError: it is empty, or of another kind: says of which, and what to do.
+        UnreadableError: the file is empty or of another kind; the message names the kind and gives advice.
     """
     if not data:
         raise UnreadableError("is empty")
@@ -153,9 +157,9 @@ def formats_of(data: bytes) -> tuple[str, ...]:
         return _plugged("JXL")
     for pattern, what, todo in _OTHERS:
         if re.match(pattern, head):
-            raise UnreadableError(f"is {what}, which is not read; {todo}")
+            raise UnreadableError(f"is {what}, which cannot be read; {todo}")
     with_mark = [key for key in FORMATS if key not in ("TGA", "AVIF", *_PLUGINS)]
-    return (*with_mark, "TGA") if _TGA.match(head) else tuple(with_mark)  # only a TGA begins with nothing special
+    return (*with_mark, "TGA") if _TGA.match(head) else tuple(with_mark)  # only TGA has no magic number
 
 
 def _plugged(form: str) -> tuple[str, ...]:
@@ -163,18 +167,16 @@ def _plugged(form: str) -> tuple[str, ...]:
     try:
         plugin.register(import_module(plugin.module))
     except ImportError:
-        raise UnreadableError(
-            f"is {FORMATS[form].name}, which is read with a plugin: pip install {plugin.package}"
-        ) from None
+        raise UnreadableError(f"is {FORMATS[form].name}, which needs a plugin: pip install {plugin.package}") from None
     return (form,)
 
 
 def unknown(data: bytes) -> str:
-    """What to say of bytes that are of none of the formats that are read, and that `formats_of` does not know."""
+    """A message about bytes that are of no known format or kind."""
     head = data[:1000]
     for pattern, what, todo in _TEXTS:
         if re.search(pattern, head):
-            return f"is {what}, which is not read; {todo}"
+            return f"is {what}, which cannot be read; {todo}"
     return f"is text, not a picture; {READ}" if _is_text(head) else f"is not a picture; {READ}"
 
 
@@ -184,6 +186,6 @@ def _is_text(head: bytes) -> bool:
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:  # else a letter is cut off
+        if error.start < len(head) - 3:  # else the cut at 1000 bytes split a character
             return False
     return all(byte >= 32 or byte in b"\t\r\n\f" for byte in head)

@@ -1,4 +1,4 @@
-"""A picture with all that its file says, and what of that must go when its pixels are hidden."""
+"""A picture with the metadata of its file; hiding its pixels also removes metadata that could reveal them."""
 
 import io
 from copy import deepcopy
@@ -13,21 +13,21 @@ from PIL.PngImagePlugin import PngInfo
 from depixel.photos.tiff import BrokenTiffError, Tiff
 
 XMP, PHOTOSHOP = 700, 34377
-"""Tags of TIFF and EXIF whose values are metadata of other kinds."""
+"""Tags of TIFF and EXIF with metadata of other kinds."""
 _MAKER_NOTE = 37500
 _XMP_PREVIEW = b"GImg:image"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture and what its file says beside the pixels.
+    """A picture with the metadata of its file.
 
     Attributes:
-        pixels: upright; (H, W), (H, W, 2) gray with alpha, (H, W, 3) or (H, W, 4); uint8 or uint16.
-        format: Pillow's name of it, a key of `kinds.FORMATS`.
-        orientation: EXIF's, 1..8: how the file has the pixels turned.
-        options: what to hand to Pillow's `save`, metadata among it.
-        notes: what the file holds that a written one will not, or what is wrong with it: a sentence each.
+        pixels: upright; (H, W) gray, (H, W, 2) gray with alpha, (H, W, 3) RGB or (H, W, 4) RGBA; uint8 or uint16.
+        format: Pillow's name of the format, a key of `kinds.FORMATS`.
+        orientation: EXIF orientation of the pixels in the file, 1..8.
+        options: keyword arguments for Pillow's `save`, including the metadata.
+        notes: sentences on content that a written file will lack, and on damage.
     """
 
     pixels: np.ndarray
@@ -37,12 +37,14 @@ class Picture:
     notes: tuple[str, ...] = ()
 
     def showing(self, pixels: np.ndarray) -> "Picture":
-        """The same with other pixels, of the same shape and dtype."""
+        """The same picture with other pixels, of the same shape and dtype."""
         return replace(self, pixels=pixels)
 
     def hiding(self, pixels: np.ndarray) -> "Picture":
-        """The same, and without what in the metadata may hold small pictures of the old pixels: thumbnails, previews,
-        Photoshop's and cameras' own notes, XMP of more than one segment."""
+        """The same picture with other pixels, without metadata that may contain small pictures of the old ones.
+
+        It removes thumbnails, previews, Photoshop's data, the maker notes of cameras, and XMP of several segments.
+        """
         options = self.options.copy()
         if isinstance(options.get("exif"), bytes):
             options["exif"] = _without_previews(options["exif"])
@@ -60,7 +62,7 @@ class Picture:
             for kind, data, *_ in self.options["pnginfo"].chunks:
                 if _XMP_PREVIEW not in data and not data.startswith(b"Raw profile type"):
                     kept.add(kind, data)
-        if self.orientation > 1 and not options.get("exif"):  # it went with what was taken out
+        if self.orientation > 1 and not options.get("exif"):  # the removed EXIF had it
             tags = Image.Exif()
             tags[Base.Orientation] = self.orientation
             options["exif"] = tags.tobytes()
@@ -72,11 +74,11 @@ class Picture:
         return self.pixels.ndim == 3 and self.pixels.shape[2] != 3
 
     def clear(self) -> np.ndarray:
-        """(H, W) bool: the pixels under alpha 0, which nobody sees."""
+        """(H, W) bool: the invisible pixels, with alpha 0."""
         return self.pixels[:, :, -1] == 0 if self.has_alpha else np.zeros(self.pixels.shape[:2], bool)
 
     def searchable(self) -> np.ndarray:
-        """As `seen`, with noise under alpha 0, where no area is to be found."""
+        """Like `seen`, with noise in invisible pixels, so that no area is found there."""
         seen, clear = self.seen(), self.clear()
         if clear.any():
             seen = seen.copy()
@@ -92,8 +94,10 @@ class Picture:
 
 
 def _without_previews(exif: bytes) -> bytes:
-    """An Exif block whose second directory, that of the thumbnail, is cut off; its thumbnail, the camera's note, XMP
-    and Photoshop's part, which may hold previews, are zeros."""
+    """An Exif block without its second directory, which is that of the thumbnail.
+
+    Zeros replace the thumbnail, the maker note, XMP and Photoshop's data, which may contain previews.
+    """
     start = 6 if exif.startswith(b"Exif\0\0") else 0
     found, block = bytearray(exif), exif[start:]
     try:
@@ -111,12 +115,12 @@ def _without_previews(exif: bytes) -> bytes:
         first, after = values(tiff.first), tiff.end_of(tiff.first)
         own = values(first[Base.ExifOffset][1]) if Base.ExifOffset in first else {}
         for size, at in (own.get(_MAKER_NOTE, (0, 0)), first.get(XMP, (0, 0)), first.get(PHOTOSHOP, (0, 0))):
-            if size > 4:  # else it stands in the entry
+            if size > 4:  # else the value is in the entry itself
                 clear(at, size)
         if second := tiff.number(after):
             preview = values(second)
-            clear(preview.get(513, (0, 0))[1], preview.get(514, (0, 0))[1])  # of a JPEG, as nearly all are
+            clear(preview.get(513, (0, 0))[1], preview.get(514, (0, 0))[1])  # nearly all are JPEGs
             found[start + after : start + after + 4] = bytes(4)
     except BrokenTiffError:
-        return b""  # broken, or of a kind that nobody can say what is in it
+        return b""  # it is broken, and nobody knows what it contains
     return bytes(found)

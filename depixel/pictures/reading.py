@@ -1,6 +1,6 @@
-"""Picture files are read, with all that is in them.
+"""Reading picture files with their metadata.
 
-Decoded by Pillow, as safely as photos are (`depixel.photos.decoding`).
+Pillow decodes them, with the same safeguards as for photos (`depixel.photos.decoding`).
 """
 
 import re
@@ -22,35 +22,35 @@ from depixel.pictures.picture import Picture
 from depixel.pictures.writing import chunk
 
 MOST_BYTES = 8 * MOST_PIXELS + 10_000_000
-"""Bytes of the largest file that is read: four channels of 16 bits, not compressed."""
+"""Maximum size of a file in bytes: that of four channels of 16 bits, uncompressed."""
 
-_OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}  # of the bytes, in Pillow's raw modes
+_OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}  # byte order in Pillow's raw modes
 _TIFF_LAYOUT = {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 347}
 _TIFF_PREVIEWS = {330, 513, 514}  # smaller pictures in the file
-_DIRECTORIES = {34665, 34853, 40965}  # tags: of EXIF, GPS and their like; Pillow writes them only uncompressed
+_DIRECTORIES = {34665, 34853, 40965}  # tags of directories (EXIF, GPS, ...), which Pillow writes only uncompressed
 _RESOLUTION = {282, 283, 296}
-_JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"  # how it begins in a JPEG, and
-_MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"  #   how what did not fit into that segment does
+_JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"  # beginning of an XMP segment in a JPEG, and
+_MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"  #   of further segments
 _TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits")
 _SUBFILE, _SUBDIRECTORIES, _DNG_VERSION = 254, 330, 50706  # tags
-_RAW_COLORS, _RAW_CODES = (32803, 34892), (32767, 34713)  # values of the photometric interpretation and compression
+_RAW_COLORS, _RAW_CODES = (32803, 34892), (32767, 34713)  # photometric interpretations and compressions of raw files
 
 
 def read(path: str | Path) -> Picture:
     """Read a picture file.
 
-    Palettes become RGB or RGBA, one bit becomes gray; all else is as stored.
+    Palettes become RGB or RGBA, and 1-bit pictures become gray; all other pixels stay as stored.
 
     Raises:
-        DepixelError: it is not there, not a picture (says what else), damaged, of more than 50 megapixels, animated, or
-            has colors (CMYK) or numbers (float) that are not restored.
+        DepixelError: the file is missing, damaged, animated, not a picture (the message names its kind), has more than
+            50 megapixels, or has unsupported colors (CMYK) or numbers (float).
     """
     path = Path(path)
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):  # to read from a pipe may never end
-            raise DepixelError(f"{path}: is no file")
+        if path.exists() and not (path.is_file() or path.is_dir()):  # reading from a pipe may never end
+            raise DepixelError(f"{path}: is not a regular file")
         if path.stat().st_size > MOST_BYTES:
-            raise DepixelError(f"{path}: has more than {MOST_BYTES // 10**6} MB, which no picture here needs")
+            raise DepixelError(f"{path}: has more than {MOST_BYTES // 10**6} MB, the maximum for a picture")
         data = path.read_bytes()
     except OSError as error:
         raise DepixelError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -61,7 +61,7 @@ def read(path: str | Path) -> Picture:
 
 
 def decoded(data: bytes) -> Picture:
-    """As `read`, from the bytes of a file. Raises `UnreadableError`, whose text names no file."""
+    """Decode the bytes of a file like `read`. Raises `UnreadableError`; its message names no file."""
     formats = kinds.formats_of(data)
     try:
         if formats == ("JXL",):
@@ -76,7 +76,7 @@ def decoded(data: bytes) -> Picture:
 
 _TOO_LARGE = f"more than {MOST_PIXELS // 10**6} million pixels"
 _SEVERAL = (
-    "is animated, or has several pages; a single picture is needed. Take out the one to restore, such as by: "
+    "is animated, or has several pages, but must be a single picture. Extract the one to restore, for example: "
     "ffmpeg -i FILE frame_%04d.png, or for the pages of a TIFF: tiffsplit FILE"
 )
 _HINTS = {_TOO_LARGE: "; cut out the part to restore, or make it smaller"}
@@ -86,14 +86,14 @@ _MAGIC = re.compile(
 
 
 def _not_opened(data: bytes, formats: tuple[str, ...]) -> str:
-    """Why Pillow opens none of the formats that the bytes may be of."""
+    """The reason why Pillow could not open the bytes in any of their possible formats."""
     if len(formats) == 1 or _MAGIC.match(data):
         return "the file is damaged: it begins like a picture, but cannot be opened"
     return kinds.unknown(data)
 
 
 def _check_jxl(data: bytes) -> None:
-    """Raise `UnreadableError` for what the plugin would decode though it is too large, or of which it drops frames."""
+    """Raise `UnreadableError` for a file that is too large or animated, which the plugin does not check."""
     head = jxl.head(data)
     if head.width * head.height > MOST_PIXELS:
         raise UnreadableError(_TOO_LARGE)
@@ -102,7 +102,7 @@ def _check_jxl(data: bytes) -> None:
 
 
 def _picture(image: ImageFile.ImageFile, data: bytes) -> Picture:
-    form = "JPEG" if image.format == "MPO" else str(image.format)  # other pictures stand behind the JPEG
+    form = "JPEG" if image.format == "MPO" else str(image.format)  # an MPO is a JPEG with more pictures behind it
     if form == "PNG":
         _check_sums(data)
     elif form == "TIFF":
@@ -111,8 +111,8 @@ def _picture(image: ImageFile.ImageFile, data: bytes) -> Picture:
         raise UnreadableError(_SEVERAL)
     deep_gray = form == "PNG" and data[24:26] == b"\x10\x04"  # 16 bits, gray with alpha
     deep_colors = not deep_gray and _deep_colors(image)
-    upright = form == "JXL" and not getattr(image, "jpeg", None)  # by its decoder, which leaves EXIF as it was
-    turned = 1 if upright else orientation(image)  # a TIFF forgets it when it is loaded
+    upright = form == "JXL" and not getattr(image, "jpeg", None)  # its decoder turns it, but leaves EXIF unchanged
+    turned = 1 if upright else orientation(image)  # before loading, because a loaded TIFF forgets it
     if deep_gray:
         with opened(_as_bytes(data)) as other:
             pixels = np.asarray(other).view(">u2").astype(np.uint16)
@@ -124,24 +124,24 @@ def _picture(image: ImageFile.ImageFile, data: bytes) -> Picture:
             pixels = np.dstack([pixels, alpha])
     else:
         pixels = _pixels(image)
-    if form != "TIFF":  # these Pillow has turned upright while it loaded them
+    if form != "TIFF":  # Pillow turns TIFFs upright when it loads them
         pixels = upright_pixels(pixels, turned)
     return Picture(pixels, form, turned, _options(image, data, turned), besides.notes(image, data))
 
 
 def _check_sums(png: bytes) -> None:
-    """Raise `UnreadableError` if the pixels of a PNG are not those that were written; Pillow does not look at that."""
+    """Raise `UnreadableError` if the checksum of a PNG's pixels is wrong; Pillow does not check it."""
     for kind, start, end in kinds.png_chunks(png):
         if kind == b"IDAT" and zlib.crc32(png[start - 4 : end]).to_bytes(4, "big") != png[end : end + 4]:
             raise UnreadableError("the file is damaged: the checksum of its pixels is wrong")
 
 
 def _refuse_raw(image: Image.Image) -> None:
-    """Raise `UnreadableError` for a camera's raw file, of which Pillow would read a preview."""
+    """Raise `UnreadableError` for a camera's raw file; Pillow would only read a preview."""
     tags = image.getexif()
     raw = "DNG" if _DNG_VERSION in tags else "NEF, ARW or another" if _is_raw(tags) else ""
     if raw:
-        raise UnreadableError(f"is a camera's raw file ({raw}), which is not read; {kinds.RAW}")
+        raise UnreadableError(f"is a camera's raw file ({raw}), which cannot be read; {kinds.RAW}")
 
 
 def _is_raw(tags: Image.Exif) -> bool:
@@ -152,7 +152,7 @@ def _is_raw(tags: Image.Exif) -> bool:
 
 
 def _goes_on(image: Image.Image) -> bool:
-    """Whether there is a second frame or page; to count all of a TIFF takes long."""
+    """Whether there is a second frame or page; counting all pages of a TIFF would take long."""
     try:
         image.seek(1)
     except EOFError:
@@ -161,23 +161,28 @@ def _goes_on(image: Image.Image) -> bool:
 
 
 def _deep_colors(image: ImageFile.ImageFile) -> bool:
-    """Whether the file has 16 bits a channel of which Pillow would keep 8."""
+    """Whether the file has 16 bits per color channel, of which Pillow would keep 8."""
     rawmodes = {str(tile.args[0] if isinstance(tile.args, tuple) else tile.args) for tile in image.tile}
     if not any(";16" in mode for mode in rawmodes) or image.mode.startswith("I"):
         return False
     if image.mode not in ("RGB", "RGBA") or any(mode[:3] != "RGB" or mode[3:4] == "a" for mode in rawmodes):
-        raise UnreadableError("has 16 bits in premultiplied colors or in gray with alpha; save it as RGBA, or as PNG")
+        raise UnreadableError(
+            "has 16 bits in premultiplied colors or gray with alpha, which cannot be read; save it as RGBA, or as PNG"
+        )
     return True
 
 
 def _as_bytes(png: bytes) -> bytes:
-    """A PNG of 16 bits in gray with alpha, told to be RGBA of 8: as many bytes a pixel, and filters see no more."""
+    """A 16-bit PNG in gray with alpha, relabelled as 8-bit RGBA, which Pillow can decode.
+
+    Both have four bytes per pixel, and PNG's filters depend on nothing else.
+    """
     header = png[16:24] + b"\x08\x06" + png[26:29]
     return png[:8] + chunk(b"IHDR", header) + png[33:]
 
 
 def _two_halves(image: Image.Image, other: ImageFile.ImageFile) -> np.ndarray:
-    """Pillow decodes 16-bit colors to their upper 8 bits; told the other byte order, it gives the lower 8."""
+    """Decode 16-bit colors: Pillow gives their upper 8 bits, and with the other byte order their lower 8."""
     swapped = []
     for tile in other.tile:
         mode, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
@@ -206,14 +211,14 @@ def _pixels(image: Image.Image) -> np.ndarray:
     elif image.mode == "L" and transparent:
         image = image.convert("LA")
     if image.mode == "I" and image.format == "PPM":
-        return np.asarray(image).astype(np.uint16)  # as wide as they get
+        return np.asarray(image).astype(np.uint16)  # PPM has at most 16 bits
     if image.mode not in ("L", "LA", "RGB", "RGBA"):
         raise UnreadableError(f"has the color mode {image.mode}; save it as RGB or gray with 8 or 16 bits")
     return np.asarray(image)
 
 
 def _options(image: ImageFile.ImageFile, data: bytes, turned: int) -> dict[str, Any]:
-    """What `save` must be told to write the picture as it was."""
+    """The options with which `save` writes the picture like its file."""
     info = image.info
     kept = {key: info[key] for key in ("icc_profile", "dpi", "comment") if info.get(key)}
     if image.format == "TIFF":
@@ -239,7 +244,7 @@ def _tiff_options(image: Image.Image, turned: int, kept: dict[str, Any]) -> dict
         tags[Base.Orientation] = turned
     kept |= {"exif": tags} if len(tags) else {}
     if not _RESOLUTION & tags.keys():
-        kept.pop("dpi", None)  # Pillow's own guess
+        kept.pop("dpi", None)  # only a default of Pillow
     used = "raw" if _DIRECTORIES & tags.keys() else image.info.get("compression")
     kept["compression"] = used if used in (*_TIFF_LOSSLESS, "raw") else "tiff_adobe_deflate"
     return kept
@@ -261,20 +266,20 @@ def _png_chunks(image: PngImageFile, data: bytes) -> PngInfo:
 
 
 def _jpeg_options(image: JpegImageFile, kept: dict[str, Any]) -> dict[str, Any]:
-    segments = [(0xED, data) for name, data in image.applist if name == "APP13"]  # Photoshop's, with IPTC
+    segments = [(0xED, data) for name, data in image.applist if name == "APP13"]  # Photoshop's data, with IPTC
     of_xmp = [data for name, data in image.applist if name == "APP1" and data.startswith((_JPEG_XMP, _MORE_XMP))]
-    if len(of_xmp) > 1:  # more than Pillow's `xmp` can take
+    if len(of_xmp) > 1:  # Pillow's `xmp` takes only one segment
         kept.pop("xmp", None)
         segments = [(0xE1, data) for data in of_xmp] + segments
     if segments:
         kept["extra"] = b"".join(struct.pack(">BBH", 0xFF, kind, len(data) + 2) + data for kind, data in segments)
     kept |= {"qtables": image.quantization, "progressive": bool(image.info.get("progressive"))}
-    sampling = get_sampling(image)  # -1 of gray
+    sampling = get_sampling(image)  # -1 for gray
     return kept | ({"subsampling": sampling} if sampling >= 0 else {})
 
 
 def _png_chunk(data: bytes, kind: bytes) -> bytes:
-    """The content of the first chunk of a kind that stands before the pixels; empty if there is none."""
+    """The content of the first chunk of a kind before the pixels; empty if there is none."""
     for found, start, end in kinds.png_chunks(data):
         if found in (kind, b"IDAT"):
             return data[start:end] if found == kind else b""
@@ -282,7 +287,7 @@ def _png_chunk(data: bytes, kind: bytes) -> bytes:
 
 
 def _lossless_webp(data: bytes) -> bool:
-    """Whether the first chunk of pixels is a VP8L."""
+    """Whether a WebP file is lossless: its first chunk of pixels is a VP8L."""
     place = 12
     while kind := data[place : place + 4]:
         if kind in (b"VP8L", b"VP8 "):

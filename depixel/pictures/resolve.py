@@ -1,4 +1,4 @@
-"""Areas as a person names them become areas that can be restored: the pixels show their blocks and where they begin."""
+"""Resolving areas that a person names: the pixels show their blocks, and where these begin."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,30 +21,30 @@ from depixel.base.errors import DepixelError
 from depixel.model.pixelation import LEAST_BLOCK
 from depixel.pictures.pixels import scale_of, without_alpha
 
-_LOOKED_AT = 2048  # pixels a side of a large area, to see whether it is pixelated
-_EXACT = 0.4  # share of columns and rows
-_NEAR = 3  # pixels: an area that is named snaps to blocks whose sides are nearer
-_AROUND = 64  # pixels around an area in which its blocks are looked for; a multiple of JPEG's blocks
-_CONSTANT = 0.5  # share of blocks of one value, at least, in an area whose blocks are named: others may be drawn over
-_MOST_SEARCHED = 1_000_000  # pixels of a named area in a JPEG and what is around it; larger ones stay where they are
-_SAID = 0.01  # pixels: how exactly a person names blocks that are not whole pixels
-_FORCE = ". To restore it in these blocks whatever the picture shows: --ignore-check"
+_LOOKED_AT = 2048  # pixels: at most this much of an area's sides is checked
+_EXACT = 0.4  # share of columns and rows that equal the ones before, from which blocks count as exact
+_NEAR = 3  # pixels: a named area snaps to a detected one whose sides are at most this far away
+_AROUND = 64  # pixels around an area that are searched, too; a multiple of JPEG's blocks
+_CONSTANT = 0.5  # least share of constant blocks if the block size is named; something may be drawn over the others
+_MOST_SEARCHED = 1_000_000  # pixels of an area in a JPEG with its surroundings; larger ones are not moved
+_SAID = 0.01  # pixels: accuracy of a named block size that is not whole
+_FORCE = ". To restore it in these blocks regardless of the pixels: --ignore-check"
 
 
 def resolve(image: np.ndarray, areas: Sequence[AreaLike], ignore_check: bool = False) -> list[ResolvedArea]:
-    """Check areas against a picture, and find the blocks that are not named.
+    """Check areas against a picture, and find block sizes that are not named.
 
-    An area whose sides are all within 3 pixels of those of an area that is seen in the pixels becomes that one; any
-    other stays where it is named, and its first blocks may be cut off. In a JPEG each area takes a search. A
-    `ResolvedArea` was looked at before and is not looked at again; it is checked to be inside the picture like any
-    other.
+    An area becomes a detected one if all its sides are within 3 pixels of those. Otherwise it stays where it is named,
+    and its first blocks may be cut off. In a JPEG each area takes a search. A `ResolvedArea` is not searched again, but
+    must be inside the picture, too.
 
     Args:
-        image: the pixels of a picture, as `Restorer.restore` takes them. areas: as `Restorer.restore` takes them.
-        ignore_check: whether an area whose blocks are named is taken as it is, even if the pixels contradict.
+        image: the pixels of a picture, as for `Restorer.restore`.
+        areas: as for `Restorer.restore`.
+        ignore_check: whether to accept areas with a named block size even if the pixels contradict it.
 
     Raises:
-        DepixelError: an area is not inside the picture, overlaps another, is not pixelated, or not in such blocks.
+        DepixelError: an area is not inside the picture, overlaps another, is not pixelated, or has other blocks.
     """
     colors = without_alpha(image)
     checked = checked_areas(areas, colors.shape[1], colors.shape[0])
@@ -55,7 +55,7 @@ def resolve(image: np.ndarray, areas: Sequence[AreaLike], ignore_check: bool = F
 
 
 def _looked_at(colors: np.ndarray, area: Area, ignore_check: bool) -> ResolvedArea:
-    """The area with the blocks that the pixels show, or with those that are named if the pixels do not contradict."""
+    """Resolve one area: in the blocks that the pixels show, or in the named ones if the pixels do not contradict."""
     seen = _gray_levels(colors, area, _LOOKED_AT)
     named = _named_grids(area)
     if _is_exact(seen):
@@ -77,14 +77,14 @@ def _looked_at(colors: np.ndarray, area: Area, ignore_check: bool) -> ResolvedAr
         return area.in_blocks(fitting[0])
     if area.offset_x or area.offset_y:
         raise DepixelError(
-            f"area {area.place}: it does not look pixelated in blocks of {area.blocks} pixels, of which the first lack "
+            f"area {area.place}: it does not look pixelated in blocks of {area.blocks} pixels whose first ones lack "
             f"{area.offset_x} columns and {area.offset_y} rows" + _FORCE
         )
     return _in_the_blocks_shown(seen, area)
 
 
 def _fitting_from_corner(colors: np.ndarray, seen: np.ndarray, area: Area) -> ResolvedArea | None:
-    """The area if it is exactly one of square blocks from its corner on: the usual case, which needs no search."""
+    """The area if it consists exactly of square blocks from its corner: the usual case, which needs no search."""
     if area.offset_x or area.offset_y or area.mask is not None or seen.shape[:2] != (area.height, area.width):
         return None
     size = int(area.block_width) if area.is_square and area.block_width else 0
@@ -98,12 +98,15 @@ def _fitting_from_corner(colors: np.ndarray, seen: np.ndarray, area: Area) -> Re
         end = (area.x, area.y)[1 - axis] + length
         beyond = colors.take(range(end - 1, min(end + 1, colors.shape[axis])), axis)
         if length % size and beyond.shape[axis] == 2 and not np.diff(beyond.astype(int), axis=axis).any():
-            return None  # the last block goes on
+            return None  # the last block continues beyond the area
     return area.in_blocks_of(size) if LEAST_BLOCK <= size <= MOST_BLOCK and area.blocks in ("", str(size)) else None
 
 
 def _named_grids(area: Area) -> list[Grid]:
-    """The blocks that are named, none if they are not: where they are not whole pixels, as each tool rounds them."""
+    """The possible grids of the named blocks; none if no block size is named.
+
+    Blocks that are not whole pixels have several grids, because tools round them differently.
+    """
     if area.block_width is None or area.block_height is None:
         return []
     grid = Grid(area.block_width, area.block_height, area.offset_x, area.offset_y)
@@ -116,7 +119,7 @@ def _named_grids(area: Area) -> list[Grid]:
 
 
 def _shown(colors: np.ndarray, area: Area) -> ResolvedArea | None:
-    """The area as its blocks of one color show it."""
+    """Find the area by its constant blocks; None: not found."""
     from depixel.detection import exact  # SciPy: a third of the start of the command
 
     if colors.dtype != np.uint8:
@@ -126,7 +129,7 @@ def _shown(colors: np.ndarray, area: Area) -> ResolvedArea | None:
 
 
 def _shown_in_noise(colors: np.ndarray, area: Area) -> ResolvedArea | None:
-    """The area as it shows where its blocks are noisy, as JPEG leaves them."""
+    """Find the area if its blocks are noisy, as in a JPEG; None: not found."""
     from depixel.detection import named, search  # SciPy: a third of the start of the command
 
     left, top, part = _surroundings(colors, area)
@@ -144,14 +147,14 @@ def _shown_in_noise(colors: np.ndarray, area: Area) -> ResolvedArea | None:
 
 
 def _surroundings(colors: np.ndarray, area: Area) -> tuple[int, int, np.ndarray]:
-    """Where a part of the picture begins, x and y, and that part: the area with what is around it."""
+    """The part of the picture with the area and its surroundings: its x and y, and its pixels."""
     left, top = max(area.x - _AROUND, 0) // 8 * 8, max(area.y - _AROUND, 0) // 8 * 8
     part = colors[top : area.y + area.height + _AROUND, left : area.x + area.width + _AROUND]
     return left, top, np.ascontiguousarray(part if part.shape[2] == 3 else part[:, :, 0])
 
 
 def _nearest(found: list[ResolvedArea], area: Area) -> ResolvedArea | None:
-    """The area of those that are found that is meant, or the part of it; None: none of them."""
+    """The found area that a person meant, or the meant part of it; None: none of them."""
     if area.mask is not None:
         return _under_mask(found, area)
     for one in found:
@@ -159,7 +162,7 @@ def _nearest(found: list[ResolvedArea], area: Area) -> ResolvedArea | None:
         stops = area.x + area.width - one.x - one.width, area.y + area.height - one.y - one.height
         if all(abs(by) <= _NEAR for by in (*starts, *stops)):
             return one
-        if all(by <= _NEAR for by in (*starts, *stops)):  # within it
+        if all(by <= _NEAR for by in (*starts, *stops)):  # the named area is a part of it
             x0, y0 = max(area.x, one.x), max(area.y, one.y)
             x1, y1 = (
                 min(area.x + area.width, one.x + one.width),
@@ -173,7 +176,7 @@ def _nearest(found: list[ResolvedArea], area: Area) -> ResolvedArea | None:
 
 
 def _under_mask(found: list[ResolvedArea], area: Area) -> ResolvedArea | None:
-    """An area of which the mask says the shape, in the blocks of what is found in most of it."""
+    """An area with a mask, in the blocks of the found area that covers most of it; None: there is none."""
     for one in found:
         left, top = max(one.x, area.x), max(one.y, area.y)
         right, bottom = min(one.x + one.width, area.x + area.width), min(one.y + one.height, area.y + area.height)
@@ -185,19 +188,19 @@ def _under_mask(found: list[ResolvedArea], area: Area) -> ResolvedArea | None:
 
 
 def _same_blocks(shown: ResolvedArea, area: Area) -> bool:
-    """Whether blocks have the size that is named."""
+    """Whether the blocks found have the named size."""
     sides = zip((shown.grid.width, shown.grid.height), (area.block_width or 0, area.block_height or 0), strict=True)
     return all(one == other or (one != int(one) and abs(float(one - other)) <= _SAID) for one, other in sides)
 
 
 def _same_lines(shown: ResolvedArea, area: Area, grid: Grid) -> bool:
-    """Whether blocks of another size, 77/13 instead of 6, begin at the same pixels."""
+    """Whether blocks of a slightly different size, such as 77/13 instead of 6, begin at the same pixels."""
     lines = zip(shown.grid.begins(shown.width, shown.height), grid.begins(area.width, area.height), strict=True)
     return shown.place == area.place and all(map(np.array_equal, *zip(*lines, strict=True)))
 
 
 def _fits_exactly(seen: np.ndarray, grid: Grid) -> bool:
-    """Whether most blocks are of one value, and no larger ones are."""
+    """Whether most blocks have a single value, and larger blocks do not."""
     high, low = np.maximum, np.minimum
     lefts, tops = grid.begins(seen.shape[1], seen.shape[0])
     ranges = [of.reduceat(of.reduceat(seen, tops, axis=0), lefts, axis=1) for of in (high, low)]
@@ -218,11 +221,11 @@ def _noise(seen: np.ndarray, grid: Grid) -> float:
 
 
 def _in_the_blocks_shown(seen: np.ndarray, area: Area) -> ResolvedArea:
-    """The area, which names no offset, with the blocks that its pixels (h, w, C) show."""
+    """Resolve an area without a named offset, in the blocks that its pixels, (h, w, C), show."""
     size = area.block_size if area.is_square else None
     found, shifted = shown_block_size(seen), shown_grid(seen)
     if shifted and max(found, 1) < shifted.width <= MOST_BLOCK and size in (None, shifted.width):
-        return area.in_blocks(shifted)  # it begins within a block
+        return area.in_blocks(shifted)  # the area begins within a block
     if not area.blocks and found:
         return area.in_blocks_of(min(found, MOST_BLOCK))
     if found:
@@ -230,12 +233,12 @@ def _in_the_blocks_shown(seen: np.ndarray, area: Area) -> ResolvedArea:
     raise DepixelError(
         f"area {area.place}: it does not look pixelated"
         + (f" in blocks of {area.blocks} pixels that begin at its upper left corner" + _FORCE if area.blocks else
-           " in blocks that begin at its upper left corner. Name their size if you know it")
+           " in blocks that begin at its upper left corner. Give the block size if you know it")
     )  # fmt: skip
 
 
 def _is_exact(seen: np.ndarray) -> bool:
-    """Whether many columns and rows are as those before them, which JPEG leaves hardly anywhere."""
+    """Whether many columns and rows equal the ones before them; after JPEG hardly any do."""
     same = [(np.diff(seen, axis=axis) == 0).all(axis=(1 - axis, 2)) for axis in (0, 1)]
     return bool(np.concatenate(same).mean() > _EXACT)
 
@@ -243,7 +246,7 @@ def _is_exact(seen: np.ndarray) -> bool:
 def _other_blocks(area: Area, shown: str) -> str:
     return (
         f"area {area.place}: from its upper left corner on it shows blocks of {shown} pixels, not of "
-        f"{area.blocks}. Give the size that fits, or the corner at which a block begins; or --ignore-check"
+        f"{area.blocks}. Give that size, or a corner at which a block begins; or accept your size: --ignore-check"
     )
 
 

@@ -1,9 +1,8 @@
-"""Pictures as they come: of any size, in color, with areas and blocks of any size.
+"""Restoration of pictures of any size, gray or color, with areas and blocks of any size.
 
-The networks have learnt gray areas of up to 32 pixels with blocks of 4 to 16. What is larger they restore as well as
-that when they see all of it at once, or in tiles as `tiles.spans` lays them (benchmarks/restore.py measures it). Blocks
-of other sizes are restored at the scale at which they have 4 or 8 pixels; in larger areas those of 13 to 16, too.
-Only windows around the areas become tensors.
+The networks were trained on gray areas of up to 32 pixels with blocks of 4 to 16. They restore larger areas equally
+well, as a whole or in the tiles of `tiles.spans` (measured by benchmarks/restore.py). Blocks of other sizes, and in
+larger areas also those of 13 to 16, are scaled to 4 or 8 pixels. Only windows around the areas become tensors.
 """
 
 from collections.abc import Sequence
@@ -25,11 +24,11 @@ from depixel.pictures.resolve import resolve
 from depixel.pictures.sampling import showing_means
 from depixel.pictures.tiles import TILE, Shown, Tile, Trust, tiles_of
 
-_BATCH = 4 * TILE * TILE  # pixels of the windows that go through the network together
+_BATCH = 4 * TILE * TILE  # pixels of the windows in a batch
 
 
 class Model(Protocol):
-    """What predicts: `depixel.model.predictor.Predictor` by PyTorch, or `depixel.onnx.reading.Exported` without it."""
+    """A model: `depixel.model.predictor.Predictor` with PyTorch, or `depixel.onnx.reading.Exported` without it."""
 
     def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]) -> np.ndarray:
         """See `model.predictor.Predictor.predict_windows`."""
@@ -37,24 +36,24 @@ class Model(Protocol):
 
 
 class Restorer:
-    """A model that restores pictures as they come. `depixel.Restorer` is this; `load` makes one."""
+    """A model that restores pictures of any size and color, available as `depixel.Restorer`; `load` makes one."""
 
     def __init__(self, model: Model):
         self.model = model
 
     @classmethod
     def load(cls, model: str | Path, device: str | None = None) -> "Restorer":
-        """Load a model: the .safetensors or .onnx file of this path, or a pretrained one by its bare name.
+        """Load a model: a .safetensors or .onnx file by its path, or a pretrained model by its bare name.
 
-        If a pretrained model has been exported (`Exported.of`) that is taken, which starts several
-        times as fast; unless a torch `device` is named.
+        Without a torch `device`, the ONNX export of a pretrained model is preferred (`Exported.of`), because it starts
+        several times as fast.
 
         Raises:
-            DepixelError: a file is missing, not readable, or not what it should be.
+            DepixelError: a file is missing, cannot be read, or is not a model.
         """
         if found := None if device else Exported.of(model):
             return cls(found)
-        from depixel.model.predictor import Predictor as ByTorch  # only now: PyTorch takes long to load
+        from depixel.model.predictor import Predictor as ByTorch  # PyTorch takes long to load
 
         return cls(ByTorch.load(model, device))
 
@@ -66,31 +65,31 @@ class Restorer:
         trust: Trust = "rounded",
         ignore_check: bool = False,
     ) -> Picture:
-        """Restore the pixelated areas of a picture as it comes: of any size, gray or color.
+        """Restore the pixelated areas of a picture of any size, gray or color.
 
-        Areas of any size are restored, those larger than what the network has learnt in overlapping tiles, and blocks
-        of 2 to 200 pixels, at the scale that suits the network. Luminance is predicted; colors are interpolated. Each
-        channel keeps the means of its blocks. Several threads may call it at once.
+        Large areas are restored in overlapping tiles, and blocks of 2 to 200 pixels at the scale that suits the
+        network. The network predicts the luminance; colors are interpolated. Each channel keeps the means of its
+        blocks. Several threads may call this at once.
 
         Args:
-            image: NumPy (H, W) gray, (H, W, 3) RGB, or with alpha (H, W, 2) or (H, W, 4), uint8 or uint16; or Pillow
-                of the mode L, LA, RGB, RGBA or I;16, with its pixels as they are stored. It is not changed.
-            areas: x, y, width, height and block size of each, pixels; without the block size it is found. Then, where
-                the first blocks are cut off, how many columns and rows they lack. Or an `Area`; one that is resolved,
-                as `depixel.find` returns, is not looked at again.
-            views: how many turned views of the picture to average the predictions of.
-            trust: what the value of a block is: "exact", the truncated mean of its pixels, as in the challenge;
-                "rounded", their mean give or take half a level; "linear", the same of their mean in linear light;
-                "loose", their mean give or take 8 levels; "sampled", one of the pixels, in the block's middle or
-                upper left corner: then means are estimated and kept. Where it is not known, "rounded" costs least.
-            ignore_check: whether areas whose blocks are named are restored even if the pixels contradict.
+            image: NumPy (H, W) gray, (H, W, 3) RGB, or with alpha (H, W, 2) or (H, W, 4), uint8 or uint16; or Pillow of
+                the mode L, LA, RGB, RGBA or I;16, with its pixels as stored. It is not changed.
+            areas: x, y, width, height and block size of each area, pixels; a missing block size is detected. If the
+                first blocks are cut off, add the number of columns and rows that they lack. Or an `Area`; a resolved
+                one, as `depixel.find` returns it, is not checked against the pixels again.
+            views: number of turned views of the picture whose predictions are averaged.
+            trust: the meaning of a block's value. "exact": the truncated mean of its pixels, as in the challenge;
+                "rounded": their mean, to half a level; "linear": their mean in linear light, to half a level; "loose":
+                their mean, to 8 levels; "sampled": one of its pixels, at its middle or upper left corner, in which case
+                means are estimated. If you do not know, "rounded" costs least.
+            ignore_check: whether to restore areas with a given block size even if the pixels contradict it.
 
         Returns:
-            A new picture of the same kind, shape and dtype; pixels outside the areas, and alpha, as they were.
+            A new picture of the same kind, shape and dtype. Pixels outside the areas, and alpha, do not change.
 
         Raises:
-            DepixelError: an area is outside, overlaps another, or does not look pixelated in such blocks; or the
-                picture is of another kind; or there are no such `views` or `trust`.
+            DepixelError: an area is outside the picture, overlaps another, or does not look pixelated in such blocks;
+                or the picture, `views` or `trust` is of an unsupported kind.
 
         Example:
             >>> import numpy as np
@@ -114,24 +113,25 @@ class Restorer:
         trust: Trust = "rounded",
         ignore_check: bool = False,
     ) -> list[Picture]:
-        """Restore several pictures, whose areas go through the network together: quicker where they are small.
+        """Restore several pictures, with their areas in common batches, which is faster for small areas.
 
         Args:
-            images: pictures, each as `restore` takes it. areas: those of each. views, trust, ignore_check: as of
-                `restore`.
+            images: pictures, each as for `restore`.
+            areas: the areas of each picture.
+            views, trust, ignore_check: as for `restore`.
 
         Returns:
-            A new picture of each.
+            A new picture for each.
 
         Raises:
-            DepixelError: as `restore`; then none is restored.
+            DepixelError: as in `restore`; then none is restored.
         """
         if views not in (1, 2, 8):
-            raise DepixelError(f"views = {views!r}: 1, 2 or 8 turned views are averaged")
+            raise DepixelError(f"views = {views!r}: must be 1, 2 or 8")
         if trust not in get_args(Trust):
-            raise DepixelError(f"trust = {trust!r}: it is {', '.join(get_args(Trust))}")
+            raise DepixelError(f"trust = {trust!r}: must be one of {', '.join(get_args(Trust))}")
         if len(images) != len(areas):
-            raise DepixelError(f"{len(images)} pictures and areas of {len(areas)}: name the areas of each")
+            raise DepixelError(f"{len(images)} pictures, but areas of {len(areas)}: give the areas of each picture")
         pixels = [pixels_of(image) for image in images]
         found = [resolve(image, named, ignore_check) for image, named in zip(pixels, areas, strict=True)]
         if trust == "sampled":
@@ -155,23 +155,25 @@ class Restorer:
 
 
 def disagreement(restorer: Restorer, image: np.ndarray, areas: Sequence[AreaLike]) -> np.ndarray:
-    """How far the restorations of the 8 turned views of a picture are from their mean, root mean square.
+    """The root mean square deviation of the restorations of the 8 turned views of a picture from their mean.
 
-    It is large where the model is unsure, but says only in which pixels, not by how much they are off: the error is
-    several times as large (docs/experiments.md, "Look inside").
+    It is large in pixels where the model is unsure. It does not say how large their error is, which is several times
+    larger (docs/how-to/inspect.md).
 
     Args:
-        image, areas: as `Restorer.restore` takes them.
+        restorer: the restorer.
+        image: the picture, a NumPy array as for `Restorer.restore`.
+        areas: as for `Restorer.restore`.
 
     Returns:
-        (H, W) float32, gray levels of 0..255, of the luminance; 0 outside the areas.
+        (H, W) float32, the deviation of the luminance, gray levels of 0..255; 0 outside the areas.
 
     Raises:
-        DepixelError: as `Restorer.restore`.
+        DepixelError: as in `Restorer.restore`.
     """
     found = np.zeros(image.shape[:2], np.float32)
     for area in resolve(image, areas):
-        around = ceil((CONTEXT + STEP) * max(Shown(area, "rounded").steps)) + 1  # no window shows more
+        around = ceil((CONTEXT + STEP) * max(Shown(area, "rounded").steps)) + 1  # no window reaches further
         left, top = max(area.x - around, 0), max(area.y - around, 0)
         part = image[top : area.y + area.height + around, left : area.x + area.width + around]
         part = part.astype(np.uint16) * np.uint16(257 // scale_of(image))  # so that no view is rounded to gray levels
@@ -186,7 +188,7 @@ def disagreement(restorer: Restorer, image: np.ndarray, areas: Sequence[AreaLike
 
 
 class _OneView(NamedTuple):
-    """What a model says of one turned view."""
+    """A model that predicts from a single turned view."""
 
     model: Model
     view: int
@@ -196,10 +198,10 @@ class _OneView(NamedTuple):
 
 
 def _predict(model: Model, tiles: list[tuple[Tile, np.ndarray]], views: Sequence[int]) -> list[np.ndarray]:
-    """(C, height, width), 0..255: the restored windows of tiles, each with its picture, that are of one size.
+    """Restore tiles of the same size, each given with its picture: (C, height, width) float32, 0..255, for each.
 
-    The network predicts the luminance. Colors are interpolated smoothly; what they then lack of the luminance, or have
-    too much, is shared out among them as colors go with luminance near by (`_share`).
+    The network predicts the luminance. Colors are interpolated smoothly; then each channel gets a share of the
+    remaining difference in luminance (`coloring`).
     """
     windows = [tile.window(image) for tile, image in tiles]
     within = [tile.within() for tile, _ in tiles]
@@ -207,7 +209,7 @@ def _predict(model: Model, tiles: list[tuple[Tile, np.ndarray]], views: Sequence
     luminance = np.stack([np.tensordot(weights[len(window)], window, 1) for window in windows])  # (B, height, width)
     for plane, area in zip(luminance, within, strict=True):
         count = block_counts(area.height, area.width, area.grid)
-        lost = (count - 1) / count / 2  # by truncation, which the networks have learnt with
+        lost = (count - 1) / count / 2  # mean loss by truncation; the networks were trained on truncated means
         plane[area.part] -= spread(lost, area.grid, (area.height, area.width))
     found = model.predict_windows(luminance, np.array([area.columns() for area in within]), views)
     return [

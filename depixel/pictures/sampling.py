@@ -1,9 +1,9 @@
-"""Blocks that show one pixel each, not the mean of theirs: the means they would show.
+"""Estimation of block means for areas whose blocks show a single one of their pixels.
 
-Tools that reduce a picture to its nearest pixels and enlarge it again make such blocks. The pixels of a picture are
-taken for a Gaussian process with an exponential covariance (`depixel.scoring.covariance`). Of that, the blocks and the
-known pixels around the area tell two things: which pixel of each block is shown, and how far the covariance reaches.
-Given these, kriging estimates means of blocks, which the network then restores as if they were shown.
+Tools make such blocks if they shrink a picture by nearest-neighbour sampling and enlarge it again. The model of the
+pixels is a Gaussian process with an exponential covariance (`depixel.scoring.covariance`). The blocks and the known
+pixels around the area determine which pixel of each block is shown, and the range of the covariance. Kriging then
+estimates the means of blocks, and the network restores the area as if it showed these means.
 """
 
 from collections.abc import Sequence
@@ -19,34 +19,42 @@ from depixel.pictures.pixels import LUMINANCE, scale_of, without_alpha
 from depixel.scoring import covariance
 
 Place = tuple[float, float]
-"""Where in its block a pixel is, as parts of its sides: down and across."""
+"""The position of a pixel in its block, down and across, as shares of the block's sides, 0..1."""
 MIDDLE, CORNER = (0.5, 0.5), (0.0, 0.0)
-"""Where a tool takes the pixel that a block shows: Pillow and ImageMagick, or OpenCV and every n-th pixel in NumPy."""
+"""The places of the shown pixel: the middle in Pillow and ImageMagick, the corner in OpenCV and for every n-th pixel in
+NumPy."""
 MIXED = (0.0, 0.5), (0.5, 0.0)
-"""The corner along one axis only: no tool takes it, but where it is as likely, the other axis tells nothing."""
+"""The corner along one axis only. No tool makes it, but if it is as likely as the corner, one axis says nothing."""
 SURE = 3.0
-"""Log-likelihood by which the corner must be ahead of all others: a middle taken for a corner costs more."""
+"""The log-likelihood by which the corner must exceed all other places, because a wrong corner costs more than a wrong
+middle."""
 REACHES = 1, 2, 4
-"""Distances, in blocks, over which the covariance of two pixels may fall to 1/e."""
+"""The ranges that are tried, in blocks: distances over which the covariance of two pixels falls to 1/e."""
 CHUNK, BESIDE = 12, 3
-"""Blocks a side that are estimated together, and how many more around them take part."""
+"""Number of blocks a side that are estimated together, and number of blocks around them that contribute."""
 LOOKED_AT = 4
-"""Chunks at most that tell of places and reaches: those with the most known pixels around."""
-_NOISE = 1e-2  # of the variance of pixels: what no neighbour tells of
-_PARTS = 4  # a block's mean is that of so many times so many points
-_LEVEL = 0.2  # gray levels: where all is flat, no place is likelier
+"""Maximum number of chunks that determine place and range: those with the most known pixels around."""
+_NOISE = 1e-2  # share of the pixels' variance that is independent of the neighbours
+_PARTS = 4  # a block's mean is that of this number of points along each side
+_LEVEL = 0.2  # gray levels, so that in flat areas no place is likelier
 
 
 class _Seen(NamedTuple):
-    """Pixels that are seen: points (N, 2), row and column of their centers; values (N, C), gray levels 0..255."""
+    """Visible pixels: points (N, 2), row and column of their centers; values (N, C), gray levels 0..255."""
 
     points: np.ndarray
     values: np.ndarray
 
 
 class _Fit(NamedTuple):
-    """What was seen, as a Gaussian process: its mean (C,), the weight of each pixel (N, C), pixels over which the
-    covariance falls to 1/e; and the log-likelihood, with tails as of a Laplace distribution, as photos have edges."""
+    """A Gaussian process that was fitted to visible pixels.
+
+    Attributes:
+        mean: (C,), gray levels.
+        weights: (N, C), the kriging weight of each pixel.
+        reach: distance over which the covariance falls to 1/e, pixels.
+        likelihood: log-likelihood, with the tails of a Laplace distribution, because photos have edges.
+    """
 
     mean: np.ndarray
     weights: np.ndarray
@@ -55,14 +63,15 @@ class _Fit(NamedTuple):
 
 
 def showing_means(image: np.ndarray, areas: Sequence[ResolvedArea]) -> tuple[np.ndarray, list[ResolvedArea]]:
-    """A picture whose areas show single pixels, as one whose areas show means.
+    """Convert a picture whose areas show single pixels to one whose areas show means.
 
     Args:
-        image: as `Restorer.restore` takes it. areas: its areas, in which each block shows one of its pixels.
+        image: a NumPy array, as for `Restorer.restore`.
+        areas: its areas; each block shows one of its pixels.
 
     Returns:
-        A copy of the picture with the likely means of blocks in its areas; and these areas, in blocks that have the
-        pixels that were shown in their middles: first blocks may be cut off.
+        A copy of the picture with estimated block means in its areas. These areas in blocks that have the shown pixels
+        in their middle; the first blocks may be cut off.
     """
     made, hidden = image.copy(), np.zeros(image.shape[:2], bool)
     for area in areas:
@@ -112,9 +121,9 @@ class _Sampled:
         return _Seen(points, colors[part][rows, columns] / scale_of(colors))
 
     def around(self, place: Place) -> ResolvedArea:
-        """The area in blocks with the pixels at this `place` of its own in their middles.
+        """The area in blocks that have the pixels at this `place` of the original blocks in their middle.
 
-        Blocks that are no squares of whole pixels stay: the pixels of the network do not fit into halves of them.
+        Blocks that are not squares of whole pixels stay, because the network's pixels do not fit into halves of them.
         """
         if place == MIDDLE or not self.area.is_square:
             return self.area
@@ -123,7 +132,7 @@ class _Sampled:
         return self.area.in_blocks_of(size, (offset_x, offset_y))
 
     def likeliest(self) -> tuple[Place, float]:
-        """In which place of its block the pixel is that each one shows, and the reach, in blocks."""
+        """The likeliest place of the shown pixel in each block, and the range, in blocks."""
         seen = {
             place: [self._seen(place, *part, self.whole) for part, _ in self._chunks(self.shown.shape, self.whole, 0)]
             for place in (MIDDLE, CORNER, *MIXED)
@@ -141,7 +150,10 @@ class _Sampled:
     def _chunks(
         self, shape: tuple[int, ...], blocks: np.ndarray, beside: int = BESIDE
     ) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
-        """Parts of a grid of so many rows and columns, each with the part around that tells of it: has such blocks."""
+        """Divide a grid of this shape into chunks, each with the part around it that contributes.
+
+        Chunks without any of `blocks`, (rows, columns) bool, in that part are left out.
+        """
         found = []
         for starts in product(range(0, shape[0], CHUNK), range(0, shape[1], CHUNK)):
             y, x = (slice(start, min(start + CHUNK, count)) for start, count in zip(starts, shape[:2], strict=True))
@@ -151,25 +163,25 @@ class _Sampled:
         return found
 
     def _seen(self, place: Place, rows: slice, columns: slice, blocks: np.ndarray) -> _Seen:
-        """The pixels that such blocks in these rows and columns show, and the known ones around them.
+        """The pixels that some blocks in these rows and columns show, and the known pixels around them.
 
-        Where the area cuts off the place of the pixel, the nearest one of the block is taken; where a mask shows what
-        is there, none.
+        If the area cuts off the place of the pixel, the nearest pixel of the block is used. If a mask leaves it
+        visible, the block is skipped.
         """
         down, across = (self._places(axis, place[axis])[part].astype(int) for axis, part in enumerate((rows, columns)))
         which = blocks[rows, columns] & self.hidden[down[:, None], across]
         points = np.stack(np.meshgrid(down, across, indexing="ij"), axis=-1)[which] + 0.5
         firsts = [begins[part] for begins, part in zip(self.begins, (rows, columns), strict=True)]
-        low = np.array([at[0] for at in firsts]) - 2 * self.sides.max()  # whatever the place: likelihoods are compared
+        low = np.array([at[0] for at in firsts]) - 2 * self.sides.max()  # the same for all places, to compare them
         high = np.array([at[-1] for at in firsts]) + 3 * self.sides.max()
         near = ((self.near.points > low) & (self.near.points < high)).all(axis=1)
         values = np.concatenate([self.shown[rows, columns][which], self.near.values[near]])
         return _Seen(np.concatenate([points, self.near.points[near]]), values)
 
     def _places(self, axis: int, place: float) -> np.ndarray:
-        """Along an axis, 0 down: the pixel at this place of each block, of its first pixels if it is cut off."""
+        """The pixel at this place of each block along an axis (0: down), within the visible part of the block."""
         begins, extent = self.begins[axis], self.extent[axis]
-        first = -int((self.grid.offset_y, self.grid.offset_x)[axis])  # of the first block if it were whole
+        first = -int((self.grid.offset_y, self.grid.offset_x)[axis])  # where the whole first block would begin
         at = np.append(first, begins[1:]) + int(place * self.sides[axis])
         return at.clip(begins, np.append(begins[1:], extent) - 1)
 
@@ -190,7 +202,7 @@ class _Sampled:
         return _Fit(mean, solve_triangular(factor, rest, lower=True, trans=1), reach, float(likelihood))
 
     def means(self, place: Place, reach: float, grid: Grid) -> np.ndarray:
-        """(rows, columns, C), gray levels: the likely means of the blocks of a grid."""
+        """Estimate the means of the blocks of a grid: (rows, columns, C) float64, gray levels."""
         columns, rows = grid.begins(*self.extent[::-1])
         ends = [
             np.append(at[1:], n) for at, n in zip((rows, columns), (self.area.height, self.area.width), strict=True)
@@ -211,6 +223,6 @@ class _Sampled:
 
 
 def _between(points: np.ndarray, others: np.ndarray, reach: float) -> np.ndarray:
-    """(N, M) covariances of pixels at points (N, 2) and (M, 2)."""
+    """The covariances of pixels at points (N, 2) and (M, 2): (N, M)."""
     down, across = ((points[:, None, i] - others[None, :, i]) * (covariance.RANGE / reach) for i in (0, 1))
     return covariance.covariance(down, across)

@@ -1,4 +1,4 @@
-"""The windows in which areas of any size are restored: overlapping tiles, at the scale that suits the network."""
+"""The windows for areas of any size: overlapping tiles, at the scale that suits the network."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -16,31 +16,35 @@ from depixel.photos.decoding import from_linear, to_linear
 from depixel.pictures.pixels import scale_of, without_alpha
 
 SMALL, LARGE = 4, 12
-"""Blocks of so many pixels are restored as they are, smaller ones as blocks of `SMALL`, larger ones of `SCALED`."""
+"""Blocks of this range of sizes, in pixels, are restored unscaled. Smaller blocks are scaled to `SMALL`, larger ones to
+`SCALED`."""
 SCALED = 8
+"""Size in working pixels of blocks that are too large to be restored unscaled."""
 STRETCHED = 5, 6
-"""Blocks that are no squares of whole pixels are restored as squares of so many: those of less than `SCALED` squared
-pixels, and larger ones."""
+"""Sizes in working pixels of blocks that are not squares of whole pixels: of those with less than `SCALED` squared
+pixels, and of larger ones."""
 LEARNT_AREA, LEARNT_BLOCK = 32, 16
-"""In areas of up to so many pixels a side, blocks of up to so many are restored as they are: networks know those."""
+"""The largest area side and block size of the networks' training, pixels. Such blocks in such areas are not scaled."""
 TILE = 256
-"""The largest side of a window, working pixels: a multiple of 8."""
+"""The largest side of a window in working pixels, a multiple of 8."""
 MARGIN = 24
-"""What two tiles see of each other at least, working pixels on each side of the cut between them."""
+"""The least overlap of two tiles beyond the cut between them, on each side, working pixels."""
 Trust = Literal["exact", "rounded", "linear", "loose", "sampled"]
-"""What the value of a block is: the truncated mean of its pixels, their mean give or take half a level, the same of
-their mean in linear light (sRGB), their mean give or take `LOOSE`, or one of them (`sampling.showing_means`)."""
+"""The meaning of a block's value: the truncated mean of its pixels; their mean, to half a level; their mean in linear
+light (sRGB), to half a level; their mean, to `LOOSE`; or one of the pixels (`sampling.showing_means`)."""
 LOOSE = 8.0
-"""Gray levels."""
-_STEPS = 20  # of the projection at most; one is enough where nothing is clipped
+"""The tolerance of a block's mean with the trust "loose", gray levels."""
+_STEPS = 20  # largest number of steps of the projection; one is enough if nothing is clipped
 
 
 class Shown:
-    """What the pixels of an area say of it.
+    """An area with the meaning of its blocks' values, and its scale.
 
     Attributes:
-        area: with its blocks. trust: what the values of its blocks are. block: working pixels of a block, which is
-            square in them. steps: pixels of the picture in a working pixel, across and down.
+        area: the area with its blocks.
+        trust: the meaning of its blocks' values.
+        block: side of a block in working pixels, in which it is square.
+        steps: number of picture pixels per working pixel, across and down.
         lacking: number of columns and rows that the first blocks lack, whole pixels.
     """
 
@@ -56,10 +60,14 @@ class Shown:
         self.lacking = int(grid.offset_x), int(grid.offset_y)
 
     def values(self, colors: np.ndarray, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What is known of the true means of the blocks in a part of the area that begins with a block.
+        """Bounds of the true means of the blocks in a part of the area.
+
+        Args:
+            colors: (H, W, C), the picture.
+            rows, columns: the part, relative to the area; it begins with a block.
 
         Returns:
-            (rows, columns, C) float64, stored levels: the least, the likeliest and the greatest mean of each block.
+            The least, likeliest and greatest mean of each block, (rows, columns, C) float64 each, stored levels.
         """
         part, grid = colors[self.area.y :, self.area.x :][rows, columns], self.grid(rows, columns)
         shown = block_means(part, grid)  # a JPEG's blocks are noisy
@@ -81,10 +89,17 @@ class Shown:
     def project(
         self, values: np.ndarray, least: np.ndarray, most: np.ndarray, white: int, grid: Grid, hidden: np.ndarray
     ) -> np.ndarray:
-        """Move the blocks of a prediction (h, w, C), black 0, to where they show a value between `least` and `most`.
+        """Project a prediction onto the known means: each block then shows a value between `least` and `most`.
 
-        The `hidden` pixels (h, w, 1) of a block are moved together and clipped to what can be stored. Where that
-        changes their mean, how far they must be moved is found by bisection.
+        All hidden pixels of a block move by the same amount and are clipped to 0..white. Bisection finds the amount if
+        clipping changes the mean.
+
+        Args:
+            values: (h, w, C), the prediction, stored levels.
+            least, most: (rows, columns, C), the bounds of each block.
+            white: the largest stored level.
+            grid: the blocks.
+            hidden: bool, (h, w, 1) or broadcastable to that, the pixels that may move.
         """
         shape = values.shape[:2]
         reach = white + np.abs(values).max()
@@ -99,17 +114,19 @@ class Shown:
             if np.abs(missing).max() < 0.01:
                 break
             low, high = np.where(missing > 0, moved, low), np.where(missing < 0, moved, high)
-            # the first step is right where nothing is clipped; blocks that miss nothing stay
+            # the first step is exact where nothing is clipped; blocks within their bounds stay
             moved = np.where(missing == 0, moved, moved + missing if step == 0 else (low + high) / 2)
         return inside
 
 
 class Span(NamedTuple):
-    """A tile along one axis, in working pixels from where the area's first block begins, or would if it were whole.
+    """A tile along one axis, in working pixels from the start of the area's first block (as if that were whole).
 
     Attributes:
-        start: where its window begins; outside of the area if negative. side: of the window.
-        first, last: the part of the area, of whole blocks, that the window shows. begin, end: what is taken from it.
+        start: start of its window; negative: outside the area.
+        side: side of the window.
+        first, last: the part of the area that the window shows, whole blocks.
+        begin, end: the part of the area that is written from it.
     """
 
     start: int
@@ -121,11 +138,13 @@ class Span(NamedTuple):
 
 
 def spans(extent: int, block: int, before: int, after: int) -> list[Span]:
-    """Lay windows along one axis: one if the area fits, or else tiles that overlap by 2 `MARGIN`, cut between blocks.
+    """Lay windows along one axis: one if the area fits, otherwise tiles that overlap by 2 `MARGIN`, cut between blocks.
 
     Args:
-        extent: of the area, working pixels, as if its first block were whole. block: of a block. before, after: how
-            much of the picture there is around; before is negative if the first block reaches out of it.
+        extent: length of the area as if its first block were whole, working pixels.
+        block: side of a block, working pixels.
+        before, after: length of the picture before and after the area, working pixels; before is negative if the first
+            block would begin outside the picture.
     """
     side = min(int(window_side(extent)), TILE)
     if side >= extent + CONTEXT // 2:
@@ -133,7 +152,7 @@ def spans(extent: int, block: int, before: int, after: int) -> list[Span]:
         left, right = min(before, left + max(right - after, 0)), min(after, right + max(left - before, 0))
         return [Span(-left, side, 0, extent, 0, extent)]
     head, tail = min(before, CONTEXT // 2), min(after, CONTEXT // 2)
-    stretch = extent + tail - side + head  # from the first window's begin to the last one's
+    stretch = extent + tail - side + head  # from the start of the first window to that of the last
     count = ceil(stretch / (side - 2 * MARGIN - block))
     starts = [-head] + [-(-(stretch * k // count - head) // block) * block for k in range(1, count + 1)]
     firsts = [0, *(max(start, 0) for start in starts[1:])]
@@ -145,7 +164,7 @@ def spans(extent: int, block: int, before: int, after: int) -> list[Span]:
 
 
 class Tile(NamedTuple):
-    """A window around a part of an area, and what to take from it."""
+    """A window around a part of an area, and the part that is written from it."""
 
     shown: Shown
     across: Span
@@ -157,7 +176,7 @@ class Tile(NamedTuple):
         return self.down.side, self.across.side
 
     def within(self) -> ResolvedArea:
-        """The visible part of the area in the window; working pixels."""
+        """The visible part of the area, in coordinates of the window; working pixels."""
         x, y = self.across, self.down
         offset_x, offset_y = (
             int(lacks / step) for lacks, step in zip(self.shown.lacking, self.shown.steps, strict=True)
@@ -172,7 +191,7 @@ class Tile(NamedTuple):
         )
 
     def _parts(self, across: tuple[int, int], down: tuple[int, int]) -> tuple[slice, slice]:
-        """Rows and columns of the area, from those that begin blocks in working pixels: begin and end of each."""
+        """Convert begin and end along each axis, at blocks, from working pixels to rows and columns of the area."""
         area, grid = self.shown.area, self.shown.area.grid
         columns, rows = (
             slice(max(ceil(begin * step - offset), 0), min(ceil(end * step - offset), extent))
@@ -184,7 +203,7 @@ class Tile(NamedTuple):
         return rows, columns
 
     def window(self, image: np.ndarray) -> np.ndarray:
-        """(C, height, width) float32, 0..255: the picture around, and the likeliest means of the blocks."""
+        """Cut the window out of a picture, with the likeliest block means: (C, height, width) float32, 0..255."""
         area, x, y = self.shown.area, self.across, self.down
         colors = without_alpha(image)
         origin = area.x - self.shown.lacking[0], area.y - self.shown.lacking[1]
@@ -197,7 +216,13 @@ class Tile(NamedTuple):
         return planes
 
     def write(self, restored: np.ndarray, image: np.ndarray, window: np.ndarray) -> None:
-        """Bring a restored window (C, height, width) back, move its blocks' means onto what is known, and write it."""
+        """Scale a restored window (C, height, width) back, project it onto the known means, and write it.
+
+        Args:
+            restored: the result, (H, W) or (H, W, C), changed in place.
+            image: the pixelated picture, of the same shape and dtype.
+            window: 0..255.
+        """
         area, x, y = self.shown.area, self.across, self.down
         rows, columns = self._parts((x.begin, x.end), (y.begin, y.end))
         height, width = rows.stop - rows.start, columns.stop - columns.start
@@ -214,13 +239,13 @@ class Tile(NamedTuple):
         white = np.iinfo(image.dtype).max
         place = without_alpha(restored)[area.y :, area.x :][rows, columns]
         hidden = np.ones((1, 1, 1), bool) if area.mask is None else area.mask[rows, columns, None]
-        values = np.where(hidden, values, place)  # a block of which some pixels are known shows the mean of all of them
+        values = np.where(hidden, values, place)
         values = self.shown.project(values, least, most, white, self.shown.grid(rows, columns), hidden)
         place[:] = np.where(hidden, values.round(), place)
 
 
 def tiles_of(shown: Shown, shape: tuple[int, ...]) -> Iterator[Tile]:
-    """Lay the windows for an area of a picture of this shape."""
+    """Yield the windows for an area of a picture of this shape, (H, W, ...)."""
     area, laid = shown.area, []
     for start, extent, lacks, step, length, firsts in zip(
         (area.x, area.y),
@@ -244,11 +269,14 @@ def _resampled(
     start: tuple[int, int],
     side: tuple[int, int],
 ) -> np.ndarray:
-    """(C, *side) float32, 0..255: the picture in pixels of `steps` of its own, across and down.
+    """Resample a part of a picture: (C, *side) float32, 0..255.
 
     Args:
-        colors: (H, W, C); its last rows and columns are repeated where it ends. origin: x, y of a point in it.
-        start: x, y of where to begin, from there, in the new pixels.
+        colors: (H, W, C); its outermost rows and columns are repeated beyond its borders.
+        steps: number of its pixels per new pixel, across and down.
+        origin: x, y of a point in it, pixels.
+        start: x, y of the part relative to that point, in new pixels.
+        side: height and width of the part, new pixels.
     """
     boxes, indices = [], []
     for at, begin, extent, length, step in zip(origin, start, side[::-1], colors.shape[1::-1], steps, strict=True):
@@ -264,8 +292,10 @@ def _resampled(
 def _resized(
     plane: np.ndarray, box: tuple[Fraction | int, Fraction | int, Fraction | int, Fraction | int], side: tuple[int, int]
 ) -> np.ndarray:
-    """(height, width) float32: the part of a plane in a box left, top, right, bottom; smaller pixels become the mean of
-    what they cover, larger ones are interpolated."""
+    """Resize the part of a plane in a box (left, top, right, bottom) to `side`: (height, width) float32.
+
+    Along each axis, shrinking takes means, and enlarging interpolates bicubically.
+    """
     left, top, right, bottom = box
     across, down = (right - left) / side[1], (bottom - top) / side[0]
     if across == down == 1 and left == int(left) and top == int(top):

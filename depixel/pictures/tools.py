@@ -1,7 +1,7 @@
-"""The pixels of an area as other tools pixelate it: they reduce it to a pixel for each block, and enlarge it again.
+"""Pixelation as other tools do it: they shrink an area to one pixel per block, and enlarge it again.
 
-Blocks then share the area evenly, so that they need not be whole pixels wide. `pixels.pixelate` has the other way:
-whole blocks from the upper left corner on.
+The blocks then divide the area evenly, so they need not be whole pixels wide. `pixels.pixelate` by itself makes whole
+blocks from the upper left corner on.
 """
 
 from collections.abc import Callable
@@ -18,16 +18,16 @@ Tool = Literal["flameshot", "imagemagick", "opencv", "pillow"]
 
 
 def counts(area: Area) -> tuple[int, int]:
-    """The number of blocks across and down that comes nearest to the size of those an area has.
+    """The number of blocks across and down for which blocks come nearest to the area's block size.
 
     Raises:
-        DepixelError: it has no block size, or its first blocks are cut off, which these tools never do.
+        DepixelError: the area has no block size, or an offset, which these tools cannot make.
     """
     if area.block_width is None or area.block_height is None:
-        raise DepixelError(f"area {area.place}: name the size of its blocks")
+        raise DepixelError(f"area {area.place}: give the block size")
     if area.offset_x or area.offset_y:
         raise DepixelError(
-            f"area {area.place}: this tool begins with a whole block; leave out the last two of its seven numbers"
+            f"area {area.place}: this tool begins with a whole block. Leave out the last two of the seven numbers"
         )
     columns, rows = (
         max(1, min(round(length / block), length // LEAST_BLOCK))
@@ -37,10 +37,12 @@ def counts(area: Area) -> tuple[int, int]:
 
 
 def as_made_by(tool: Tool, part: np.ndarray, columns: int, rows: int) -> np.ndarray:
-    """An area pixelated by a tool.
+    """Pixelate an area as a tool does.
 
     Args:
-        tool: which one. part: (h, w, C) uint8 or uint16. columns, rows: number of blocks across and down.
+        tool: the tool.
+        part: (h, w, C) uint8 or uint16.
+        columns, rows: number of blocks across and down.
 
     Returns:
         (h, w, C) of the same dtype.
@@ -49,8 +51,10 @@ def as_made_by(tool: Tool, part: np.ndarray, columns: int, rows: int) -> np.ndar
 
 
 def _pillow(part: np.ndarray, columns: int, rows: int) -> np.ndarray:
-    """`image.resize((columns, rows)).resize(image.size, NEAREST)`: bicubic, the default, as wide as the blocks; then
-    pixel i shows block floor((i + 1/2) n / W)."""
+    """`image.resize((columns, rows)).resize(image.size, NEAREST)`.
+
+    The first is bicubic, the default, scaled to the blocks; then pixel i shows block floor((i + 1/2) n / W).
+    """
     size = part.shape[1], part.shape[0]
     made = []
     for plane in np.moveaxis(part, 2, 0):
@@ -60,7 +64,7 @@ def _pillow(part: np.ndarray, columns: int, rows: int) -> np.ndarray:
 
 
 def _resized(plane: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> np.ndarray:
-    """By Pillow: bytes as such, 16 bits as floats, which it has better support for."""
+    """Resize by Pillow; 16 bits as floats, because it supports these better."""
     if plane.dtype == np.uint8:
         return np.asarray(Image.fromarray(plane).resize(size, how))
     made = np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size, how))
@@ -70,8 +74,8 @@ def _resized(plane: np.ndarray, size: tuple[int, int], how: Image.Resampling) ->
 def _opencv(part: np.ndarray, columns: int, rows: int) -> np.ndarray:
     """`cv2.resize` with INTER_LINEAR, which is the default, then with INTER_NEAREST (modules/imgproc/src/resize.cpp).
 
-    INTER_LINEAR takes the two pixels beside (i + 1/2) W / n - 1/2, along each axis, whatever the size of blocks:
-    OpenCV itself weighs them in steps of 1/2048. INTER_NEAREST shows block floor(i n / W).
+    INTER_LINEAR interpolates between the two pixels beside (i + 1/2) W / n - 1/2, along each axis, whatever the block
+    size. (OpenCV itself rounds the weights to 1/2048.) INTER_NEAREST shows block floor(i n / W).
     """
     for axis, count in ((0, rows), (1, columns)):
         length = part.shape[axis]
@@ -86,9 +90,12 @@ def _opencv(part: np.ndarray, columns: int, rows: int) -> np.ndarray:
 
 
 def _flameshot(part: np.ndarray, columns: int, rows: int) -> np.ndarray:
-    """`QPixmap.scaled`, smooth and then fast (src/tools/pixelate/pixelatetool.cpp, Qt's qimagescale.cpp): the mean
-    of what a block covers, pixels at its sides by their share, truncated; pixel i shows floor((i + 1/2) n / W)."""
-    small = np.floor(_covered(_covered(part, rows, 0), columns, 1) + 1e-6)  # what floats lack of a whole number
+    """`QPixmap.scaled`, smooth and then fast (src/tools/pixelate/pixelatetool.cpp, Qt's qimagescale.cpp).
+
+    A block shows the truncated mean of its pixels, those at its sides weighted by their share; pixel i shows block
+    floor((i + 1/2) n / W).
+    """
+    small = np.floor(_covered(_covered(part, rows, 0), columns, 1) + 1e-6)  # against floating-point error
     for axis, count in ((0, rows), (1, columns)):
         length = part.shape[axis]
         small = small.take((2 * np.arange(length) + 1) * count // (2 * length), axis)
@@ -96,15 +103,18 @@ def _flameshot(part: np.ndarray, columns: int, rows: int) -> np.ndarray:
 
 
 def _imagemagick(part: np.ndarray, columns: int, rows: int) -> np.ndarray:
-    """`-scale` twice (ScaleImage in MagickCore/resize.c): what each new pixel covers of the old ones, by their share; a
-    pixel on the line between two blocks is a mix of both. It keeps 16 bits between, so only the last is rounded."""
+    """`-scale` twice (ScaleImage in MagickCore/resize.c).
+
+    Each new pixel is the mean of the old ones that it covers, weighted by their share. So a pixel on the line between
+    two blocks is a mix of both. Between the two steps it keeps 16 bits, so only the last result is rounded.
+    """
     height, width = part.shape[:2]
     small = _covered(_covered(part, rows, 0), columns, 1)
     return np.floor(_covered(_covered(small, height, 0), width, 1) + 0.5 + 1e-6)
 
 
 def _covered(values: np.ndarray, count: int, axis: int) -> np.ndarray:
-    """The mean of what each of `count` equal parts of an axis covers."""
+    """Divide an axis into `count` equal parts, and return the mean of each."""
     values = np.moveaxis(values, axis, 0)
     length = len(values)
     sums = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0, dtype=np.float64)])

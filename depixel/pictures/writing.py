@@ -1,4 +1,4 @@
-"""Picture files are written as they were read, or as PNG."""
+"""Writing picture files in the format of the picture, with its metadata."""
 
 import io
 import struct
@@ -10,68 +10,26 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
-from PIL.ExifTags import Base
-from PIL.PngImagePlugin import PngInfo
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
 from depixel.photos.decoding import pixels_as_stored
 from depixel.photos.tiff import Tiff
 from depixel.pictures import kinds
-from depixel.pictures.picture import PHOTOSHOP, XMP, Picture
+from depixel.pictures.picture import Picture
 
-_ALIKE = {"icc_profile", "dpi"}  # options of all formats
-_LARGE = 6_000_000  # bytes of pixels, from which a PNG is compressed less: a tenth larger, in a third of the time
+_LARGE = 6_000_000  # bytes of pixels; larger PNGs are compressed less: a tenth larger, in a third of the time
 _QUICK = 3
 
 
-def as_png(picture: Picture) -> Picture:
-    """The same as a PNG, which keeps every pixel, with the metadata that a PNG can hold; notes tell what it cannot."""
-    if picture.format == "PNG":
-        return picture
-    options: dict[str, Any] = {key: picture.options[key] for key in _ALIKE & picture.options.keys()}
-    options["pnginfo"] = texts = PngInfo()
-    xmp, left_out = picture.options.get("xmp", b""), "extra" in picture.options
-    if comment := picture.options.get("comment"):
-        texts.add_itxt("Comment", comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment))
-    tags = Image.Exif()
-    known = picture.options.get("exif")
-    if isinstance(known, Image.Exif):
-        xmp = known.get(XMP, xmp)
-        left_out = left_out or PHOTOSHOP in known
-    try:
-        tags.load(_block_of(known))
-        tags.tobytes()
-    except Exception:  # whatever broken metadata makes Pillow raise: the picture is not lost for it
-        tags, left_out = Image.Exif(), True
-    for tag in (XMP, PHOTOSHOP):
-        tags.pop(tag, None)
-    if picture.orientation != tags.get(Base.Orientation, 1):
-        tags[Base.Orientation] = picture.orientation
-    if len(tags):
-        options["exif"] = tags.tobytes()
-    if xmp:
-        texts.add_itxt("XML:com.adobe.xmp", bytes(xmp).decode("utf-8", "replace"))
-    notes = picture.notes
-    if left_out:
-        notes = (
-            *notes,
-            "the PNG leaves out metadata for Photoshop (IPTC) or long XMP, or broken EXIF, which the file holds",
-        )
-    return replace(picture, format="PNG", options=options, notes=notes)
-
-
-def _block_of(exif: bytes | Image.Exif | None) -> bytes:
-    return exif.tobytes() if isinstance(exif, Image.Exif) else exif or b""
-
-
 def write(path: str | Path, picture: Picture) -> None:
-    """Write a picture as it was read: same format, metadata and orientation. Appears whole or not at all.
+    """Write a picture as it was read: same format, metadata and orientation; completely or not at all.
 
-    A JPEG is encoded anew with the same tables, a lossy WebP with quality 95; all other formats keep every pixel.
+    A JPEG is encoded again with the same quantization tables, a lossy WebP with quality 95. All other formats are
+    lossless.
 
     Raises:
-        DepixelError: it cannot be written, or not with its metadata; or its format is not one that is written.
+        DepixelError: the file or its metadata cannot be written, or depixel cannot write its format.
     """
     with replacing(path) as beside, beside.open("w+b") as file:
         _write(file, picture)
@@ -102,17 +60,17 @@ def _save(file: BinaryIO, image: Image.Image, form: str, options: dict[str, Any]
     try:
         image.save(file, form, **options)
     except (ValueError, OSError, struct.error, SystemError, RuntimeError, TypeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # of the disk
+        if isinstance(error, OSError) and error.errno is not None:  # an error of the disk
             raise
         if not options.get("progressive"):
             raise DepixelError(f"cannot be written as {form} with its metadata ({error})") from error
-        file.seek(0)  # for a progressive JPEG of much detail Pillow's buffer is too small
+        file.seek(0)  # Pillow's buffer can be too small for a progressive JPEG with much detail
         file.truncate()
         _save(file, image, form, options | {"progressive": False})
 
 
 def _write_deep_png(file: BinaryIO, pixels: np.ndarray, options: dict[str, Any]) -> None:
-    """16-bit channels, which Pillow does not write: it writes all the chunks but those of the pixels."""
+    """Write a PNG with 16-bit colors, which Pillow cannot: it writes only the chunks around the pixels."""
     height, width, channels = pixels.shape
     around = io.BytesIO()
     Image.new({2: "LA", 3: "RGB", 4: "RGBA"}[channels], (1, 1)).save(around, "PNG", **options)
@@ -132,7 +90,7 @@ def _write_deep_png(file: BinaryIO, pixels: np.ndarray, options: dict[str, Any])
 
 
 def _filtered(pixels: np.ndarray, level: int) -> Iterator[bytes]:
-    """The compressed rows of a PNG, in pieces, each row as the difference to the one above (filter 2, Up)."""
+    """Yield the compressed rows of a PNG in pieces, each row as the difference to the one above (filter 2, Up)."""
     coder, above = zlib.compressobj(level), np.zeros((1, pixels[0].size * 2), np.uint8)
     for top in range(0, len(pixels), 256):
         rows = pixels[top : top + 256].astype(">u2").reshape(-1, pixels[0].size).view(np.uint8)
@@ -144,12 +102,15 @@ def _filtered(pixels: np.ndarray, level: int) -> Iterator[bytes]:
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
-    """A chunk of a PNG file."""
+    """Encode a chunk of a PNG file."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def _write_deep_tiff(file: BinaryIO, pixels: np.ndarray, options: dict[str, Any]) -> None:
-    """16-bit colors, which Pillow does not write: their bytes as 8-bit colors of twice the width, then told rightly."""
+    """Write a TIFF with 16-bit colors, which Pillow cannot.
+
+    Pillow writes the bytes as 8-bit colors of twice the width; then the tags of width and bits are corrected.
+    """
     height, width, channels = pixels.shape
     as_bytes = pixels.astype("<u2").view(np.uint8).reshape(height, 2 * width, channels)
     if options.get("compression") != "raw":

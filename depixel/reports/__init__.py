@@ -1,1 +1,1 @@
-"""What people read: the report, the model card, plots, looks inside a model."""
+"""Documents for people: the report, the model card, plots, and views into a model."""

@@ -1,4 +1,4 @@
-"""The model card: what a model is, what it was made from and with, and what it is not good for; for people."""
+"""The model card for people: the model, its scores, its training, how to reproduce it, and its limitations."""
 
 from importlib import metadata
 from pathlib import Path
@@ -14,13 +14,13 @@ from depixel.model.networks import parameter_count
 from depixel.model.predictor import Predictor
 
 FEW_PHOTOS = 5000
-"""The card says that photos are few if fewer than this many are there to train on."""
+"""The card lists few photos as a limitation if training had fewer than this."""
 
 INTRODUCTION = """\
 # {name}
 
-A network that predicts the pixels of a pixelated rectangle in a grayscale photo, from the means of its blocks and from
-what is around it.
+A network that predicts the pixels of a pixelated rectangle in a grayscale photo, from the means of its blocks and the
+pixels around it.
 
 | | |
 |---|---|
@@ -30,43 +30,43 @@ what is around it.
 
 """
 TEMPLATE = """\
-## How good it is
+## Scores
 
-RMSE in gray levels on photos of the test side, which it was neither trained nor chosen on: as the mean over areas of
-each one's, and over all predicted pixels (pooled). The ratio is to the identity, which leaves the blocks as they are;
-brackets are 95 % confidence intervals over photos.
+RMSE in gray levels on the photos of the test side, which were not used for training or model selection: `rmse_mean` is
+the mean over areas, `rmse_pooled` is over all predicted pixels. A ratio divides the RMSE by that of the identity, which
+leaves the blocks as they are. Brackets are 95 % confidence intervals over photos.
 
 {scores}
 
-## What it was made from
+## Training
 
 | | |
 |---|---|
-| photos | {valid} valid ones of {files} files from {contributors} contributors |
+| photos | {valid} valid photos in {files} files from {contributors} contributors |
 | snapshot | {snapshot} |
 | split | by {split.by}, seed {split.seed}: {sides} |
-| start | {start} |
+| initial weights | {start} |
 | teacher | {teacher} |
-| training | seed {train.seed}, best epoch {best_epoch} of {train.epochs:g}, {validation_rmse:.3f} in validation |
+| best epoch | {best_epoch} of {train.epochs:g}, validation RMSE {validation_rmse:.3f}; seed {train.seed} |
 
 All settings:
 
 ```yaml
 {settings}```
 
-## What it was made with
+## Software
 
 | | |
 |---|---|
-| code | depixel {version}; sources of the training: sha256 {sources} |
+| code | depixel {version}; code of the training: sha256 {sources} |
 | environment | {environment} |
 | arithmetic | {arithmetic} {precision}, shards of a batch: {train.shards}{hardware} |
 
-## How to make it again
+## How to reproduce it
 
 ```
 git log --oneline -S {md5} -- dvc.lock    # the last line is the commit that recorded this model
-git checkout COMMIT
+git checkout COMMIT                       # that commit
 pip install -r requirements.lock
 dvc pull data/raw.dvc data/test_set.dvc models/pretrained.dvc
 dvc repro
@@ -76,25 +76,23 @@ dvc repro
 
 """
 REPEATS = {
-    "portable": "On every processor of this kind (x86-64 with AVX2) the result is the same, byte for byte, with this "
-    "version of Python. On other kinds the last digits of the weights differ.",
-    "native": "On the same kind of hardware the result is the same, byte for byte. On others the last digits of the "
-    "weights differ.",
+    "portable": "The result is the same, byte for byte, on every x86-64 processor with AVX2 and with this version of "
+    "Python. On other processors the last digits of the weights differ.",
+    "native": "The result is the same, byte for byte, on the same kind of hardware. On other hardware the last digits "
+    "of the weights differ.",
 }
 LIMITS = """\
-## What it is not good for
+## Limitations
 
-- *Finding out what was hidden.* It fills in what is likely. A face, a number plate or a text that it shows was never
-  in the picture; it is evidence of nothing.
-- *By itself, other areas and blocks than those above, color, and areas that were pixelated in another way*: by the
-  nearest pixel, in linear light, or saved as JPEG afterwards. It knows gray only, and relies on every block being the
-  mean of its pixels, rounded down. `depixel restore` works around this by scaling, tiles, interpolated colors and
-  `--trust`, at a loss that `benchmarks/restore.py` measures.
-- *Pictures unlike the photos it was trained on*: drawings, screenshots, scans, medical images.
+- *It does not reveal what was hidden.* It fills in likely pixels. A face, a number plate or a text in a restoration
+  was never in the picture, so a restoration is no evidence.
+- *It is made for gray photos, and for areas and blocks of the sizes above.* Every block must be the mean of its pixels,
+  rounded down: not the nearest pixel, not a mean in linear light, and not saved as JPEG afterwards. `depixel restore`
+  works around these limits by scaling, tiles, interpolated colors and `--trust`, at a loss that `benchmarks/restore.py`
+  measures.
+- *It restores other pictures than photos badly*: drawings, screenshots, scans, medical images.
 """
-FEW = (
-    "- *The lowest errors.* {count} photos to train on are few; with tens of thousands the same network gets further.\n"
-)
+FEW = "- *It had few photos.* It was trained on {count}; with tens of thousands, the same network has lower errors.\n"
 
 
 def card(
@@ -109,17 +107,17 @@ def card(
 
     Args:
         weights: the model's safetensors file.
-        model: the same, loaded.
+        model: the loaded model.
         sections: the sections of params.yaml that made it.
-        counts: "validation", "split", "training": what the stages of that name counted.
-        comparison: as `scores.comparison` gives it, with the intervals.
-        snapshot: DVC's hash of the photos, "" if unknown.
+        counts: the metrics of validation, split and training, by these names.
+        comparison: the scores with intervals, as `scores.comparison` returns them.
+        snapshot: DVC's hash of the photos; "" if unknown.
     """
     configuration, split = model.configuration.model_dump(), counts["split"]
     sides = [
         f"{split[side]['photos']} photos of {split[side]['contributors']} contributors for {side}" for side in SIDES
     ]
-    sides.append(f"{split[COPY]['photos']} left out of training, as copies of photos on the other sides")
+    sides.append(f"{split[COPY]['photos']} left out of training as copies of photos on other sides")
     text = introduction(weights, model) + TEMPLATE.format(
         **counts["validation"] | counts["training"],
         precision=configuration["precision"],
@@ -129,12 +127,12 @@ def card(
         repeats=REPEATS[model.configuration.arithmetic],
         md5=hash_of(weights, "md5"),
         scores=_table(comparison),
-        snapshot=f"`data/raw` of md5 {snapshot} in DVC" if snapshot else "not known to DVC",
+        snapshot=f"`data/raw` with the DVC hash {snapshot}" if snapshot else "not tracked by DVC",
         split=sections["split"],
         sides=", ".join(sides),
         train=sections["train"],
-        start=f"weights of sha256 {configuration['init']}…" if configuration["init"] else "random weights",
-        teacher=f"model of sha256 {configuration['teacher']}…" if configuration.get("teacher") else "none",
+        start=f"those with sha256 {configuration['init']}…" if configuration["init"] else "random",
+        teacher=f"the model with sha256 {configuration['teacher']}…" if configuration.get("teacher") else "none",
         settings=yaml.safe_dump({name: s.model_dump(mode="json") for name, s in sections.items()}, sort_keys=False),
         version=metadata.version("depixel"),
         environment=", ".join(f"{name} {version}" for name, version in configuration["versions"].items()),
@@ -144,10 +142,11 @@ def card(
 
 
 def introduction(weights: Path, model: Predictor) -> str:
-    """The head of a card as Markdown: what the model is.
+    """The head of a card as Markdown: a description of the model.
 
     Args:
-        weights: the model's safetensors file. model: the same, loaded.
+        weights: the model's safetensors file.
+        model: the loaded model.
     """
     configuration = model.configuration.model_dump()
     return INTRODUCTION.format(
@@ -159,7 +158,7 @@ def introduction(weights: Path, model: Predictor) -> str:
 
 
 def snapshot(lock: Path, manifest: Path, raw: str) -> str:
-    """DVC's hash of the photos in `raw` which `manifest` was made of, as dvc.lock says; "" if it does not."""
+    """DVC's hash of the photos in `raw` from which `manifest` was made, according to dvc.lock; "" if unknown."""
     try:
         stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
         recorded = {dep["path"]: dep["md5"] for name in ("validate", "prepare") for dep in stages[name]["deps"]}

@@ -1,21 +1,22 @@
-"""The section of the report on where the errors are: by block size, area, position and contributor."""
+"""The section of the report on errors by block size, area, position, contributor and kind of photo."""
 
 import numpy as np
 import pandas as pd
 
+from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.reports import parts, plots
 from depixel.reports.parts import Section
-from depixel.scoring import scores
+from depixel.scoring import kinds, scores
 
 CONTRIBUTORS = 80
-"""The largest number of contributors in their plot: those with the most samples."""
+"""Maximum number of contributors in their plot; those with the most samples are drawn."""
 CELLS = 4
-"""Cells of the map of positions, along each side."""
+"""Number of cells of the position map along each side."""
 
 
 def section(samples: pd.DataFrame) -> Section:
-    """Errors by block size, area, position and contributor.
+    """Errors by block size, area, position, contributor and kind of photo.
 
     Args:
         samples: the `scores.sample_table` of the run.
@@ -37,16 +38,34 @@ def section(samples: pd.DataFrame) -> Section:
             "area",
         ),
         "position": plots.heat(
-            _positions(samples), "where the middle of the area lies: rmse_mean, ratio_mean, samples", "position"
+            _positions(samples), "by the center of the area: rmse_mean (large); ratio_mean, samples (small)", "position"
         ),
         "contributor": plots.spread(contributors, "class", "contributors of the test side", "contributor"),
     }
     named = [{"name": row["class"] or ".", "rmse": f"{row.rmse_mean:.1f}"} for _, row in worst.iterrows()]
-    return {name: parts.svg(plot) for name, plot in drawn.items()} | {"worst": named if len(contributors) > 1 else []}
+    return {
+        **{name: parts.svg(plot) for name, plot in drawn.items()},
+        "worst": named if len(contributors) > 1 else [],
+        "kinds": _kinds(),
+    }
+
+
+def _kinds() -> Section | None:
+    """The scores by kind of photo, a row a measure, and the worst kind; None if they are not here."""
+    if not layout.BY_KIND.is_file():
+        return None
+    table = parts.read_table(layout.BY_KIND)
+    worst = kinds.worst(table)
+    by_third = table.pivot_table("rmse_mean", "measure", "third", sort=False)
+    return {
+        "thirds": list(by_third),
+        "rows": {str(measure): [f"{rmse:.2f}" for rmse in row] for measure, row in by_third.iterrows()},
+        "worst": f"{worst['third']} {worst['measure']}",
+    }
 
 
 def _positions(samples: pd.DataFrame) -> pd.DataFrame:
-    """Columns row, column, value (rmse_mean), ratio and samples, of each cell of the picture with areas in it."""
+    """A row for each cell of the picture that has areas: row, column, value (rmse_mean), ratio and samples."""
     areas = samples[["x", "y", "width", "height"]].to_numpy()
     side = int((areas[:, :2] + areas[:, 2:]).max())
     cells = ((areas[:, :2] + areas[:, 2:] / 2) / side * CELLS).astype(int).clip(max=CELLS - 1)
@@ -64,7 +83,10 @@ def _positions(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_intervals(samples: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
-    """Columns class, samples, rmse_mean with its interval (that of the ratio, in gray levels), identity, ratio_mean."""
+    """A row for each class: class, samples, rmse_mean with its interval, identity, ratio_mean with its interval.
+
+    The interval of rmse_mean is that of the ratio, in gray levels.
+    """
     rows = []
     for value, members in samples.groupby(classes):
         found = scores.score(members)

@@ -1,4 +1,4 @@
-"""The sections of the report that ask git: earlier runs, what changed since one, and how to make this run again."""
+"""The sections of the report from git: earlier runs, changes since one of them, and how to reproduce this run."""
 
 import io
 import json
@@ -24,19 +24,19 @@ from depixel.scoring import scores
 from depixel.versioning import DATA, file_at, git, has_commit, inputs_changed, uncommitted
 
 RUNS = 12
-"""The largest number of runs that are shown, this one included."""
+"""Maximum number of runs in the report, including this one."""
 
 
 # -- what git says ---------------------------------------------------------------------------------------------------
 
 
 def _lines(*arguments: str) -> list[str]:
-    """The lines that a command of git prints; none without a commit or a repository."""
+    """The lines that a git command prints; none without a commit or a repository."""
     return git(*arguments).splitlines() if has_commit() else []
 
 
 def _at(revision: str, path: Path) -> bytes:
-    """A file of the current folder as it is in a commit; b"" if it is not in it."""
+    """The content of a file of the current folder in a commit; b"" if the commit lacks it."""
     return file_at(revision, path) or b""
 
 
@@ -47,14 +47,14 @@ def revision() -> Section:
 
 
 def _history() -> Iterator[tuple[str, str, str, pd.DataFrame]]:
-    """Commits that changed the scores, the latest first: hash, date, subject, and the table of scores."""
+    """Yield the commits that changed the scores, the latest first: hash, date, subject, and table of scores."""
     for line in _lines("log", "-n", "60", "--format=%h%x09%cs%x09%s", "--", layout.COMPARISON.as_posix()):
         commit, date, subject = line.split("\t", 2)
         try:
             table = pd.read_csv(io.BytesIO(_at(commit, layout.COMPARISON)))
             if {"model", "identity"} <= set(table["model"]) and f"{scores.RATIOS[0]}_low" in table:
                 yield commit, date, subject, table
-        except (ValueError, KeyError):  # deleted there, or of another form
+        except (ValueError, KeyError):  # the table is missing there, or has another form
             continue
 
 
@@ -62,10 +62,11 @@ def _history() -> Iterator[tuple[str, str, str, pd.DataFrame]]:
 
 
 def runs(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:
-    """This run and the earlier ones of this branch that were scored on the same pixels; the recorded experiments.
+    """This run, earlier runs of this branch that were scored on the same pixels, and the recorded experiments.
 
     Args:
-        comparison: the scores of this run (`scores.comparison`). recorded: `records.read_table`.
+        comparison: the scores of this run, as `scores.comparison` returns them.
+        recorded: the recorded experiments, as `records.read_table` returns them.
     """
     now = parts.row_of(comparison, "model")
     shown: list[dict[str, Any]] = [{"label": "this run", "commit": "", "date": "", "subject": "", **now}]
@@ -86,7 +87,7 @@ def runs(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:
 
 
 def _same_pixels(one: pd.DataFrame, other: pd.DataFrame) -> bool:
-    """Whether two runs were scored on the same pixels: then the identity has the same errors."""
+    """Whether two runs were scored on the same pixels; the identity then has the same errors."""
     first, second = (
         parts.row_of(table, "identity")[["rmse_pooled", "rmse_mean"]].astype(float) for table in (one, other)
     )
@@ -97,13 +98,13 @@ def _same_pixels(one: pd.DataFrame, other: pd.DataFrame) -> bool:
 
 
 def changes(samples: pd.DataFrame) -> Section | None:
-    """What differs from the last tagged run or, without tags, from the last commit with other scores.
+    """Differences from the last tagged run or, without tags, from the last commit with other scores.
 
     Args:
         samples: the `scores.sample_table` of this run.
 
     Returns:
-        None where there is no such run.
+        The section; None if there is no such run.
     """
     base, kind = _base()
     if not base:
@@ -129,7 +130,7 @@ def changes(samples: pd.DataFrame) -> Section | None:
 
 
 def _base() -> tuple[str, str]:
-    """The revision to compare this run with, and what it is, for people; "" and "" if there is none."""
+    """The revision to compare this run with, and its description for people; both "" if there is none."""
     changed, here = has_commit() and uncommitted(), _lines("rev-parse", "HEAD")
     for tag in _lines("tag", "--merged", "HEAD", "--sort=-creatordate"):
         is_this_run = not changed and _lines("rev-parse", f"{tag}^{{commit}}") == here
@@ -139,7 +140,7 @@ def _base() -> tuple[str, str]:
     for commit, *_ in _history():
         content = _at(commit, layout.EVALUATION)
         if content and json.dumps(json.loads(content)) != now:
-            return commit, "the last commit with other scores, as no run is tagged"
+            return commit, "the last commit with other scores (no run is tagged)"
     return "", ""
 
 
@@ -148,8 +149,8 @@ def _snapshots(base: str) -> list[str]:
     try:
         before, now = snapshots.resolve(base), snapshots.current()
         return [parts.snapshot_name(before), parts.snapshot_name(now)] if before != now else []
-    except DepixelError:  # photos that DVC does not know
-        return ["not known to DVC"] * 2
+    except DepixelError:  # DVC does not track the photos
+        return ["not tracked by DVC"] * 2
 
 
 def _scores(base: str) -> list[dict[str, str]]:
@@ -163,11 +164,11 @@ def _scores(base: str) -> list[dict[str, str]]:
 
 
 def _paired(base: str, samples: pd.DataFrame) -> tuple[str, dict[str, str]]:
-    """The verdict on both runs on the same samples, and the difference of each ratio; empty if there is none."""
+    """The verdict of the comparison on common samples, and the difference of each ratio; empty if not comparable."""
     try:
         comparison = compare(read_samples(base), samples)
         verdict, last = comparison.verdict(), comparison.ratios.iloc[-1]
-    except DepixelError:  # other test photos, or not in the cache
+    except DepixelError:  # other test photos, or samples that are not in the cache
         return "", {}
     return verdict, {
         ratio: f"{last[ratio]:+.4f} [{last[f'{ratio}_low']:+.4f}, {last[f'{ratio}_high']:+.4f}]"
@@ -175,11 +176,11 @@ def _paired(base: str, samples: pd.DataFrame) -> tuple[str, dict[str, str]]:
     }
 
 
-# -- how to make it again --------------------------------------------------------------------------------------------
+# -- how to reproduce it ---------------------------------------------------------------------------------------------
 
 
 def again() -> Section:
-    """The commands, versions and settings that make this run again."""
+    """The commands, versions and settings that reproduce this run."""
     commit = "".join(_lines("rev-parse", "HEAD"))
     content = layout.PARAMS.read_bytes()
     before, now = parts.flat_settings(_at("HEAD", layout.PARAMS)), parts.flat_settings(content)

@@ -1,4 +1,4 @@
-"""The section of the report on the photos: how many of whom, what they are like, what is odd about them."""
+"""The section of the report on the photos: counts, examples, measures and findings."""
 
 import numpy as np
 
@@ -13,11 +13,11 @@ from depixel.reports import parts, plots
 from depixel.reports.parts import Section
 
 PHOTOS = 24
-"""Photos of the training side that are shown, to see what the data looks like."""
+"""Number of training photos that the report shows as examples."""
 
 
 def section() -> Section:
-    """Counts, examples, measures and findings of the photos of the project in the current folder."""
+    """Counts, examples, measures and findings of the photos in the current project."""
     counts, sides = read_json(layout.VALIDATION), read_json(layout.METRICS / "split.json")
     training = Photos.load(layout.PREPARED, layout.SPLIT, "train")
     chosen = training.rows[np.unique(np.linspace(0, len(training) - 1, PHOTOS).astype(int))]
@@ -26,7 +26,7 @@ def section() -> Section:
     pairs = len(parts.read_table(copies)) if copies.is_file() else 0
     try:
         snapshot = parts.snapshot_name(snapshots.current())
-    except DepixelError:  # photos that DVC does not know
+    except DepixelError:  # DVC does not track the photos
         snapshot = ""
     return {
         "counts": counts,
@@ -44,7 +44,7 @@ def section() -> Section:
 
 
 def lost_archives() -> str:
-    """A sentence on the archives that cannot be read; "" if there are none, or the manifest is not here."""
+    """A sentence on the archives that cannot be read; "" if there are none, or if the manifest is missing."""
     if not layout.MANIFEST.is_file() or not lost.lost(rules.load_manifest(layout.MANIFEST)):
         return ""
     return lost.told(lost.lost(rules.load_manifest(layout.MANIFEST), lost.committed()))

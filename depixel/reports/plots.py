@@ -1,4 +1,4 @@
-"""Plots as SVG, to stand within a page: text stays text, colors are the page's own, light or dark."""
+"""Plots as SVG within a page: text stays text, and colors are the page's own, light or dark."""
 
 import io
 import itertools
@@ -16,12 +16,12 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 if TYPE_CHECKING:
-    from matplotlib.typing import RcKeyType  # Matplotlib 3.9 has it not
+    from matplotlib.typing import RcKeyType  # Matplotlib 3.9 lacks it
 
 P = ParamSpec("P")
 
 COLORS = {"ink": "#0b0b01", "muted": "#0b0b02", "grid": "#0b0b03", "first": "#0b0b11", "second": "#0b0b12"}
-"""Names of the page's colors (CSS variables --ink, ...), and what stands for them while a plot is drawn."""
+"""Names of the page's colors (CSS variables --ink, ...), and their placeholders while a plot is drawn."""
 
 _STYLE: "dict[RcKeyType, Any]" = {
     "font.size": 10,
@@ -43,11 +43,11 @@ _STYLE: "dict[RcKeyType, Any]" = {
 }
 
 
-_PAD = 0.15  # inches beside a plot with labels: the page's font may be wider than the one that Matplotlib measures
+_PAD = 0.15  # inches beside a plot with labels, because the page's font may be wider than Matplotlib's
 
 
 def _svg(figure: Figure, name: str) -> str:
-    """The figure as an <svg> element; `name` makes the ids within it differ from those of other plots of the page."""
+    """The figure as an <svg> element; `name` makes its ids differ from those of other plots on the page."""
     file = io.StringIO()
     with mpl.rc_context(_STYLE | {"svg.hashsalt": name}):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -57,7 +57,7 @@ def _svg(figure: Figure, name: str) -> str:
     used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)
     svg = re.sub(r"font: (\d+)px [^;\"]*", r"font-size: \1px", svg)  # the page's font
-    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)  # as wide as the page lets it be
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)  # the page sets the width
     for key, color in COLORS.items():
         svg = svg.replace(color, f"var(--{key})")
     return svg
@@ -69,7 +69,7 @@ def _figure(width: float = 6.4, height: float = 3.2, pad: float = 0.04) -> tuple
 
 
 def _drawn(function: Callable[P, str]) -> Callable[P, str]:
-    """Draw in the page's style."""
+    """Decorate a function to draw in the page's style."""
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> str:
@@ -81,11 +81,14 @@ def _drawn(function: Callable[P, str]) -> Callable[P, str]:
 
 @_drawn
 def ranges(labels: Sequence[str], values: pd.DataFrame, key: str, name: str, marked: Sequence[bool] = ()) -> str:
-    """Values with their intervals, one line each, from top to bottom, as SVG.
+    """Draw values with their intervals, one line each, from top to bottom, as SVG.
 
     Args:
-        labels: what each line shows. values: columns `key`, `key`_low and `key`_high, a row a label.
-        marked: which rows stand out; none if it is empty. name: of the plot in the page.
+        labels: the label of each line.
+        values: columns `key`, `key`_low and `key`_high; one row per label.
+        key: name of the value's column.
+        name: name of the plot on the page.
+        marked: whether each row is highlighted; empty: none.
     """
     figure, axes = _figure(height=0.7 + 0.3 * len(labels), pad=_PAD)
     places = np.arange(len(labels))[::-1]
@@ -106,11 +109,13 @@ def ranges(labels: Sequence[str], values: pd.DataFrame, key: str, name: str, mar
 
 @_drawn
 def by_class(table: pd.DataFrame, key: str, label: str, name: str) -> str:
-    """RMSE of the model, with its interval, and of the identity by class, as SVG.
+    """Draw the RMSE of the model, with its interval, and of the identity, by class, as SVG.
 
     Args:
         table: columns `key` (text or number), rmse_mean, rmse_mean_low, rmse_mean_high, identity; gray levels.
-        label: what the classes are. name: of the plot in the page.
+        key: name of the column with the classes.
+        label: label of the axis of classes.
+        name: name of the plot on the page.
     """
     figure, axes = _figure()
     places = np.arange(len(table))
@@ -129,11 +134,15 @@ def by_class(table: pd.DataFrame, key: str, label: str, name: str) -> str:
 
 @_drawn
 def spread(values: pd.DataFrame, key: str, label: str, name: str) -> str:
-    """Every class a line: RMSE of the model with its interval, and of the identity; the lowest at the bottom. As SVG.
+    """Draw a line for each class: RMSE of the model with its interval, and of the identity, as SVG.
+
+    The class with the lowest RMSE is at the bottom.
 
     Args:
         values: columns `key` (text), rmse_mean, rmse_mean_low, rmse_mean_high, identity; gray levels.
-        label: what the classes are, if they are too many to name each. name: of the plot in the page.
+        key: name of the column with the classes.
+        label: label of the axis of classes; used if there are more than `NAMED`.
+        name: name of the plot on the page.
     """
     values = values.sort_values("rmse_mean", ignore_index=True)
     few = len(values) <= NAMED
@@ -155,16 +164,17 @@ def spread(values: pd.DataFrame, key: str, label: str, name: str) -> str:
 
 
 NAMED = 16
-"""The largest number of classes of a `spread` that have room for their names."""
+"""Maximum number of classes of a `spread` with a name on each line."""
 
 
 @_drawn
 def quantiles(sides: dict[str, dict[str, Any]], shares: Sequence[float], name: str) -> str:
-    """How measures of photos are spread on each side of the split: a small plot each, as SVG.
+    """Draw the distribution of each measure of photos on each side of the split: a small plot per measure, as SVG.
 
     Args:
-        sides: side -> measures -> name -> its quantiles. shares: which these are, ascending, the middle one the median.
-        name: of the plot in the page.
+        sides: for each side, "measures", and in it the quantiles of each measure.
+        shares: the shares of these quantiles, ascending; the middle one is the median.
+        name: name of the plot on the page.
     """
     measures = list(next(iter(sides.values()))["measures"])
     across = 4
@@ -191,10 +201,12 @@ def quantiles(sides: dict[str, dict[str, Any]], shares: Sequence[float], name: s
 
 @_drawn
 def heat(table: pd.DataFrame, label: str, name: str) -> str:
-    """A value for each cell of a picture, darker where it is higher, as SVG.
+    """Draw a value for each cell of a picture as a heat map; higher values have a stronger color. As SVG.
 
     Args:
-        table: columns row, column (0, 1, ...), value, ratio, samples. label: the title. name: of the plot in the page.
+        table: columns row, column (0, 1, ...), value, ratio, samples.
+        label: the title.
+        name: name of the plot on the page.
     """
     figure, axes = _figure(height=3.6)
     low, high = table["value"].min(), table["value"].max()
@@ -219,11 +231,12 @@ def heat(table: pd.DataFrame, label: str, name: str) -> str:
 
 @_drawn
 def curves(table: pd.DataFrame, lines: dict[str, str], name: str) -> str:
-    """RMSE by epoch, as SVG.
+    """Draw RMSE by epoch, as SVG.
 
     Args:
-        table: a column epoch, and those of `lines`, in gray levels. lines: column -> label, at most three.
-        name: of the plot in the page.
+        table: a column epoch, and the columns of `lines`, in gray levels.
+        lines: the label of each column, at most three.
+        name: name of the plot on the page.
     """
     figure, axes = _figure()
     styles = [(COLORS["second"], "-", 0.8), (COLORS["first"], ":", 1.6), (COLORS["first"], "-", 1.6)]
@@ -232,6 +245,7 @@ def curves(table: pd.DataFrame, lines: dict[str, str], name: str) -> str:
         if table[column].notna().any() and style == "-" and wide > 1:
             best = table[column].idxmin()
             axes.plot(table["epoch"][best], table[column][best], "o", color=color, markersize=6)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("RMSE, gray levels")
     axes.legend(loc="best")
@@ -240,9 +254,17 @@ def curves(table: pd.DataFrame, lines: dict[str, str], name: str) -> str:
 
 @_drawn
 def curve(table: pd.DataFrame, column: str, label: str, name: str) -> str:
-    """A column of `table` by its column epoch, small, as SVG. label: of the axis. name: of the plot in the page."""
+    """Draw a column of `table` by its column epoch, in a small plot, as SVG.
+
+    Args:
+        table: the columns epoch and `column`.
+        column: the column to draw.
+        label: label of its axis.
+        name: name of the plot on the page.
+    """
     figure, axes = _figure(height=1.8)
     axes.plot(table["epoch"], table[column], color=COLORS["first"], linewidth=1.6)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
     axes.set_ylim(bottom=0)
@@ -251,10 +273,11 @@ def curve(table: pd.DataFrame, column: str, label: str, name: str) -> str:
 
 @_drawn
 def calibration(table: pd.DataFrame, name: str) -> str:
-    """Expected and observed error of classes of pixels, and the line where they are equal, as SVG.
+    """Draw expected and observed error of classes of pixels, with the line where both are equal, as SVG.
 
     Args:
-        table: columns expected_rmse and observed_rmse, gray levels. name: of the plot in the page.
+        table: columns expected_rmse and observed_rmse, gray levels.
+        name: name of the plot on the page.
     """
     figure, axes = _figure()
     most = table[["expected_rmse", "observed_rmse"]].max(axis=None)

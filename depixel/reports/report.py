@@ -1,19 +1,24 @@
-"""The report: one HTML file that shows what a run did, to somebody who was not there. It needs nothing but itself.
+"""The report: a single HTML file that shows the results of a run and needs no other file.
 
-`report` makes the page of sections, one a topic, in the order in which report.html shows them: the score is made here,
-the others in `history` (earlier runs, changes, how to make it again), `classes` (where the errors are), `restorations`
-(pictures, and a look inside the network), `training` and `photos`.
+`report` makes the sections of the page in the order of report.html. The scores are made here, the others in `history`
+(earlier runs, changes, how to reproduce the run), `classes` (errors by class), `restorations` (pictures, and a look
+inside the network), `training` and `photos`.
 """
 
+import os
+import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pandas as pd
 
+from depixel import params
 from depixel.base import layout
 from depixel.base.errors import DepixelError
+from depixel.base.files import hash_of, read_json
 from depixel.curation import snapshots
 from depixel.experiments import records
 from depixel.experiments.comparison import WORKSPACE, read_samples
@@ -22,17 +27,17 @@ from depixel.reports.parts import Section
 from depixel.scoring import scores
 
 RECORDED = 5
-"""The largest number of recorded experiments that stand beside the run's score: the best."""
+"""Maximum number of recorded experiments beside the run's score; the best ones are shown."""
 
 THIS_RUN = "this run"
-"""What the run is called beside others."""
+"""The name of the run beside others."""
 
 _OF_THE_PIXELS = ("prepare.size", "split.", "pixelation.", "evaluate.")
-"""How the names of settings begin that decide which pixels a run is scored on."""
+"""Prefixes of the settings that decide on which pixels a run is scored."""
 
 
 def report(progress: Callable[[str], object] = lambda part: None) -> str:
-    """The report on the run whose results lie in the current folder, as HTML.
+    """The report on the run with its results in the current folder, as HTML.
 
     Args:
         progress: called with the name of each part before it is made.
@@ -78,19 +83,24 @@ def _head(samples: pd.DataFrame, comparison: pd.DataFrame) -> Section:
         "verdict": _verdict(comparison),
         "lost": photos.lost_archives(),
         "revision": history.revision(),
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "date": datetime.fromtimestamp(_now(), timezone.utc).strftime("%Y-%m-%d"),
     }
 
 
+def _now() -> float:
+    """The time in seconds since 1970; or the one that a build names that is to be repeatable."""
+    return float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+
+
 def _verdict(comparison: pd.DataFrame) -> str:
-    """The run in a sentence: beside the best of what needs no training."""
+    """The run in a sentence: its remaining error, beside that of the best baseline."""
     model = parts.row_of(comparison, "model")
     others = comparison[~comparison["model"].isin(["model", "identity"])]
-    told = f"Of the error that the blocks leave, {model['ratio_mean']:.0%} is left after restoration"
+    told = f"Restoration reduces the error of the blocks to {100 * model['ratio_mean']:.0f} %"
     if others.empty:
         return f"{told}."
     best = others.loc[others["ratio_mean"].idxmin()]
-    return f"{told}; the best of what needs no training, {best['model']}, leaves {best['ratio_mean']:.0%}."
+    return f"{told}. The best method without training, {best['model']}, reduces it to {100 * best['ratio_mean']:.0f} %."
 
 
 def _score(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:
@@ -102,7 +112,7 @@ def _score(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:
     marked = (beside["model"] == THIS_RUN).tolist()
     table = beside.copy()
     for score in ("rmse_mean", "rmse_pooled"):
-        table[score] = [f"{value:.2f}" if value == value else "" for value in table[score]]  # recorded ones have none
+        table[score] = [f"{value:.2f}" if value == value else "" for value in table[score]]  # not of recorded ones
     return {
         "plots": [
             parts.svg(plots.ranges(beside["model"].tolist(), beside, ratio, ratio, marked))
@@ -110,18 +120,48 @@ def _score(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:
         ],
         "table": scores.readable(table).to_dict("records"),
         "more": max(len(others) - RECORDED, 0),
+        "baselines": _baselines(),
     }
 
 
+def _baselines() -> Section | None:
+    """What `depixel baselines` measured; None if it was not told to write that, or wrote it beside another model."""
+    if not layout.BASELINES.is_file():
+        return None
+    from depixel.scoring import ranking  # scikit-learn, which takes a second
+
+    found = read_json(layout.BASELINES)
+    if found.get("model_sha256") != hash_of(layout.MODEL, "sha256"):
+        return {"rows": [], "limits": []}
+    try:
+        table = ranking.readable(pd.DataFrame(found["baselines"]).replace({"model": {ranking.MODEL: THIS_RUN}}))
+        counted = f"On {found['areas']} areas of {found['photos']} test photos."
+        return {"columns": list(table), "rows": table.to_dict("records"), "limits": [counted, *found["limits"]]}
+    except (KeyError, TypeError, ValueError) as error:
+        path = layout.BASELINES.as_posix()
+        raise DepixelError(
+            f"{path}: not as `depixel baselines` writes it ({error!r}). Delete it, or make it anew: "
+            f"`depixel baselines -o {path}`"
+        ) from error
+
+
 def _on_the_same_pixels(recorded: pd.DataFrame) -> pd.DataFrame:
-    """The recorded experiments that were scored on the test pixels of this run, as rows of the comparison."""
+    """The recorded experiments that were scored on this run's test pixels, as rows of the comparison."""
     settings = parts.flat_settings(layout.PARAMS.read_bytes())
     here = {key: value for key, value in settings.items() if key.startswith(_OF_THE_PIXELS)}
     try:
         here["data"] = parts.snapshot_name(snapshots.current())
-    except DepixelError:  # photos that DVC does not know
+    except DepixelError:  # DVC does not track the photos
         return recorded.iloc[:0]
-    if not set(here) <= set(recorded):
-        return recorded.iloc[:0]
-    same = recorded[(recorded[list(here)] == pd.Series(here)).all(axis=1)]
+    known = recorded.reindex(columns=list(here)).astype(object).replace("", np.nan).fillna(_defaults())
+    same = recorded[(known == pd.Series(here)).all(axis=1)]
     return same.assign(model=same["name"] + ", recorded")[["model", *records.SCORES[2:]]]
+
+
+def _defaults() -> dict[str, str]:
+    """The default of each setting, as text: what an experiment from before this setting was made with."""
+    return {
+        f"{section}.{key}": str(field.default)
+        for section, model in params.MODELS.items()
+        for key, field in model.model_fields.items()
+    }

@@ -1,4 +1,4 @@
-"""The sections of the report that show pictures: restorations of test samples, and a look inside the network."""
+"""The sections of the report with pictures: restorations of test samples, and a look inside the network."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, cast
@@ -21,17 +21,19 @@ from depixel.scoring import scores
 from depixel.sheets import cut_around, fill, surroundings
 
 SHOWN = 3
-"""Restorations of each kind: best, median, worst."""
+"""Number of restorations of each kind: best, median, worst."""
 FILTERS = 4
-"""Filters of the first layer that are drawn."""
+"""Number of filters of the first layer in the report."""
 
 
 class Chosen(NamedTuple):
-    """N test samples to look at, of pictures (H, W).
+    """N test samples for the report, of pictures (H, W).
 
     Attributes:
-        kinds: best, median or worst, of each. rows: (N,) int64, their numbers in the table of samples.
-        pixelated, truths: (N, H, W) uint8. areas: (N, 5) int64: x, y, width, height, block_size; pixels.
+        kinds: the kind of each: best, median or worst.
+        rows: (N,) int64, their rows in the table of samples.
+        pixelated, truths: (N, H, W) uint8.
+        areas: (N, 5) int64: x, y, width, height, block_size; pixels.
     """
 
     kinds: list[str]
@@ -42,7 +44,9 @@ class Chosen(NamedTuple):
 
 
 def choose(samples: pd.DataFrame) -> Chosen:
-    """The best, the median and the worst test samples by their ratio: of those with much to restore.
+    """Choose the best, the median and the worst test samples by their ratio.
+
+    Only samples with much to restore are considered: the half with the larger errors of the blocks.
 
     Args:
         samples: the `scores.sample_table` of the run.
@@ -64,7 +68,9 @@ def choose(samples: pd.DataFrame) -> Chosen:
     try:
         truths = np.stack([images[rows[path_of(*photo)]] for photo in table[scores.PHOTO].to_numpy()])
     except (KeyError, ValueError):
-        raise DepixelError(f"{layout.PREPARED.as_posix()}: not the photos that were scored. Run `dvc repro`") from None
+        raise DepixelError(
+            f"{layout.PREPARED.as_posix()}: these are not the photos that were scored. Run `dvc repro`"
+        ) from None
     blocks = Blocks(torch.from_numpy(areas), *truths.shape[1:])
     pixelated = blocks.pixelate(torch.from_numpy(truths).float()[:, None])[:, 0].byte().numpy()
     named = [kind for kind, numbers in kinds.items() for _ in numbers]
@@ -76,13 +82,14 @@ def _rmse(samples: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def restorations(samples: pd.DataFrame, chosen: Chosen) -> list[Section]:
-    """The chosen samples, restored anew.
+    """Restore the chosen samples again.
 
     Args:
         samples: the `scores.sample_table` of the run.
+        chosen: the samples.
 
     Raises:
-        DepixelError: the model is missing, or restores otherwise than the one that was scored.
+        DepixelError: the model is missing, or is not the one that was scored.
     """
     how = read_section(layout.PARAMS, "predict", PredictSettings)
     predictions, expected = Predictor.load(layout.MODEL).predict_with_errors(
@@ -106,37 +113,39 @@ def restorations(samples: pd.DataFrame, chosen: Chosen) -> list[Section]:
 
 
 def _check_scores(table: pd.DataFrame, chosen: Chosen, predictions: Sequence[np.ndarray]) -> None:
-    """Refuse predictions (N flat arrays) whose errors are not those of the table's rows."""
+    """Raise `DepixelError` if the errors of predictions (N flat arrays) are not those in the table."""
     unknown = Blocks(torch.from_numpy(chosen.areas), *chosen.truths.shape[1:]).unknown[:, 0].numpy()
     targets = [truth[here] for truth, here in zip(chosen.truths, unknown, strict=True)]
     errors, known = scores.squared_errors(predictions, targets), table["squared_error"].to_numpy()
     # another machine's arithmetic may move single pixels by a gray level
     if (np.abs(errors - known) > 0.05 * known + chosen.areas[:, 2] * chosen.areas[:, 3]).any():
-        raise DepixelError(f"{layout.SAMPLES.as_posix()}: not of {layout.MODEL.as_posix()}. Run `dvc repro`")
+        raise DepixelError(
+            f"{layout.SAMPLES.as_posix()}: these are not scores of {layout.MODEL.as_posix()}. Run `dvc repro`"
+        )
 
 
 def _panels(chosen: Chosen, i: int, prediction: np.ndarray, expected: np.ndarray) -> dict[str, str]:
-    """The pictures of sample `i`, by their title. prediction, expected: flat, the latter empty if there is none."""
+    """The pictures of sample `i` by title. prediction, expected: flat arrays; expected is empty if there is none."""
     pixelated, area = chosen.pixelated[i], chosen.areas[i]
     panels = {
         "pixelated": pixelated,
         "restored": fill(pixelated, area, prediction),
-        "what was there": chosen.truths[i],
+        "truth": chosen.truths[i],
     }
-    if expected.size:  # brighter where it expects to be further off
+    if expected.size:  # brighter where the model expects larger errors
         panels["expected error"] = fill(np.zeros_like(pixelated), area, (8 * expected).clip(0, 255).astype(np.uint8))
     return {title: parts.png(surroundings(panel, area)) for title, panel in panels.items()}
 
 
 def _within(area: np.ndarray, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
-    """Where the area lies in its `surroundings`: left, top, width, height; shares of the side."""
+    """The area within its `surroundings`: left, top, width, height, as shares of the side, 0..1."""
     left, top, extent = cut_around(area.tolist(), shape)
     x, y, width, height = area[:4]
     return (x - left) / extent, (y - top) / extent, width / extent, height / extent
 
 
 def inside(chosen: Chosen) -> Section:
-    """Which pixels the first of the best and of the median restorations came from, if Captum is there; the filters."""
+    """Attribution of the first best and the first median restoration, if Captum is installed; and the first filters."""
     predictor = Predictor.load(layout.MODEL, "cpu")
     panels = []
     for kind in ("best", "median"):
@@ -147,6 +156,6 @@ def inside(chosen: Chosen) -> Section:
         except DepixelError:
             break
         panels.append({"kind": kind, "picture": parts.png(inspection.attribution_panel(sample, values))})
-    network = cast(Network, predictor.network)  # as every model that is loaded
+    network = cast(Network, predictor.network)  # true of every loaded model
     picture = inspection.filters_picture(inspection.first_filters(network)[:FILTERS], network.PLANES)
     return {"panels": panels, "filters": parts.png(np.asarray(picture))}

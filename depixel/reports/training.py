@@ -1,4 +1,4 @@
-"""The section of the report on the training: its curves, what was trained on what, and how sure the network is."""
+"""The section of the report on the training: curves, facts, and calibration of the expected errors."""
 
 import json
 
@@ -15,7 +15,7 @@ LOG = layout.LOGS / "training.json"
 
 
 def section() -> Section:
-    """Curves, facts and calibration of the training whose model is in the current folder."""
+    """Curves, facts and calibration of the training of the model in the current folder."""
     table = parts.read_table(layout.METRICS / "training.csv")
     best = read_json(layout.METRICS / "training.json")
     lines = {
@@ -29,10 +29,10 @@ def section() -> Section:
     facts = {
         "network": f"{configuration.network} of width {configuration.width}, "
         f"{parameter_count(model.network) / 1e6:.2f} M parameters",
-        "best epoch": f"{best['best_epoch']} of {len(table)}, RMSE {best['validation_rmse']:.3f} in validation",
+        "best epoch": f"{best['best_epoch']} of {len(table)}, validation RMSE {best['validation_rmse']:.3f}",
         "arithmetic": f"{configuration.arithmetic} {configuration.precision} {configuration.hardware}".rstrip(),
     }
-    if log.get("validation_rmse") == best["validation_rmse"]:  # else it is of a later experiment
+    if log.get("validation_rmse") == best["validation_rmse"]:  # else the log belongs to a later experiment
         on = f" on {log['hardware']}" if "hardware" in log else ""
         facts["speed here"] = f"{log['samples_per_second']:.0f} samples/s, {log['memory_bytes'] / 1e9:.2f} GB{on}"
     calibration = layout.METRICS / "calibration.csv"
@@ -41,7 +41,7 @@ def section() -> Section:
         "plot": parts.svg(plots.curves(table, lines, "training")),
         "others": [
             parts.svg(plots.curve(table, column, label, column))
-            for column, label in (("learning_rate", "learning rate"), ("gradient_norm", "norm of the gradient"))
+            for column, label in (("learning_rate", "learning rate"), ("gradient_norm", "gradient norm"))
         ],
         "facts": facts,
         "calibration": _calibration(sure) if len(sure) else None,
@@ -49,14 +49,14 @@ def section() -> Section:
 
 
 def _calibration(table: pd.DataFrame) -> Section:
-    """How well the network knows how far off it is: a sentence, and a plot of the classes of pixels."""
+    """Calibration of the network's expected errors: sentences, and a plot of the classes of pixels."""
     classes, whole = table[table["class"] != "all"], table[table["class"] == "all"].iloc[0]
     expected, observed = whole["expected_rmse"], whole["observed_rmse"]
     ratio = observed / expected
-    verdict = "too sure" if ratio > 1.05 else "too cautious" if ratio < 0.95 else "about right"
+    verdict = "overconfident" if ratio > 1.05 else "too cautious" if ratio < 0.95 else "well calibrated"
     return {
-        "told": f"Over all pixels it expected an RMSE of {expected:.2f}, and {observed:.2f} was observed: {verdict}. "
-        f"{whole['within_1']:.0%} of the pixels are off by no more than expected, {whole['within_2']:.0%} by no more "
-        "than twice that (68 % and 95 % if errors are normal).",
+        "told": f"Over all pixels the network expected an RMSE of {expected:.2f}; the observed RMSE is {observed:.2f}, "
+        f"so it is {verdict}. The error of {100 * whole['within_1']:.0f} % of the pixels is at most the expected one, "
+        f"and of {100 * whole['within_2']:.0f} % at most twice that (68 % and 95 % for normally distributed errors).",
         "plot": parts.svg(plots.calibration(classes, "calibration")),
     }

@@ -1,1 +1,1 @@
-"""Scores, baselines, and intervals that tell a difference from luck."""
+"""Scores, baselines, and confidence intervals that separate differences from chance."""

@@ -1,7 +1,7 @@
-"""What a network must beat: restorations that learn nothing. Same interface as the networks.
+"""Baselines: restorations without learning, which a network must beat. They have the interface of the networks.
 
-All know the block means, and the known pixels around the area take part: for `bilinear`, `bicubic` and `lanczos` as
-means over the lattice of blocks, which goes on around the area, for the others as pixels.
+All use the block means; all but `identity` also use known pixels around the area. `bilinear`, `bicubic` and `lanczos`
+use their means over the lattice of blocks, continued beyond the area. `interpolation` and `kriging` use the pixels.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from depixel.scoring.covariance import covariance
 
 
 class Identity(nn.Module):
-    """The pixelated pixels themselves: the do-nothing model that ratios refer to."""
+    """Returns the pixelated pixels unchanged; ratios are relative to its RMSE."""
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
         """The restored images, (B, 1, H, W) float32, gray levels, not yet projected."""
@@ -26,7 +26,7 @@ class Identity(nn.Module):
 
 
 class Interpolation(nn.Module):
-    """Smooth interpolation that keeps the block means and joins the known pixels around the area."""
+    """Smooth interpolation that keeps the block means and continues the known pixels (`Blocks.smooth`)."""
 
     STEPS = 64
 
@@ -36,25 +36,28 @@ class Interpolation(nn.Module):
 
 
 def triangle(x: Tensor) -> Tensor:
-    """The kernel of linear interpolation."""
+    """The kernel of linear interpolation, 1 - |x|; x in cells, any shape."""
     return (1 - x.abs()).clamp(min=0)
 
 
 def cubic(x: Tensor) -> Tensor:
-    """The kernel of cubic convolution (Keys 1981) with a = -1/2."""
+    """The kernel of cubic convolution (Keys 1981) with a = -1/2; x in cells, any shape."""
     x = x.abs()
     return torch.where(x < 1, (1.5 * x - 2.5) * x * x + 1, ((2.5 - 0.5 * x) * x - 4) * x + 2) * (x < 2)
 
 
 def lanczos(x: Tensor) -> Tensor:
-    """The sinc windowed by its own main lobe, three cells wide (Duchon 1979)."""
+    """The Lanczos kernel with 3 lobes, sinc(x) sinc(x / 3) (Duchon 1979); x in cells, any shape."""
     return torch.sinc(x) * torch.sinc(x / 3) * (x.abs() < 3)
 
 
 class Resampling(nn.Module):
-    """Separable interpolation of the means of the lattice's cells, from center to center.
+    """Separable interpolation between the centers of the lattice's cells, which have the mean of their pixels.
 
-    Cells that are cut off are narrower; between two centers the kernel is stretched to their distance.
+    Cells that are cut off are narrower. Between two centers, the kernel is stretched to their distance.
+
+    Args:
+        kernel: the interpolation kernel, from distances in cells to weights.
     """
 
     def __init__(self, kernel: Callable[[Tensor], Tensor]):
@@ -69,9 +72,9 @@ class Resampling(nn.Module):
             return (down @ image @ across.mT)[:, None]
 
     def _weights(self, cell: Tensor) -> Tensor:
-        """(B, L, L) float32: what each pixel along an axis is of all; `cell` (B, L), each one's cell."""
+        """(B, L, L) float32: along an axis, the weights of all pixels for each pixel; `cell` (B, L), cell of each."""
         member = F.one_hot(cell).float()  # (B, L, cells)
-        size = member.sum(dim=1)  # (B, cells); 0 where others of the batch have more cells
+        size = member.sum(dim=1)  # (B, cells); 0 for cells that only other images of the batch have
         here = torch.arange(cell.shape[1], device=cell.device) + 0.5
         center = (here @ member) / size.clamp(min=1)
         offset = here - center.gather(1, cell)  # (B, L)
@@ -85,15 +88,15 @@ class Resampling(nn.Module):
 
 
 class Kriging(nn.Module):
-    """The most likely pixels under a Gaussian process with an exponential covariance: kriging (Matheron 1969).
+    """Kriging (Matheron 1969): the most likely pixels under a Gaussian process with an exponential covariance.
 
-    It has observed the block means and the known pixels up to `RING` pixels from the area. The weights of these depend
-    on the geometry alone, where blocks and known pixels are: samples of one geometry are solved together. The mean of
-    the process is an unknown plane, so that ramps are restored exactly. The systems are small: one thread of a BLAS
-    library is fastest, and `Predictor` sees to it.
+    The observations are the block means and the known pixels up to `RING` pixels from the area. Their weights depend
+    only on the positions of blocks and known pixels, so samples with the same positions are solved together. The mean
+    of the process is an unknown plane, so linear ramps are restored exactly. The linear systems are small, so one BLAS
+    thread is fastest; `Predictor` sets that limit.
     """
 
-    RING = 2  # more brings nothing
+    RING = 2  # pixels; more do not lower the error
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
         """The restored images, (B, 1, H, W) float32, gray levels, not yet projected."""
@@ -108,7 +111,7 @@ class Kriging(nn.Module):
         return torch.from_numpy(images).float()[:, None].to(pixelated.device)
 
     def _restored(self, images: np.ndarray, unknown: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Images (B, H, W) with their areas filled; unknown (H, W), x (W,) and y (H,) are the geometry of all."""
+        """Images (B, H, W) with their areas filled; all share the geometry unknown (H, W), x (W,) and y (H,)."""
         rows, columns = (np.flatnonzero(unknown.any(axis=axis)) for axis in (1, 0))
         near = np.zeros_like(unknown)
         near[tuple(slice(max(i[0] - self.RING, 0), i[-1] + 1 + self.RING) for i in (rows, columns))] = True
@@ -123,11 +126,11 @@ class Kriging(nn.Module):
         summed = np.pad(table.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
 
         def with_points(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-            here, there = (i @ [len(apart), 1] for i in (points, others))  # positions in the table from its center
+            here, there = (i @ [len(apart), 1] for i in (points, others))  # flat offsets from the table's center
             return table.take(here[:, None] - there + table.size // 2)
 
         def with_blocks(points: np.ndarray) -> np.ndarray:
-            """(P, N) covariances of pixels with block means, by the summed-area table."""
+            """(P, N) covariances of pixels with block means, from the summed-area table."""
             down, across = (ends - points[:, i, None] + farthest for i, ends in enumerate(edges))
             corners = summed[down[:, :, None], across[:, None, :]]
             return np.diff(np.diff(corners, axis=1), axis=2).reshape(len(points), len(sizes)) / sizes
@@ -164,3 +167,4 @@ BASELINES: dict[str, Callable[[], nn.Module]] = {
     "interpolation": Interpolation,
     "kriging": Kriging,
 }
+"""Name -> function that makes the baseline."""

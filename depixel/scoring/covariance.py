@@ -1,15 +1,18 @@
-"""What photos are like to those who know nothing else of them: how neighbouring pixels go together."""
+"""The covariance of neighbouring pixels in a typical photo."""
 
 import numpy as np
 
 RANGE = 8.0
-"""Pixels over which the covariance falls to 1/e."""
+"""The distance in pixels at which the covariance has fallen to 1/e."""
 
 
 def covariance(down: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """The covariance of two pixels of a photo, 1 of a pixel with itself: exponential in their distance.
+    """The covariance of two pixels of a photo, exp(-distance / `RANGE`); 1 for a pixel with itself.
 
     Args:
-        down, across: how far they are apart, pixels; shapes that broadcast.
+        down, across: vertical and horizontal distances, pixels; shapes that broadcast.
+
+    Returns:
+        Covariances of the broadcast shape, 0..1.
     """
     return np.exp(-np.hypot(down, across) / RANGE)

@@ -1,9 +1,9 @@
-"""The page of `depixel serve`, and the HTTP API behind it: restoring pictures in a browser.
+"""The page of `depixel serve`, and its HTTP API: restoring pictures in a browser.
 
-Made for one machine: it answers requests that name this machine, takes nothing from other sites' pages, serves no file
-by name, and keeps nothing. A picture is the body of a request and lives in memory until it is answered. On its way a
-request passes `guard` (who and what is let in), `queue` (who waits), `work` or `runs` (what is computed), and, if
-something is wrong, `problems`. FastAPI and uvicorn are in the extra `serve`.
+The server is for one machine. It answers only requests that name this machine, refuses requests from other sites'
+pages, serves no file by name, and stores nothing. A picture is the body of a request, and stays in memory until the
+answer is sent. A request passes `guard` (access and upload limits), `queue` (waiting), then `work` or `runs`
+(computation); errors pass `problems`. FastAPI and uvicorn are in the extra `serve`.
 """
 
 import threading
@@ -43,10 +43,10 @@ _PAGE = (
     ("/page.js", "page.js", "text/javascript"),
     ("/page.css", "page.css", "text/css"),
 )
-"""Path, file beside this one, and media type of each file of the page."""
+"""URL path, name of the file in this folder, and media type of each file of the page."""
 
 
-# -- what requests and answers hold ------------------------------------------------------------------------------------
+# -- requests and answers ----------------------------------------------------------------------------------------------
 
 _PICTURE = {
     "requestBody": {
@@ -125,7 +125,7 @@ def _png_back(content: bytes) -> Response:
 
 
 class _Service(NamedTuple):
-    """What the requests of one application share. asking: held while DVC is asked, which takes a while."""
+    """State that the requests of one application share. asking: a lock held while DVC is asked, which takes a while."""
 
     restorer: Restorer
     queue: Queue
@@ -153,7 +153,7 @@ async def restore_picture(
     trust: Annotated[Trust, Query(description="What the value of a block is.")] = "rounded",
     form: FormatQuery = None,
 ) -> Response:
-    """Restore the pixelated areas of a picture. Block sizes that are not given are found."""
+    """Restore the pixelated areas of a picture. Missing block sizes are detected."""
 
     def restored(stop: threading.Event) -> work.Made:
         restorer = work.watched(service.restorer, stop)
@@ -191,9 +191,10 @@ async def find_areas(request: Request, service: Service, near: NearQuery = None)
 
 @api.post("/api/doubt", response_class=Response, responses=_PNG_BACK | PROBLEMS, openapi_extra=_PICTURE)
 async def doubt_picture(request: Request, service: Service, area: AreaQuery, block: BlockQuery = None) -> Response:
-    """Where the model is unsure: how far the restorations of the 8 turned views are from their mean.
+    """Show where the model is unsure: the deviation of the restorations of the 8 turned views from their mean.
 
-    A gray PNG of the picture's size, in sixteenths of a gray level. It says where, not by how much it is off.
+    The answer is a gray PNG of the picture's size, in sixteenths of a gray level. It does not show how large the error
+    is.
     """
 
     def doubted(stop: threading.Event) -> bytes:
@@ -205,20 +206,20 @@ async def doubt_picture(request: Request, service: Service, area: AreaQuery, blo
 
 @api.post("/api/show", response_class=Response, responses=_PNG_BACK | PROBLEMS, openapi_extra=_PICTURE)
 async def show_picture(request: Request, service: Service) -> Response:
-    """A picture as a PNG that every browser shows: upright, 8 bits, without metadata."""
+    """Convert a picture to a PNG that every browser shows: upright, 8 bits, without metadata."""
     async with service.queue.admitted(request) as data:
         return _png_back(await service.queue.work(request, lambda stop: work.show(data)))
 
 
 @api.get("/api/samples/{number}", response_class=Response, responses=_PNG_BACK | {422: PROBLEMS[422]})
 def sample_picture(number: Annotated[int, PathParameter(ge=0, lt=len(work.SAMPLES))]) -> Response:
-    """A generated photo to try with."""
+    """A generated photo for a first try."""
     return _png_back(work.sample_photo(number))
 
 
 @api.get("/api/runs", response_model=runs.Runs, responses={503: PROBLEMS[503]})
 def list_runs(service: Service) -> runs.Runs:
-    """What is known of the runs of the project that this was started in."""
+    """List the runs of the project in which the server was started."""
     if not service.asking.acquire(blocking=False):
         raise HTTPException(503, "DVC is being asked already; try again in a moment.", {"Retry-After": "2"})
     try:
@@ -243,9 +244,9 @@ def create_app(restorer: Restorer, host: str = "127.0.0.1") -> guard.Guard:
     """The page and its API as an ASGI application.
 
     Args:
-        restorer: what restores. Several threads call it at once.
-        host: the name or address that it is reached by, beside localhost. One that stands for all of the machine's, as
-            0.0.0.0, lets in any address.
+        restorer: the restorer. Several threads call it at once.
+        host: the name or address by which people reach it, beside localhost. One that means all addresses of this
+            machine, such as 0.0.0.0, allows any address.
     """
     app = FastAPI(
         title="depixel",
@@ -277,10 +278,10 @@ async def _same(content: bytes, kind: str) -> Response:
 
 
 def make_server(restorer: Restorer, host: str) -> uvicorn.Server:
-    """The server; `run(sockets=[...])` serves until Ctrl-C and raises `KeyboardInterrupt` then.
+    """Make the server. Its `run(sockets=[...])` serves until Ctrl-C, and then raises `KeyboardInterrupt`.
 
     Args:
-        restorer, host: as of `create_app`.
+        restorer, host: as for `create_app`.
     """
     settings = uvicorn.Config(
         create_app(restorer, host),

@@ -1,12 +1,12 @@
-"""Who and what is let in: requests for this machine from its own page, and uploads of a limited size.
+"""Access control: only requests to this machine from its own page, and uploads of limited size.
 
-The page is made for one machine. Three rules keep it there, and all of them act before anything is computed:
+The page is for one machine. Three rules ensure that, before anything is computed:
 
-- A request must name this machine in `Host`, so that a foreign name that resolves to it (DNS rebinding) is refused.
-- A request that another site's page sends (`Origin`, `Sec-Fetch-Site`) is refused, links to the page itself excepted.
-- An upload ends after `MOST_BYTES` and after `UPLOAD_SECONDS`.
+- A request must name this machine in `Host`. A foreign name that resolves to it (DNS rebinding) is refused.
+- A request from another site's page (`Origin`, `Sec-Fetch-Site`) is refused, except links to the page itself.
+- An upload must not exceed `MOST_BYTES` or `UPLOAD_SECONDS`.
 
-Every answer, also a refusal, carries `HEADERS`: the page loads nothing from elsewhere, and nobody frames or caches it.
+Every answer, including a refusal, has `HEADERS`: the page loads nothing from elsewhere, and nobody frames or caches it.
 """
 
 import ipaddress
@@ -21,9 +21,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES = 30_000_000
-"""The largest upload, in bytes."""
+"""Maximum size of an upload, bytes."""
 UPLOAD_SECONDS = 30
-"""How long an upload may take, in seconds."""
+"""Maximum duration of an upload, seconds."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; "
@@ -34,22 +34,22 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""What every answer says, unless the route that answers says otherwise."""
+"""Headers of every answer, unless its route sets them differently."""
 REPORT_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "frame-ancestors 'self'; sandbox"
 }
-"""What the report says instead: its styles and pictures are within it, and the page shows it in a frame."""
+"""Headers of the report: it contains its styles and pictures, and the page shows it in a frame."""
 
 _OTHER_SITE = "Another site's page asked for this; only this page may"
 
 
 class Guard:
-    """An application behind the rules of this module.
+    """An ASGI application that applies the rules of this module to another one.
 
     Attributes:
-        app: the application that it guards.
-        any_address: whether a request may name any IP address, because the server listens on all of the machine's.
+        app: the guarded application.
+        any_address: whether a request may name any IP address, because the server listens on all addresses.
         names: names and addresses of this machine that a request may name, in small letters.
         pages: paths that links of other sites may lead to.
     """
@@ -62,7 +62,7 @@ class Guard:
             self.names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or answer it with why not."""
+        """Pass a request on, or answer it with the reason for the refusal."""
         if scope["type"] == "websocket":
             raise RuntimeError("there are no websockets here")
         if scope["type"] != "http":
@@ -81,7 +81,7 @@ class Guard:
         await app(scope, receive, send_with_headers)
 
     def _problem(self, path: str, headers: Headers) -> str:
-        """Why a request is refused; "" if it is not."""
+        """The reason to refuse a request; "" if it is allowed."""
         host = headers.get("host", "")
         if not self._is_known(host):
             return (
@@ -104,19 +104,20 @@ class Guard:
 
 
 async def upload(request: Request, keep: bool = True) -> bytes:
-    """The body of a request.
+    """Read the body of a request.
 
-    What is too large is read on, up to ten times the limit, and thrown away: a client hears why only after it has sent
-    all.
+    If it is too large, the rest is read and discarded, up to ten times the limit, because a client reads the answer
+    only after it has sent everything.
 
     Args:
-        keep: False to read the body of a request that is refused in any case.
+        request: the request.
+        keep: False to read and discard the body of a request that is refused anyway.
 
     Returns:
         The body; b"" without `keep`.
 
     Raises:
-        HTTPException: 408, the upload takes longer than `UPLOAD_SECONDS`; 413, it is larger than `MOST_BYTES`.
+        HTTPException: 408 if the upload takes longer than `UPLOAD_SECONDS`; 413 if it is larger than `MOST_BYTES`.
     """
     pieces, size = [], 0
     try:

@@ -1,4 +1,4 @@
-"""What a request hears that is not answered: for each error a status and, for people, a sentence."""
+"""Answers to failed requests: for each error an HTTP status and a sentence for people."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from depixel.web import guard, queue
 from depixel.web.work import StoppedError
 
 Responses = dict[int | str, dict[str, Any]]
-"""Answers by their status, as FastAPI takes their descriptions."""
+"""Descriptions of answers by their status, in FastAPI's form."""
 
 
 class Problem(BaseModel):
@@ -34,22 +34,22 @@ PROBLEMS: Responses = {
     422: {"model": Problem, "description": "Not a picture, or areas and settings that do not fit it."},
     503: {"model": Problem, "description": "Too many at once; come again after `Retry-After` seconds."},
 }
-"""What requests with a picture may hear."""
+"""The possible errors of requests with a picture."""
 
 _AREA_FORM = "x,y,width,height, with the side of a block behind it or, if the first are cut off, three numbers"
 
 
 def tell(api: FastAPI) -> None:
-    """Let an application answer every error as `answer` does."""
+    """Register `answer` as an application's handler of all errors."""
     known = (HTTPException, RequestValidationError, DepixelError, MemoryError, StoppedError, ClientDisconnect)
     for kind in (*known, Exception):
         api.add_exception_handler(kind, answer)
 
 
 async def answer(request: Request, error: Exception) -> Response:
-    """The answer to a request that raised `error`."""
+    """Answer a request that raised `error`."""
     if isinstance(error, ClientDisconnect):
-        return Response(status_code=499)  # which nobody reads
+        return Response(status_code=499)  # nobody reads it
     if isinstance(error, HTTPException):
         return JSONResponse({"problem": error.detail}, error.status_code, error.headers)
     status, told = _told(error)
@@ -57,7 +57,7 @@ async def answer(request: Request, error: Exception) -> Response:
 
 
 def _told(error: Exception) -> tuple[int, str]:
-    """The status and the sentence of an error."""
+    """The status and the sentence for an error."""
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         told = first["msg"] if first["type"] != "string_pattern_mismatch" else f"{first['input']!r} is not {_AREA_FORM}"

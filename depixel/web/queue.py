@@ -1,4 +1,4 @@
-"""Who works and who waits: a few pictures at a time, a few more in line, everyone else is asked to come again."""
+"""The queue: a few requests run at the same time, a few more wait, and all others are asked to try again later."""
 
 import asyncio
 import threading
@@ -14,27 +14,27 @@ from starlette.requests import ClientDisconnect
 from depixel.web import guard
 
 AT_ONCE = 2
-"""How many pictures are worked on at the same time."""
+"""Number of pictures that are processed at the same time."""
 MOST_INSIDE = 16
-"""How many requests with a picture are worked on or wait. The others are sent away, to come again."""
+"""Maximum number of requests with a picture that run or wait. Others are refused with the advice to try again."""
 WORK_SECONDS = 90
-"""How long a search or a restoration may take, in seconds. A search that takes longer answers what it has so far."""
+"""Maximum duration of a search or a restoration, seconds. A search that takes longer answers with the areas so far."""
 
 T = TypeVar("T")
 
 
 class Queue:
-    """The requests of one server that have a picture. All of its methods run in the server's event loop."""
+    """The queue of one server's requests with a picture. All methods run in the server's event loop."""
 
     def __init__(self) -> None:
         self._inside, self._places = 0, asyncio.Semaphore(AT_ONCE)
 
     @asynccontextmanager
     async def admitted(self, request: Request) -> AsyncIterator[bytes]:
-        """The upload of a request, which counts as inside until the block ends.
+        """Yield the upload of a request, which counts as inside until the `with` block ends.
 
         Raises:
-            HTTPException: 503, `MOST_INSIDE` are inside; or as `guard.upload`.
+            HTTPException: 503 if `MOST_INSIDE` requests are inside; or as in `guard.upload`.
         """
         if self._inside >= MOST_INSIDE:
             await guard.upload(request, keep=False)
@@ -46,17 +46,17 @@ class Queue:
             self._inside -= 1
 
     async def work(self, request: Request, function: Callable[[threading.Event], T]) -> T:
-        """Run a function in a thread as soon as fewer than `AT_ONCE` run.
+        """Run a function in a thread, as soon as fewer than `AT_ONCE` functions run.
 
         Args:
-            request: whose work it is. If its client goes before the function's turn comes, the function is not called.
-            function: its argument is set when the time is up or the client goes; it should end soon then.
+            request: the request. If its client disconnects before the function's turn, the function is not called.
+            function: its argument is set when the time is up or the client disconnects; it should then end soon.
 
         Returns:
-            What the function returns.
+            The result of the function.
 
         Raises:
-            ClientDisconnect: the client went before the function's turn. And what the function raises.
+            ClientDisconnect: the client disconnected before the function's turn. Exceptions of the function pass, too.
         """
         async with self._places:
             if await request.is_disconnected():

@@ -1,15 +1,17 @@
-"""What is known of the runs of the project in the current folder, as tables."""
+"""The runs of the project in the current folder, as tables."""
 
 import io
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from pydantic import BaseModel, Field
 
 from depixel.base import layout
+from depixel.base.console import lacks_pipeline
 from depixel.base.errors import DepixelError
-from depixel.experiments import records
-from depixel.scoring import scores
 from depixel.versioning import dvc
+
+if TYPE_CHECKING:  # the page restores pictures without the pipeline
+    import pandas as pd
 
 _EXPERIMENTS = ("exp", "show", "--csv", "--only-changed", "--hide-workspace", "--num", "10", "--drop")
 _NO_COLUMNS = (
@@ -26,7 +28,7 @@ class Table(BaseModel):
 
 
 class Runs(BaseModel):
-    """What is known of the runs of the project in the current folder."""
+    """The runs of the project in the current folder."""
 
     tables: list[Table]
     problems: list[str] = Field(description="why a table is missing")
@@ -34,7 +36,10 @@ class Runs(BaseModel):
 
 
 def runs() -> Runs:
-    """The last run, the recorded runs, and DVC's experiments. For a table that cannot be read: the reason."""
+    """Read the last run, the recorded runs and DVC's experiments; for a table that cannot be read, give the reason.
+
+    Without the extra `pipeline` there is no table; the one problem says what to install.
+    """
     tables, problems = [], []
     for title, read in (
         ("The last run", _last_run),
@@ -45,13 +50,22 @@ def runs() -> Runs:
             table = read()
         except DepixelError as error:
             problems.append(f"{title}: {error}")
+        except ModuleNotFoundError as error:
+            if not (lacking := lacks_pipeline(error)):
+                raise
+            problems.append(lacking)
+            break
         else:
             rows = [[str(value) for value in row] for row in table.itertuples(index=False)]
             tables += [Table(title=title, columns=[str(c) for c in table.columns], rows=rows)] if rows else []
     return Runs(tables=tables, problems=problems, report=layout.REPORT.is_file())
 
 
-def _last_run() -> pd.DataFrame:
+def _last_run() -> "pd.DataFrame":
+    import pandas as pd
+
+    from depixel.scoring import scores
+
     path = layout.COMPARISON
     try:
         return scores.readable(pd.read_csv(path).round(3))
@@ -61,18 +75,22 @@ def _last_run() -> pd.DataFrame:
         raise DepixelError(f"{path.as_posix()} cannot be read ({error}). `dvc repro` makes it") from error
 
 
-def _recorded() -> pd.DataFrame:
+def _recorded() -> "pd.DataFrame":
+    from depixel.experiments import records
+
     table = records.read_table()
     return records.readable(table, by="ratio_mean") if len(table) else table
 
 
-def _experiments() -> pd.DataFrame:
-    """Those that started from the last ten commits, lowest ratio first."""
+def _experiments() -> "pd.DataFrame":
+    """The experiments that started from the last ten commits, the lowest ratio first."""
+    import pandas as pd
+
     shown = dvc(*_EXPERIMENTS, _NO_COLUMNS)
     if not shown.strip():
         return pd.DataFrame()
     table = pd.read_csv(io.StringIO(shown))
-    if "Experiment" not in table:  # all of it is the same, and so dropped: there are only commits
+    if "Experiment" not in table:  # DVC drops this column if there are only commits
         return pd.DataFrame()
     table = table[table["Experiment"].notna()]
     by = [column for column in table if column.endswith("ratio_mean")]

@@ -1,7 +1,7 @@
-"""What is computed for a request: from the bytes of a picture file to the bytes of another, or to numbers.
+"""The computation for a request: from the bytes of a picture file to the bytes of another, or to numbers.
 
-Plain functions, called in threads; they know nothing of HTTP. All that the page says and hears of areas passes through
-here: the text of a request becomes areas (`named`), and areas become text (`Made.areas`) or `FoundAreas`.
+These are plain functions, called in threads, without HTTP. This module also converts areas: the text of a request
+becomes areas (`named`), and areas become text (`Made.areas`) or `FoundAreas`.
 """
 
 import base64
@@ -32,24 +32,25 @@ from depixel.pictures.restorer import Model, Restorer
 from depixel.pictures.tiles import Trust
 
 MOST_SEARCHED = 13_000_000
-"""Pixels of a picture, or of the part of a larger one, in which areas are looked for."""
+"""Maximum number of pixels of a search, in a whole picture or in a part of it."""
 SAMPLES = ((11, 1), (9, 3), (16, 1), (13, 3))
-"""Contributor and number of the generated photos that people may try."""
+"""Contributor and number of the generated photos for a first try."""
 
-_SEARCHING = threading.Lock()  # a search needs some hundred bytes a pixel of a tile: one at a time
+_SEARCHING = threading.Lock()  # one search at a time, because it needs some hundred bytes per pixel of a tile
 
 
 class StoppedError(Exception):
-    """Work was given up: it takes too long, or nobody waits for it."""
+    """Work was stopped, because it takes too long or because nobody waits for it."""
 
 
 class Made(NamedTuple):
-    """A picture that was made.
+    """A resulting picture.
 
     Attributes:
-        content: its file. kind: the file's format: PNG, JPEG, WEBP, TIFF, BMP, PPM or TGA.
+        content: the bytes of its file.
+        kind: the format of the file: PNG, JPEG, WEBP, TIFF, BMP, PPM or TGA.
         areas: the areas with their block sizes, as text: x,y,width,height,block;...
-        notes: what the file that was sent holds beside the picture, and what is wrong with it, for people.
+        notes: sentences for people on further content of the uploaded file, and on damage.
     """
 
     content: bytes
@@ -59,7 +60,7 @@ class Made(NamedTuple):
 
 
 class FoundArea(BaseModel):
-    """A pixelated area. Pixels of the upright picture."""
+    """A pixelated area, in pixels of the upright picture."""
 
     x: int
     y: int
@@ -78,7 +79,7 @@ class FoundArea(BaseModel):
 
 
 class FoundAreas(BaseModel):
-    """What a search found."""
+    """The result of a search."""
 
     width: int = Field(description="of the picture, upright")
     height: int
@@ -87,7 +88,7 @@ class FoundAreas(BaseModel):
 
 
 class _Watched(NamedTuple):
-    """A model that looks at `stop` before each batch of windows."""
+    """A model that checks `stop` before each batch of windows."""
 
     model: Model
     stop: threading.Event
@@ -99,22 +100,22 @@ class _Watched(NamedTuple):
 
 
 def watched(restorer: Restorer, stop: threading.Event) -> Restorer:
-    """The same restorer, which raises `StoppedError` soon after `stop` is set."""
+    """A restorer with the same model that raises `StoppedError` soon after `stop` is set."""
     return Restorer(_Watched(restorer.model, stop))
 
 
 def named(texts: Sequence[str], block: int | None = None, masks: Sequence[str] = ()) -> list[Area]:
-    """The areas that a request names.
+    """Read the areas of a request.
 
     Args:
-        texts: x,y,width,height and, if it says so, the side of a block (8, 16x8) and two offsets; or x,y,width,height
-            and the number of blocks across and down behind an @: 0,0,64,48@8x6.
-        block: the side of a block, in pixels, of areas that do not say it.
-        masks: the shapes of the areas, one for each, or none at all: "" for a rectangle, else a picture file of the
-            area's size in base64url, light (128 and more) where the area is pixelated.
+        texts: x,y,width,height, optionally with the block size (8, 16x8) and two offsets; or x,y,width,height with the
+            number of blocks across and down behind an @: 0,0,64,48@8x6.
+        block: block size in pixels of areas without one.
+        masks: the shapes of the areas, one for each area, or none at all. "": a rectangle; otherwise a picture file of
+            the area's size in base64url, light (128 or more) where the area is pixelated.
 
     Raises:
-        DepixelError: a mask is none, or has another size; or there are more or fewer masks than areas.
+        DepixelError: a mask is not a picture or has another size, or the numbers of masks and areas differ.
     """
     if masks and len(masks) != len(texts):
         raise DepixelError(f"{len(masks)} masks for {len(texts)} areas: each area needs one, which may be empty")
@@ -160,13 +161,17 @@ def _named(text: str, block: int | None) -> Area:
 def restore(
     restorer: Restorer, data: bytes, areas: list[Area], views: Literal[1, 2, 8], trust: Trust, png: bool = False
 ) -> Made:
-    """A picture file with its areas restored, and these areas with the block sizes that were found.
+    """Restore the areas of a picture file; the result has these areas with the detected block sizes.
 
     Args:
-        png: make a PNG, whatever `data` is. A picture of a format that is not written becomes one in any case.
+        restorer: the restorer.
+        data: the bytes of the file.
+        areas: the areas.
+        views, trust: as for `Restorer.restore`.
+        png: whether to make a PNG. A picture whose format cannot be written becomes a PNG in any case.
 
     Raises:
-        DepixelError: no picture, or `areas` do not fit it (`Restorer.restore`).
+        DepixelError: `data` is not a picture, or `areas` do not fit it (`Restorer.restore`).
     """
     picture = _read(data, png)
     resolved = resolve(picture.pixels, areas)
@@ -175,10 +180,10 @@ def restore(
 
 
 def pixelate(data: bytes, areas: list[Area], png: bool = False) -> Made:
-    """A picture file with its areas pixelated, and without thumbnails of what was there. `png` as of `restore`.
+    """Pixelate the areas of a picture file, and remove thumbnails of the original. `png`: as for `restore`.
 
     Raises:
-        DepixelError: no picture, or `areas` do not fit it (`pixels.pixelate`).
+        DepixelError: `data` is not a picture, or `areas` do not fit it (`pixels.pixelate`).
     """
     picture = _read(data, png)
     pixelated = pixels.pixelate(picture.pixels, areas)
@@ -188,7 +193,7 @@ def pixelate(data: bytes, areas: list[Area], png: bool = False) -> Made:
 def _read(data: bytes, png: bool) -> formats.Picture:
     picture = formats.decoded(data)
     own = is_written(picture.format, picture.has_alpha) and not png
-    return picture if own else formats.as_png(picture)
+    return picture if own else formats.as_format(picture, "PNG")
 
 
 def _text(areas: Iterable[Area]) -> str:
@@ -196,14 +201,15 @@ def _text(areas: Iterable[Area]) -> str:
 
 
 def find(data: bytes, near: str | None, stop: threading.Event) -> FoundAreas:
-    """The pixelated areas of a picture file.
+    """Find the pixelated areas of a picture file.
 
     Args:
-        near: x,y,width,height as text: look only there and half as much around; None for the whole picture.
-        stop: set it to end the search; what was found until then is returned.
+        data: the bytes of the file.
+        near: x,y,width,height as text: search only there, and half as much around it; None: the whole picture.
+        stop: set it to end the search; the areas found so far are returned.
 
     Raises:
-        DepixelError: no picture; `near` is outside of it; or more than `MOST_SEARCHED` pixels.
+        DepixelError: `data` is not a picture, `near` is outside it, or it has more than `MOST_SEARCHED` pixels.
     """
     seen = formats.decoded(data).searchable()
     height, width = seen.shape[:2]
@@ -238,10 +244,10 @@ def _found_area(area: ResolvedArea, certain: bool) -> FoundArea:
 
 
 def _around(near: str, width: int, height: int) -> tuple[slice, slice]:
-    """The rows and columns of a picture that a search near an area (text) looks at; they begin where JPEG blocks do.
+    """The rows and columns of a picture for a search near an area (text); they begin with JPEG blocks.
 
     Raises:
-        DepixelError: there are none in the picture.
+        DepixelError: the area is outside the picture.
     """
     parts = []
     x, y, wide, high = (int(number) for number in near.partition("@")[0].split(",")[:4])
@@ -255,20 +261,21 @@ def _around(near: str, width: int, height: int) -> tuple[slice, slice]:
 
 
 def doubt(restorer: Restorer, data: bytes, areas: list[Area]) -> bytes:
-    """Where the restorations of turned views disagree (`restorer.disagreement`): a gray PNG in sixteenths of a level.
+    """Draw where the restorations of turned views disagree (`restorer.disagreement`): a gray PNG, in sixteenths of a
+    gray level.
 
     Raises:
-        DepixelError: no picture, or `areas` do not fit it (`Restorer.restore`).
+        DepixelError: `data` is not a picture, or `areas` do not fit it (`Restorer.restore`).
     """
     disagreement = restoring.disagreement(restorer, formats.decoded(data).pixels, areas)
     return _png((16 * disagreement).clip(0, 255).round().astype(np.uint8))
 
 
 def show(data: bytes) -> bytes:
-    """A picture file as a PNG that every browser shows: upright, 8 bits, without metadata.
+    """Convert a picture file to a PNG that every browser shows: upright, 8 bits, without metadata.
 
     Raises:
-        DepixelError: no picture.
+        DepixelError: `data` is not a picture.
     """
     pixels = formats.decoded(data).pixels
     return _png(pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8))
@@ -276,7 +283,7 @@ def show(data: bytes) -> bytes:
 
 @lru_cache(maxsize=len(SAMPLES))
 def sample_photo(number: int) -> bytes:
-    """A generated photo as a PNG; `number` is its place in `SAMPLES`."""
+    """A generated photo as a PNG; `number`: its index in `SAMPLES`."""
     contributor, photo = SAMPLES[number]
     return _png(np.asarray(decode(synthetic.photo(0, synthetic.STRANGER + contributor, photo)).convert("RGB")))
 

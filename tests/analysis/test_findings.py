@@ -80,7 +80,9 @@ def test_contributors_that_stand_out_are_told_with_what_is_special():
 
 def test_contributors_that_a_classifier_tells_apart_are_told():
     (finding,) = told(made(), told_apart={"accuracy": 0.55, "chance": 0.04})
-    assert finding.what == "A classifier can tell whose a photo is for 55 % of them; guessing, for 4 %."
+    assert finding.what == (
+        "A classifier names the right contributor for 55 % of the photos; always naming the largest is right for 4 %."
+    )
     assert told(made(), told_apart={"accuracy": 0.1, "chance": 0.04}) == []
 
 
@@ -89,21 +91,21 @@ def test_what_training_lacks():
     row = sides.Difference("dark", 0.01, 0.3, 0.29, 0.01)
     photos.loc[photos.index[photos.side == "test"][:24], "brightness"] = 20.0
     lacking = told(photos, differences=[row])[-1]
-    assert lacking.what.startswith("Training has less of dark photos than the test side: 1 %, there 30 %")
-    assert lacking.count == 24 and "no chance" in lacking.what
+    assert lacking.what.startswith("Training has a smaller share of dark photos than the test side: 1 % against 30 %")
+    assert lacking.count == 24 and "not by chance" in lacking.what
     chance = told(photos, differences=[row._replace(p=0.4)])[-1]
-    assert "maybe by chance" in chance.what
+    assert "perhaps by chance" in chance.what
     assert len(told(photos, differences=[row._replace(p=0.4, test=0.015)])) == 1  # the dark ones themselves
     measure = told(made(), differences=[sides.Difference("detail", 20.0, 30.0, 0.5, 0.001)])
     assert "median is 30, that of training 20" in measure[0].what
 
 
 def test_few_photos_and_lost_archives_come_first():
-    broken = [Verdict("kim", "", 9, code=3, reason="no ZIP: cut off")]
+    broken = [Verdict("kim", "", 9, code=3, reason="not a ZIP: cut off")]
     found = findings.findings(result_of(made(199)), SETTINGS, 0, broken)
     assert [finding.what.split(":")[0] for finding in found] == [
         "1 archive cannot be read",
-        "199 photos are valid; fewer than 200 say little.",
+        "Only 199 photos are valid; collect at least 200.",
     ]
-    assert found[0].contributors == [{"contributor": "kim", "is": "no ZIP: cut off"}]
+    assert found[0].contributors == [{"contributor": "kim", "is": "not a ZIP: cut off"}]
     assert told(made(200)) == []

@@ -26,7 +26,7 @@ def test_the_report_is_json_and_the_text_names_everything():
     assert sum(report["sides"]["test"]["clusters"]) == pytest.approx(1, abs=1e-3)
     assert sum(cluster["photos"] for cluster in report["clusters"]) == 240
     text = outputs.readable(result, found)
-    assert "Why it matters" in text and "nearly blank" in text and "no more than chance" in text
+    assert "Why it matters" in text and "nearly blank" in text and "no more than by chance" in text
 
 
 def test_sheets_have_a_row_for_each_cluster_and_finding():

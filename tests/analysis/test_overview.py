@@ -18,6 +18,7 @@ from depixel.curation import synthetic
 from depixel.dataset import prepared
 from depixel.photos import near_duplicates
 from depixel.photos.decoding import decode, square
+from depixel.photos.hashes import hashes
 from depixel.photos.near_duplicates import Copy, Pair
 from tests.analysis.tables import made
 from tests.conftest import run
@@ -32,13 +33,11 @@ def images():
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_copies_on_the_same_side_are_found(images, workers, monkeypatch):
-    monkeypatch.setattr(overview, "_BLOCK", 5)
-    codes = [near_duplicates.hashes(image) for image in images]
+    monkeypatch.setattr(near_duplicates, "BLOCK", 5)
+    codes = [hashes(image) for image in images]
     already = overview.pairs(images, np.stack(codes), np.full(len(images), "train"), 1)
     images = np.concatenate([images, images[2:3], images[9:10, :, ::-1]])
-    codes = np.stack(
-        [*codes, near_duplicates.hashes(images[-2]), near_duplicates.hashes(np.ascontiguousarray(images[-1]))]
-    )
+    codes = np.stack([*codes, hashes(images[-2]), hashes(np.ascontiguousarray(images[-1]))])
     sides = np.array(["train"] * 24 + ["train", "train"])
     found = overview.pairs(images, codes, sides, workers)
     assert {pair[:2] for pair in found} - {pair[:2] for pair in already} >= {(2, 24), (9, 25)}
@@ -57,7 +56,7 @@ def test_a_foreign_table_of_copies_is_told():
     photos = made()
     row = Copy("k01", "10.jpg", "10", "train", "k00", "3.jpg", "3", "test", "0.9500")
     assert overview.between_sides(photos, [row]) == [Pair(3, 10, 0.95)]
-    with pytest.raises(DepixelError, match=r"of other photos.*stages/split.py"):
+    with pytest.raises(DepixelError, match=r"belongs to other photos.*stages/split.py"):
         overview.between_sides(photos, [row._replace(sha256="x")])
 
 
@@ -94,7 +93,7 @@ def test_the_command_writes_the_same_of_any_folder(analyzed, tmp_path):
     pd.testing.assert_frame_equal(table[same], analyzed.table[same])
     assert set(table.side) == {"all"} and (tmp_path / "out/clusters.png").is_file()
     again = run("depixel", "analyze", "data/raw", "-o", str(tmp_path / "out"), cwd=analyzed.folder, code=1)
-    assert "has files in it" in again.stderr
+    assert "holds files already" in again.stderr
     report = run("depixel", "analyze", "data/raw", "-o", str(tmp_path / "2"), "--json", cwd=analyzed.folder).stdout
     assert json.loads(report) == json.loads((tmp_path / "out/analysis.json").read_text(encoding="utf-8"))
     for name in ("analysis.csv", "clusters.png", "findings.png"):

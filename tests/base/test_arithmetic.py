@@ -66,7 +66,7 @@ def test_numpy_takes_the_code_for_avx2():
 @pytest.mark.parametrize("module", ["numpy", "torch"])
 def test_where_it_is_too_late_it_says_so(native, module):
     program = f"import {module}; arithmetic.begin(); {SHOWN}; arithmetic.check()"
-    with pytest.raises(AssertionError, match=r"was loaded before.*`depixel.base.arithmetic.begin.*first of all"):
+    with pytest.raises(AssertionError, match=r"was loaded too early.*`depixel.base.arithmetic.begin.*before"):
         fresh(program)
 
 

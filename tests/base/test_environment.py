@@ -23,7 +23,10 @@ def test_hardware():
 def test_another_version_is_told(tmp_path, line):
     lock = tmp_path / "requirements.lock"
     lock.write_text(f"# a comment\n--option\nclick==0.1\n{line}\n", encoding="utf-8")
-    with pytest.raises(DepixelError, match=r"installed is numpy \d.*pip install -r .*requirements.lock.*pip freeze"):
+    with pytest.raises(
+        DepixelError,
+        match=r"the installed packages differ from .*: numpy \d.*pip install -r .*requirements.lock.*pip freeze",
+    ):
         environment.check_locked(lock)
 
 

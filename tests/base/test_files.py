@@ -76,7 +76,7 @@ def unwritable(path, write=lambda beside: beside.write_text("new", encoding="utf
     with pytest.raises(DepixelError) as error, replacing(path) as beside:
         write(beside)
     assert str(error.value).startswith(f"{path}: cannot be written (")
-    assert str(error.value).endswith("What was there before still is")
+    assert str(error.value).endswith("Any earlier output is unchanged")
 
 
 @pytest.mark.parametrize("deep", [False, True])

@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 import yaml
 from pydantic import Field
@@ -14,6 +16,7 @@ class Example(Settings):
     rate: float = Field(0.5, gt=0, lt=1)
     count: int = 3
     sides: Range = (4, 32)
+    kind: Literal["small", "large"] = "small"
 
 
 @pytest.fixture
@@ -77,22 +80,25 @@ def test_settings_do_not_change():
         (
             "trian: {}",
             "unknown section 'trian'; the sections are prepare, split, analyze, pixelation, train, predict, evaluate, "
-            "export",
+            "export. Did you mean 'train'?",
         ),
-        ("train: {rates: 1}", "unknown key train.rates; train has rate, count, sides"),
+        ("train: {rates: 1}", "unknown key train.rates; train has rate, count, sides, kind. Did you mean 'rate'?"),
+        ("train: {zebra: 1}", "unknown key train.zebra; train has rate, count, sides, kind."),
+        ("train: {kind: lage}", "train.kind = 'lage': input should be 'small' or 'large'. Did you mean 'large'?"),
+        ("train: {kind: [1]}", "train.kind = [1]: input should be 'small' or 'large'"),
         ("train: {rate: 1.5}", "train.rate = 1.5: input should be less than 1"),
         ("train: {rate: 1e-3x}", "train.rate = '1e-3x': input should be a valid number"),
         ("train: {rate: .nan}", "train.rate = nan: input should be a finite number"),
         ("train: {rate: }", "train.rate = None: input should be a valid number"),
         ("train: {count: 2.5}", "train.count = 2.5: input should be a valid integer"),
         ("train: {count: [1]}", "train.count = [1]: input should be a valid integer"),
-        ("train: {sides: [9, 4]}", "train.sides = [9, 4]: the least value comes first: [4, 9]"),
+        ("train: {sides: [9, 4]}", "train.sides = [9, 4]: the smaller value comes first: [4, 9]"),
         ("train: {sides: 5}", "train.sides = 5: input should be a valid tuple"),
         ("train: {sides: [1, 2, 3]}", "train.sides = [1, 2, 3]: tuple should have at most 2 items"),
         ("train: {sides: [1, x]}", "train.sides.1 = 'x': input should be a valid integer"),
         ("train: 5", "train = 5: input should be a valid dictionary"),
-        ("- train", "must hold the sections prepare, split"),
-        ("train", "must hold the sections prepare, split"),
+        ("- train", "it must hold the sections prepare, split"),
+        ("train", "it must hold the sections prepare, split"),
         ("train: {rate: [", "not YAML: "),
         ("train: !!python/object/apply:os.getcwd []", "not YAML: "),
         (b"train: {rate: \xff}", "not YAML: "),

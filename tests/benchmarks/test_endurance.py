@@ -53,7 +53,7 @@ def rows(path):
 def test_it_goes_on_where_it_was_and_counts_what_failed(asked, tmp_path, monkeypatch):
     command = ["photos", "pictures", "--scale", "0.004"]  # 4 000 files each, two batches
     first = CliRunner().invoke(endurance.main, command)
-    assert "goes on from here" in first.output and first.exit_code == 0
+    assert "the same command to continue" in first.output and first.exit_code == 0
     assert asked == [("photos", 0, 2000), ("pictures", 0, 2000), ("photos", 1, 2000)]  # and there it was interrupted
     assert rows(tmp_path / "endurance.csv") == [("abc", "photos", 2000, 0), ("abc", "pictures", 2000, 0)]
     second = CliRunner().invoke(endurance.main, command)

@@ -123,7 +123,7 @@ def test_a_lock_of_other_code_proves_nothing(reproduced, tmp_path):
     folder = clone(reproduced, tmp_path / "clone")
     with (folder / "stages/card.py").open("a", encoding="utf-8") as file:
         file.write("\n# more\n")
-    assert "not committed" in run(*PROSE, cwd=folder, code=1).stderr
+    assert "Only a commit can be checked" in run(*PROSE, cwd=folder, code=1).stderr
     run("git", "commit", "--quiet", "--all", "--message=more", cwd=folder)
     said = run(*PROSE, cwd=folder, code=1).stderr
-    assert "dvc.lock is not of the committed code: card" in said
+    assert "dvc.lock does not belong to the committed code: card" in said

@@ -33,8 +33,8 @@ def test_what_came_out_otherwise_first(locks):
             change(locks[1], kind, path)
     told = first_difference(*locks, STAGES)
     assert told == (
-        "Stage train read the same and made another models/depixel.safetensors. What evaluate, card, export made of it "
-        "may differ for that reason alone."
+        "Stage train had the same inputs but different outputs: models/depixel.safetensors. Differences in evaluate, "
+        "card, export may follow from that alone."
     )
 
 
@@ -43,17 +43,17 @@ def test_what_went_in_otherwise(locks, path):
     change(locks[1], "deps", path)
     change(locks[1], "outs", "predictions")
     told = first_difference(*locks, STAGES)
-    assert f" read another {path}: the two locks are not of the same pipeline." in told
+    assert f" had different inputs: {path}. The locks belong to different pipelines." in told
 
 
 def test_other_settings(locks):
     locks[1]["stages"]["train"]["params"]["params.yaml"]["train"]["seed"] = 1
-    assert first_difference(*locks, STAGES).startswith("Stage train read another params.yaml:")
+    assert first_difference(*locks, STAGES).startswith("Stage train had different inputs: params.yaml.")
 
 
 def test_a_stage_that_one_lacks(locks):
     del locks[1]["stages"]["export"]
-    assert first_difference(*locks, STAGES) == "Stage export is in one of the locks only."
+    assert first_difference(*locks, STAGES) == "Only one of the locks has stage export."
 
 
 def test_a_lock_from_elsewhere(locks, tmp_path):
@@ -61,14 +61,16 @@ def test_a_lock_from_elsewhere(locks, tmp_path):
     other = tmp_path / "their.lock"
     other.write_text(yaml.safe_dump(locks[1]), encoding="utf-8")
     assert compared(REPOSITORY, REPOSITORY / "dvc.lock") == ""
-    assert compared(REPOSITORY, other).startswith("Stage split read the same and made another data/split.csv.")
+    assert compared(REPOSITORY, other).startswith(
+        "Stage split had the same inputs but different outputs: data/split.csv."
+    )
 
 
 @pytest.mark.parametrize("content", ["a: [", "text", "stages: 3", "{}"])
 def test_what_is_no_lock_is_told(tmp_path, content):
     other = tmp_path / "their.lock"
     other.write_text(content, encoding="utf-8")
-    with pytest.raises(SystemExit, match=r"their\.lock: (cannot be read as a|is no) dvc\.lock"):
+    with pytest.raises(SystemExit, match=r"their\.lock: (cannot be read as a|is not a) dvc\.lock"):
         compared(REPOSITORY, other)
 
 

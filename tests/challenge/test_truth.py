@@ -102,9 +102,9 @@ def test_with_the_test_set_the_identity_is_known(tmp_path):
         (b"\x01\x05ab", "damaged: prediction 0"),
         (pickle.dumps([]), "it holds a list"),
         (pickle.dumps("text"), "it holds a str"),
-        (pickle.dumps([np.zeros(4)]), "no array of uint8"),
+        (pickle.dumps([np.zeros(4)]), "not an array of uint8"),
         (pickle.dumps([np.zeros(0, np.uint8)]), "is empty"),
-        (pickle.dumps([np.arange(200, dtype=np.uint8)] * 50), "over and over"),
+        (pickle.dumps([np.arange(200, dtype=np.uint8)] * 50), "repeats an array"),
         (pickle.dumps([Calls(print, "run")]), "would import"),
     ],
 )

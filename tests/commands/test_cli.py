@@ -15,9 +15,11 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from PIL import Image
 
+from depixel.base.layout import PRETRAINED
 from depixel.challenge import test_sets, truth
 from depixel.cli import main
-from depixel.model import networks
+from depixel.commands import models as known
+from depixel.model import locations, networks
 from depixel.model.pixelation import prepare_image
 from depixel.model.predictor import ModelConfiguration, Predictor
 from depixel.pictures import formats
@@ -51,15 +53,87 @@ def folder(tmp_path_factory):
 def test_help_is_quick_and_shows_examples():
     code = "import sys, depixel.cli; print(*{'numpy', 'torch', 'pandas', 'PIL', 'pydantic'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "\n"
-    overview = depixel("--help")
-    assert overview.exit_code == 0
     for name in main.commands:
-        assert f"\n    depixel {name} " in overview.output
         assert re.search(f"Example:\n    depixel {name}\\b", depixel(name, "--help").output)
 
 
-def test_version():
-    assert depixel("--version").output == f"depixel, version {importlib.metadata.version('depixel')}\n"
+def test_the_overview_lists_each_command_once_in_a_section():
+    overview = depixel("--help")
+    assert overview.exit_code == 0
+    assert re.findall(r"(?m)^(\w+):$", overview.output) == [
+        *("Options", "Pictures", "Photos", "Experiments", "Challenge", "Project")
+    ]
+    listed = re.findall(r"(?m)^  ([a-z-]+)  +(.+)$", overview.output.partition("Pictures:")[2])
+    assert [name for name, _ in listed] == [name for names in main.sections.values() for name in names]
+    assert sorted(dict(listed)) == sorted(main.commands)
+    for name, said in listed:
+        first = main.commands[name].help.partition("\n\n")[0].replace("\n", " ")
+        assert said == first, f"{name}: the first line of its help must be a sentence of at most 62 characters"
+
+
+@pytest.mark.parametrize("arguments", [(), ("snapshot",), ("inspect",)])
+def test_a_group_of_commands_alone_prints_its_help(arguments):
+    alone = depixel(*arguments)
+    assert alone.exit_code == 0 and alone.output == depixel(*arguments, "--help").output
+
+
+def test_the_version_comes_with_the_models_that_are_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(locations, "folders", lambda: (PRETRAINED,))
+    monkeypatch.setattr(known, "folders", lambda: (PRETRAINED,))
+    first, then = depixel("--version").output.splitlines()
+    assert first == f"depixel, version {importlib.metadata.version('depixel')}"
+    assert then == "published models: none are here; in a clone of the project, `dvc pull` fetches them"
+    for name in ("laptop.safetensors", "laptop.onnx", "detector.onnx", "screen.onnx", "mine.safetensors"):
+        (PRETRAINED / name).parent.mkdir(parents=True, exist_ok=True)
+        (PRETRAINED / name).touch()
+    (tmp_path / "models/depixel.safetensors").touch()
+    assert depixel("--version").output.splitlines()[1:] == [
+        "published models: laptop. The weights are under the MIT license. The photos they were trained on keep their "
+        "own terms: see models/laptop.md",
+        "your own models: models/depixel.safetensors, mine",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("restor", "a.png"), "No such command 'restor'. Did you mean 'restore'?"),
+        (("snapshot", "pubish", "v1"), "No such command 'pubish'. Did you mean 'publish'?"),
+        (("inspect", "filter"), "No such command 'filter'. Did you mean 'filters'?"),
+        (("restore", "a.png", "--aera", "1,2,3,4"), "No such option '--aera'. Did you mean '--area'?"),
+        (("whatever",), "No such command 'whatever'.\n"),
+    ],
+)
+def test_a_misspelt_command_or_option_gets_a_suggestion(arguments, said):
+    result = depixel(*arguments)
+    assert result.exit_code == 2 and said in result.output
+    assert result.output.count("Did you mean") == said.count("Did you mean")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "meant"),
+    [
+        (("restore", "docs/photo.png", "-o", "never.png", "--auto", "--model", "Laptob"), "Laptob", "laptop"),
+        (("export-model", "leptop", "-o", "never.onnx"), "leptop", "laptop"),
+        (("fetch", "imagenete", "--to", "never"), "imagenete", "imagenette"),
+        (("preset", "laptob"), "laptob", "laptop"),
+        (("diff", "v11"), "v11", "v1"),
+        (("snapshot", "use", "v11"), "v11", "v1"),
+        (("compare", "mian"), "mian", "main"),
+        (("record", "mian"), "mian", "main"),
+        (("sweep", "x", "-S", "train.widht=8,16"), "train.widht", "width"),
+        (("sweep", "x", "-S", "trian.width=8,16"), "trian", "train"),
+        (("sweep", "x", "-S", "train.optimizer=adamm,sgd"), "adamm", "adam"),
+        (("sweep", "x", "-S", "train.network=unett,unet"), "unett", "unet"),
+    ],
+)
+def test_a_misspelt_name_gets_a_suggestion(place, monkeypatch, arguments, name, meant):
+    monkeypatch.chdir(place)
+    result = depixel(*arguments)
+    assert result.exit_code == 1, result.output
+    assert name in result.output and f"Did you mean '{meant}'?" in result.output
+    assert not list(place.glob("never*"))
 
 
 def test_predict_check_and_score(folder, tmp_path):
@@ -68,7 +142,7 @@ def test_predict_check_and_score(folder, tmp_path):
     assert result.exit_code == 0 and "3 predictions, 1400 pixels" in result.output
     assert [len(p) for p in test_sets.read_submission(submission)] == [20 * 18, 4 * 4, 32 * 32]
     result = depixel("check", submission, folder / "test_set.pkl")
-    assert result.exit_code == 0 and "a server would take it" in result.output
+    assert result.exit_code == 0 and "A server would accept it" in result.output
     result = depixel("score", submission, folder)
     assert result.exit_code == 0 and "ratio to identity" in result.output
 
@@ -127,7 +201,7 @@ def test_check_tells_what_a_server_would_not_take(folder, tmp_path):
     predictions = test_sets.read_submission(folder / "identity.bin")
     test_sets.write_submission(tmp_path / "short.bin", [predictions[0][1:], *predictions[1:]])
     result = depixel("check", tmp_path / "short.bin", folder / "test_set.pkl")
-    assert result.exit_code == 1 and "would not take it" in result.output
+    assert result.exit_code == 1 and "would not accept it" in result.output
     assert "prediction 0 has 359 pixels, but 360 are unknown" in result.output
 
 
@@ -143,8 +217,8 @@ def test_score_of_the_identity(folder):
 def test_a_packed_submission_is_taken_and_told(shared, test_set):
     submission = shared / "field/14_submission_bz2.bin"
     result = depixel("check", submission, test_set / "test_set.pkl")
-    assert result.exit_code == 0 and "40 predictions" in result.stdout and "a server would take it" in result.stdout
-    assert "is packed by bz2" in result.stderr and "in place" in result.stderr
+    assert result.exit_code == 0 and "40 predictions" in result.stdout and "A server would accept it" in result.stdout
+    assert "is compressed by bz2" in result.stderr and "in place" in result.stderr
     scores = json.loads(depixel("score", submission, test_set, "--json").output)
     assert 0 < scores["ratio_mean"] <= 1
 
@@ -222,8 +296,8 @@ def test_compare(tmp_path):
     assert rows == ["model ratio_mean ratio_pooled", *(f"{name} R [R, R] R [R, R]" for name in ("A", "B", "B - A"))]
     assert verdict == (
         "A is better: the intervals of the difference lie above 0.\n"
-        "On 200 samples of 60 photos, which both have, of 240 of A and 200 of B.\n"
-        "In brackets: 95 % confidence intervals over the choice of test photos.\n"
+        "Both have 200 samples of 60 photos, out of 240 samples of A and 200 of B.\n"
+        "The brackets hold 95 % confidence intervals over the choice of test photos.\n"
     )
     result = json.loads(depixel("compare", a, b, "--json").output)
     assert list(result) == ["A", "B", "B - A", "samples", "photos", "verdict"]
@@ -295,14 +369,16 @@ def test_areas_may_be_named_and_block_sizes_found(folder, pictures):
     result = depixel(*command, "--area", "8,10,42,36", "--force", "--block", 8)
     assert result.exit_code == 1 and "shows blocks of 7 pixels, not of 8" in result.output
     result = depixel(*command, "--force")
-    assert result.exit_code == 1 and "where is it pixelated? Say so with --area" in result.output
+    assert result.exit_code == 1 and "no area is named. Search for pixelated areas: --auto" in result.output
     result = depixel(*command, "--area", "80,10,42,36", "--force")
     assert result.exit_code == 1 and "not inside the picture, which is 120 pixels wide" in result.output
     result = depixel(*command, "--area", "60,40,32,32", "--force")
     assert result.exit_code == 1 and "does not look pixelated" in result.output
     for wrong in ("60,40,32", "60,40,32,32,8,1", "60,40,32,x"):
         result = depixel(*command, "--area", wrong)
-        assert result.exit_code == 2 and "four, or with the blocks five or seven, whole numbers" in result.output
+        assert (
+            result.exit_code == 2 and "four whole numbers of pixels with commas between; five or seven" in result.output
+        )
 
 
 def test_first_blocks_that_are_cut_off_may_be_named(folder, pictures):
@@ -394,7 +470,7 @@ def test_names_of_models_and_files_complete(tmp_path, monkeypatch):
 def test_a_wrong_model_is_told_before_anything_is_written(folder, pictures):
     for model, problem in (
         ("no_such", "no_such: there is no model of this name. There are "),
-        (folder / "targets.npz", "targets.npz: no model"),
+        (folder / "targets.npz", "targets.npz: not a model"),
     ):
         result = depixel("restore", pictures / "in", "-o", pictures / "out", "--area", "0,0,9,9", "--model", model)
         assert result.exit_code == 1 and problem in result.output
@@ -445,4 +521,4 @@ def test_help_stays_where_python_drops_docstrings():
     assert len(told) > 40 and all("Example" in text for name, text in told.items() if name != "depixel")
     assert dropped == told
     shown = run("python", "-OO", "-m", "depixel.cli", "--help", cwd=REPOSITORY).stdout
-    assert "Restore the pixelated areas of images." in shown and "depixel snapshot use v1" in shown
+    assert "Restore pixelated areas of pictures, and train" in shown and "Pixelate areas of pictures." in shown

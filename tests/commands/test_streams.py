@@ -49,7 +49,7 @@ def test_pictures_of_a_folder_that_have_no_area_are_copied(folder):
     result = restored("in", "-o", "out")
     assert result.exit_code == 0, result.output
     assert "out/a.png: 16,24,48,40 in blocks of 8" in result.stdout
-    assert "in/b.jpg: copied as it is: in/b.jpg: where is it pixelated?" in result.stderr
+    assert "in/b.jpg: copied as it is: in/b.jpg: no area is named." in result.stderr
     for name in ("b.jpg", "deep/c.avif"):
         assert (folder / "out" / name).read_bytes() == (folder / "in" / name).read_bytes()
     assert (folder / "out/a.png").read_bytes() != (folder / "in/a.png").read_bytes()
@@ -60,11 +60,11 @@ def test_pictures_of_a_folder_that_have_no_area_are_copied(folder):
 
 def test_what_is_named_must_have_an_area_and_so_must_one_of_a_folder(folder):
     result = restored("in/a.png", "in/b.jpg", "-o", "out")
-    assert result.exit_code == 1 and "in/b.jpg: where is it pixelated?" in result.stderr
+    assert result.exit_code == 1 and "in/b.jpg: no area is named." in result.stderr
     assert [path.name for path in (folder / "out").iterdir()] == ["a.png"]
     (folder / "in/a.png.areas.json").unlink()
     result = restored("in", "-o", "other")
-    assert result.exit_code == 1 and result.stderr.count("where is it pixelated?") == 3
+    assert result.exit_code == 1 and result.stderr.count("no area is named.") == 3
     assert not (folder / "other").exists()
 
 
@@ -137,7 +137,7 @@ def test_a_file_may_go_to_standard_output_as_png(folder):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-", "-o", "out"], "-: has no name that a file in out could have"),
+        (["-", "-o", "out"], "-: a picture from standard input has no name. Name a file, such as -o out.png"),
         (["-", "in/a.png", "-o", "-"], "are for one picture"),
         (["in", "-o", "-"], "are for one picture"),
         (["in/a.png", "-o", "-", "--json"], "both write to standard output"),
@@ -155,7 +155,92 @@ def test_a_broken_or_empty_stream_is_told(folder):
     result = restored("-", "-o", "-", *NAMED, input=(folder / "in/a.png").read_bytes()[:2000])
     assert result.exit_code == 1 and "Error: -: the file is damaged" in result.stderr
     result = restored("-", "-o", "-", input=(folder / "in/a.png").read_bytes())
-    assert result.exit_code == 1 and "-: where is it pixelated? Say so with --area" in result.stderr
+    assert result.exit_code == 1 and "-: no area is named. Search for pixelated areas: --auto" in result.stderr
+
+
+def test_a_single_picture_becomes_a_file(folder):
+    result = restored("in/a.png", "-o", "new/b.jpg", "--compare", "sheet.png")
+    assert result.exit_code == 0 and "new/b.jpg: 16,24,48,40 in blocks of 8" in result.stdout, result.output
+    assert formats.read(folder / "new/b.jpg").format == "JPEG" and (folder / "sheet.png").is_file()
+    again = restored("in/a.png", "-o", "new/b.jpg")
+    assert again.exit_code == 1 and "new/b.jpg exists already" in again.stderr
+    assert restored("in/a.png", "-o", "new/b.jpg", "--force").exit_code == 0
+    told = json.loads(restored("in/a.png", "-o", "c.png", "--json").stdout)["pictures"]
+    assert [entry["output"] for entry in told] == ["c.png"]
+    changed = (formats.read(folder / "c.png").pixels != formats.read(folder / "in/a.png").pixels).any(axis=-1)
+    assert changed[24:64, 16:64].any() and not changed[:24].any() and not changed[:, 64:].any()
+
+
+def test_what_is_pixelated_into_a_file_has_its_areas_beside_it(folder):
+    assert run(pixelate, "in/b.jpg", "-o", "hidden.png", *NAMED).exit_code == 0
+    assert json.loads((folder / "hidden.png.areas.json").read_text()) == {"areas": [list(AREA)]}
+    assert restored("hidden.png", "-o", "shown.webp").exit_code == 0
+    assert formats.read(folder / "shown.webp").format == "WEBP"
+    (folder / "hidden.png").unlink()
+    result = run(pixelate, "in/b.jpg", "-o", "hidden.png", *NAMED)
+    assert result.exit_code == 1 and "hidden.png.areas.json exists already" in result.stderr
+
+
+def test_standard_input_may_become_a_file(folder):
+    result = restored("-", "-o", "c.png", *NAMED, input=(folder / "in/a.png").read_bytes())
+    assert result.exit_code == 0 and (folder / "c.png").is_file()
+
+
+def test_what_is_only_read_may_become_a_png_by_its_name(folder):
+    assert run(pixelate, "in/deep/c.avif", "-o", "c.png", *NAMED).exit_code == 0
+    assert formats.read(folder / "c.png").format == "PNG"
+
+
+def test_alpha_needs_a_format_that_has_it(folder):
+    Image.open("in/a.png").convert("RGBA").save("alpha.png")
+    result = restored("alpha.png", "-o", "c.jpg", *NAMED)
+    assert result.exit_code == 1 and not (folder / "c.jpg").exists()
+    assert "alpha.png: has alpha, which is not written in JPEG. Write it as PNG, TIFF or WebP" in result.stderr
+
+
+def test_one_picture_may_go_to_the_clipboard(folder, monkeypatch):
+    (folder / "bin").mkdir()
+    (folder / "bin/xclip").write_text(f"#!/bin/sh\n/bin/cat > {folder}/copied\n")
+    (folder / "bin/xclip").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder / "bin"))
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    result = restored("in/a.png", "--copy")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "in/a.png: 16,24,48,40 in blocks of 8\nThe restored picture is on the clipboard.\n"
+    assert json.loads(restored("in/a.png", "--copy", "--json").stdout)["pictures"][0]["output"] is None
+    assert restored("in/a.png", "--copy", "-o", "c.png").exit_code == 0
+    np.testing.assert_array_equal(np.asarray(Image.open("copied")), np.asarray(Image.open("c.png")))
+    assert restored("in/deep/c.avif", "--copy", "--ignore-check", *NAMED).exit_code == 0  # a format that is not written
+    result = restored("in", "--copy")
+    assert result.exit_code == 1 and "the clipboard takes one picture, and these are 3" in str(result.exception)
+    monkeypatch.delenv("DISPLAY")
+    result = restored("in/a.png", "--copy", "-o", "d.png")
+    assert "there is no desktop here" in str(result.exception) and not (folder / "d.png").exists()
+
+
+def test_without_an_output_the_command_says_what_to_type(folder):
+    result = restored("in/a.png")
+    assert result.exit_code == 2 and "Missing option '-o'. Name a file or a folder, such as" in result.output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
+@pytest.mark.slow
+@pytest.mark.usefixtures("detector")
+@pytest.mark.parametrize("answer", ["\n", "n\n"])
+def test_at_a_terminal_restore_asks_whether_to_search(folder, answer):
+    from tests.tools.terminal import in_terminal
+
+    (folder / "in/a.png.areas.json").unlink()
+    command = [sys.executable, "-m", "depixel.cli", "restore", "in/a.png", "-o", "c.png", "--model", "m.safetensors"]
+    question = "No area is named. Search for pixelated areas? [Y/n]: "
+    shown, code = in_terminal(command, folder, question, keys=answer, PYTHONPATH=str(REPOSITORY))
+    assert question in shown
+    if answer == "\n":
+        assert code == 0 and "c.png: 16,24,48,40 in blocks of 8" in shown
+    else:
+        assert code == 1 and "in/a.png: no area is named. Search for pixelated areas: --auto" in shown
+    assert (folder / "c.png").exists() == (answer == "\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")

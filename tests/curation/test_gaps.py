@@ -54,8 +54,8 @@ def test_what_photos_lack_is_named(pictures):
     assert all(set(gap.examples) <= set(range(40, 70)) for gap in more) and more  # noise, of the photos
     told = [finding.what for finding in coverage.findings(found)]
     assert told[0].startswith("80 % of the 25 pictures of the test set are unlike all of these photos")
-    assert any("These photos have less of group" in what for what in told)
-    assert any("These photos have more of" in what for what in told)  # noise
+    assert any("These photos have a smaller share of group" in what for what in told)
+    assert any("These photos have a larger share of" in what for what in told)  # noise
     assert all(what in coverage.readable(found) for what in told)
 
 
@@ -120,6 +120,8 @@ def test_a_wrong_test_set_is_told_before_photos_are_read(raw, tmp_path):
 def test_too_few_pictures_are_told(raw, tmp_path, pictures):
     write_test_set(tmp_path / "set", pictures[0][:10], np.tile([10, 20, 24, 16, 8], (10, 1)))
     command = ("depixel", "analyze", "raw", "-o", "out", "--test-set", "set/test_set.pkl")
-    assert "test_set.pkl: pictures: 10, and fewer than 20" in run(*command, cwd=tmp_path, code=1).stderr
-    with pytest.raises(DepixelError, match="different photos: 19, and fewer than 20"):
+    assert (
+        "test_set.pkl: pictures: 10, but a comparison needs at least 20" in run(*command, cwd=tmp_path, code=1).stderr
+    )
+    with pytest.raises(DepixelError, match="different photos: 19, but a comparison needs at least 20"):
         covered(pictures[0][:19], pictures[1])

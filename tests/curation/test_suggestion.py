@@ -128,7 +128,7 @@ def test_the_command_leaves_out_what_is_no_photo(raw, tmp_path):
     with Image.open(tmp_path / "picks.png") as picture:
         assert picture.width > 500
     text = run(*command, cwd=tmp_path).stdout
-    assert rows[0]["photo"] in text and "3 of 61 new photos, beside 0" in text and "1 files are no valid photos" in text
+    assert rows[0]["photo"] in text and "3 of 61 new photos; 0 photos" in text and "1 file skipped as invalid" in text
 
 
 def test_a_folder_without_photos(tmp_path):

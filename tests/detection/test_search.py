@@ -233,7 +233,7 @@ def test_pictures_of_one_value_and_tiny_ones_show_nothing():
 
 @pytest.mark.parametrize("image", [np.zeros((8, 8)), np.zeros((8, 8, 4), np.uint8), np.zeros(8, np.uint8)])
 def test_what_is_no_picture_of_bytes_is_refused(image):
-    with pytest.raises(DepixelError, match="a picture to search is"):
+    with pytest.raises(DepixelError, match="a picture to search must be"):
         search.find(image)
 
 

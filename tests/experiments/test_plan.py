@@ -67,8 +67,8 @@ def test_only_what_is_validated_alike_is_compared(inside, settings, alike, pruna
         (["+train.width=1,2"], {}, "section.key=value"),
         (["width=1,2"], {}, "such as train.width"),
         (["train.width=interval(8,64)"], {}, "--trials N"),
-        (["train.width=interval(64,8)"], {"trials": 3}, "the lower end comes first"),
-        (["train.width=8,16"], {"trials": 3, "variants": ["train.seed=1"]}, "a list runs whole"),
+        (["train.width=interval(64,8)"], {"trials": 3}, "the lower one first"),
+        (["train.width=8,16"], {"trials": 3, "variants": ["train.seed=1"]}, "a list of experiments runs completely"),
     ],
 )
 def test_wrong_settings_are_told_before_anything_runs(inside, settings, options, told):
@@ -79,5 +79,5 @@ def test_wrong_settings_are_told_before_anything_runs(inside, settings, options,
 
 @pytest.mark.parametrize("name", ["", "a/b", "../a", "-a", "a..b", "a.lock"])
 def test_a_name_must_be_one_of_git(inside, name):
-    with pytest.raises(DepixelError, match="a name has letters"):
+    with pytest.raises(DepixelError, match="a sweep's name has letters"):
         Plan(name, ["train.width=8,16"])

@@ -21,7 +21,7 @@ def test_the_ten_best_are_listed_with_the_last_commit_and_the_rest_is_counted(de
     monkeypatch.setattr(records, "all_experiments", lambda: (table(37), []))
     lines = depixel("experiments", cwd=tmp_path).stdout.splitlines()
     assert [line.split()[0] for line in lines[1:-1]] == [*(f"wide-{i}" for i in range(10)), "HEAD"]
-    assert lines[-1] == "and 27 more, which --all shows"
+    assert lines[-1] == "and 27 more; --all shows them"
     assert len(depixel("experiments", "--all", cwd=tmp_path).stdout.splitlines()) == 1 + 38
     assert depixel("experiments", "--csv", cwd=tmp_path).stdout.count("wide-") == 37
     monkeypatch.setattr(records, "all_experiments", lambda: (table(9), []))
@@ -34,9 +34,9 @@ def test_an_experiment_without_results_is_named_and_the_others_are_listed(folder
     done = depixel("experiments", cwd=folder)
     assert (
         done.stderr
-        == "Not listed: failed: has no metrics/comparison.csv, so it has no results. `dvc repro` makes them\n"
+        == "Not listed: failed: has no metrics/comparison.csv, so it has no results. `dvc repro` writes them\n"
     )
-    assert done.stdout.startswith("No experiment with results here so far")
+    assert done.stdout.startswith("There is no experiment with results yet")
 
 
 def test_the_commit_of_an_experiment_may_be_missing_as_in_a_shallow_clone(folder, monkeypatch):

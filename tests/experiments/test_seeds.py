@@ -50,7 +50,7 @@ def test_seeds_go_on_after_an_interruption_and_change_nothing_else(reproduced, d
 
     next((copy / "data/raw").rglob("*.zip")).unlink()
     told = depixel("seeds", "2", cwd=copy, code=1).stderr
-    assert "the prepared photos are not those of now" in told and "`dvc repro split`" in told
+    assert "the prepared photos are out of date" in told and "`dvc repro split`" in told
 
 
 def test_photos_that_change_meanwhile_are_told(tmp_path, depixel):

@@ -73,7 +73,7 @@ def test_stopped_and_killed_it_goes_on_and_leaves_experiments(folder, depixel, m
         file.write(b'{"op_code": 4, "wor')  # as if it had been cut off while it wrote
 
     done = depixel(*SWEEP, cwd=folder, code=1)
-    assert f"{clone.name}: goes on" in done.stderr
+    assert f"{clone.name}: continues" in done.stderr
     header, *rows = (line.split() for line in done.stdout.splitlines()[:5])
     assert header == ["name", "ratio_mean", "ratio_pooled", "validation_rmse", "best_epoch", "width"]
     assert [float(row[7]) for row in rows] == sorted(FINISHED.values())
@@ -102,9 +102,9 @@ def test_stopped_and_killed_it_goes_on_and_leaves_experiments(folder, depixel, m
 
     again = depixel(*SWEEP, cwd=folder, code=1)  # only what had failed
     assert again.stdout == done.stdout and notes(folder) == trained
-    assert again.stderr.splitlines() == ["list-width=13: goes on", "list-width=13: failed: training diverged"]
+    assert again.stderr.splitlines() == ["list-width=13: continues", "list-width=13: failed: training diverged"]
     told = depixel(*SWEEP, "-S", "train.epochs=5", cwd=folder, code=1).stderr
-    assert "list-width=39: ran with train.width=39, and is now asked for with train.epochs=5" in told
+    assert "list-width=39: ran with train.width=39, but now has train.epochs=5" in told
     with (folder / "params.yaml").open("a", encoding="utf-8") as file:
         file.write("# edited\n")
     assert "params.yaml: changed since the last commit" in depixel(*SWEEP, cwd=folder, code=1).stderr
@@ -127,7 +127,7 @@ def test_a_search_can_be_prolonged_and_its_experiments_recorded(folder, depixel,
         assert rmse == pytest.approx(int(values["width"]) - 40 + 100 * abs(float(values["dropout"]) - 0.2) + 10)
         assert len(values["dropout"]) <= len("0.123")
     told = depixel(*command, "-S", "train.dropout=interval(0.1,0.7)", "--trials", "4", cwd=folder, code=1).stderr
-    assert "this sweep was begun with space" in told and "Choose another name" in told
+    assert "this sweep began with the space" in told and "Choose another name" in told
 
     # the table of those that matter
     monkeypatch.chdir(folder)
@@ -157,7 +157,7 @@ def test_a_search_can_be_prolonged_and_its_experiments_recorded(folder, depixel,
         file.write("# another\n")
     run("git", "commit", "-qam", "settings", cwd=folder)
     told = depixel(*command, *space, "--trials", "4", cwd=folder, code=1).stderr
-    assert f"was begun at commit {commit[:7]}, and params.yaml changed since then. Choose another" in told
+    assert f"began at commit {commit[:7]}, and params.yaml changed since then. Choose another" in told
 
 
 @pytest.mark.slow
@@ -165,7 +165,7 @@ def test_photos_that_are_not_added_or_committed_are_refused_and_none_is_trained_
     command = ("sweep", "wide", "-S", "train.width=39,41")
     (folder / "data/raw/new.jpg").write_bytes(b"new")
     told = depixel(*command, cwd=folder, code=1).stderr
-    assert "data/raw: not as DVC knows it" in told and "`dvc add data/raw`" in told
+    assert "data/raw: changed since `dvc add`" in told and "`dvc add data/raw`" in told
     run("dvc", "add", "--quiet", "data/raw", cwd=folder)
     assert "data/raw.dvc: changed since the last commit" in depixel(*command, cwd=folder, code=1).stderr
     run("git", "commit", "--quiet", "--all", "--message=photos", cwd=folder)

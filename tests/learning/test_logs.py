@@ -214,7 +214,7 @@ def test_loggers_are_imported_only_when_asked_for(tmp_path):
 @pytest.mark.parametrize("logger", LOGGERS)
 def test_a_missing_package_is_told_before_training(logger, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, {"tensorboard": "torch.utils.tensorboard"}.get(logger, logger), None)
-    with pytest.raises(DepixelError, match=f"train.loggers has {logger}.*`pip install {logger}`"):
+    with pytest.raises(DepixelError, match=f"train.loggers: the package of {logger} .*`pip install {logger}`"):
         Log(tmp_path / "logs/wide", start(tmp_path, logger))
     assert not (tmp_path / "logs").exists()
 

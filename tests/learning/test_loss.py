@@ -137,8 +137,8 @@ def test_how_far_off_it_is_is_learnt_from_the_truth(run, unsure):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"size": 64}, r"photos of 64 pixels, and these have 24: set prepare.size: 64"),
-        ({"area_width": (4, 7)}, r"pixelation.width = \[4, 8\], and train.teacher was trained for \[4, 7\]"),
+        ({"size": 64}, r"photos of 64 x 64 pixels, but these have 24 x 24. Set prepare.size: 64"),
+        ({"area_width": (4, 7)}, r"pixelation.width = \[4, 8\], but train.teacher was trained on \[4, 7\]"),
         ({"area_height": (5, 8)}, r"pixelation.height = \[4, 8\]"),
         ({"block_size": (3, 4)}, r"pixelation.block_size = \[3, 5\]"),
     ],

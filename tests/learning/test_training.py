@@ -257,7 +257,7 @@ def test_gradients_are_clipped(run):
 def test_a_diverging_run_says_what_helps(run):
     settings = {"network": "basic_cnn", "optimizer": "sgd", "learning_rate": 1e12, "gradient_clip": 0, "warmup": 0}
     diverging = run(epochs=20, every=1000, **settings)
-    told = r"step \d+: .*no longer a number.*train.learning_rate than 1e\+12.*gradient_clip"
+    told = r"step \d+: .*the loss is NaN or infinite.*train.learning_rate than 1e\+12.*gradient_clip"
     with pytest.raises(DepixelError, match=told):
         list(diverging.epochs())
     assert not diverging.checkpoints.folder.exists()

@@ -40,7 +40,7 @@ def test_a_lock_that_was_cut_off(project, length, committed):
         git("commit", "--quiet", "--message=one", cwd=project)
     (project / "dvc.lock").write_text(LOCK[:length], encoding="utf-8")
     (said,) = mend(project)
-    assert "dvc.lock was cut off" in said
+    assert "dvc.lock was truncated" in said
     if committed:
         assert (project / "dvc.lock").read_text(encoding="utf-8") == LOCK
     else:
@@ -50,7 +50,7 @@ def test_a_lock_that_was_cut_off(project, length, committed):
 @pytest.mark.parametrize("content", ["", '{"read": {"a": [', "[]"])
 def test_a_list_of_busy_files_that_was_cut_off(project, content):
     (project / ".dvc/tmp/rwlock").write_text(content, encoding="utf-8")
-    assert mend(project) == [".dvc/tmp/rwlock was cut off: removed."]
+    assert mend(project) == [".dvc/tmp/rwlock was truncated: removed it."]
     assert not (project / ".dvc/tmp/rwlock").exists()
 
 
@@ -62,7 +62,7 @@ def test_a_folder_without_dvc(tmp_path):
 def test_not_while_dvc_is_at_work(project):
     lock = LockFile(str(project / ".dvc/tmp/lock"))
     (project / "dvc.lock").write_text("", encoding="utf-8")
-    with pytest.raises(DepixelError, match="DVC is at work"):
+    with pytest.raises(DepixelError, match="a DVC command is running"):
         mend(project)
     lock.close()
     assert len(mend(project)) == 1
@@ -74,4 +74,7 @@ def test_the_command(project, monkeypatch):
     done = [CliRunner().invoke(main, ["mend"]) for _ in range(2)]
     assert [one.exit_code for one in done] == [0, 0]
     said = [one.stdout for one in done]
-    assert said == ["dvc.lock was cut off: removed.\n", "Nothing to mend: dvc.lock and .dvc/tmp/rwlock are whole.\n"]
+    assert said == [
+        "dvc.lock was truncated: removed it.\n",
+        "Nothing to mend: dvc.lock and .dvc/tmp/rwlock are intact.\n",
+    ]

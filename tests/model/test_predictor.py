@@ -277,7 +277,7 @@ def test_missing_files_are_named(model, suffix):
 
 def test_a_folder_is_no_model(tmp_path):
     (tmp_path / "model.safetensors").mkdir()
-    refused(tmp_path / "model.safetensors", f"{tmp_path / 'model.safetensors'}: no model")
+    refused(tmp_path / "model.safetensors", f"{tmp_path / 'model.safetensors'}: not a model")
 
 
 @pytest.mark.parametrize("damage", ["cut off", "empty", "noise", "pickle"])
@@ -348,14 +348,14 @@ def test_weights_of_another_network(model, change):
     described = model.with_suffix(".json")
     content = json.loads(described.read_text(encoding="utf-8")) | change
     described.write_text(json.dumps(content), encoding="utf-8")
-    refused(model, f"{model}: these weights are not those", f"{content['network']} of width {content['width']}")
+    refused(model, f"{model}: these weights do not fit", f"{content['network']} of width {content['width']}")
 
 
 def test_weights_that_lack_a_layer(model):
     weights = load_file(model)
     weights.pop("out.bias")
     save_file(weights, model)
-    refused(model, f"{model}: these weights are not those of a unet of width 8")
+    refused(model, f"{model}: these weights do not fit", "says unet of width 8")
 
 
 @pytest.mark.parametrize("views", [1, 2, 8])
@@ -431,12 +431,13 @@ def test_the_pretrained_model_is_that_of_the_network_and_width_or_the_next_narro
     assert found.digest() == Predictor.load(tmp_path / "b.safetensors").digest()
     assert hashlib.sha256((tmp_path / "b.safetensors").read_bytes()).hexdigest().startswith(found.digest())
     with pytest.raises(
-        DepixelError, match=r"no model is a unet of width 7 in .* It holds a, basic_cnn of width 8, b, unet of width 8"
+        DepixelError,
+        match=r"no model with network unet and width 7 or less\. It has a, basic_cnn of width 8, b, unet of width 8",
     ):
         Predictor.pretrained("unet", 7, tmp_path)
     assert Predictor.pretrained("unet", 9, tmp_path).digest() == found.digest()  # to be grown
     predictor("unet").save(tmp_path / "c.safetensors")
-    with pytest.raises(DepixelError, match=r"more than one model is a unet of width 8"):
+    with pytest.raises(DepixelError, match=r"more than one model with network unet and width 8"):
         Predictor.pretrained("unet", 8, tmp_path)
 
 

@@ -278,7 +278,7 @@ def test_what_is_no_exported_model_is_told(file, tmp_path, content):
         del graph.metadata_props[:]
         content = graph.SerializeToString()
     (tmp_path / "bad.onnx").write_bytes(content)
-    with pytest.raises(DepixelError, match=r"bad\.onnx: not a whole model of depixel in ONNX"):
+    with pytest.raises(DepixelError, match=r"bad\.onnx: not an ONNX model of this version of depixel"):
         Restorer.load(tmp_path / "bad.onnx")
 
 
@@ -290,7 +290,7 @@ def test_a_file_of_an_earlier_version_is_not_taken_for_one(named, file):
         node.input[:] = ["areas" if name == "blocks" else name for name in node.input]
     next(i for i in graph.graph.input if i.name == "blocks").name = "areas"
     onnx.save(graph, named / "m.onnx")
-    with pytest.raises(DepixelError, match="of another version"):
+    with pytest.raises(DepixelError, match="of this version"):
         Restorer.load(named / "m.onnx")
     assert isinstance(Restorer.load("m").model, predictor.Predictor)  # by its weights
 
@@ -300,7 +300,7 @@ def test_a_file_cannot_have_its_weights_read_from_others(file, tmp_path):
 
     graph = onnx.load(file)
     onnx.save(graph, tmp_path / "two.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
-    with pytest.raises(DepixelError, match="not a whole model"):
+    with pytest.raises(DepixelError, match="not an ONNX model"):
         Restorer.load(tmp_path / "two.onnx")
 
 
@@ -312,7 +312,7 @@ def test_a_missing_file_is_told(tmp_path):
 def test_an_export_that_predicts_something_else_is_not_kept(file, tmp_path):
     other = trained()
     torch.nn.init.constant_(other.network.out.bias, 1)  # the translation is that of `file`
-    with pytest.raises(DepixelError, match="not written: what it predicts differs"):
+    with pytest.raises(DepixelError, match="not written, because its predictions differ"):
         export(other, tmp_path / "wrong.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -322,7 +322,7 @@ def test_an_export_that_predicts_something_else_is_not_kept(file, tmp_path):
 
 def test_the_command_overwrites_nothing_unasked_and_wants_the_right_name(tmp_path):
     (tmp_path / "there.onnx").write_bytes(b"mine")
-    for name, problem in (("there.onnx", "--force"), ("model.bin", "ends in .onnx")):
+    for name, problem in (("there.onnx", "--force"), ("model.bin", "must end in .onnx")):
         done = CliRunner().invoke(main, ["export-model", "laptop", "-o", str(tmp_path / name)])
         assert done.exit_code == 1 and problem in done.output
     assert (tmp_path / "there.onnx").read_bytes() == b"mine"

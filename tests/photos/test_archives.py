@@ -86,7 +86,7 @@ def test_an_archive_is_read_as_what_it_is(tmp_path, write_zip, named, is_):
 
 
 @pytest.mark.parametrize(
-    ("content", "what"), [(b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a", "RAR"), (b"<html>", "a page of the web")]
+    ("content", "what"), [(b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a", "RAR"), (b"<html>", "a web page")]
 )
 def test_what_is_no_archive_is_named(tmp_path, content, what):
     (tmp_path / "k1.zip").write_bytes(content + bytes(100))
@@ -334,7 +334,7 @@ def test_names_that_leave_a_tar_are_not_read(tmp_path, name):
 def test_a_tar_that_cannot_be_read_is_one_entry(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     (entry,) = entries(tmp_path)
-    assert (entry.contributor, entry.name) == ("k1", "") and entry.problem.startswith("no tar: ")
+    assert (entry.contributor, entry.name) == ("k1", "") and entry.problem.startswith("not a tar: ")
 
 
 @pytest.mark.parametrize("name", ["k1.tar", "k1.tgz"])

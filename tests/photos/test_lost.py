@@ -23,7 +23,8 @@ def test_what_is_lost_is_named_with_what_it_held(cut):
     assert (found.contributor, found.left, found.before) == ("kim", 0, 2)
     told = lost.told([found])
     assert (
-        "1 archive cannot be read, or not to the end: kim (no ZIP:" in told and "2 valid photos before, 0 now" in told
+        "1 archive cannot be read, or not to the end: kim (not a ZIP:" in told
+        and "2 valid photos before, 0 now" in told
     )
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from depixel.base.errors import DepixelError
 from depixel.curation import synthetic
 from depixel.dataset.splits import COPY, Assigned
-from depixel.photos import near_duplicates
+from depixel.photos import hashes, near_duplicates
 from depixel.photos.decoding import decode, square
 
 TURNS = [Image.Transpose(i) for i in range(7)]
@@ -33,7 +33,7 @@ def prepared(images):
 
 def found(first, second):
     images = prepared([*first, *second])
-    codes = np.stack([near_duplicates.hashes(image) for image in images])
+    codes = np.stack([hashes.hashes(image) for image in images])
     rows = np.arange(len(images))
     pairs = near_duplicates.find(images, codes, rows[: len(first)], rows[len(first) :])
     return {(pair.first, pair.second - len(first)) for pair in pairs}
@@ -68,14 +68,46 @@ def test_flat_pictures_are_no_copies():
     assert found(pictures[:1], pictures[1:]) in (set(), {(0, 0)})  # a ramp is a ramp: either is right, no error is
 
 
-@pytest.mark.parametrize("turn", range(8))
-def test_turns_of_hashes_are_hashes_of_turns(photos, turn):
-    image = prepared(photos[:1])[0]
-    expected = near_duplicates.hashes(np.ascontiguousarray(near_duplicates._turned(image, turn)))[0]
-    assert np.bitwise_count(near_duplicates._turns(near_duplicates.hashes(image)[None])[0, turn] ^ expected) <= 2
-    np.testing.assert_array_equal(
-        near_duplicates._turned(near_duplicates._turned(image, turn), near_duplicates._INVERSE[turn]), image
-    )
+def test_all_pairs_within_the_radii_are_candidates(monkeypatch):
+    """Compared with the definition, pair by pair, where nothing fits into blocks."""
+    random = np.random.default_rng(0)
+    codes = random.integers(0, 2**64, (60, hashes.HASHES), np.uint64)
+    for copy, original in zip(range(30), range(30, 60), strict=True):
+        flips = np.bitwise_or.reduce(
+            np.uint64(1) << random.integers(0, 64, (random.integers(1, 12), hashes.HASHES)).astype(np.uint64)
+        )
+        codes[copy] = codes[original] ^ flips
+    first, second = np.arange(40), np.arange(20, 60)
+    turned = hashes.turns(codes)
+    expected = set()
+    for a in first:
+        for b in second:
+            for turn in range(8):
+                far = int(codes[a, 0] ^ turned[b, turn]).bit_count()
+                cuts = [int(cut ^ turned[b, turn]).bit_count() for cut in codes[a, : len(hashes.CUTS)]]
+                cuts += [int(cut ^ turned[a, hashes.INVERSE[turn]]).bit_count() for cut in codes[b, : len(hashes.CUTS)]]
+                if a != b and far <= near_duplicates.MOST_BITS and min(cuts) <= near_duplicates.MOST_BITS_CUT:
+                    expected.add((int(a), int(b), turn))
+    monkeypatch.setattr(near_duplicates, "QUERIES", 7)
+    monkeypatch.setattr(near_duplicates, "STORED", 11)
+    got = [
+        (int(a), int(b), turn)
+        for some, others, turn in near_duplicates._candidates(codes, turned, first, second)
+        for a, b in zip(some, others, strict=True)
+    ]
+    assert len(expected) >= 10
+    assert sorted(got) == sorted(expected)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_processes_and_blocks_change_nothing(six, workers, monkeypatch):
+    rows, images, codes = six
+    everyone = np.arange(len(rows))
+    whole = near_duplicates.find(images, codes, everyone, everyone)
+    assert whole
+    monkeypatch.setattr(near_duplicates, "BLOCK", 2)
+    tasks = [(everyone, everyone[:4]), (everyone, everyone[4:]), (everyone, everyone[:0])]
+    assert near_duplicates.search(images, codes, tasks, workers) == whole
 
 
 def rows_of(sides):
@@ -87,7 +119,7 @@ def six(photos):
     """Photo 0 is for training; 1 is the same, for test, 2 and 3 others; 4 for validation, the same as 2; 5 as 1."""
     pictures = [photos[0], photos[0].transpose(TURNS[0]), photos[1], photos[2], encoded(photos[1]), photos[0]]
     images = prepared(pictures)
-    codes = np.stack([near_duplicates.hashes(image) for image in images])
+    codes = np.stack([hashes.hashes(image) for image in images])
     return rows_of(["train", "test", "train", "train", "validation", "test"]), images, codes
 
 
@@ -102,10 +134,13 @@ def test_copies_between_sides(six):
 def test_only_new_photos_are_searched_for(six, monkeypatch):
     rows, images, codes = six
     whole = near_duplicates.between_sides(rows, images, codes, [], [])
-    searched, true = [], near_duplicates.find
-    monkeypatch.setattr(
-        near_duplicates, "find", lambda i, c, a, b: searched.append(len(a) * len(b)) or true(i, c, a, b)
-    )
+    searched, true = [], near_duplicates.search
+
+    def search(images, codes, tasks, workers):
+        searched.extend(len(first) * len(second) for first, second in tasks)
+        return true(images, codes, tasks, workers)
+
+    monkeypatch.setattr(near_duplicates, "search", search)
     assert near_duplicates.between_sides(rows, images, codes, near_duplicates.left_out(rows, whole), whole) == whole
     assert sum(searched) == 0
     for missing in range(6):  # each as if it were new, or replaced
@@ -120,12 +155,5 @@ def test_nothing_left_to_train_on(six):
     rows, images, codes = six
     rows = [rows[0], rows[1]]
     table = near_duplicates.between_sides(rows, images[:2], codes[:2], [], [])
-    with pytest.raises(DepixelError, match=r"every photo for training .*split.by: contributor"):
+    with pytest.raises(DepixelError, match=r"every training photo .*split.by: contributor"):
         near_duplicates.left_out(rows, table)
-
-
-def test_other_arrays_are_refused(tmp_path):
-    np.save(tmp_path / "hashes.npy", np.zeros((3, near_duplicates.HASHES), np.uint64))
-    assert near_duplicates.load_hashes(tmp_path / "hashes.npy", 3).shape == (3, near_duplicates.HASHES)
-    with pytest.raises(DepixelError, match=r"hashes.npy: .*stages/prepare.py"):
-        near_duplicates.load_hashes(tmp_path / "hashes.npy", 4)

@@ -66,9 +66,9 @@ def test_an_item_that_crashes_its_process_harms_no_other(workers):
     ("item", "message"),
     [
         (1000, r"out of memory.*--workers 1"),
-        (1001, r"ended \(exit code 1\).*--workers 1"),
-        (-9, r"ended \(SIGKILL, probably for lack of memory\).*--workers 1"),
-        (-15, r"ended \(SIGTERM\).*--workers 1"),
+        (1001, r"ended unexpectedly \(exit code 1\).*--workers 1"),
+        (-9, r"ended unexpectedly \(SIGKILL, probably for lack of memory\).*--workers 1"),
+        (-15, r"ended unexpectedly \(SIGTERM\).*--workers 1"),
     ],
 )
 def test_what_is_not_the_fault_of_an_item_is_no_result_of_it(workers, item, message):

@@ -75,8 +75,19 @@ def test_names_do_not_lead_out_of_the_folder(folder):
 @pytest.mark.parametrize(
     ("inputs", "out", "problem"),
     [
-        (["c.png"], "c.png", "c.png: is a file; name a folder"),
-        (["c.png"], "restored.png", "restored.png: looks like the name of a picture; name a folder"),
+        (
+            ["c.png"],
+            "in/notes.txt",
+            "notes.txt: is a file, and no picture by its name. Name a folder",
+        ),
+        (
+            ["c.png", "in/a.png"],
+            "x.png",
+            "x.png: names a single picture, and there are 2 inputs",
+        ),
+        (["in"], "x.png", "x.png: names a single picture, and in is a folder. Name a folder"),
+        (["in/*.png"], "x.png", r"x.png: names a single picture, and in/\*.png is a pattern. Name a folder"),
+        (["c.png"], "x.gif", r"x.gif: GIF is read, but not written. Let the name end in .png, .jpg, .webp"),
     ],
 )
 def test_wrong_inputs_and_outputs_are_told(folder, monkeypatch, inputs, out, problem):
@@ -86,12 +97,43 @@ def test_wrong_inputs_and_outputs_are_told(folder, monkeypatch, inputs, out, pro
         jobs.jobs(inputs, folder / out)
 
 
+def test_a_name_that_ends_like_a_pictures_is_a_file(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for out, form in (("x.png", "PNG"), ("new/x.JPEG", "JPEG"), ("x.tif", "TIFF"), ("x.webp", "WEBP")):
+        assert jobs.jobs(["c.png"], Path(out)) == [jobs.Job(Path("c.png"), Path(out), form=form)]
+    assert jobs.jobs(["no.png"], Path("x.png"))[0].problem == "there is no such picture"
+    for out in ("x", "x.dir", "x.png.d"):
+        assert jobs.jobs(["c.png"], Path(out))[0].target == Path(out) / "c.png"
+
+
+def test_a_folder_that_is_called_like_a_picture_is_a_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    Path("x.png").mkdir()
+    assert jobs.jobs(["c.png"], Path("x.png"))[0].target == Path("x.png/c.png")
+
+
+def test_a_file_is_not_overwritten_unasked(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert "exists already. Choose another name" in jobs.jobs(["c.png"], Path("in/a.png"))[0].problem
+    assert jobs.jobs(["c.png"], Path("in/a.png"), force=True)[0].problem == ""
+    assert "it would be overwritten" in jobs.jobs(["c.png"], Path("c.png"), force=True)[0].problem
+    Path("link.png").symlink_to("c.png")
+    assert "it would be overwritten" in jobs.jobs(["c.png"], Path("link.png"), force=True)[0].problem
+
+
+def test_format_and_suffix_must_agree(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert jobs.jobs(["c.png"], Path("x.png"), png=True)[0].form == "PNG"
+    with pytest.raises(DepixelError, match=r"x\.jpg: --format png and the suffix \.jpg differ"):
+        jobs.jobs(["c.png"], Path("x.jpg"), png=True)
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
         ("no.png", "there is no such picture"),
         ("*.tiff", "there is no such picture"),
-        ("empty", "no pictures there; they end in .png"),
+        ("empty", "has no pictures (names that end in .png"),
         ("in**/*.png", "neither a picture nor a pattern"),
         ("x" * 300, "neither a picture nor a pattern"),
     ],
@@ -126,7 +168,7 @@ def test_a_failure_does_not_stop_the_rest(folder):
     assert [outcome.made for outcome in outcomes] == ["in/a.png", None, None, None, "c.png"]
     assert outcomes[1].problem == f"{folder / 'in/b.JPG'}: it is odd"
     assert outcomes[2].problem == f"{folder / 'in/deep/a.png'}: out of memory"
-    assert outcomes[3].problem == f"{folder / 'odd.png'}: cannot be done (RuntimeError: as Pillow says)"
+    assert outcomes[3].problem == f"{folder / 'odd.png'}: failed (RuntimeError: as Pillow says)"
 
 
 def test_a_folder_that_cannot_be_read_does_not_stop_the_others(folder, monkeypatch):
@@ -159,12 +201,12 @@ def test_areas_are_read_as_they_were_written(tmp_path):
 )  # fmt: skip
 def test_what_is_no_list_of_areas_is_told(tmp_path, content):
     (tmp_path / "a.png.areas.json").write_text(content, encoding="latin-1")
-    with pytest.raises(DepixelError, match=r"a\.png\.areas\.json: not a list of areas; it must hold"):
+    with pytest.raises(DepixelError, match=r"a\.png\.areas\.json: not a list of areas. The form is"):
         jobs.read_areas(tmp_path / "a.png")
 
 
 def test_missing_areas_are_told(tmp_path):
-    with pytest.raises(DepixelError, match=r"a\.png: where is it pixelated"):
+    with pytest.raises(DepixelError, match=r"a\.png: no area is named\. Search for pixelated areas: --auto"):
         jobs.read_areas(tmp_path / "a.png")
 
 
@@ -241,5 +283,5 @@ def test_a_picture_that_is_named_twice_is_one(folder, monkeypatch):
 
 def test_a_list_without_areas_is_told(tmp_path):
     (tmp_path / "a.png.areas.json").write_text('{"areas": []}')
-    with pytest.raises(DepixelError, match=r"a\.png\.areas\.json: names no area"):
+    with pytest.raises(DepixelError, match=r"a\.png\.areas\.json: lists no area"):
         jobs.read_areas(tmp_path / "a.png")

@@ -65,5 +65,5 @@ def test_only_boxes_say_where_the_picture_is():
     whole = head(large)
     assert head(boxes((b"Exif", decoy), (b"jxlc", large))) == whole
     assert head(boxes((b"jxlp", bytes(4) + large[:3]), (b"Exif", decoy), (b"jxlp", bytes(4) + large[3:]))) == whole
-    with pytest.raises(UnreadableError, match="holds no picture"):
+    with pytest.raises(UnreadableError, match="has no picture"):
         head(boxes((b"Exif", decoy)))

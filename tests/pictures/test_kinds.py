@@ -103,7 +103,7 @@ def test_with_their_plugins_heic_and_jpeg_xl_are_read(module, form):
     np.testing.assert_array_equal(picture.pixels, np.asarray(Image.open(file)))
     with pytest.raises(DepixelError, match="--format png"):
         formats.encoded(picture)
-    assert formats.decoded(formats.encoded(formats.as_png(picture))).pixels.shape == (30, 40, 3)
+    assert formats.decoded(formats.encoded(formats.as_format(picture, "PNG"))).pixels.shape == (30, 40, 3)
 
 
 def test_names_do_not_matter(tmp_path):

@@ -192,7 +192,7 @@ def test_many_pictures_at_once_are_as_each_alone():
         alone = one.restore(image, named, views=2)
         assert restored.dtype == image.dtype
         assert np.abs(restored.astype(int) - alone).max() <= 1 * (257 if image.dtype == np.uint16 else 1)
-    with pytest.raises(DepixelError, match="3 pictures and areas of 4"):
+    with pytest.raises(DepixelError, match="3 pictures, but areas of 4"):
         one.restore_many(shown[:3], areas)
 
 
@@ -393,11 +393,11 @@ def test_where_the_views_disagree_the_errors_are_larger(shared, laptop):
 
 @pytest.mark.parametrize("wrong", [None, "photo.png", 5])
 def test_what_is_no_picture_is_told(wrong):
-    with pytest.raises(DepixelError, match="a picture is an array of NumPy or an image of Pillow"):
+    with pytest.raises(DepixelError, match="a picture must be a NumPy array or a Pillow image"):
         restorer().restore(wrong, [(0, 0, 10, 10, 5)])
 
 
 @pytest.mark.parametrize("areas", [5, ["abcd"], [5], [(0, 0, float("nan"), 10)], [(0, 0, 10)]])
 def test_what_is_no_area_is_told(areas):
-    with pytest.raises(DepixelError, match="no area"):
+    with pytest.raises(DepixelError, match=r"no (list of )?area"):
         restorer().restore(photo(), areas)

@@ -84,7 +84,7 @@ def test_the_number_of_blocks_is_the_nearest():
     assert counts(Area(0, 0, 7, 9, 200)) == (1, 1)
     with pytest.raises(DepixelError, match="begins with a whole block"):
         counts(Area(0, 0, 61, 45, 8, offset_x=3))
-    with pytest.raises(DepixelError, match="name the side"):
+    with pytest.raises(DepixelError, match="give the block size"):
         pixelate(photo(), [(0, 0, 61, 45)], "opencv")
 
 
@@ -106,7 +106,7 @@ def test_areas_beside_the_picture_are_accepted(tool, blocks, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--area", "20,31,117,83"], "add --block 8"),
+        (["--area", "20,31,117,83"], "such as --block 8"),
         (["--area", "20,31,117,83,8", "--block", "8"], "named twice"),
         (["--area", "20,31,117,83,8,3,2", "--like", "opencv"], "begins with a whole block"),
         (["--area", "20,31,117,83", "--grid", "100x10"], "do not fit"),

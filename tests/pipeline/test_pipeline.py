@@ -65,13 +65,23 @@ BESIDE = {
         "scoring/baselines",
         "scoring/covariance",
         "scoring/evaluation",
+        "scoring/kinds",
+        "scoring/ranking",
+        "scoring/regressions",
     },
-    "validate": {"photos/jpeg", "photos/near_duplicates", "photos/preparation", "photos/tiff"},
+    "validate": {
+        "photos/hashes",
+        "photos/jpeg",
+        "photos/likeness",
+        "photos/near_duplicates",
+        "photos/preparation",
+        "photos/tiff",
+    },
     "prepare": {"dataset/samples", "photos/jpeg", "photos/lost", "photos/tiff"},
     "split": {"dataset/samples"},
     "analyze": {"dataset/samples", "photos/lost", "photos/tiff"},
     "train": set(),  # nothing: a training takes hours
-    "evaluate": {"model/metrics"},
+    "evaluate": {"model/metrics", "scoring/ranking", "scoring/regressions"},
     "card": {
         "model/metrics",
         "photos/jpeg",
@@ -80,8 +90,20 @@ BESIDE = {
         "scoring/baselines",
         "scoring/covariance",
         "scoring/evaluation",
+        "scoring/kinds",
+        "scoring/ranking",
+        "scoring/regressions",
     },
-    "export": {"challenge/truth", "model/metrics", "scoring/baselines", "scoring/covariance", "scoring/evaluation"},
+    "export": {
+        "challenge/truth",
+        "model/metrics",
+        "scoring/baselines",
+        "scoring/covariance",
+        "scoring/evaluation",
+        "scoring/kinds",
+        "scoring/ranking",
+        "scoring/regressions",
+    },
 }
 """What the packages that dvc.yaml names for a stage hold beside what it uses. If DVC starts the stage for it, the stage
 finds its result by its record."""
@@ -168,7 +190,7 @@ def test_everything_is_there_after_repro(reproduced):
     assert 0 < scores["ratio_mean"] < 1 and 0 < scores["ratio_pooled"] < 1
     assert len(read_submission(reproduced / "predictions/submission.bin")) == 4
     check = run("depixel", "check", "predictions/submission.bin", "data/test_set/test_set.pkl", cwd=reproduced)
-    assert "would take it" in check.stdout
+    assert "would accept it" in check.stdout
 
 
 def test_predict_gives_what_export_gave(reproduced, tmp_path):

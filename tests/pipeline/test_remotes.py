@@ -105,7 +105,7 @@ def test_missing_objects_are_told(here, tmp_path, s3):
     there = clone(here, tmp_path / "there")
     add_s3(there, url, key, secret)
     told = run("depixel", "snapshot", "use", "HEAD", cwd=there, code=1).stderr
-    assert "cannot be fetched" in told and "ho published them" in told
+    assert "cannot be fetched" in told and "who published the photos" in told
 
 
 def test_a_folder(here, tmp_path):

@@ -90,7 +90,7 @@ def test_help_teaches(stage, tmp_path):
 
 def test_three_stages_from_photos_to_a_split(project):
     assert succeed("validate", cwd=project).startswith("61 of 62 files from 11 contributors are valid.")
-    assert succeed("prepare", cwd=project) == "61 photos are prepared in data/prepared.\n"
+    assert succeed("prepare", cwd=project) == "data/prepared: 61 prepared photos.\n"
     assert succeed("split", cwd=project).startswith("train: ")
     assert sorted(set(files(project)) - {"params.yaml"} - {f"data/raw/k{c:08}.zip" for c in range(10)}) == [
         "data/copies.csv",
@@ -291,7 +291,7 @@ def test_mistakes_are_told_in_one_message(project, tmp_path):
     assert "stages/prepare.py" in fail("split", cwd=project)
     succeed("validate", cwd=project)
     (project / "data/raw/loose/notes.txt").unlink()
-    assert "not those that were validated" in fail("prepare", cwd=project)
+    assert "have changed since their validation" in fail("prepare", cwd=project)
     (project / "params.yaml").write_text("prepare: {side: 64}", encoding="utf-8")
     assert "unknown key prepare.side" in fail("prepare", cwd=project)
     assert files(empty) == {}
@@ -335,7 +335,7 @@ def test_a_photo_that_crashes_the_decoder_is_unreadable_and_the_others_are_read(
     expected = (project / "data/validated/manifest.csv").read_text(encoding="utf-8").splitlines()
     (row,) = (i for i, line in enumerate(expected) if line.startswith("k00000001,3.jpg,"))
     size = expected[row].split(",")[2]
-    expected[row] = f"k00000001,3.jpg,{size},,,,,,3,its decoding crashed (SIGSEGV)"
+    expected[row] = f"k00000001,3.jpg,{size},,,,,,3,decoding it crashed (SIGSEGV)"
     for workers in (1, 2):
         shutil.rmtree(project / "data/validated")  # or what is known would be taken
         line = [sys.executable, "-c", CRASHING, REPOSITORY, "--workers", str(workers)]
@@ -379,11 +379,11 @@ def test_want_of_memory_is_no_verdict_and_no_result(project, large):
     (project / "data/raw/large.jpg").write_bytes(large)
     before = files(project)
     for workers in (1, 2):
-        assert "out of memory. What helps: --workers 1" in fail("validate", "--workers", workers, cwd=project, **few)
+        assert "out of memory. Use --workers 1" in fail("validate", "--workers", workers, cwd=project, **few)
         assert files(project) == before
     assert succeed("validate", cwd=project).startswith("62 of 63 files")
     before = files(project)
-    assert "out of memory. What helps: --workers 1" in fail("prepare", cwd=project, **few_to_prepare)
+    assert "out of memory. Use --workers 1" in fail("prepare", cwd=project, **few_to_prepare)
     assert files(project) == before
     succeed("prepare", cwd=project)
 
@@ -432,7 +432,7 @@ def test_a_wrong_setting_says_how_to_take_back_what_an_experiment_left(tmp_path)
     params.write_text(wrong, encoding="utf-8")
     done = run("settings", cwd=tmp_path)
     assert done.returncode == 1 and "train.epochs = 'many'" in done.stderr
-    assert done.stderr.endswith("take all its changes back: `git checkout params.yaml`\n")
+    assert done.stderr.endswith("discard all its changes: `git checkout params.yaml`\n")
     queued = tmp_path / ".dvc/tmp/exps/one"  # where an experiment of the queue runs
     queued.mkdir(parents=True)
     (queued / "params.yaml").write_text(wrong, encoding="utf-8")

@@ -109,12 +109,12 @@ def checkpoint(folder: Path) -> Path:
 
 
 def stopped_after(output: str) -> int:
-    told = rf"Stopped after step (\d+) of {STEPS} \(epoch \d+ of 40\)\. checkpoints/[0-9a-f]{{12}} holds .*`dvc repro`"
+    told = rf"Stopped after step (\d+) of {STEPS} \(epoch \d+ of 40\)\. .* in checkpoints/[0-9a-f]{{12}}; `dvc repro`"
     return int(re.search(told, output)[1])
 
 
 def went_on_after(output: str) -> int:
-    told = rf"checkpoints/[0-9a-f]{{12}}: goes on after step (\d+) of {STEPS} \(epoch \d+ of 40\)"
+    told = rf"checkpoints/[0-9a-f]{{12}}: resumes after step (\d+) of {STEPS} \(epoch \d+ of 40\)"
     return int(re.search(told, output)[1])
 
 
@@ -122,7 +122,7 @@ def went_on_after(output: str) -> int:
 def uninterrupted(prepared, tmp_path_factory) -> Path:
     """The folder after a run that nothing stopped."""
     folder = shutil.copytree(prepared, tmp_path_factory.mktemp("uninterrupted") / "copy")
-    assert "goes on" not in train(folder)
+    assert "resumes" not in train(folder)
     return folder
 
 
@@ -138,7 +138,7 @@ def stopped(prepared, tmp_path_factory) -> Path:
 def test_stopped_by_signals_the_result_is_the_same(stopped, uninterrupted, tmp_path):
     folder = shutil.copytree(stopped, tmp_path / "copy")
     settings(folder, seed=1, epochs=1)
-    assert "goes on" not in train(folder)  # and it leaves the checkpoint of the first run alone
+    assert "resumes" not in train(folder)  # and it leaves the checkpoint of the first run alone
     settings(folder)
     again = stopped_after(train_until(folder, 8, signal.SIGINT, 130))
     assert again >= 24
@@ -175,22 +175,22 @@ def test_a_finished_run_is_trained_again_only_for_sources_that_count(uninterrupt
         return train(folder, stage=folder / "stages/train.py", env={**os.environ, "PYTHONPATH": str(folder)})
 
     output = train_edited("depixel/cli.py", "depixel/base/stage.py", "stages/train.py")
-    assert f"{checkpoint(folder).parent.relative_to(folder).as_posix()}: this very run is finished already" in output
+    assert f"{checkpoint(folder).parent.relative_to(folder).as_posix()}: this run is already finished" in output
     assert "epoch   1:" not in output
     assert results(folder) == results(uninterrupted)
     assert (folder / "logs/training.json").read_bytes() == log
 
     output = train_edited("depixel/cli.py", "depixel/base/stage.py")
-    assert "models/depixel.safetensors: is of this very code" in output  # its record says so
+    assert "models/depixel.safetensors: up to date" in output  # its record says so
     output = train_edited("depixel/model/pixelation.py", "stages/train.py", with_="# prose")
-    assert "models/depixel.safetensors: is of this very code" in output
+    assert "models/depixel.safetensors: up to date" in output
 
     (folder / "models/depixel.made_by.json").unlink()
     checkpoint(folder).write_bytes(b"")
     output = train_edited("depixel/cli.py")
     assert "last.pt: cut off" in output and "starts from the beginning" in output and "epoch   1:" in output
     output = train_edited("depixel/model/pixelation.py")
-    assert "finished already" not in output and "epoch   1:" in output
+    assert "already finished" not in output and "epoch   1:" in output
 
 
 def test_an_edit_while_it_runs_is_noticed_at_the_next_checkpoint(prepared, tmp_path):
@@ -220,7 +220,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(stopped, tmp_path):
 def test_it_starts_from_a_pretrained_model(prepared, tmp_path, train_here):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     settings(tmp_path, init="pretrained", epochs=1)
-    assert "models/pretrained. It is empty: `dvc pull`" in train_here(code=1)
+    assert "models/pretrained has no model with network" in (said := train_here(code=1)) and "`dvc pull`" in said
     tiny_model().save(tmp_path / "models/pretrained/tiny.safetensors")
     train_here()
     configuration = json.loads((tmp_path / "models/depixel.json").read_text(encoding="utf-8"))
@@ -230,15 +230,15 @@ def test_it_starts_from_a_pretrained_model(prepared, tmp_path, train_here):
 def test_it_learns_from_a_pretrained_model(prepared, tmp_path, train_here):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     settings(tmp_path, teacher="tiny", epochs=1)
-    told = "train.teacher = 'tiny': no such model is in models/pretrained. It"
+    told = "train.teacher = 'tiny': models/pretrained has no such model. It"
     assert f"{told} is empty: `dvc pull`" in train_here(code=1)
     tiny_model().save(tmp_path / "models/pretrained/other.safetensors")
-    assert f"{told} holds other" in train_here(code=1)
+    assert f"{told} has other" in train_here(code=1)
     tiny_model().save(tmp_path / "models/pretrained/tiny.safetensors")
-    assert "train.teacher was trained on photos of 64 pixels, and these have 24" in train_here(code=1)
+    assert "train.teacher was trained on photos of 64 x 64 pixels, but these have 24 x 24" in train_here(code=1)
     described = tmp_path / "models/pretrained/tiny.json"
     fitting = json.loads(described.read_text(encoding="utf-8")) | {"size": 24, "block_size": [3, 5]}
     described.write_text(json.dumps(fitting), encoding="utf-8")
-    assert "taught by tiny" in train_here()
+    assert "teacher tiny" in train_here()
     configuration = json.loads((tmp_path / "models/depixel.json").read_text(encoding="utf-8"))
     assert configuration["teacher"] == tiny_model().digest()

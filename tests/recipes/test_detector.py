@@ -126,7 +126,7 @@ def test_an_interrupted_training_goes_on_and_the_file_predicts_what_the_network_
     assert detector.checkpoints_of(name, photos).load()[0]["step"] == 1
     network = detector.train(name, photos, 2, 1)
     assert detector.checkpoints_of(name, photos).load()[0]["step"] == 2
-    with pytest.raises(detector.click.ClickException, match="is of a training of 2 steps"):
+    with pytest.raises(detector.click.ClickException, match="belongs to a training of 2 steps"):
         detector.train(name, photos, 3, 1)
     detector.write(network, tmp_path / f"{name}.onnx", {"steps": 2})
     session, about = opened(tmp_path / f"{name}.onnx", INPUTS)

@@ -1,14 +1,15 @@
-"""A terminal for the tests: a command runs in it, and somebody presses Ctrl-C."""
+"""A terminal for the tests: a command runs in it, and somebody types, or presses Ctrl-C."""
 
-import fcntl
 import os
-import pty
 import select
 import signal
 import subprocess
-import termios
 import time
 from pathlib import Path
+
+import pytest
+
+fcntl, pty, termios = (pytest.importorskip(name, reason="a terminal of POSIX") for name in ("fcntl", "pty", "termios"))
 
 LIMIT = 120
 """Seconds after which a command is given up."""
@@ -19,8 +20,10 @@ def _as_in_a_terminal() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests that run in the background ignore it
 
 
-def in_terminal(command: list[str], cwd: Path, press_at: str = "", **environment: str) -> tuple[str, int]:
-    """Run a command in a terminal of its own; press Ctrl-C when `press_at` has appeared, if that is given.
+def in_terminal(
+    command: list[str], cwd: Path, press_at: str = "", keys: str = "\x03", **environment: str
+) -> tuple[str, int]:
+    """Run a command in a terminal of its own; press keys, by default Ctrl-C, when `press_at` has appeared, if given.
 
     Returns:
         What the terminal showed and the exit code; a negative code is a signal's.
@@ -49,7 +52,7 @@ def in_terminal(command: list[str], cwd: Path, press_at: str = "", **environment
                 if not read:
                     break
             if not pressed and press_at.encode() in shown:
-                os.write(ours, b"\x03")
+                os.write(ours, keys.encode())
                 pressed = True
         return shown.decode(), process.wait(timeout=max(1, deadline - time.monotonic()))
     finally:

@@ -174,7 +174,7 @@ def test_dev_installs_both_lists(folder, capfd):
 def test_a_failed_installation_leaves_no_stamp_and_says_how_to_go_on(folder, monkeypatch):
     program(folder / ".venv/bin/python", folder / "log", 'case "$*" in *editable*) exit 1;; esac\n')
     monkeypatch.setenv("DEPIXEL_TYPED", "make repro")
-    with pytest.raises(SystemExit, match=r"could not be installed.*`make repro` goes on"):
+    with pytest.raises(SystemExit, match=r"could not be installed.*To continue, run `make repro`"):
         install.main(["run"])
     assert not (folder / ".venv/run").exists()
 
@@ -221,14 +221,14 @@ def test_a_disk_that_may_be_too_full_is_told_and_tried(folder, monkeypatch, capf
 
 
 def test_pips_lines_become_one():
-    progress = install.Progress(150, "looks for packages")
+    progress = install.Progress(150, "looking for packages")
     progress.line("Collecting scipy==1.17.1 (from -r requirements.lock (line 130))")
     progress.line("  Downloading scipy-1.17.1-cp311.whl (35.4 MB)")
     assert progress.text() == "0:00  package 1 of 150: scipy 1.17.1, 35.4 MB"
     progress.line("Progress 17000000 of 34000000")
     assert progress.text() == "0:00  package 1 of 150: scipy 1.17.1, 50% of 34 MB"
     progress.line("Installing collected packages: mpmath, funcy")
-    assert progress.text() == "0:00  package 150 of 150: unpacks them all"
+    assert progress.text() == "0:00  package 150 of 150: unpacking all"
 
 
 def test_what_pip_says_is_shown_when_it_fails(folder, capfd, monkeypatch):
@@ -251,7 +251,7 @@ def test_ctrl_c_shows_one_line(folder):
     )
     after = shown.split("^C")[-1].split("\033[K")
     assert [line.strip() for line in after if line.strip() and "package" not in line] == [
-        "Stopped. `make repro` goes on; what is downloaded already comes from the cache."
+        "Stopped. To continue, run `make repro`; finished downloads are in the cache."
     ]
     assert code == -2 and not (folder / ".venv/run").exists()
 

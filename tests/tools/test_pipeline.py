@@ -24,7 +24,7 @@ SLOW = """
 import signal, sys, time
 if "careful" in sys.argv:
     def stop(*_):
-        print("Stopped after step 3; `make repro` goes on from there.", file=sys.stderr)
+        print("Stopped after step 3; `make repro` resumes from there.", file=sys.stderr)
         sys.exit(143)
     signal.signal(signal.SIGTERM, stop)
 print("makes", sys.argv[2], flush=True)
@@ -83,7 +83,7 @@ def test_a_run_counts_its_stages_and_ends_with_the_scores(folder):
 def test_ctrl_c_says_in_one_line_how_to_go_on(folder, how, said):
     write_stages(folder, f"python slow.py 60 out2 {how}")
     shown, code = make(folder, "makes out2")
-    assert told(shown) == [f"{said} `make repro` goes on from there."]
+    assert told(shown) == [f"{said} `make repro` resumes from there."]
     assert code == -signal.SIGINT
 
 
@@ -91,7 +91,7 @@ def test_ctrl_c_says_in_one_line_how_to_go_on(folder, how, said):
 def test_ctrl_c_between_two_stages_says_so_too(folder):
     shown, code = make(folder, "stage 2 of 2")
     assert told(shown.replace("> python slow.py 60 out2", ""))[-1:] == [
-        "Stopped in stage 2 of 2. `make repro` goes on from there."
+        "Stopped in stage 2 of 2. `make repro` resumes from there."
     ]
     assert "ERROR" not in shown and "make:" not in shown and code == -signal.SIGINT
 
@@ -144,7 +144,7 @@ def test_the_time_left_is_of_the_stages_that_are_left(monkeypatch):
     stages = watching(pipeline.SECONDS)
     first = record("Running stage '%s':", "settings")
     assert stages.filter(first)
-    assert first.getMessage().startswith("stage 1 of 9: settings, every setting is checked")
+    assert first.getMessage().startswith("stage 1 of 9: settings, check all settings")
     assert first.getMessage().endswith(f"(0 s so far, about {pipeline.duration(sum(pipeline.SECONDS.values()))} left)")
     clock[0] = 5.0
     stages.filter(record("Stage '%s' didn't change, skipping", "validate"))

@@ -31,7 +31,6 @@ from tests.conftest import REPOSITORY, run, tiny_model
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import AREA, PICTURES, file_of, told
 
-server = pytest.importorskip("depixel.web.app", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -164,9 +163,3 @@ def test_a_port_that_is_taken_is_told_before_the_model_is_loaded():
 def test_a_host_that_is_not_here_is_told():
     with pytest.raises(DepixelError, match=r"--host no\.such\.invalid: no name or address of this machine"):
         listening.listen("no.such.invalid", 0)
-
-
-def test_without_fastapi_it_says_what_to_install():
-    code = "import sys; sys.modules['fastapi'] = None; from depixel.cli import main; main(['serve'])"
-    done = run(sys.executable, "-c", code, cwd=REPOSITORY, code=1)
-    assert "pip install fastapi uvicorn" in done.stderr

@@ -9,7 +9,6 @@ import requests
 from depixel.pictures import writing
 from tests.web.conftest import AREA, pixelated, told
 
-pytest.importorskip("depixel.web.problems", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -38,7 +37,7 @@ WRONG = {
     "too few": (pixelated, "1,2,3", "area"),
     "negative": (pixelated, "-1,2,30,30", "area"),
     "a huge number": (pixelated, "99999999999999999999,2,30,30", "area"),
-    "huge blocks": (pixelated, told((*AREA[:4], 900)), "blocks have 2 to 200 pixels"),
+    "huge blocks": (pixelated, told((*AREA[:4], 900)), "blocks must have 2 to 200 pixels"),
 }
 
 
