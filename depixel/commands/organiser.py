@@ -7,19 +7,18 @@ from pathlib import Path
 
 import click
 
-from depixel.base.console import counted
+from depixel.base.console import PlainGroup, counted
 from depixel.base.errors import DepixelError
 from depixel.base.files import told_of
-from depixel.commands import options
-from depixel.commands.server import challenge as challenge
-from depixel.commands.server import database_option, folder_argument, opened, who
+from depixel.commands import options, server
+from depixel.commands.server import challenge, database_option, folder_argument, opened, who
 
 team_argument = click.argument("name", metavar="TEAM")
 reason_option = click.option("--reason", default="", help="The teams are told.")
 whom_option = click.option("--team", "name", help="The team, by its name, alias or number.  [default: all teams]")
 
 
-@challenge.group()
+@click.group(cls=PlainGroup)
 def team() -> None:
     """Add teams, and what concerns one team.
 
@@ -98,7 +97,7 @@ def _names(table: Path) -> list[str]:
 @folder_argument
 @database_option
 def list_teams(folder: Path, database: str | None) -> None:
-    """List the teams: number, name, alias, attempts used and allowed.
+    """List the teams with their attempts.
 
     \b
     Example:
@@ -175,7 +174,9 @@ def readmit(folder: Path, name: str, database: str | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @database_option
 def delete(folder: Path, name: str, yes: bool, database: str | None) -> None:
-    """Delete all data of a team: name, token, submissions, scores, messages.
+    """Delete all data of a team.
+
+    Its name, token, submissions, scores and messages go.
 
     It cannot be undone. Backups keep the data until you delete them, too.
 
@@ -193,12 +194,12 @@ def delete(folder: Path, name: str, yes: bool, database: str | None) -> None:
         click.echo(f"team {number}: deleted")
 
 
-@challenge.command()
+@click.command()
 @folder_argument
 @click.argument("name")
 @database_option
 def organiser(folder: Path, name: str, database: str | None) -> None:
-    """Add an organiser, and print the token for the page /organiser.
+    """Add an organiser, and print the token for /organiser.
 
     \b
     Example:
@@ -210,7 +211,7 @@ def organiser(folder: Path, name: str, database: str | None) -> None:
         click.echo(organising.add_organiser(service, who(), name).token)
 
 
-@challenge.command(context_settings={"ignore_unknown_options": True})  # a negative number is no option
+@click.command(context_settings={"ignore_unknown_options": True})  # a negative number is no option
 @folder_argument
 @click.argument("count", type=int)
 @whom_option
@@ -231,7 +232,7 @@ def attempts(folder: Path, count: int, name: str | None, reason: str, database: 
         click.echo(f"{name or 'all teams'}: {count:+d}")
 
 
-@challenge.command()
+@click.command()
 @folder_argument
 @click.argument("moment")
 @whom_option
@@ -254,7 +255,7 @@ def deadline(folder: Path, moment: str, name: str | None, reason: str, database:
         click.echo(f"{name or 'all teams'}: {service.rules.told(moved)}")
 
 
-@challenge.command()
+@click.command()
 @folder_argument
 @click.argument("text")
 @whom_option
@@ -273,7 +274,7 @@ def message(folder: Path, text: str, name: str | None, database: str | None) -> 
         click.echo(f"{name or 'all teams'}: told")
 
 
-@challenge.command()
+@click.command()
 @folder_argument
 @database_option
 def close(folder: Path, database: str | None) -> None:
@@ -290,7 +291,7 @@ def close(folder: Path, database: str | None) -> None:
         click.echo(f"{folder}: closed")
 
 
-@challenge.command()
+@click.command()
 @folder_argument
 @database_option
 def reopen(folder: Path, database: str | None) -> None:
@@ -307,7 +308,7 @@ def reopen(folder: Path, database: str | None) -> None:
         click.echo(f"{folder}: open for submissions again, as far as deadlines allow")
 
 
-@challenge.command(name="open")
+@click.command(name="open")
 @folder_argument
 @database_option
 def open_results(folder: Path, database: str | None) -> None:
@@ -322,3 +323,9 @@ def open_results(folder: Path, database: str | None) -> None:
 
         organising.open_results(service, who())
         click.echo(f"{folder}: the results are open")
+
+
+challenge.add_section("Take part", server.submit, server.leaderboard)
+challenge.add_section("Run a challenge", server.create, team, organiser, server.serve, attempts, deadline, message)
+challenge.add_section("The end", close, open_results, reopen, server.rescore, server.export)
+challenge.add_section("Copies", server.backup, server.restore)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from depixel.base.console import counted
+from depixel.base.console import PlainGroup, counted
 from depixel.base.errors import DepixelError
 from depixel.commands import options
 
 if TYPE_CHECKING:
     from depixel.server.service import Service
 
-_PACKAGES = ("alembic", "anyio", "fastapi", "itsdangerous", "sqlalchemy", "starlette", "uvicorn")
+_PACKAGES = ("alembic", "itsdangerous", "sqlalchemy")
 
 folder_argument = click.argument("folder", type=options.path(file_okay=False))
 database_option = click.option(
@@ -69,12 +69,12 @@ def who() -> str:
         return "command line"
 
 
-@click.group()
+@click.group(cls=PlainGroup)
 def challenge() -> None:
     """Run a challenge, or take part in one.
 
     A challenge has a public test set of pixelated pictures; the true pixels stay on the server. Teams submit
-    restorations, and the leaderboard shows the best score of each. docs/challenge.md is the handbook for organisers.
+    restorations, and the leaderboard shows the best score of each. docs/how-to/challenge.md is the handbook for organisers.
 
     \b
     Example:
@@ -85,7 +85,7 @@ def challenge() -> None:
     """
 
 
-@challenge.command()
+@click.command()
 @click.argument("photos", type=options.path(exists=True))
 @click.option(
     "-o", "--output", "out", type=options.path(file_okay=False), required=True, help="The new folder of the challenge."
@@ -161,7 +161,7 @@ def create(
     click.echo(f"with `depixel challenge organiser {out} NAME`; then `depixel challenge serve {out}`")
 
 
-@challenge.command()
+@click.command()
 @folder_argument
 @click.option(
     "--host",
@@ -200,7 +200,7 @@ def serve(folder: Path, host: str, port: int, names: tuple[str, ...], proxy: str
         click.echo("\nEnded.")
 
 
-@challenge.command()
+@click.command()
 @click.argument("submission", type=options.path())
 @server_option
 @click.option("--token-file", type=options.path(), help="A file with the team's token.  [default: DEPIXEL_TOKEN]")
@@ -234,7 +234,7 @@ def submit(submission: Path, server: str, token_file: Path | None, dry_run: bool
     click.echo(f"Attempts: {attempts['used']} used, {attempts['left']} left")
 
 
-@challenge.command()
+@click.command()
 @server_option
 @options.as_json
 def leaderboard(server: str, as_json: bool) -> None:
@@ -266,7 +266,7 @@ def _cell(value: Any, width: int, decimals: int = 0) -> str:
     return f"{'' if value is None else f'{value:.{decimals}f}':>{width}}"
 
 
-@challenge.command()
+@click.command()
 @folder_argument
 @click.option("-o", "--output", "out", type=options.path(), required=True, help="The new folder of the backup.")
 @database_option
@@ -287,7 +287,7 @@ def backup(folder: Path, out: Path, database: str | None) -> None:
         click.echo(f"{out}: {counted(count, 'file')} of submissions, and the database of that moment")
 
 
-@challenge.command()
+@click.command()
 @click.argument("backup", type=options.path(file_okay=False, exists=True))
 @click.option("-o", "--output", "out", type=options.path(), required=True, help="The new folder of the challenge.")
 @database_option
@@ -307,7 +307,7 @@ def restore(backup: Path, out: Path, database: str | None) -> None:
     click.echo(f"{out}: restored. Serve it with `depixel challenge serve {out}`")
 
 
-@challenge.command()
+@click.command()
 @folder_argument
 @click.argument("targets", type=options.path(exists=True))
 @click.option("--reason", required=True, help="What was wrong. The teams are told.")
@@ -329,12 +329,12 @@ def rescore(folder: Path, targets: Path, reason: str, database: str | None) -> N
         click.echo(f"{folder}: {counted(count, 'submission')} scored by revision {revision} of the targets")
 
 
-@challenge.command()
+@click.command()
 @folder_argument
 @click.option("-o", "--output", "out", type=options.path(), required=True, help="A new folder.")
 @database_option
 def export(folder: Path, out: Path, database: str | None) -> None:
-    """Write what the organisers keep: tables, all submissions, the final page.
+    """Write tables, all submissions and the final page.
 
     Writes leaderboard.csv and leaderboard.json with the scores on all samples, submissions.csv, trail.csv and
     submissions.zip; and leaderboard.html, a read-only copy to publish, if the results are open.

@@ -22,6 +22,7 @@ from depixel.dataset.splits import load_splits
 from depixel.model.locations import model_path
 from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
 from depixel.photos import archives, near_duplicates, rules
+from depixel.photos.hashes import load_hashes
 from depixel.photos.preparation import PrepareSettings, prepare
 from depixel.server.folder import Folder
 from depixel.server.rules import TEMPLATE
@@ -127,7 +128,7 @@ def _test_side() -> _Photos:
     if images.shape[-1] != SIZE:
         raise DepixelError(f"{PREPARED}: the photos have {images.shape[-1]} pixels a side, but a challenge has {SIZE}")
     names = [f"{index[row].contributor}/{index[row].name}" for row in rows]
-    return _Photos(names, images[rows], near_duplicates.load_hashes(HASHES, len(index))[rows])
+    return _Photos(names, images[rows], load_hashes(HASHES, len(index))[rows])
 
 
 def _prepared(source: Path) -> _Photos:
@@ -144,7 +145,7 @@ def _prepared(source: Path) -> _Photos:
         return _Photos(
             [f"{photo.contributor}/{photo.name}".lstrip("/") for photo in index],
             np.array(load_images(Path(place) / IMAGES.name, len(index))),
-            np.array(near_duplicates.load_hashes(Path(place) / HASHES.name, len(index))),
+            np.array(load_hashes(Path(place) / HASHES.name, len(index))),
         )
 
 

@@ -26,6 +26,7 @@ from depixel.base.errors import DepixelError
 from depixel.cli import main
 from depixel.pictures import formats
 from depixel.pictures.pixels import pixelate
+from depixel.web import app as server
 from depixel.web import listening
 from tests.conftest import REPOSITORY, run, tiny_model
 from tests.pictures.test_restorer import photo
