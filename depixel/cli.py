@@ -3,7 +3,18 @@
 import click
 
 from depixel.base.console import PlainGroup, with_help
-from depixel.commands import bundle, challenge, experiments, inspection, models, organiser, photos, pictures, project, snapshots
+from depixel.commands import (
+    bundle,
+    challenge,
+    experiments,
+    inspection,
+    models,
+    organiser,
+    photos,
+    pictures,
+    project,
+    snapshots,
+)
 
 
 def _print_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:

@@ -1,4 +1,4 @@
-"""What organisers do by `depixel challenge`: teams, attempts, deadlines, the end. The page can do the same."""
+"""`depixel challenge`, and what organisers do by it: teams, attempts, deadlines, the end. The page can do the same."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from depixel.base.console import PlainGroup, counted
 from depixel.base.errors import DepixelError
 from depixel.base.files import told_of
 from depixel.commands import options, server
-from depixel.commands.server import challenge, database_option, folder_argument, opened, who
+from depixel.commands.server import database_option, folder_argument, opened, who
 
 team_argument = click.argument("name", metavar="TEAM")
 reason_option = click.option("--reason", default="", help="The teams are told.")
@@ -323,6 +323,23 @@ def open_results(folder: Path, database: str | None) -> None:
 
         organising.open_results(service, who())
         click.echo(f"{folder}: the results are open")
+
+
+@click.group(cls=PlainGroup)
+def challenge() -> None:
+    """Run a challenge, or take part in one.
+
+    A challenge has a public test set of pixelated pictures; the true pixels stay on the server. Teams submit
+    restorations, and the leaderboard shows the best score of each. The handbook for organisers is
+    docs/how-to/challenge.md.
+
+    \b
+    Example:
+      depixel challenge create photos -o course         the test set, and the true pixels, kept apart
+      depixel challenge team add course "Team Kepler"   prints the team's token
+      depixel challenge serve course                    the page, and the API behind it
+      depixel challenge submit answer.bin --server https://challenge.example.org
+    """
 
 
 challenge.add_section("Take part", server.submit, server.leaderboard)

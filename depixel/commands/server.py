@@ -1,4 +1,4 @@
-"""`depixel challenge`: make a challenge, serve it, take part in one. What organisers do is in `organiser`."""
+"""Commands of `depixel challenge`: make a challenge, serve it, take part in one. `organiser` has the others."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from depixel.base.console import PlainGroup, counted
+from depixel.base.console import counted
 from depixel.base.errors import DepixelError
 from depixel.commands import options
 
@@ -67,22 +67,6 @@ def who() -> str:
         return f"{getuser()} (command line)"
     except (KeyError, OSError):  # a user without a name, as in a container
         return "command line"
-
-
-@click.group(cls=PlainGroup)
-def challenge() -> None:
-    """Run a challenge, or take part in one.
-
-    A challenge has a public test set of pixelated pictures; the true pixels stay on the server. Teams submit
-    restorations, and the leaderboard shows the best score of each. docs/how-to/challenge.md is the handbook for organisers.
-
-    \b
-    Example:
-      depixel challenge create photos -o course         the test set, and the true pixels, kept apart
-      depixel challenge team add course "Team Kepler"   prints the team's token
-      depixel challenge serve course                    the page, and the API behind it
-      depixel challenge submit answer.bin --server https://challenge.example.org
-    """
 
 
 @click.command()

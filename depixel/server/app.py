@@ -13,7 +13,6 @@ import uvicorn
 from fastapi import FastAPI, Response
 
 from depixel.server import api, organiser_api, problems
-from depixel.server.exports import STYLE
 from depixel.server.service import Service
 from depixel.web.guard import Guard
 
@@ -47,7 +46,7 @@ def create_app(service: Service, host: str = "127.0.0.1", names: Collection[str]
     app.include_router(api.api)
     app.include_router(organiser_api.api)
     files = {f"/{path.name}": path.name for path in _SITE.glob("*.*") if path.suffix in (".js", ".css")}
-    for path, name in (_PAGES | files | {"/page.css": STYLE.as_posix()}).items():
+    for path, name in (_PAGES | files).items():
         content, kind = (_SITE / name).read_bytes(), _TYPES[Path(name).suffix]
         app.get(path, include_in_schema=False)(partial(_same, content, kind))
     guarded = Guard(app, host, tuple(_PAGES))

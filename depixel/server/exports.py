@@ -16,9 +16,6 @@ from depixel.server.schema import Scored, Submission, Team
 from depixel.server.service import Service
 from depixel.server.standing import ended, sight
 
-STYLE = Path(__file__).parents[1] / "web/page.css"
-"""The style of `depixel serve`, which the pages of a challenge share."""
-
 _SITE = Path(__file__).with_name("site")
 _COLUMNS = ["submission", "team", "name", "alias", "at", "sha256", "bytes", "revision"]
 _SCORES = ["rmse", "mean", "ratio", "shown_rmse", "shown_mean", "shown_ratio"]
@@ -80,5 +77,5 @@ def read_only_copy(service: Service) -> str:
         rows=leaderboard(service).rows,
         told=service.rules.told,
         moment=moment,
-        style="".join(path.read_text(encoding="utf-8") for path in (STYLE, _SITE / "style.css")),
+        style=(_SITE / "style.css").read_text(encoding="utf-8"),
     )

@@ -8,7 +8,7 @@ let mine = null;
 
 function row(one) {
   const name = element("th", one.team, { scope: "row" });
-  if (one.kind === "reference") name.append(" ", element("span", "reference", { class: "muted" }));
+  if (one.kind === "reference") name.append(" ", element("span", "(reference)", { class: "muted" }));
   const cells = [
     element("td", one.rank === null ? "" : String(one.rank)),
     name,

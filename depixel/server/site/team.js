@@ -13,6 +13,8 @@ function show(team) {
   showDeadline(team.deadline, team.deadline_told);
   at("barred").textContent = team.barred;
   at("barred").hidden = !team.barred;
+  at("hidden").textContent = team.submissions.find(one => one.hidden)?.hidden ?? "";
+  at("hidden").hidden = !at("hidden").textContent;
   if (document.activeElement !== at("alias")) at("alias").value = team.alias ?? "";
   at("submissions").replaceChildren(...team.submissions.map((one, i) => submission(one, team.submissions.length - i)));
   if (!team.submissions.length) at("submissions").append(element("tr", [element("td", "None yet.", { colspan: "5" })]));
@@ -27,9 +29,9 @@ function show(team) {
 
 function submission(one, number) {
   const scores = one.score
-    ? [one.score.rmse, one.score.rmse_mean, one.score.ratio].map(value => element("td", level(value), { class: "number" }))
-    : [element("td", "hidden", { colspan: "3", class: "number", title: one.hidden })];
-  return element("tr", [element("th", String(number), { scope: "row" }), ...scores, element("td", told(one.at))]);
+    ? [one.score.rmse, one.score.rmse_mean, one.score.ratio].map((value, i) => element("td", level(value), { class: i === 1 ? "number extra" : "number" }))
+    : [element("td", "hidden", { class: "number" }), element("td", "", { class: "extra" }), element("td", "")];
+  return element("tr", [element("th", String(number), { scope: "row", class: "short" }), ...scores, element("td", told(one.at))]);
 }
 
 const line = one => element("li", [element("time", told(one.at)), one.text]);
