@@ -7,8 +7,10 @@ let etag = null;
 let mine = null;
 
 function row(one) {
+  const own = one.kind === "team" && one.team === mine;
   const name = element("th", one.team, { scope: "row" });
-  if (one.kind === "reference") name.append(" ", element("span", "(reference)", { class: "muted" }));
+  const note = own ? "(your team)" : one.kind === "reference" ? "(reference)" : "";
+  if (note) name.append(" ", element("span", note, { class: "muted" }));
   const cells = [
     element("td", one.rank === null ? "" : String(one.rank)),
     name,
@@ -18,8 +20,9 @@ function row(one) {
     element("td", one.attempts === null ? "" : String(one.attempts), { class: "number extra" }),
     element("td", one.at === null ? "" : told(one.at), { class: "extra" }),
   ];
-  const own = one.kind === "team" && one.team === mine;
-  if (own) name.append(" ", element("span", "(your team)", { class: "muted" }));
+  if (one.at !== null) {  // where columns are left out
+    name.append(element("div", `${one.attempts === 1 ? "1 attempt" : `${one.attempts} attempts`}; ${told(one.at)}`, { class: "narrow-only muted" }));
+  }
   return element("tr", cells, { class: own ? "mine" : one.kind });
 }
 

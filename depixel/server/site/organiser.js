@@ -58,8 +58,8 @@ function row(team) {
     element("td", String(team.team)),
     name,
     element("td", `${team.attempts.used} of ${team.attempts.allowed}`, { class: "number" }),
-    element("td", level(team.rmse), { class: "number" }),
-    element("td", team.deadline_told),
+    element("td", level(team.rmse), { class: "number extra" }),
+    element("td", team.deadline_told, { class: "extra" }),
     element("td", [element("div", actions, { class: "actions" })]),
   ]);
 }

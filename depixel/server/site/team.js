@@ -19,7 +19,7 @@ function show(team) {
   at("submissions").replaceChildren(...team.submissions.map((one, i) => submission(one, team.submissions.length - i)));
   if (!team.submissions.length) at("submissions").append(element("tr", [element("td", "None yet.", { colspan: "5" })]));
   const scored = team.submissions.map((one, i) => ({ number: team.submissions.length - i, rmse: one.score?.rmse }));
-  const drawn = plot(scored.filter(one => one.rmse !== undefined).reverse());
+  const drawn = plot(scored.filter(one => one.rmse !== undefined).reverse(), at("plot").clientWidth);
   at("plot").replaceChildren(...(drawn ? [drawn] : []));
   at("messages").replaceChildren(...team.messages.map(line));
   if (!team.messages.length) at("messages").append(element("li", "None yet."));
