@@ -126,16 +126,9 @@ def create(
       depixel challenge create data/split.csv -o course
     """
     with installed():
-        from pydantic import ValidationError
-
         from depixel.server import creation
-
-        plan = creation.Plan(pictures, areas, width, height, block, seed, shown)
-        try:
-            made = creation.create(photos, out, plan, without, references)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise DepixelError(f"--{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from error
+    plan = creation.Plan(pictures, areas, width, height, block, seed, shown)
+    made = creation.create(photos, out, plan, without, references)
     click.echo(f"{out}: {counted(made.samples, 'sample')} of {counted(made.photos, 'photo')}")
     if without:
         click.echo(f"{counted(made.copies, 'photo')} left out: copies of photos that the teams have")

@@ -20,7 +20,7 @@ from depixel.challenge.test_sets import read_test_set, write_submission, write_t
 from depixel.dataset.prepared import load_images, load_index
 from depixel.dataset.splits import load_splits
 from depixel.model.locations import model_path
-from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
+from depixel.model.pixelation import LEAST_AREA, PixelationSettings, draw_areas, photo_ids, uniforms
 from depixel.photos import archives, near_duplicates, rules
 from depixel.photos.hashes import load_hashes
 from depixel.photos.preparation import PrepareSettings, prepare
@@ -85,7 +85,7 @@ def create(source: Path, out: Path, plan: Plan, without: Sequence[Path] = (), re
     """
     if out.exists():
         raise DepixelError(f"{out}: exists already; name a new folder")
-    ranges = PixelationSettings(width=plan.width, height=plan.height, block_size=plan.block_size)
+    ranges = _ranges(plan)
     seed = secrets.randbits(63) if plan.seed is None else plan.seed
     photos = _test_side() if source == SPLIT else _prepared(source)
     kept = _different(photos, [_prepared(other) for other in without])
@@ -118,6 +118,16 @@ def create(source: Path, out: Path, plan: Plan, without: Sequence[Path] = (), re
         for path in (folder.private, *folder.private.rglob("*")):
             path.chmod(0o700 if path.is_dir() else 0o600)
     return Made(samples, len(chosen), copies, restored)
+
+
+def _ranges(plan: Plan) -> PixelationSettings:
+    for name, (least, most) in (("width", plan.width), ("height", plan.height), ("block", plan.block_size)):
+        if not LEAST_AREA <= least <= most <= SIZE:
+            raise DepixelError(
+                f"--{name} {least} {most}: must be two numbers from {LEAST_AREA} to {SIZE}, the smaller one first; the "
+                f"pictures have {SIZE} pixels a side"
+            )
+    return PixelationSettings(width=plan.width, height=plan.height, block_size=plan.block_size)
 
 
 def _test_side() -> _Photos:
