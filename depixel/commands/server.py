@@ -17,7 +17,7 @@ from depixel.commands import options
 if TYPE_CHECKING:
     from depixel.server.service import Service
 
-_PACKAGES = ("alembic", "itsdangerous", "sqlalchemy")
+_PACKAGES = ("alembic", "itsdangerous", "jinja2", "requests", "sqlalchemy")
 
 folder_argument = click.argument("folder", type=options.path(file_okay=False))
 database_option = click.option(
@@ -150,7 +150,9 @@ def create(
 @click.option(
     "--name", "names", multiple=True, help="A name by which people reach the server, such as challenge.example.org."
 )
-@click.option("--proxy", metavar="ADDRESS", help="The address of a reverse proxy that says where requests come from.")
+@click.option(
+    "--proxy", metavar="ADDRESS", help="The address or network of a reverse proxy, whose word on who asks is believed."
+)
 @database_option
 def serve(folder: Path, host: str, port: int, names: tuple[str, ...], proxy: str | None, database: str | None) -> None:
     """Serve the challenge in FOLDER.
@@ -193,7 +195,8 @@ def submit(submission: Path, server: str, token_file: Path | None, dry_run: bool
     Example:
       depixel challenge submit answer.bin --server https://challenge.example.org --token-file token.txt
     """
-    from depixel.server import client
+    with installed():
+        from depixel.server import client
 
     status, content = client.submit(server, submission, client.token(token_file), dry_run)
     if as_json:
@@ -221,7 +224,8 @@ def leaderboard(server: str, as_json: bool) -> None:
     Example:
       depixel challenge leaderboard --server https://challenge.example.org
     """
-    from depixel.server import client
+    with installed():
+        from depixel.server import client
 
     board = client.leaderboard(server)
     if as_json:
@@ -229,9 +233,9 @@ def leaderboard(server: str, as_json: bool) -> None:
         return
     facts = client.facts(server)
     click.echo(facts["name"])
-    click.echo(
-        f"Deadline: {facts['deadline_told'] or 'none'}. {'Final scores.' if board['final'] else board['hidden']}"
-    )
+    click.echo(f"Deadline: {facts['deadline_told'] or 'none'}")
+    if note := "Final scores." if board["final"] else board["hidden"]:
+        click.echo(note)
     width = max([len(row["team"]) for row in board["rows"]] + [4])
     click.echo(f"rank  {'team':{width}}      RMSE     mean   ratio  attempts")
     for row in board["rows"]:

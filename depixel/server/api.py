@@ -153,7 +153,7 @@ class Alias(BaseModel):
 class Refusal(Problem):
     """Why a submission was refused, and what attempts are left."""
 
-    attempts: Attempts
+    attempts: Attempts | None = Field(None, description="None, or missing, if the request itself was not valid.")
 
 
 _FILE = {

@@ -61,6 +61,8 @@ async def answer(request: Request, error: Exception) -> Response:
     """The answer to a request that raised `error`."""
     if isinstance(error, ClientDisconnect):
         return Response(status_code=499)  # which nobody reads
+    if isinstance(error, HTTPException) and error.status_code == 400:
+        return JSONResponse({"problem": "The body of the request is not JSON in UTF-8."}, 422)
     if isinstance(error, HTTPException):
         return JSONResponse({"problem": error.detail}, error.status_code, error.headers)
     status, told, wait = told_of(error)
