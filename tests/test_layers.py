@@ -31,6 +31,7 @@ LAYERS = [
     "reports",
     "pictures",
     "web",
+    "server",
     "commands",
     "cli",
 ]

@@ -292,9 +292,11 @@ def test_the_dockerfile_copies_what_is_there_and_not_ignored():
 
 def test_the_dockerfile_installs_the_wheel_at_locked_versions():
     (install, _) = rests("RUN")
-    assert "--constraint /packages/requirements.lock /packages/depixel-*.whl" in install
-    locked = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
-    for name in PROJECT["project"]["dependencies"]:
+    locks = ("requirements.lock", "requirements-dev.lock")
+    assert all(f"--constraint /packages/{name} " in install for name in locks)
+    assert '"$(echo /packages/depixel-*.whl)[challenge]"' in install
+    locked = "".join((REPOSITORY / name).read_text(encoding="utf-8") for name in locks)
+    for name in PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["challenge"]:
         assert re.search(rf"(?m)^{canonicalize_name(Requirement(name).name)}==", locked), name
 
 

@@ -323,15 +323,15 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
     import webbrowser
 
     from depixel.pictures.restorer import Restorer
-    from depixel.web import app
+    from depixel.web import app, listening
 
-    with app.listen(host, port) as listening:
-        restorer, address = Restorer.load(model), app.address(listening, host)
+    with listening.listen(host, port) as socket:
+        restorer, address = Restorer.load(model), listening.address(socket, host)
         click.echo(f"{address}    Ctrl-C ends it.")
         if not no_browser:
             webbrowser.open(address)
         with suppress(KeyboardInterrupt):
-            app.make_server(restorer, host).run(sockets=[listening])
+            app.make_server(restorer, host).run(sockets=[socket])
         click.echo("\nEnded.")
 
 

@@ -6,7 +6,6 @@ answer is sent. A request passes `guard` (access and upload limits), `queue` (wa
 (computation); errors pass `problems`. FastAPI and uvicorn are in the extra `serve`.
 """
 
-import socket
 import threading
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,6 @@ from pydantic import Field
 from depixel.areas.area import LENGTH
 from depixel.areas.grid import MOST_BLOCK
 from depixel.base import layout
-from depixel.base.errors import DepixelError
 from depixel.model.pixelation import LEAST_BLOCK
 from depixel.pictures.kinds import READ
 from depixel.pictures.restorer import Restorer
@@ -277,31 +275,6 @@ def create_app(restorer: Restorer, host: str = "127.0.0.1") -> guard.Guard:
 
 async def _same(content: bytes, kind: str) -> Response:
     return Response(content, media_type=kind)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Open a listening socket; port 0: any free port.
-
-    Raises:
-        DepixelError: `host` is not a name or address of this machine, or the port is in use; the message says what to
-            choose instead.
-    """
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=256)
-    except OSError as error:
-        if isinstance(error, socket.gaierror):
-            raise DepixelError(f"--host {host}: no name or address of this machine") from error
-        raise DepixelError(
-            f"{host}, port {port}: {error.strerror or error}. Another program, or another `depixel serve`, may use it: "
-            f"choose another with --port, such as {port + 1 if 0 < port < 65535 else 8001}, or any free one: --port 0"
-        ) from error
-
-
-def address(listening: socket.socket, host: str) -> str:
-    """The URL of a socket that `listen(host, ...)` opened."""
-    name = "localhost" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host  # noqa: S104
-    return f"http://{name}:{listening.getsockname()[1]}/"
 
 
 def make_server(restorer: Restorer, host: str) -> uvicorn.Server:

@@ -42,6 +42,7 @@ PRINTS = {  # as the pages say
 NOT_RUN = (
     r"make \w+( AGAINST=LOCK)?$|python -m venv|source|pip install",  # setting up, and tests themselves
     r"depixel serve$",  # tests/web/test_app.py and test_serve_page.py
+    r"depixel challenge (serve|submit|leaderboard|rescore|team import)|depixel predict test_set.pkl",  # tests/server
     r"dvc (import|update) ",  # tests/pipeline/test_remotes.py
     r"depixel analyze .* --test-set",  # tests/curation/test_gaps.py; the test set of the tiny project is too small
 )

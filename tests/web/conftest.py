@@ -11,6 +11,7 @@ from PIL import Image
 from depixel.pictures import formats
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import Restorer
+from depixel.web import listening
 from tests.model import test_predictor
 from tests.pictures.test_restorer import photo
 
@@ -22,11 +23,11 @@ def running(restorer, host="127.0.0.1"):
     """The address of a server in a thread of this process."""
     from depixel.web import app as server  # test modules skip without FastAPI, this file must load
 
-    with server.listen("127.0.0.1", 0) as listening:
+    with listening.listen("127.0.0.1", 0) as socket:
         web = server.make_server(restorer, host)
-        thread = threading.Thread(target=web.run, kwargs={"sockets": [listening]})
+        thread = threading.Thread(target=web.run, kwargs={"sockets": [socket]})
         thread.start()
-        yield server.address(listening, "127.0.0.1")
+        yield listening.address(socket, "127.0.0.1")
         web.should_exit = True
         thread.join(timeout=20)
         assert not thread.is_alive()

@@ -27,6 +27,7 @@ from depixel.cli import main
 from depixel.pictures import formats
 from depixel.pictures.pixels import pixelate
 from depixel.web import app as server
+from depixel.web import listening
 from tests.conftest import REPOSITORY, run, tiny_model
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import AREA, PICTURES, file_of, told
@@ -162,4 +163,4 @@ def test_a_port_that_is_taken_is_told_before_the_model_is_loaded():
 
 def test_a_host_that_is_not_here_is_told():
     with pytest.raises(DepixelError, match=r"--host no\.such\.invalid: no name or address of this machine"):
-        server.listen("no.such.invalid", 0)
+        listening.listen("no.such.invalid", 0)
