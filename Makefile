@@ -36,6 +36,7 @@ soak: .venv/dev data/test_set models/pretrained  ## the long tests: kills, whole
 
 endurance: .venv/dev models/pretrained  ## hours of use, watched for growing memory and lost work
 	python benchmarks/endurance.py
+	python benchmarks/challenge_kills.py
 
 verify: .venv/run  ## does the committed pipeline give the same, byte for byte, in two clones? or as AGAINST=LOCK?
 	python benchmarks/verify.py $(if $(AGAINST),--against $(AGAINST))

@@ -44,7 +44,7 @@ def one_of(choices: Mapping[str, object]) -> AfterValidator:
 
     def named(value: str) -> str:
         if value not in choices:
-            raise ValueError(f"input should be one of {', '.join(choices)}")
+            raise ValueError(f"input should be one of {', '.join(choices)}.{suggestion(value, choices)}")
         return value
 
     return AfterValidator(named)
