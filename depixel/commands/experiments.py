@@ -125,7 +125,7 @@ def seeds(count: int, as_json: bool) -> None:
     help="Write the JSON to a file, too; the report shows it in metrics/baselines.json.",
 )
 def baselines(names: tuple[str, ...], as_json: bool, out: Path | None) -> None:
-    """Compare the model with classical methods on the test photos.
+    """Compare the model with classical methods.
 
     \b
     These learn nothing:

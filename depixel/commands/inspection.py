@@ -25,7 +25,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 @click.group(cls=PlainGroup)
 def inspect() -> None:
-    """Draw pictures of what happens inside a model or its training.
+    """Draw what happens inside a model or its training.
 
     \b
     Example:
