@@ -51,10 +51,15 @@ def examine() -> Iterator[Finding]:
 
             found, mend = f"{error.filename}: cannot be read ({error.strerror})", NO_PERMISSION
         except ImportError as error:
-            found, mend = f"cannot be checked: {error}", "pip install -r requirements.lock"
+            found, mend = f"cannot be checked: {error}", _install()
         except Exception as error:  # the doctor must work whatever is wrong
             found, mend = " ".join(str(error).split()) or type(error).__name__, "follow this message"
         yield Finding(subject, found, mend)
+
+
+def _install() -> str:
+    """What brings the pipeline's packages: in a clone the locked versions, elsewhere the extra."""
+    return f"pip install -r {layout.ENVIRONMENT}" if layout.ENVIRONMENT.is_file() else 'pip install "depixel[pipeline]"'
 
 
 def _environment() -> tuple[str, str]:
@@ -63,7 +68,7 @@ def _environment() -> tuple[str, str]:
     except DepixelError as error:
         return str(error).split(",")[0], "pip install -r requirements.lock"
     if missing := sorted(name for name in PIPELINE if find_spec(name) is None):
-        return f"the pipeline lacks packages: {', '.join(missing)}", 'pip install "depixel[pipeline]"'
+        return f"the pipeline lacks packages: {', '.join(missing)}", _install()
     here = Path("depixel/__init__.py")
     other = here.is_file() and not here.samefile(PACKAGE / here.name)  # of two checkouts
     depixel = f"; `depixel` is installed from {PACKAGE.parent}, not from this folder" * other

@@ -74,3 +74,16 @@ def test_a_cache_of_another_user_and_a_read_only_folder_are_named(tmp_path, monk
     cache, project = doctor.examine()
     assert ".dvc/cache/files/md5/ab/c: cannot be read" in cache.found and "cache.shared group" in cache.mend
     assert "read-only" in project.found and "git clone" in project.mend
+
+
+@pytest.mark.parametrize(
+    ("lock", "advice"),
+    [(True, "pip install -r requirements.lock"), (False, 'pip install "depixel[pipeline]"')],
+    ids=["in a clone", "elsewhere"],
+)
+def test_an_environment_without_the_pipeline_is_told_what_to_install(tmp_path, monkeypatch, lock, advice):
+    monkeypatch.chdir(tmp_path)
+    if lock:
+        layout.ENVIRONMENT.touch()
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "torch" else object())
+    assert doctor._environment() == ("the pipeline lacks packages: torch", advice)
