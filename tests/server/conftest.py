@@ -88,8 +88,10 @@ def postgres() -> Iterator[str]:
     place = Path(tempfile.mkdtemp(prefix="depixel-postgres-"))
     as_user: list[str] = []
     if os.geteuid() == 0:  # it refuses to run as root
+        if not (runuser := shutil.which("runuser", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")):
+            pytest.skip("PostgreSQL does not run as root, and there is no runuser to start it as another user")
         shutil.chown(place, "postgres", "postgres")
-        as_user = ["runuser", "-u", "postgres", "--"]
+        as_user = [runuser, "-u", "postgres", "--"]
     run = lambda name, *arguments: subprocess.run(  # noqa: E731
         [*as_user, str(_POSTGRES[-1] / name), *arguments], check=True, capture_output=True, cwd="/"
     )
