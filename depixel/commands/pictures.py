@@ -304,8 +304,15 @@ def pixelate(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 is any free one."
 )
 @options.model(callback=known_models)
+@click.option(
+    "--allowed-host",
+    "allowed",
+    multiple=True,
+    metavar="NAME",
+    help="A further name by which people reach the page, such as that of a proxy. May be given more than once.",
+)
 @click.option("--no-browser", is_flag=True, help="Do not open the page in the browser.")
-def serve(host: str, port: int, model: str, no_browser: bool) -> None:
+def serve(host: str, port: int, model: str, allowed: tuple[str, ...], no_browser: bool) -> None:
     """Restore pictures in the browser.
 
     Opens a page on this machine. Choose a picture, draw its pixelated areas or search for them, restore it, compare,
@@ -323,7 +330,7 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
       curl --data-binary @photo.png "http://127.0.0.1:8000/api/restore?area=40,60,120,80" -o restored.png
     """
     try:
-        from depixel.web import app
+        from depixel.web import app, listening
     except ModuleNotFoundError as error:
         if error.name not in ("fastapi", "uvicorn", "starlette", "anyio"):
             raise
@@ -332,13 +339,13 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
 
     from depixel.pictures.restorer import Restorer
 
-    with app.listen(host, port) as listening:
-        restorer, address = Restorer.load(model), app.address(listening, host)
+    with listening.listen(host, port) as socket:
+        restorer, address = Restorer.load(model), listening.address(socket, host)
         click.echo(f"{address}    Ctrl-C ends it.")
         if not no_browser:
             webbrowser.open(address)
         with suppress(KeyboardInterrupt):
-            app.make_server(restorer, host).run(sockets=[listening])
+            app.make_server(restorer, host, allowed).run(sockets=[socket])
         click.echo("\nEnded.")
 
 

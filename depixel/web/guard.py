@@ -11,6 +11,7 @@ Every answer, including a refusal, has `HEADERS`: the page loads nothing from el
 
 import ipaddress
 import socket
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 from anyio import fail_after
@@ -52,10 +53,10 @@ class Guard:
         names: names and addresses of this machine that a request may name, in small letters.
     """
 
-    def __init__(self, app: ASGIApp, host: str):
-        """`host` is the name or address by which people reach `app`, beside localhost."""
+    def __init__(self, app: ASGIApp, host: str, allowed: Collection[str] = ()):
+        """`host` and `allowed` are the names and addresses by which people reach `app`, beside localhost."""
         self.app, self.any_address = app, host in ("0.0.0.0", "::", "")  # noqa: S104
-        self.names = {"localhost", "127.0.0.1", "::1", host.lower()}
+        self.names = {"localhost", "127.0.0.1", "::1", host.lower(), *(name.lower() for name in allowed)}
         if self.any_address:
             self.names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
 
@@ -74,6 +75,8 @@ class Guard:
             await send(message)
 
         app = self.app
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # uvicorn leaves out the body, because its own scope still says HEAD
         if problem := self._problem(scope["path"], Headers(scope=scope)):
             app = JSONResponse({"problem": problem}, 403)
         await app(scope, receive, send_with_headers)
@@ -83,8 +86,8 @@ class Guard:
         host = headers.get("host", "")
         if not self._is_known(host):
             return (
-                "This page answers to the names of its own machine only. To reach it from another, start it with "
-                "--host and the name or address by which it is to be reached"
+                "This page answers to the names of its own machine only. To reach it by another name, such as that of "
+                "a proxy, start it with --allowed-host and this name"
             )
         origin = headers.get("origin")
         if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
@@ -101,7 +104,7 @@ class Guard:
             return False
 
 
-async def upload(request: Request, keep: bool = True) -> bytes:
+async def upload(request: Request, keep: bool = True, told: Callable[[int], None] = lambda size: None) -> bytes:
     """Read the body of a request.
 
     If it is too large, the rest is read and discarded, up to ten times the limit, because a client reads the answer
@@ -110,6 +113,7 @@ async def upload(request: Request, keep: bool = True) -> bytes:
     Args:
         request: the request.
         keep: False to read and discard the body of a request that is refused anyway.
+        told: called with the number of bytes that are kept, whenever there are more.
 
     Returns:
         The body; b"" without `keep`.
@@ -126,6 +130,7 @@ async def upload(request: Request, keep: bool = True) -> bytes:
                     break
                 if keep and size <= MOST_BYTES:
                     pieces.append(piece)
+                    told(size)
     except TimeoutError:
         raise HTTPException(408, f"The upload took longer than {UPLOAD_SECONDS} s.", {"Connection": "close"}) from None
     if keep and size > MOST_BYTES:

@@ -1,15 +1,17 @@
 """The runs of the project in the current folder, as tables."""
 
 import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from pydantic import BaseModel, Field
 
 from depixel.base import layout
 from depixel.base.errors import DepixelError
-from depixel.experiments import records
-from depixel.scoring import scores
 from depixel.versioning import dvc
+
+if TYPE_CHECKING:  # the page restores pictures without the pipeline
+    import pandas as pd
 
 _EXPERIMENTS = ("exp", "show", "--csv", "--only-changed", "--hide-workspace", "--num", "10", "--drop")
 _NO_COLUMNS = (
@@ -33,14 +35,21 @@ class Runs(BaseModel):
     report: bool = Field(description="whether /report is there")
 
 
-def runs() -> Runs:
-    """Read the last run, the recorded runs and DVC's experiments; for a table that cannot be read, give the reason."""
-    tables, problems = [], []
-    for title, read in (
-        ("The last run", _last_run),
-        ("Runs that were recorded", _recorded),
-        ("Experiments of DVC", _experiments),
+def runs(told: Callable[[float, Sequence[BaseModel]], bool] = lambda share, found: True) -> Runs:
+    """Read the last run, the recorded runs and DVC's experiments; for a table that cannot be read, give the reason.
+
+    `told` receives the share that is done and the tables read so far.
+    """
+    tables: list[Table] = []
+    problems = []
+    for number, (title, read) in enumerate(
+        (
+            ("The last run", _last_run),
+            ("Runs that were recorded", _recorded),
+            ("Experiments of DVC", _experiments),
+        )
     ):
+        told(number / 3, tables)
         try:
             table = read()
         except DepixelError as error:
@@ -51,7 +60,11 @@ def runs() -> Runs:
     return Runs(tables=tables, problems=problems, report=layout.REPORT.is_file())
 
 
-def _last_run() -> pd.DataFrame:
+def _last_run() -> "pd.DataFrame":
+    import pandas as pd
+
+    from depixel.scoring import scores
+
     path = layout.COMPARISON
     try:
         return scores.readable(pd.read_csv(path).round(3))
@@ -61,13 +74,17 @@ def _last_run() -> pd.DataFrame:
         raise DepixelError(f"{path.as_posix()} cannot be read ({error}). `dvc repro` makes it") from error
 
 
-def _recorded() -> pd.DataFrame:
+def _recorded() -> "pd.DataFrame":
+    from depixel.experiments import records
+
     table = records.read_table()
     return records.readable(table, by="ratio_mean") if len(table) else table
 
 
-def _experiments() -> pd.DataFrame:
+def _experiments() -> "pd.DataFrame":
     """The experiments that started from the last ten commits, the lowest ratio first."""
+    import pandas as pd
+
     shown = dvc(*_EXPERIMENTS, _NO_COLUMNS)
     if not shown.strip():
         return pd.DataFrame()

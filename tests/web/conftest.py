@@ -18,15 +18,15 @@ AREA = (24, 16, 64, 48, 8)
 
 
 @contextmanager
-def running(restorer, host="127.0.0.1"):
+def running(restorer, host="127.0.0.1", allowed=()):
     """The address of a server in a thread of this process."""
-    from depixel.web import app as server  # test modules skip without FastAPI, this file must load
+    from depixel.web import app, listening  # test modules skip without FastAPI, this file must load
 
-    with server.listen("127.0.0.1", 0) as listening:
-        web = server.make_server(restorer, host)
-        thread = threading.Thread(target=web.run, kwargs={"sockets": [listening]})
+    with listening.listen("127.0.0.1", 0) as socket:
+        web = app.make_server(restorer, host, allowed)
+        thread = threading.Thread(target=web.run, kwargs={"sockets": [socket]})
         thread.start()
-        yield server.address(listening, "127.0.0.1")
+        yield listening.address(socket, "127.0.0.1")
         web.should_exit = True
         thread.join(timeout=20)
         assert not thread.is_alive()

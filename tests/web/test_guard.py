@@ -79,7 +79,9 @@ def test_the_page_may_load_nothing_from_elsewhere_and_needs_nothing(url):
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy and "unsafe" not in policy and "http" not in policy
     assert answer.headers["Cache-Control"] == "no-store"
-    for name in ("page.html", "page.css", "page.js"):
+    names = ["page.html", "page.css", *(f"page/{file.name}" for file in (REPOSITORY / "depixel/web/page").glob("*.js"))]
+    assert len(names) > 10
+    for name in names:
         text = (REPOSITORY / "depixel/web" / name).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?:|//[a-z]+\.[a-z]|@import|\beval\b|innerHTML", text), name
     assert not re.search(r"<style|<script(?! type=\"module\" src)| style=| on[a-z]+=", answer.text)

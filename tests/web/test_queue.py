@@ -54,15 +54,15 @@ def test_too_many_at_once_are_told_to_come_again(restorer, monkeypatch):
 
 
 def test_work_that_takes_too_long_is_given_up(restorer, monkeypatch):
-    monkeypatch.setattr(queue, "WORK_SECONDS", 0)
+    monkeypatch.setattr(queue, "WORK_SECONDS", 1)
     one, other = slow(restorer), (100, 72, 32, 32, 200)
     data = file_of(pixelate(photo(120, 140), [AREA, other]))
     threading.Timer(2, one.model.go.set).start()
     with running(one) as url:
         answer = requests.post(f"{url}api/restore?area={told()}&area={told(other)}&views=8", data, timeout=60)
         assert answer.status_code == 413
-        assert "longer than 0 s" in answer.json()["problem"]
-        assert one.model.count == 1
+        assert "longer than 1 s" in answer.json()["problem"]
+        assert one.model.count <= 1
 
 
 def test_nothing_is_worked_on_for_a_client_that_went(restorer):
