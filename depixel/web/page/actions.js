@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { areaFound, areaOf, areaTold, bounds, likeness, queryOf, textOf } from "./areas.js";
 import { colored, errors } from "./doubt.js";
 import { resize } from "./drawing.js";
-import { $, changed, forget, history, problem, setArea, setAreas, state, tell, view } from "./state.js";
+import { $, changed, forget, history, problem, setArea, setAreas, showNow, state, tell, view } from "./state.js";
 import { Tasks } from "./tasks.js";
 
 /**
@@ -17,7 +17,7 @@ const FIT_MILLISECONDS = 20_000;  // for the blocks of an area that was drawn
 const SAMPLE_BLOCK = 8;
 const [LEAST_BLOCK, MOST_BLOCK] = [2, 200];
 
-export const tasks = new Tasks($("task"), { changed, problem, canceled: () => tell("Cancelled.") });
+export const tasks = new Tasks($("task"), { changed: showNow, problem, canceled: () => tell("Cancelled.") });
 
 /** @type {Map<number, Promise<void>>} searches for the blocks of drawn areas, by the id of the area */
 const fits = new Map();

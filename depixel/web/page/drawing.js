@@ -17,7 +17,7 @@ export function resize() {
   const height = Math.min(width * picture.bitmap.height / picture.bitmap.width, innerHeight * HIGHEST);
   canvas.style.height = `${height}px`;
   [canvas.width, canvas.height] = [Math.round(width * ratio()), Math.round(height * ratio())];
-  view.picture = picture.bitmap;
+  view.picture = { width: picture.bitmap.width, height: picture.bitmap.height };  // a bitmap cannot be spread
   view.canvas = { width: canvas.width, height: canvas.height };
   view.zoom(1);
   changed();

@@ -46,9 +46,12 @@ export function changed() {
   waiting = true;
   requestAnimationFrame(() => {
     waiting = false;
-    for (const listener of listeners) listener();
+    showNow();
   });
 }
+
+/** Show what has changed at once. */
+export function showNow() { for (const listener of listeners) listener(); }
 
 export function selected() { return state.areas.find((area) => area.id === state.selected) || null; }
 
