@@ -1,17 +1,17 @@
-# The page of `depixel serve`, with the model `laptop`:
+# The page of `depixel serve`, with the model `laptop`; and, by another command, the server of a challenge:
 #
 #     make wheel
 #     docker build -t depixel .
 #     docker run --rm --read-only --tmpfs /tmp -p 127.0.0.1:8000:8000 depixel
+#     docker run --rm -v $PWD/course:/challenge -p 127.0.0.1:8000:8000 depixel depixel challenge serve /challenge --host 0.0.0.0
 FROM python:3.12-slim
 
-COPY requirements.lock requirements-dev.lock /packages/
+COPY requirements.lock /packages/
+COPY requirements-dev.lock /packages/
 COPY dist/depixel-*.whl /packages/
-# The CPU build of PyTorch is a tenth of the one with CUDA; all versions are those of the lock.
-RUN pip install --no-cache-dir --disable-pip-version-check \
-        --extra-index-url https://download.pytorch.org/whl/cpu --constraint /packages/requirements.lock --constraint /packages/requirements-dev.lock \
-        "$(grep '^torch==' /packages/requirements.lock | cut -d ';' -f 1)+cpu" \
-        "$(echo /packages/depixel-*.whl)[serve]" \
+# Without the extra `pipeline`: the page restores by ONNX Runtime, without PyTorch. All versions are those of the locks.
+RUN pip install --no-cache-dir --disable-pip-version-check --constraint /packages/requirements.lock \
+    --constraint /packages/requirements-dev.lock "$(echo /packages/depixel-*.whl)[challenge]" \
     && rm -r /packages
 
 RUN useradd --create-home --uid 10001 depixel

@@ -8,7 +8,7 @@ export DEPIXEL_TYPED := $(strip make $(MAKEOVERRIDES) $(MAKECMDGOALS))
 # Bytecode of the packages is made when it is first needed, and kept
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help repro report check test soak endurance verify bench wheel lock clean
+.PHONY: help repro report docs check test soak endurance verify bench wheel lock clean
 
 help:  ## this list
 	@LC_ALL=C sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -18,6 +18,10 @@ repro: .venv/run  ## install what is missing, fetch the photos, run all stages, 
 
 report: .venv/run  ## report.html: one page for people, with what the run reached beside earlier runs
 	depixel report
+
+docs: .venv/dev  ## site/: these docs as a site, with the reference written from the code; index.html opens in a browser
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict --quiet
+	@echo "Open site/index.html"
 
 check: .venv/dev data/test_set models/pretrained  ## before each commit, two minutes: ruff, mypy and the quick tests
 	ruff check .
@@ -33,15 +37,16 @@ soak: .venv/dev data/test_set models/pretrained  ## the long tests: kills, whole
 
 endurance: .venv/dev models/pretrained  ## hours of use, watched for growing memory and lost work
 	python benchmarks/endurance.py
+	python benchmarks/challenge_kills.py
 
 verify: .venv/run  ## does the committed pipeline give the same, byte for byte, in two clones? or as AGAINST=LOCK?
 	python benchmarks/verify.py $(if $(AGAINST),--against $(AGAINST))
 
-# Every figure of docs/measured.md and docs/pictures.md; PHOTOS says where photos are. The quality is printed as it was
+# Every figure of docs/; PHOTOS says where photos are. The quality is printed as it was
 # measured: a training takes hours, and `python recipes/predictor.py train NAME` does one again.
 PHOTOS ?= ../shared/photos
 BENCH ?= ../shared/bench
-bench: .venv/dev  ## measure the figures of docs/measured.md and docs/pictures.md again
+bench: .venv/dev  ## measure the figures of the docs again
 	python benchmarks/data.py --photos $(PHOTOS)
 	python benchmarks/copies.py --photos $(PHOTOS)
 	python benchmarks/analysis.py --photos $(PHOTOS)
@@ -70,7 +75,7 @@ wheel: .venv/run models/pretrained  ## dist/depixel-*.whl: with `laptop` and the
 COMPILE = uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --upgrade pyproject.toml
 lock: .venv/run  ## newest versions of all packages, for every platform, into both lock files
 	python -m pip install --quiet uv
-	$(COMPILE) --output-file run.all
+	$(COMPILE) --output-file run.all --extra pipeline
 	$(COMPILE) --output-file dev.all --constraint run.all --extra dev
 	(sed -n '/^#/p' requirements.lock; grep -vE '^(nvidia-|cuda-|triton)' run.all) > run.lock
 	(sed -n '/^#/p' requirements-dev.lock; grep -vxFf run.all dev.all) > dev.lock
@@ -79,7 +84,7 @@ lock: .venv/run  ## newest versions of all packages, for every platform, into bo
 	rm run.all dev.all
 
 clean:  ## remove the environment and what tests and builds leave; keep photos, models and results
-	rm -rf .venv .pytest_cache .hypothesis .mypy_cache .ruff_cache build dist depixel/pretrained *.egg-info
+	rm -rf .venv .pytest_cache .hypothesis .mypy_cache .ruff_cache build dist site depixel/pretrained *.egg-info
 
 # What the targets need
 

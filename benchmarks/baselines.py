@@ -4,12 +4,11 @@
     python benchmarks/baselines.py measure --photos ../shared/photos --bench ../shared/bench
     python benchmarks/baselines.py measure ridge --photos ../shared/photos
 
-`measure` scores three kinds of models: the baselines of depixel/scoring/baselines.py; three regressions of
-scikit-learn, which it trains; and the network `laptop` and, if it is in `--folder`, the challenge's `basic_cnn`. All
-restore the same areas of the photos of the test side, split as for `laptop`. With `--bench` they also restore the test
-set there, and its `score.py` scores them. All use one view and the same projection. The regressions correct kriging,
-pixel by pixel. Their features are the pixel's surroundings, its block, and the blocks and known pixels around it. They
-learn from the training photos, with the same areas and flips as a network.
+`measure` scores three kinds of models: the baselines of depixel/scoring/baselines.py; regressions of
+depixel/scoring/regressions.py, trained on all pixels that it draws; and the network `laptop` and, if it is in
+`--folder`, the challenge's `basic_cnn`. All restore the same areas of the photos of the test side, split as for
+`laptop`. With `--bench` they also restore the test set there, and its `score.py` scores them. All use one view and the
+same projection. `depixel baselines` does the same for the photos of a project, in minutes.
 
 Intervals are 95 %, over the choice of photos. Differences are to `laptop`. Times are CPU seconds of one core with one
 thread, which hardly depend on other load. The time of a network's training is twice its time on two cores. A training
@@ -29,15 +28,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from sklearn.base import RegressorMixin
-from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import Ridge
-from sklearn.neural_network import MLPRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is installed
@@ -48,12 +39,11 @@ from depixel.base.environment import hardware  # noqa: E402
 from depixel.base.files import replacing  # noqa: E402
 from depixel.challenge.test_sets import areas, read_test_set  # noqa: E402
 from depixel.dataset.prepared import load_index  # noqa: E402
-from depixel.dataset.samples import Photos, fixed_samples, training_batch  # noqa: E402
-from depixel.model.blocks import Blocks, cut_windows  # noqa: E402
+from depixel.dataset.samples import Photos, fixed_samples  # noqa: E402
 from depixel.model.pixelation import PixelationSettings  # noqa: E402
-from depixel.model.predictor import Predictor, window_side  # noqa: E402
-from depixel.scoring import scores  # noqa: E402
-from depixel.scoring.baselines import BASELINES, Kriging  # noqa: E402
+from depixel.model.predictor import Predictor  # noqa: E402
+from depixel.scoring import regressions, scores  # noqa: E402
+from depixel.scoring.baselines import BASELINES  # noqa: E402
 from recipes.plan import EXISTING, folder_option, model_file, photos_option, plan  # noqa: E402
 from recipes.preparation import prepare, python, write_params  # noqa: E402
 
@@ -67,119 +57,8 @@ COLUMNS = [
 ]
 
 SAMPLES = 32768
-PIXELS = 0.1  # share of an area's pixels to learn from, because neighbours are alike
-SEED = 0
-BATCH = 1024
-
-CONTRAST = 8.0  # gray levels; keeps noise in flat windows small, as in the network
-PATCH = 9  # pixels: side of the patch of kriging's prediction
-CELLS = 3  # cells of the grid of blocks along each side
-
-REGRESSIONS = {
-    "ridge": lambda: make_pipeline(StandardScaler(), Ridge()),
-    "gradient_boosting": lambda: HistGradientBoostingRegressor(
-        max_iter=200, max_leaf_nodes=63, min_samples_leaf=100, early_stopping=False, random_state=SEED
-    ),
-    "mlp": lambda: make_pipeline(
-        StandardScaler(), MLPRegressor(hidden_layer_sizes=(128, 128), batch_size=512, max_iter=10, random_state=SEED)
-    ),
-}
-
-
-def describe(pixelated: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor, Tensor]:
-    """The features of each pixel of the areas for a regression.
-
-    Returns:
-        The features (P, F) float32, a row for each pixel, in the order of `tensor[blocks.unknown]`; kriging's
-        prediction (P,), gray levels, which the regression corrects; and the unit of the correction (P,), the contrast
-        of the window.
-    """
-    base = Kriging()(pixelated, blocks)
-    contrast = base.std(dim=(2, 3), keepdim=True) + CONTRAST
-    patch = F.unfold(F.pad(base, [PATCH // 2] * 4, mode="replicate"), PATCH).unflatten(2, base.shape[2:])
-    nearest, distances = edges(base, blocks)
-    gray = torch.cat([patch, cell_means(base, blocks), nearest], dim=1)
-    planes = torch.cat([(gray - base) / contrast, distances, blocks.features()[:, 1:]], dim=1)
-    inside = blocks.unknown[:, 0]
-    return planes.movedim(1, 3)[inside], base[:, 0][inside], contrast.expand_as(base)[:, 0][inside]
-
-
-def cell_means(image: Tensor, blocks: Blocks) -> Tensor:
-    """(B, CELLS^2, H, W): the means of the cells around each pixel's cell, whether blocks or known pixels.
-
-    The outermost cell is repeated beyond the border of the image.
-    """
-    across, down = blocks.cells
-    members = [F.one_hot(cell).float() for cell in (down, across)]  # (B, H, cells), (B, W, cells)
-    means = members[0].mT @ image[:, 0] @ members[1]
-    means /= (members[0].sum(dim=1)[:, :, None] * members[1].sum(dim=1)[:, None]).clamp(min=1)
-    sample = torch.arange(len(image))[:, None, None]
-    steps = range(-(CELLS // 2), CELLS // 2 + 1)
-    rows, columns = (
-        [(cell + step).clamp(min=torch.zeros_like(cell), max=cell[:, -1:]) for step in steps] for cell in (down, across)
-    )
-    return torch.stack([means[sample, row[:, :, None], column[:, None]] for row in rows for column in columns], dim=1)
-
-
-def edges(image: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor]:
-    """The nearest known pixels left, right, above and below the area in each pixel's row or column.
-
-    Returns:
-        Their values, or the pixel's own value where the image ends, and their distances in pixels / 16, (B, 4, H, W)
-        each.
-    """
-    values, distances = [], []
-    for axis in (3, 2):
-        inside = blocks.unknown.any(dim=5 - axis, keepdim=True)  # (B, 1, 1, W), (B, 1, H, 1)
-        length = image.shape[axis]
-        here = torch.arange(length).view([-1 if i == axis else 1 for i in range(4)])
-        first = inside.int().argmax(dim=axis, keepdim=True)
-        last = length - 1 - inside.int().flip(axis).argmax(dim=axis, keepdim=True)
-        for known, distance in ((first - 1, here - first + 1), (last + 1, last + 1 - here)):
-            index = known.clamp(0, length - 1).expand([1 if i == axis else n for i, n in enumerate(image.shape)])
-            exists = (known >= 0) & (known < length)
-            values.append(torch.where(exists, image.gather(axis, index), image))
-            distances.append((distance / 16).expand_as(image))
-    return torch.cat(values, dim=1), torch.cat(distances, dim=1)
-
-
-class Regression(nn.Module):
-    """A fitted regression as a network: it corrects kriging pixel by pixel."""
-
-    def __init__(self, model: RegressorMixin):
-        super().__init__()
-        self.model = model
-
-    def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
-        features, base, unit = describe(pixelated, blocks)
-        correction = torch.from_numpy(self.model.predict(features.numpy())).float()
-        return pixelated.masked_scatter(blocks.unknown, base + correction * unit)
-
-
-def training_pixels(photos: Photos, pixelation: PixelationSettings, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Training data: features (P, F) float32, and the error of kriging (P,), in units of contrast."""
-    random = np.random.default_rng(SEED)
-    rows, lacking = [], []
-    for stream, chosen in progress(list(batches(photos, samples)), desc="pixels to learn from", unit="batch"):
-        images, where = training_batch(photos, chosen, pixelation, stream, flip=True)
-        sides = window_side(where[:, 2:4].numpy())
-        for width, height in np.unique(sides, axis=0).tolist():  # the same windows as for a prediction
-            same = torch.from_numpy((sides == (width, height)).all(axis=1))
-            truth, within = cut_windows(images[same], where[same], width, height)
-            blocks = Blocks(within, height, width)
-            features, base, unit = describe(blocks.pixelate(truth), blocks)
-            keep = random.random(len(base)) < PIXELS
-            rows.append(features.numpy()[keep])
-            lacking.append(((truth[blocks.unknown] - base) / unit).numpy()[keep])
-    return np.concatenate(rows), np.concatenate(lacking)
-
-
-def batches(photos: Photos, samples: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the stream and the photos of each batch, for this number of samples, in one or more epochs."""
-    for epoch in range(-(-samples // len(photos))):
-        stream = f"baselines {SEED} {epoch}"
-        order = photos.order(stream)[: samples - epoch * len(photos)]
-        yield from ((stream, order[start : start + BATCH]) for start in range(0, len(order), BATCH))
+REGRESSIONS = ("ridge", "gradient_boosting", "mlp")
+"""The regressions that are measured if none is named. The others tell less or take longer."""
 
 
 class Place(NamedTuple):
@@ -260,8 +139,8 @@ main = quality.table_group(show, __doc__)
 @click.option("--samples", default=SAMPLES, show_default=True, help="Number of training samples of the regressions.")
 @folder_option
 def measure(names: tuple[str, ...], photos: Path, bench: Path | None, samples: int, folder: Path) -> None:
-    """Train and score all baselines, or the named ones, and write their rows."""
-    known = [*NETWORKS, *BASELINES, *REGRESSIONS]
+    """Train and score the baselines of the table, or the named ones, and write their rows."""
+    known = [*NETWORKS, *BASELINES, *regressions.REGRESSIONS]
     if wrong := sorted(set(names) - set(known)):
         raise click.BadParameter(f"{', '.join(wrong)}: the baselines are {', '.join(known)}", param_hint="NAME")
     folder = folder.resolve()
@@ -278,7 +157,9 @@ def measure(names: tuple[str, ...], photos: Path, bench: Path | None, samples: i
     torch.set_num_threads(1)
     with threadpool_limits(1):
         references = {}
-        for name, restorer, made in models(names or known, train, settings, samples, folder):
+        for name, restorer, made in models(
+            names or (*NETWORKS, *BASELINES, *REGRESSIONS), train, settings, samples, folder
+        ):
             rows = []
             for place in places:
                 predict = partial(restorer.predict, place.pixelated, place.areas)
@@ -324,11 +205,11 @@ def models(
             nothing = dict.fromkeys([*LEARNED, "bytes"], 0)
             yield name, Predictor(BASELINES[name](), configuration, "cpu"), nothing
             continue
-        drawn = drawn or timed(partial(training_pixels, train, PixelationSettings(**settings["pixelation"]), samples))
-        model = REGRESSIONS[name]()
-        _, seconds = timed(partial(model.fit, *drawn[0]))
+        pixelation = PixelationSettings(**settings["pixelation"])
+        drawn = drawn or timed(partial(regressions.training_pixels, train, pixelation, samples, progress))
+        model, seconds = timed(partial(regressions.fitted, name, drawn[0], len(drawn[0].lacking)))
         made = {"samples": samples, "train_core_seconds": round(drawn[1] + seconds), "bytes": len(pickle.dumps(model))}
-        yield name, Predictor(Regression(model), configuration, "cpu"), made
+        yield name, Predictor(regressions.Regression(model), configuration, "cpu"), made
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -3,7 +3,18 @@
 import click
 
 from depixel.base.console import PlainGroup, with_help
-from depixel.commands import bundle, challenge, experiments, inspection, models, photos, pictures, project, snapshots
+from depixel.commands import (
+    bundle,
+    challenge,
+    experiments,
+    inspection,
+    models,
+    organiser,
+    photos,
+    pictures,
+    project,
+    snapshots,
+)
 
 
 def _print_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
@@ -52,9 +63,10 @@ main.add_section(
 main.add_section(
     "Experiments",
     *(experiments.preset, experiments.sweep, experiments.seeds, experiments.list_experiments, experiments.compare),
-    *(experiments.record, experiments.report, bundle.bundle, inspection.inspect),
+    *(experiments.baselines, experiments.crossvalidate, experiments.record, experiments.report),
+    *(bundle.bundle, inspection.inspect),
 )
-main.add_section("Challenge", challenge.predict, challenge.check, challenge.score)
+main.add_section("Challenge", challenge.predict, challenge.check, challenge.score, organiser.challenge)
 main.add_section("Project", project.doctor, project.mend)
 with_help(main)
 

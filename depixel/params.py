@@ -12,6 +12,7 @@ from depixel.base.layout import PARAMS, PRESETS
 from depixel.base.settings import SECTIONS, Settings, parse_section
 from depixel.base.spelling import suggestion
 from depixel.challenge.test_sets import ExportSettings
+from depixel.dataset.augmentation import AugmentSettings
 from depixel.dataset.splits import SplitSettings
 from depixel.learning.task import TrainSettings
 from depixel.model.pixelation import PixelationSettings
@@ -24,6 +25,7 @@ _IN_ORDER: tuple[type[Settings], ...] = (
     SplitSettings,
     AnalyzeSettings,
     PixelationSettings,
+    AugmentSettings,
     TrainSettings,
     PredictSettings,
     EvaluateSettings,

@@ -42,7 +42,7 @@ from depixel.base.layout import PRETRAINED  # noqa: E402
 from depixel.detection.learned import INPUTS  # noqa: E402
 from depixel.learning.checkpoints import Checkpoints  # noqa: E402
 from depixel.learning.loop import fit  # noqa: E402
-from depixel.learning.optimizers import MuonAdam  # noqa: E402
+from depixel.learning.optimizers import Chosen, MuonAdam  # noqa: E402
 from depixel.model.networks import parameter_count  # noqa: E402
 from depixel.model.predictor import best_device, best_precision  # noqa: E402
 from depixel.onnx.writing import store, translate  # noqa: E402
@@ -77,7 +77,7 @@ def train(name: str, folder: Path, steps: int, shards: int) -> nn.Module:
     low = best_precision(device) == "bfloat16"
     network = NETWORKS[name]().to(device, memory_format=torch.channels_last)
     weights = list(network.parameters())
-    optimizer = MuonAdam(network, RATE)
+    optimizer = MuonAdam(network, Chosen(RATE))
     average = [weight.detach().clone() for weight in weights]
     first, checkpoints = 0, checkpoints_of(name, folder)
     saved, unusable = checkpoints.load()
@@ -153,8 +153,8 @@ CARD = """\
 
 ## Scores
 
-See [docs/pictures.md](../docs/pictures.md#areas-found-by-themselves), measured by `benchmarks/detection.py` on photos
-of other contributors.
+See [docs/how-to/find-areas.md](../docs/how-to/find-areas.md#how-often-it-is-right), measured by
+`benchmarks/detection.py` on photos of other contributors.
 
 ## Training
 

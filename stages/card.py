@@ -10,6 +10,7 @@ from depixel.base.console import params_option, path_option
 from depixel.base.errors import DepixelError
 from depixel.base.files import read_json, replacing
 from depixel.base.stage import Inputs, stage
+from depixel.dataset.augmentation import AugmentSettings
 from depixel.dataset.splits import SplitSettings
 from depixel.learning.task import TrainSettings
 from depixel.model.pixelation import PixelationSettings
@@ -48,6 +49,7 @@ def main(inputs: Inputs, raw: Path, manifest: Path, model: Path, metrics: Path) 
         "prepare": inputs.section("prepare", PrepareSettings),
         "split": inputs.section("split", SplitSettings),
         "pixelation": inputs.section("pixelation", PixelationSettings),
+        "augment": inputs.section("augment", AugmentSettings),
         "train": inputs.section("train", TrainSettings),
         "predict": inputs.section("predict", PredictSettings),
         "evaluate": inputs.section("evaluate", EvaluateSettings),

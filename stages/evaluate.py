@@ -40,13 +40,15 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, metrics: Pat
       data/prepared, data/split.csv    from stages/prepare.py and stages/split.py
       models/depixel.safetensors       from stages/train.py
     Writes
-      metrics/evaluation.json          the model's scores
+      metrics/evaluation.json          the model's scores; rmse_worst_kind is the highest rmse_mean in by_kind.csv
       metrics/comparison.csv           scores of the model, kriging, two interpolations of the block means and the
                                        identity, with confidence intervals
       metrics/samples.csv              the squared errors of the model and the identity in each area; `depixel
                                        compare` reads it
       metrics/by_block_size.csv        the model's scores by block size
       metrics/by_area.csv              the model's scores by number of pixels in the area, in classes
+      metrics/by_kind.csv              the model's scores by kind of photo: each third of the test photos by brightness,
+                                       contrast and detail
       metrics/calibration.csv          expected and observed error, in classes of pixels from the lowest expected
                                        error on; only the header unless trained with `train.uncertainty`
       metrics/contact_sheet.png        samples from the best to the worst: pixelated, prediction, truth, error, and

@@ -33,7 +33,9 @@ def main(inputs: Inputs, folder: Path, out: Path, metrics: Path) -> None:
 
     It splits by contributor (`split.by: contributor`), so that no camera, place or scene is on two sides, or by photo
     (`split.by: photo`). The side depends only on the name and `split.seed`, so adding or removing photos never moves
-    another one. `split.validation` and `split.test` are the expected fractions. All four settings are in params.yaml.
+    another one. `split.validation` and `split.test` are the expected fractions. With `split.folds` there are that many
+    folds in place of the fractions: fold `split.fold` is for test, the next one for validation. All settings are in
+    params.yaml.
 
     A training photo is left out if a photo on another side shows the same picture, because a model could memorize it.
     This finds copies that were recompressed, resized to between half and double, turned by 90 degrees, mirrored, or

@@ -19,6 +19,7 @@ from depixel.base.files import write_json
 from depixel.base.reuse import RECORD
 from depixel.base.stage import Inputs, stage
 from depixel.base.tables import write_table
+from depixel.dataset.augmentation import AugmentSettings
 from depixel.learning import training
 from depixel.learning.logs import Log
 from depixel.learning.state import Epoch
@@ -60,10 +61,10 @@ def main(
 ) -> None:
     """Train a network to restore pixelated areas.
 
-    Each epoch shows every training photo once, turned, mirrored and pixelated at random. The random choices change with
-    each epoch (with train.teacher, with every fourth). After each epoch, the network is scored on the validation side.
-    The weights of the best epoch become the model. The settings are the sections `train` and `pixelation` of
-    params.yaml.
+    Each epoch shows every training photo once, turned, mirrored and pixelated at random, and changed as the section
+    `augment` says. The random choices change with each epoch (with train.teacher, with every fourth). After each epoch,
+    the network is scored on the validation side. The weights of the best epoch become the model. The settings are the
+    sections `train`, `augment` and `pixelation` of params.yaml.
 
     Ctrl-C writes a checkpoint and stops. After any interruption, the same command resumes from the last checkpoint and
     gives the same result as an uninterrupted run.
@@ -89,6 +90,7 @@ def main(
     """
     settings = inputs.section("train", TrainSettings)
     pixelation = inputs.section("pixelation", PixelationSettings)
+    augment = inputs.section("augment", AugmentSettings)
     arithmetic.use(settings.arithmetic, __file__)
     if settings.init == "pretrained" or settings.teacher:
         inputs.watch(pretrained)
@@ -106,7 +108,7 @@ def main(
             f"{record.as_posix()} and {checkpoints.as_posix()}"
         )
         return
-    run = Run(Task.load(settings, pixelation, prepared, splits, pretrained), checkpoints, checkpoint_every)
+    run = Run(Task.load(settings, pixelation, augment, prepared, splits, pretrained), checkpoints, checkpoint_every)
     taught = f", teacher {settings.teacher}" if run.task.teacher else ""
     click.echo(
         f"{settings.network} of width {settings.width}, {parameter_count(run.network) / 1e6:.2f} M parameters, "

@@ -12,7 +12,6 @@ import ctypes
 import gc
 import json
 import os
-import resource
 import runpy
 import signal
 import socket
@@ -44,6 +43,8 @@ PRELOADED = _OTHERS.split()
 
 def small_files() -> None:
     """No file can grow beyond 60 bytes, as on a full disk."""
+    import resource  # Windows has it not
+
     resource.setrlimit(resource.RLIMIT_FSIZE, (60, resource.RLIM_INFINITY))
 
 

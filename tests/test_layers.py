@@ -1,7 +1,9 @@
 """The order of the house: what may import what, and who alone may start git and DVC."""
 
 import ast
+import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -29,6 +31,7 @@ LAYERS = [
     "reports",
     "pictures",
     "web",
+    "server",
     "commands",
     "cli",
 ]
@@ -96,6 +99,69 @@ def test_package_faces_are_empty():
         if path.name == "__init__.py" and path.parent != REPOSITORY / "depixel":
             statements = ast.parse(path.read_text(encoding="utf-8")).body
             assert all(isinstance(one, ast.Expr) for one in statements), path
+
+
+CORE = (
+    *("areas", "detection", "pictures", "web", "commands", "cli", "sheets", "versioning"),
+    *(
+        "base/arithmetic",
+        "base/console",
+        "base/errors",
+        "base/files",
+        "base/layout",
+        "base/settings",
+        "base/spelling",
+        "base/tables",
+    ),
+    *("model/locations", "model/pixelation", "model/windows", "onnx/reading", "scoring/covariance"),
+    *("photos/decoding", "photos/jpeg", "photos/processes", "photos/tiff"),
+    *("curation/camera", "curation/rendering", "curation/scenes", "curation/synthetic"),
+)
+"""What an installation without the extra `pipeline` imports: packages and modules for pictures, and the commands."""
+
+LIBRARIES = {
+    *("PIL", "anyio", "click", "fastapi", "numpy", "onnxruntime", "pydantic", "pydantic_core", "scipy", "starlette"),
+    *("threadpoolctl", "tqdm", "uvicorn", "yaml"),
+}
+"""What they import of others: `dependencies` of pyproject.toml, and what FastAPI and Pydantic are made of."""
+
+
+def imported_at_once(statements: list[ast.stmt]) -> Iterator[str]:
+    """The modules that these statements import when they run: not those in functions or for type checkers."""
+    for statement in statements:
+        if isinstance(statement, ast.Import):
+            yield from (alias.name for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            if statement.module == "depixel" or f"{statement.module}.".startswith("depixel."):
+                yield from (f"{statement.module}.{alias.name}" for alias in statement.names)
+            yield statement.module or ""
+        elif isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
+            yield from imported_at_once(statement.orelse)
+        elif not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            for name in ("body", "orelse", "finalbody"):
+                yield from imported_at_once(getattr(statement, name, []))
+            for handler in getattr(statement, "handlers", []):
+                yield from imported_at_once(handler.body)
+
+
+def is_core(path: Path) -> bool:
+    return place(path).split("/")[0] in CORE or place(path) in CORE or path.name == "__init__.py"
+
+
+def test_pictures_need_nothing_of_the_pipeline():
+    """Or `pip install depixel` without the extra `pipeline` no longer restores."""
+    for path in filter(is_core, FILES):
+        for name in imported_at_once(ast.parse(path.read_text(encoding="utf-8")).body):
+            file = REPOSITORY / f"{name.replace('.', '/')}.py"
+            if name.split(".")[0] == "depixel":
+                assert not file.is_file() or is_core(file), f"{place(path)} imports {name}; import it in the function"
+            else:
+                assert name.split(".")[0] in LIBRARIES | sys.stdlib_module_names, f"{place(path)} imports {name}"
+
+
+def test_every_place_of_the_core_is_there():
+    there = {place(path) for path in FILES} | {place(path).split("/")[0] for path in FILES}
+    assert set(CORE) <= there
 
 
 STARTS_PROCESSES = {"versioning", "base/console", "pictures/clipboard"}

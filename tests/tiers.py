@@ -11,7 +11,7 @@ which `--note-costs` writes; `@pytest.mark.slow` makes it slow, too. `SOAK` name
 """
 
 import csv
-import resource
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +38,7 @@ SOAK = """
     test_stopped_and_killed_it_goes_on_and_leaves_experiments
     test_a_search_can_be_prolonged_and_its_experiments_recorded
     test_a_search_ends_where_all_fail
+    test_a_cross_validation_goes_on_after_a_kill
     test_seeds_go_on_after_an_interruption_and_change_nothing_else
     test_memory_does_not_grow_under_fifty_clients_at_once
 """
@@ -90,8 +91,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def spent() -> float:
     """Seconds of a core that this process, its children that have ended and the forks of its nurseries have used."""
-    uses = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(use.ru_utime + use.ru_stime for use in uses) + processes.spent
+    return sum(os.times()[:4]) + processes.spent
 
 
 _fixtures: list[tuple[str, float]] = []

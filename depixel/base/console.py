@@ -22,6 +22,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
+PIPELINE = {
+    *("dvc", "imagehash", "indexed_gzip", "jinja2", "matplotlib", "packaging", "pandas", "pathspec", "psutil"),
+    *("pytorch_msssim", "requests", "ruamel", "safetensors", "sklearn", "torch", "zc"),
+}
+"""The modules that the extra `pipeline` installs. Commands for pictures do without them."""
+
 params_option = click.option(
     "--params",
     type=click.Path(dir_okay=False),
@@ -60,9 +66,17 @@ def with_help(command: click.Command) -> None:
         with_help(below)
 
 
+def lacks_pipeline(error: ModuleNotFoundError) -> str | None:
+    """What to install, in a sentence, if a package of the pipeline is missing; None for any other module."""
+    name = (error.name or "").partition(".")[0]
+    if name not in PIPELINE:
+        return None
+    return f'this needs the training pipeline, and its package {name} is not installed: pip install "depixel[pipeline]"'
+
+
 def told_plainly(function: Callable[P, T]) -> Callable[P, T]:
-    """Turn a `DepixelError`, an inaccessible file or a lack of memory into one message and exit code 1, and Ctrl-C into
-    exit code 130."""
+    """Turn a `DepixelError`, an inaccessible file, a missing package of the pipeline or a lack of memory into one
+    message and exit code 1, and Ctrl-C into exit code 130."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -74,6 +88,10 @@ def told_plainly(function: Callable[P, T]) -> Callable[P, T]:
             if error.filename is None:
                 raise
             raise click.ClickException(f"{error.filename}: {error.strerror or error}") from error
+        except ModuleNotFoundError as error:
+            if not (lacking := lacks_pipeline(error)):
+                raise
+            raise click.ClickException(lacking) from error
         except MemoryError as error:
             raise click.ClickException(
                 "out of memory. Nothing is lost. Close other programs and run the command again"
@@ -118,8 +136,8 @@ class PlainGroup(click.Group):
                     formatter.write_dl(rows)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Print the help, with exit code 0, where nothing is asked for."""
-        if not args and not ctx.resilient_parsing:
+        """Print the help, with exit code 0, if there are no arguments and the group itself does nothing."""
+        if not args and not ctx.resilient_parsing and not self.invoke_without_command:
             click.echo(ctx.get_help())
             ctx.exit()
         return super().parse_args(ctx, args)

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from depixel.base.errors import DepixelError
 
-DECIDING = ("imagehash", "numpy", "pandas", "pillow", "safetensors", "scikit-learn", "scipy", "torch")
+DECIDING = ("imagehash", "numpy", "pandas", "pillow", "pytorch-msssim", "safetensors", "scikit-learn", "scipy", "torch")
 """The packages that compute, decode or write results. Other packages cannot change a result."""
 
 

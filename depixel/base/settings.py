@@ -4,6 +4,7 @@ A pydantic model derived from `Settings` describes each section; it stands in th
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,7 +15,7 @@ from pydantic_core import ErrorDetails
 from depixel.base.errors import DepixelError
 from depixel.base.spelling import suggestion
 
-SECTIONS = ("prepare", "split", "analyze", "pixelation", "train", "predict", "evaluate", "export")
+SECTIONS = ("prepare", "split", "analyze", "pixelation", "augment", "train", "predict", "evaluate", "export")
 """The sections of params.yaml, in its order; `depixel.params` has a model for each."""
 
 
@@ -24,14 +25,30 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _ordered(value: tuple[int, int]) -> tuple[int, int]:
+Pair = TypeVar("Pair", tuple[int, int], tuple[float, float])
+
+
+def ordered(value: Pair) -> Pair:
+    """The pair itself. Raises `ValueError` if the smaller value does not come first."""
     if value[0] > value[1]:
         raise ValueError(f"the smaller value comes first: [{value[1]}, {value[0]}]")
     return value
 
 
-Range = Annotated[tuple[int, int], AfterValidator(_ordered)]
+Range = Annotated[tuple[int, int], AfterValidator(ordered)]
 """A setting of the form `[least, most]`, both included."""
+
+
+def one_of(choices: Mapping[str, object]) -> AfterValidator:
+    """Annotates a setting that holds the name of one of some choices."""
+
+    def named(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"input should be one of {', '.join(choices)}.{suggestion(value, choices)}")
+        return value
+
+    return AfterValidator(named)
+
 
 S = TypeVar("S", bound=Settings)
 

@@ -167,7 +167,16 @@ def read_submission(path: str | Path) -> list[np.ndarray]:
     Raises:
         DepixelError: the file cannot be read or is no submission; the text names the wrong prediction and its byte.
     """
-    data = content_of(path)
+    return predictions_of(content_of(path), path)
+
+
+def predictions_of(data: bytes, path: str | Path) -> list[np.ndarray]:
+    """The predictions in the content of a submission, as `read_submission` returns them.
+
+    Args:
+        data: the content, unpacked, not empty.
+        path: what messages call the file.
+    """
     width = data[0]
     if not 1 <= width <= 4:
         raise DepixelError(

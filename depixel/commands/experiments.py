@@ -116,6 +116,94 @@ def seeds(count: int, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@options.as_json
+@click.option(
+    "-o",
+    "--out",
+    type=options.path(dir_okay=False),
+    help="Write the JSON to a file, too; the report shows it in metrics/baselines.json.",
+)
+def baselines(names: tuple[str, ...], as_json: bool, out: Path | None) -> None:
+    """Compare the model with classical methods.
+
+    \b
+    These learn nothing:
+      identity                     leaves the blocks as they are
+      bilinear, bicubic, lanczos   interpolate the means of the blocks
+      interpolation                a smooth picture with these means that continues the known pixels
+      kriging                      the most likely picture of a Gaussian process
+    These learn from the photos for training (scikit-learn) what kriging lacks:
+      least_squares, ridge, nearest_neighbours, decision_tree, random_forest, gradient_boosting,
+      svm_linear, svm_rbf, mlp
+
+    Trains and scores those named, or all, and the model of the last `dvc repro`, lowest ratio_mean first. The ratios
+    are those of the stage evaluate, with 95 % confidence intervals over the choice of test photos. The seconds of
+    training include drawing the pixels to learn from; they and pictures/s are of all cores of this machine. Large
+    collections are sampled, so that all of it takes some minutes; it says what it left out. The same photos and
+    settings give the same scores on the same machine.
+
+    \b
+    Example:
+      depixel baselines
+      depixel baselines kriging ridge mlp
+      depixel baselines -o metrics/baselines.json     and the next `depixel report` shows it
+    """
+    from depixel.base import arithmetic
+    from depixel.base.files import write_json
+
+    if arithmetic.of_model(layout.MODEL) == "portable":  # as the stage evaluate, before NumPy is imported
+        arithmetic.begin()
+    from depixel.scoring import ranking
+
+    with progress(total=None, bar_format="{desc}") as line:
+        found = ranking.rank(names, line.set_description_str, partial(progress, leave=False))
+    content = ranking.as_json(found)
+    if out:
+        write_json(out, content)
+    if as_json:
+        click.echo(json.dumps(content))
+        return
+    click.echo(ranking.readable(found.table).to_string(index=False))
+    for told in ranking.told(found):
+        click.echo(told)
+
+
+@click.command()
+@click.argument("folds", metavar="K", type=click.IntRange(min=3))
+@click.option("--name", help="What the names of the experiments begin with; cvK by default.")
+@click.option("-S", "--set-param", "settings", multiple=True, metavar="KEY=VALUE", help="As of `dvc exp run`.")
+@options.as_json
+def crossvalidate(folds: int, name: str | None, settings: tuple[str, ...], as_json: bool) -> None:
+    """Train K times, so that each photo is tested once.
+
+    Sorts the contributors (or photos, as `split.by` says) into K folds by a hash of their names. Each fold is the test
+    side of one experiment; the next fold is its validation side, and it trains on the others. Then prints the test
+    scores of each fold, their mean, their standard deviation, and a 95 % confidence interval of the mean.
+
+    Folds share their training photos, so their scores are more alike than those on new photos. The interval is wider
+    for that: it is the one of the corrected resampled t-test (Nadeau & Bengio 2003).
+
+    The experiments are of DVC, called NAME-fold=0 and so on, from the last commit; -S changes a setting in all of them.
+    After a kill or Ctrl-C the same command goes on: finished folds are not trained again. Everything until then is in
+    sweeps/NAME/. Needs Optuna: `pip install optuna`.
+
+    \b
+    Example:
+      depixel crossvalidate 5
+      depixel crossvalidate 5 --name narrow -S train.width=8
+    """
+    from depixel.experiments import crossvalidation
+
+    tell = partial(click.echo, err=True)
+    table = crossvalidation.crossvalidate(folds, name or f"cv{folds}", settings, tell)
+    if as_json:
+        click.echo(json.dumps(table.to_dict("index")))
+        return
+    click.echo(table.rename_axis("fold").to_string(float_format="{:.4f}".format))
+
+
+@click.command()
 @click.argument("name", required=False)
 def preset(name: str | None) -> None:
     """Write the settings of a preset into params.yaml.

@@ -1,4 +1,4 @@
-"""Commands that look inside a model."""
+"""Commands that look inside a model or its training."""
 
 import re
 from collections.abc import Callable
@@ -25,13 +25,14 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 @click.group(cls=PlainGroup)
 def inspect() -> None:
-    """Draw pictures of what happens inside a model.
+    """Draw what happens inside a model or its training.
 
     \b
     Example:
       depixel inspect attribution k01/IMG_1.jpg -o why.png       the pixels that mattered for an area
       depixel inspect features k01/IMG_1.jpg -o maps.png         the feature maps of a layer
       depixel inspect filters -o filters.png                     the filters of the first layer
+      depixel inspect augmentation -o augmentation.png           how training changes its photos
     """
 
 
@@ -171,3 +172,29 @@ def filters(output: Path, model: str, force: bool) -> None:
 
     network = cast("Network", Predictor.load(model).network)  # one network, as a file holds no average of several
     _save(inspection.filters_picture(inspection.first_filters(network), network.PLANES), output)
+
+
+@inspect.command()
+@click.option("-o", "--output", type=options.path(dir_okay=False), required=True, help="The picture to write, a PNG.")
+@options.force
+def augmentation(output: Path, force: bool) -> None:
+    """Draw what each change of the section `augment` does to photos.
+
+    A row for each change alone, on the first photos of the training side, with their areas framed. A change that is
+    switched off is drawn with an example range.
+
+    \b
+    Example:
+      depixel inspect augmentation -o augmentation.png
+    """
+    options.refuse_existing(output, force)
+    from depixel.base.settings import read_section
+    from depixel.dataset.augmentation import AugmentSettings
+    from depixel.dataset.samples import Photos
+    from depixel.model.pixelation import PixelationSettings
+    from depixel.reports import inspection
+
+    pixelation = read_section(layout.PARAMS, "pixelation", PixelationSettings)
+    settings = read_section(layout.PARAMS, "augment", AugmentSettings)
+    photos = Photos.load(layout.PREPARED, layout.SPLIT, "train")
+    _save(inspection.augmentation_picture(photos, pixelation, settings), output)

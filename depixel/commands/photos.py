@@ -204,7 +204,7 @@ def suggest(folder: Path, count: int, model: str, as_json: bool, sheet: Path | N
     several copies of a picture it chooses at most one. It skips photos that data/split.csv lists. It takes about 0.1
     seconds per photo.
 
-    In short trainings, these photos helped no more than as many random ones (docs/experiments.md). They show which
+    In short trainings, these photos helped no more than as many random ones (docs/how-to/suggest.md). They show which
     photos the model finds hard.
 
     `gain` is the share of the total gain that a photo adds to the photos before it. `disagreement` and `rmse` are in

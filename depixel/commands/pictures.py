@@ -322,22 +322,15 @@ def serve(host: str, port: int, model: str, allowed: tuple[str, ...], no_browser
 
     Other programs can use the HTTP API of the page; /openapi.json describes it.
 
-    Needs FastAPI and uvicorn: pip install fastapi uvicorn
-
     \b
     Example:
       depixel serve
       curl --data-binary @photo.png "http://127.0.0.1:8000/api/restore?area=40,60,120,80" -o restored.png
     """
-    try:
-        from depixel.web import app, listening
-    except ModuleNotFoundError as error:
-        if error.name not in ("fastapi", "uvicorn", "starlette", "anyio"):
-            raise
-        raise DepixelError("the page needs FastAPI and uvicorn: pip install fastapi uvicorn") from error
     import webbrowser
 
     from depixel.pictures.restorer import Restorer
+    from depixel.web import app, listening
 
     with listening.listen(host, port) as socket:
         restorer, address = Restorer.load(model), listening.address(socket, host)

@@ -30,7 +30,7 @@ from depixel.versioning import CommandError, dvc, file_at, git_or_none, require_
 WORKSPACE = "workspace"
 """The name for the photos that are in data/raw now."""
 
-_CONFLICT = ". docs/photos.md, section on conflicts, says how to continue"
+_CONFLICT = ". docs/how-to/snapshots.md, section Conflicts, says how to continue"
 
 
 class Snapshot(NamedTuple):

@@ -22,7 +22,6 @@ from depixel.curation.scenes import new_scene
 from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
 from depixel.photos.decoding import decode, square
 from depixel.photos.processes import each
-from depixel.photos.rules import LEAST_SIDE, MOST_BYTES
 
 CAMERA, TEXTURES, REPEATS, SCENE, PHOTO = range(5)  # streams of random numbers
 STRANGER = 1_000_000
@@ -80,6 +79,8 @@ def photo(seed: int, contributor: int, number: int) -> bytes:
 
 def _file(seed: int, place: tuple[int, int]) -> tuple[str, bytes]:
     """Name and content of the file at `place`: (contributor, number), both from 1. Files 10 and 20 are invalid."""
+    from depixel.photos.rules import LEAST_SIDE, MOST_BYTES
+
     contributor, number = place
     code = {10: 2 * contributor % 6 + 1, 20: (2 * contributor + 1) % 6 + 1}.get(number, 0)
     name = _equipment(seed, contributor)[0].names.format(number)
@@ -130,6 +131,8 @@ def write_sample(
     Raises:
         DepixelError: the folder is not empty or cannot be written, or a number is too small.
     """
+    from depixel.photos.rules import MOST_BYTES  # reads archives; the page's samples do without
+
     folder = Path(folder)
     if seed < 0 or contributors < 1 or photos < 1:
         raise DepixelError(

@@ -5,7 +5,7 @@ never change the samples.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from depixel.base.tables import path_of
+from depixel.dataset.augmentation import Augmentation
 from depixel.dataset.prepared import load_images, load_index
 from depixel.dataset.splits import load_splits
 from depixel.model.blocks import Blocks
@@ -28,11 +29,17 @@ class Photos:
         images: (N, S, S) uint8, all prepared photos; may be memory-mapped.
         rows: (M,) int64, the rows of this side's photos in `images`.
         ids: (M,) uint64, the ids of these photos (`pixelation.photo_ids`).
+        contributors: (M,), the contributors of these photos; "" if they are not known.
     """
 
     images: np.ndarray
     rows: np.ndarray
     ids: np.ndarray
+    contributors: np.ndarray = field(default_factory=lambda: np.empty(0, str))
+
+    def __post_init__(self) -> None:
+        if len(self.contributors) != len(self.rows):
+            object.__setattr__(self, "contributors", np.full(len(self.rows), ""))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -55,11 +62,12 @@ class Photos:
             images=load_images(Path(prepared) / "images.npy", len(photos)),
             rows=rows,
             ids=photo_ids([path_of(photos[row].contributor, photos[row].name) for row in rows]),
+            contributors=np.array([photos[row].contributor for row in rows], str),
         )
 
     def first(self, count: int) -> "Photos":
         """The first `count` photos."""
-        return Photos(self.images, self.rows[:count], self.ids[:count])
+        return Photos(self.images, self.rows[:count], self.ids[:count], self.contributors[:count])
 
     def order(self, stream: str) -> np.ndarray:
         """(M,) int64: a permutation of 0..M-1 that depends only on the stream and the photos."""
@@ -161,8 +169,9 @@ def training_batch(
     stream: str,
     flip: bool,
     device: str = "cpu",
+    augmentation: Augmentation | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """A batch for training: photos mirrored and transposed at random, with random areas.
+    """A batch for training: photos mirrored, transposed and changed at random, with random areas.
 
     Args:
         photos: the photos.
@@ -171,6 +180,7 @@ def training_batch(
         stream: a text that names seed and epoch.
         flip: whether to mirror and transpose, all 8 ways with the same probability.
         device: the PyTorch device of the images; on CUDA the call does not wait for the copy.
+        augmentation: the other changes of the photos; None: none.
 
     Returns:
         As `fixed_batch`; the images are on `device`, the areas are on the CPU.
@@ -182,7 +192,10 @@ def training_batch(
         images = torch.where(flips[:, 0], images.flip(2), images)
         images = torch.where(flips[:, 1], images.flip(1), images)
         images = torch.where(flips[:, 2], images.transpose(1, 2), images)
-    return images[:, None], torch.from_numpy(draw_areas(u[:, :5], images.shape[-1], settings))
+    areas = draw_areas(u[:, :5], images.shape[-1], settings)
+    if augmentation:
+        images = augmentation(images, areas, photos.ids[chosen], stream)
+    return images[:, None], torch.from_numpy(areas)
 
 
 def moved(array: np.ndarray, device: str) -> Tensor:

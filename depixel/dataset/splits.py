@@ -36,17 +36,27 @@ class SplitSettings(Settings):
             "photo" assigns each photo separately.
         seed: another seed gives another split.
         validation, test: expected fractions of contributors or photos on these sides, 0..1; the rest is for training.
+        folds: number of folds of a cross-validation, 3 or more; 0 splits by `validation` and `test`.
+        fold: which fold is the test side, from 0 on. The next fold, or the first after the last, is the validation
+            side; the others are for training.
     """
 
     by: Literal["contributor", "photo"] = "contributor"
     seed: int = 4
     validation: float = Field(0.15, gt=0, lt=1)
     test: float = Field(0.15, gt=0, lt=1)
+    folds: int = Field(0, ge=0)
+    fold: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _something_is_left(self) -> "SplitSettings":
         if self.validation + self.test >= 1:
             raise ValueError("validation + test must be below 1; the rest is for training")
+        if 0 < self.folds < 3:
+            raise ValueError(f"folds = {self.folds}: one fold is for test, one for validation; set 3 or more, or 0")
+        if self.fold >= max(self.folds, 1):
+            there = f"the folds are 0 to {self.folds - 1}" if self.folds else "set split.folds, too"
+            raise ValueError(f"fold = {self.fold}: there is no such fold; {there}")
         return self
 
 
@@ -60,12 +70,15 @@ class Assigned(NamedTuple):
 
 
 def side(key: str, settings: SplitSettings) -> str:
-    """The side of the contributor or photo named `key`; it depends only on the name, the seed and the fractions.
+    """The side of the contributor or photo named `key`; it depends only on the name and the settings.
 
     Let u be the first 8 bytes of sha256("seed/key"), divided by 2^64. The side is test if u < test, validation if
-    u < test + validation, otherwise train.
+    u < test + validation, otherwise train. With folds, the key is in fold `floor(u * folds)`.
     """
     u = int.from_bytes(hashlib.sha256(f"{settings.seed}/{key}".encode()).digest()[:8], "big") / 2**64
+    if settings.folds:
+        after = (int(u * settings.folds) - settings.fold) % settings.folds
+        return {0: "test", 1: "validation"}.get(after, "train")
     if u < settings.test:
         return "test"
     return "validation" if u < settings.test + settings.validation else "train"
@@ -90,10 +103,12 @@ def split(photos: Iterable[Photo], settings: SplitSettings) -> Iterator[Assigned
                 sides[key] = found
         yield Assigned(*photo, found)
     if empty := [name for name in SIDES if not keys[name]]:
+        larger = f"larger fractions than split.validation: {settings.validation} and split.test: {settings.test}"
+        fewer = f"fewer folds than split.folds: {settings.folds}"
         raise DepixelError(
             f"no {settings.by} is for {' or '.join(empty)} (number of {settings.by}s: {keys.total()}). In params.yaml, "
-            f"set {'split.by: photo, ' * whole}larger fractions than split.validation: {settings.validation} and "
-            f"split.test: {settings.test}, or another split.seed than {settings.seed}; or add {settings.by}s"
+            f"set {'split.by: photo, ' * whole}{fewer if settings.folds else larger}, or another split.seed than "
+            f"{settings.seed}; or add {settings.by}s"
         )
 
 

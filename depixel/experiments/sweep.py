@@ -49,12 +49,14 @@ class Outcome(NamedTuple):
         failed: whether any experiment failed.
         mattered: for a search, the share of each setting in the variance of the validation RMSE, 0..1, the largest
             first (functional ANOVA: Hutter, Hoos & Leyton-Brown 2014); empty after fewer than eight experiments.
+        commit: the full hash of the commit that the experiments started from.
     """
 
     finished: pd.DataFrame
     others: dict[str, str]
     failed: bool
     mattered: dict[str, float]
+    commit: str
 
 
 def run(plan: Plan, jobs: int = 1, prune: bool = True, tell: Callable[[str], None] = lambda line: None) -> Outcome:
@@ -393,7 +395,7 @@ class _Sweep:
                 epoch, rmse = max(trial.intermediate_values.items())
                 others[name] = f"pruned after epoch {epoch}, validation RMSE {rmse:.3f}"
         failed = {name: f"failed: {error}" for name, error in self._failures() if name not in told}
-        return Outcome(pd.DataFrame(rows), others | failed, bool(failed), self._mattered())
+        return Outcome(pd.DataFrame(rows), others | failed, bool(failed), self._mattered(), self.commit)
 
     def _mattered(self) -> dict[str, float]:
         """See `Outcome.mattered`."""

@@ -41,8 +41,11 @@ def fingerprint(task: Task, code: str, init: str, teacher: str) -> str:
     """
     digest = hashlib.sha256(code.encode())
     digest.update(f"{versions()} {task.device} {task.precision} {(init, teacher)}".encode())
-    for part in (task.settings, task.pixelation):
+    digest.update(f"{task.flip}".encode())
+    for part in (task.settings, task.pixelation, task.augment):
         digest.update(part.model_dump_json(exclude={"loggers"}).encode())  # loggers change no result
+    if task.weights is not None:
+        digest.update(task.weights.tobytes())
     for photos in (task.training, task.validation):
         digest.update(photos.ids.tobytes())
         digest.update(str(photos.images.shape[1:]).encode())

@@ -8,7 +8,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,6 @@ from depixel.learning.optimizers import Optimizer
 from depixel.model.threads import each
 
 Shard = TypeVar("Shard")
-Schedule = Literal["cosine", "linear", "constant"]
 
 
 class Step(NamedTuple):
@@ -54,7 +53,7 @@ def fit(
     number of cores does not.
 
     Args:
-        network: changed in place.
+        network: changed in place, except for parameters without `requires_grad`.
         optimizer: the optimizer of the network's parameters.
         batches: the loop ends with them.
         loss: a shard's contribution to the mean loss of its batch: a scalar with gradient; or (n,), where the loss
@@ -64,7 +63,7 @@ def fit(
         clip: maximum norm of the gradient; 0: no clipping.
         parts: groups of parameters, each clipped by its own norm; (): all parameters are one group.
     """
-    parameters = list(network.parameters())
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     device = parameters[0].device.type
     parts = parts or [parameters]
 
@@ -93,21 +92,3 @@ def _added(gradients: Sequence[Tensor | None], more: Sequence[Tensor | None]) ->
     """The sums of gradients; None if the loss does not depend on the parameter."""
     pairs = zip(gradients, more, strict=True)
     return [other if one is None else one if other is None else one + other for one, other in pairs]
-
-
-def learning_rate(step: int, steps: int, highest: float, warmup: float, schedule: Schedule) -> float:
-    """The learning rate of a step: linear warm-up, then the schedule, which falls to 0 unless it is constant.
-
-    Args:
-        step: the step, counted from 0.
-        steps: number of steps of the run.
-        highest: the learning rate at the end of the warm-up.
-        warmup: the warm-up's share of the steps, 0..1.
-        schedule: "cosine", "linear" or "constant".
-    """
-    rising = warmup * steps
-    if step < rising:
-        return highest * (step + 1) / (rising + 1)
-    left = 1 - (step - rising) / max(steps - rising, 1)
-    factor = {"cosine": 0.5 - 0.5 * math.cos(math.pi * left), "linear": left, "constant": 1.0}
-    return highest * factor[schedule]

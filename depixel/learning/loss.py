@@ -3,14 +3,17 @@
 from contextlib import nullcontext
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from depixel.dataset.samples import moved
+from depixel.learning.distances import DISTANCES, Restored
 from depixel.learning.task import Task
 from depixel.model.blocks import Blocks, cut_windows
-from depixel.model.functions import log, root
-from depixel.model.networks import Network, dropping
+from depixel.model.functions import log
+from depixel.model.layers import named
+from depixel.model.networks import Network
 from depixel.model.predictor import restore
 from depixel.model.windows import TRAINING_CONTEXT, window_side
 
@@ -24,6 +27,7 @@ class Shard(NamedTuple):
         of: number of photos in the whole batch.
         name: unique among all shards of the run.
         key: number of the batch within the epoch, and of the shard within the batch.
+        weights: (N,) float32, how much each photo counts; None: all count the same.
     """
 
     truth: Tensor
@@ -31,6 +35,7 @@ class Shard(NamedTuple):
     of: int
     name: str
     key: tuple[int, int]
+    weights: Tensor | None = None
 
 
 class Loss:
@@ -44,10 +49,14 @@ class Loss:
     def __init__(self, task: Task, network: Network):
         self.task, self.network = task, network
         self.teacher = task.teacher.network.to(task.device) if task.teacher else None
+        self._named = bool(task.settings.dropout) or task.settings.normalization == "batch"
+        self._distance = DISTANCES[task.settings.loss]
         self._pixels = task.pixelation.mean_pixels(task.size)
         self._said: dict[tuple[int, int], Tensor] = {}  # teacher's predictions by shard; 2 bytes per pixel of a window
 
-    def shards(self, images: Tensor, areas: Tensor, batch: int, name: str) -> list[Shard]:
+    def shards(
+        self, images: Tensor, areas: Tensor, batch: int, name: str, weights: np.ndarray | None = None
+    ) -> list[Shard]:
         """Cut a batch into `train.shards` parts (fewer if it has fewer photos); on a GPU, into one.
 
         Args:
@@ -55,19 +64,23 @@ class Loss:
             areas: (B, 5) int64, on the CPU.
             batch: number of the batch within the epoch, from 0.
             name: unique among all batches of the run.
+            weights: (B,), how much each photo counts, 1 on average over all photos; None: all count the same.
         """
         device, count = self.task.device, len(areas)
         width, height = window_side(areas[:, 2:4].amax(dim=0).numpy(), TRAINING_CONTEXT).tolist()
         truth, within = cut_windows(images.to(device), moved(areas.numpy(), device), width, height)
         most = -(-count // self.task.settings.shards) if device == "cpu" else count
         parts = enumerate(zip(truth.split(most), within.split(most), strict=True))
-        return [Shard(*part, count, f"{name} {number}", (batch, number)) for number, part in parts]
+        shards = [Shard(*part, count, f"{name} {number}", (batch, number)) for number, part in parts]
+        if weights is None:
+            return shards
+        weighed = torch.from_numpy(weights).float().to(device).split(most)
+        return [shard._replace(weights=part) for shard, part in zip(shards, weighed, strict=True)]
 
     def __call__(self, shard: Shard) -> Tensor:
         """Pixelate the photos of a shard, restore them and measure the error.
 
-        The loss is the mean over images of each image's RMSE, in gray levels; with `train.uncertainty`, plus
-        `surprise`.
+        The loss is the mean of `train.loss` over the images of the batch; with `train.uncertainty`, plus `surprise`.
 
         Returns:
             (3,): the shard's contribution to the mean loss of the batch; and without a gradient, the sum of squared
@@ -76,18 +89,22 @@ class Loss:
         settings, truth = self.task.settings, shard.truth
         blocks = Blocks(shard.areas, *truth.shape[2:])
         pixelated = blocks.pixelate(truth)
-        with dropping(shard.name, truth.device) if settings.dropout else nullcontext():
+        with named(shard.name, truth.device) if self._named else nullcontext():
             restored = restore(self.network, pixelated, blocks, self.task.precision)
-        error = restored[:, :1] - truth  # 0 outside the areas
+        prediction, wanted = restored[:, :1], truth
+        error = prediction - truth  # 0 outside the areas
         squares = true_squares = error.square().sum(dim=(1, 2, 3))
         if self.teacher is not None:
             # the expected squared distance to the truth, if the teacher predicts its mean: the unpredictable part of
             # the truth adds to the distance, but not to the gradient's direction (Hinton et al. 2015, "Distilling the
             # knowledge")
-            taught = self._taught(self.teacher, pixelated, blocks, shard.key)
-            squares = ((restored[:, :1] - taught).square() + (taught - truth).square()).sum(dim=(1, 2, 3))
+            wanted = self._taught(self.teacher, pixelated, blocks, shard.key)
+            squares = ((prediction - wanted).square() + (wanted - truth).square()).sum(dim=(1, 2, 3))
         pixels = blocks.unknown.sum(dim=(1, 2, 3))
-        loss = root(squares / pixels + 1e-2).sum() / shard.of  # mean of the images' RMSE; 1e-2 bounds the gradient
+        distances = self._distance(Restored(prediction, wanted, squares, pixels, self._pixels))
+        if shard.weights is not None:
+            distances = distances * shard.weights
+        loss = distances.sum() / shard.of
         if settings.uncertainty:
             shown = surprise(error.detach()[blocks.unknown], restored[:, 1:][blocks.unknown])
             # divided by the expected pixels of a batch, not its own: areas within a batch have similar sizes

@@ -3,18 +3,20 @@
 import json
 import math
 import os
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from depixel.base import arithmetic
 from depixel.base.environment import hardware, versions
 from depixel.base.errors import DepixelError
-from depixel.learning import optimizers
+from depixel.learning import initial, optimizers
 from depixel.learning.fingerprint import code_of
 from depixel.learning.task import Task
-from depixel.model import networks
+from depixel.model import layers, networks
 from depixel.model.malloc import keep_freed_memory
 from depixel.model.predictor import ModelConfiguration, Predictor
 
@@ -44,6 +46,8 @@ class State:
     Attributes:
         network: the network to train, on the task's device.
         optimizer: the optimizer of its parameters.
+        average: the running average of its weights (`train.ema`); None if there is none.
+        after_step: called after each step, in this order; empty unless a setting needs it.
         best: the weights of the best epoch.
         step: number of steps done.
         table: a row for each finished epoch.
@@ -59,12 +63,16 @@ class State:
     def __init__(self, task: Task):
         self.task = task
         _prepare_torch(task)
-        self.network = networks.on_device(_built(task), task.device)
+        network = _built(task)
+        initial.draw(network, task.settings.initial_weights)
+        self.network = networks.on_device(network, task.device)
         self.code = code_of(type(self.network))
         self.configuration = ModelConfiguration(
             network=task.settings.network,
             width=task.settings.width,
             uncertainty=task.settings.uncertainty,
+            activation=task.settings.activation,
+            normalization=task.settings.normalization,
             dropout=task.settings.dropout,
             size=task.size,
             area_width=task.pixelation.width,
@@ -80,8 +88,15 @@ class State:
         )
         if task.init:
             networks.grow(self.network, task.init.network.state_dict())
+        self.average: AveragedModel | None = None
+        self.after_step: list[Callable[[], object]] = []
+        if task.settings.normalization == "batch":
+            self.after_step.append(lambda: layers.settle(self.network))
+        if task.settings.ema:
+            self.average = average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(task.settings.ema))
+            self.after_step.append(lambda: average.update_parameters(self.network))
         self.best = self.weights()
-        self.optimizer = optimizers.build(task.settings.optimizer, self.network, task.settings.learning_rate)
+        self.optimizer = optimizers.build(task.settings.optimizer, self.network, task.settings.chosen_optimizer)
         self.step = 0
         self.table: list[Epoch] = []
         self.sums = torch.zeros(5, dtype=torch.float32 if task.device == "mps" else torch.float64, device=task.device)
@@ -108,9 +123,23 @@ class State:
             )
         return math.sqrt(squares / pixels)
 
+    @property
+    def result(self) -> networks.Network:
+        """The network that is scored and kept: the average if there is one, else the network that is trained."""
+        return cast(networks.Network, self.average.module) if self.average else self.network
+
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the network's current weights."""
-        return {name: value.clone() for name, value in self.network.state_dict().items()}
+        """A copy of the current weights of `result`."""
+        return {name: value.clone() for name, value in self.result.state_dict().items()}
+
+    def freeze(self, epoch: int) -> None:
+        """Freeze the levels of `train.freeze` for this epoch (from 0); from `train.unfreeze_after` on, release them."""
+        settings = self.task.settings
+        if settings.freeze:
+            free = bool(settings.unfreeze_after) and epoch >= settings.unfreeze_after
+            levels = self.network.levels()
+            for layer in (layer for level in settings.freeze for layer in levels[level]):
+                layer.requires_grad_(free)
 
     def predictor(self) -> Predictor:
         """The best model so far."""
@@ -128,12 +157,15 @@ class State:
             "network": self.network.state_dict(),
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
+            **({"average": self.average.state_dict()} if self.average else {}),
         }
 
     def take(self, saved: dict[str, Any]) -> None:
         """Restore a state that `saved` returned, of a run of the same task."""
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        if self.average:
+            self.average.load_state_dict(saved["average"])
         self.best, self.step = saved["best"], saved["step"]
         self.sums.copy_(saved["sums"])
         self.table = [Epoch(*row) for row in json.loads(saved["table"])]
@@ -145,7 +177,14 @@ class State:
 
 def _built(task: Task) -> networks.Network:
     settings = task.settings
-    return networks.build(settings.network, settings.width, settings.dropout, settings.uncertainty)
+    return networks.build(
+        settings.network,
+        settings.width,
+        settings.dropout,
+        settings.uncertainty,
+        settings.activation,
+        settings.normalization,
+    )
 
 
 def _prepare_torch(task: Task) -> None:

@@ -5,15 +5,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import torch
 from pydantic import Field, model_validator
 
 from depixel.base.arithmetic import Arithmetic
 from depixel.base.errors import DepixelError
 from depixel.base.settings import Settings
+from depixel.dataset import balancing
+from depixel.dataset.augmentation import AugmentSettings
 from depixel.dataset.samples import Photos
-from depixel.learning import optimizers
-from depixel.learning.loop import Schedule
-from depixel.model import networks
+from depixel.learning import distances, initial, optimizers, schedules
+from depixel.model import layers, networks
 from depixel.model.pixelation import PixelationSettings
 from depixel.model.predictor import ModelConfiguration, Precision, Predictor, best_device, best_precision
 
@@ -23,18 +26,33 @@ class TrainSettings(Settings):
 
     network: networks.Name = "unet"
     width: int = Field(32, ge=1, le=1024, description="channels of the first level")
+    activation: layers.ActivationName = "relu"
+    normalization: layers.NormalizationName = "none"
     init: Literal["random", "pretrained"] = Field("random", description="weights to start from")
+    initial_weights: initial.Name = Field("default", description="how random weights are drawn")
+    freeze: tuple[int, ...] = Field((), description="levels that stay as init: pretrained brought them")
+    unfreeze_after: int = Field(0, ge=0, description="epochs after which they are trained too; 0 = never")
     teacher: str = Field("", description="a pretrained model whose predictions are learnt; '' = none")
     dropout: float = Field(0.0, ge=0, lt=1)
     epochs: float = Field(20, gt=0, description="number of times that each photo is shown; may be a fraction")
     batch_size: int = Field(64, ge=1)
+    loss: distances.Name = "rmse"
     optimizer: optimizers.Name = "muon"
+    momentum: float | None = Field(None, ge=0, lt=1, description="of the gradients; null = the optimizer's usual one")
+    weight_decay: float = Field(0.0, ge=0)
     learning_rate: float = Field(2e-3, gt=0)
-    schedule: Schedule = "linear"
+    schedule: schedules.Name = "linear"
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the run in which the learning rate rises")
     gradient_clip: float = Field(1.0, ge=0, description="maximum norm of the gradient; 0 = no clipping")
+    ema: float = Field(0.0, ge=0, lt=1, description="share of the past in the average of the weights; 0 = no average")
     uncertainty: bool = Field(False, description="also predict the error of each pixel; changes no prediction")
-    flip: bool = True
+    balance: balancing.Name = Field("none", description="groups of photos that count the same")
+    balance_by: Literal["sampling", "loss"] = Field(
+        "sampling", description="draw rare photos more often, or weigh them"
+    )
+    flip: bool = Field(
+        True, exclude=True, description="`augment.flip`, which replaced it; false here also switches it off"
+    )
     patience: int = Field(0, ge=0, description="early stopping after this number of epochs; 0 = never")
     arithmetic: Arithmetic = Field("portable", description="same bits on every processor, or fastest on this one")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -63,7 +81,41 @@ class TrainSettings(Settings):
                     raise ValueError(
                         f"{name}: {value} is not portable. Set train.arithmetic: native, or {name}: {portable[-1]}"
                     )
+        if self.overfit and self.balance != "none":
+            raise ValueError("balance: with overfit, each photo is shown as often. Set balance: none, or overfit: 0")
+        if self.init == "pretrained" and self.initial_weights != "default":
+            raise ValueError(
+                f"initial_weights: {self.initial_weights} is for random weights. Set train.init: random, or "
+                "initial_weights: default"
+            )
+        if self.momentum is not None and self.optimizer in optimizers.WITHOUT_MOMENTUM:
+            raise ValueError(f"momentum: {self.optimizer} has none. Set momentum: null, or another train.optimizer")
+        if self.schedule == "one_cycle" and self.patience:
+            raise ValueError(
+                f"patience: {self.patience} would end one_cycle before its learning rate falls. Set patience: 0, or "
+                "another train.schedule"
+            )
+        self._check_frozen()
         return self
+
+    def _check_frozen(self) -> None:
+        """Raise `ValueError` if `freeze` names no levels of the network, or nothing that is pretrained."""
+        if self.unfreeze_after and not self.freeze:
+            raise ValueError("unfreeze_after: nothing is frozen. Set train.freeze: [0], or unfreeze_after: 0")
+        if not self.freeze:
+            return
+        if self.init != "pretrained":
+            raise ValueError("freeze: random weights would stay random. Set train.init: pretrained, or freeze: []")
+        with torch.device("meta"):  # without memory and random numbers
+            count = len(networks.build(self.network, 1).levels())
+        if unknown := [level for level in self.freeze if not 0 <= level < count]:
+            there = f"the levels of {self.network} are 0 to {count - 1}" if count else f"{self.network} has no levels"
+            raise ValueError(f"freeze: there is no level {unknown[0]}; {there}")
+
+    @property
+    def chosen_optimizer(self) -> optimizers.Chosen:
+        """The settings of the optimizer."""
+        return optimizers.Chosen(self.learning_rate, self.momentum, self.weight_decay)
 
 
 def computed_by(settings: TrainSettings) -> tuple[str, Precision]:
@@ -83,10 +135,13 @@ class Task:
         training, validation: the photos of each side.
         init: the model to start from, of the same network and the same or a smaller width; None for random weights.
         teacher: the model whose predictions are learnt instead of the photos' pixels; None for the photos' pixels.
+        augment: the section `augment` of params.yaml.
+        weights: (M,) the weight of each training photo (`train.balance`); None: all weigh the same.
         device, precision: those of the computation.
 
     Raises:
-        DepixelError: the teacher was trained on photos of another size, or on smaller ranges of areas or blocks.
+        DepixelError: the teacher was trained on photos of another size, or on smaller ranges of areas or blocks; or the
+            model to start from has another activation or normalization.
     """
 
     settings: TrainSettings
@@ -95,6 +150,8 @@ class Task:
     validation: Photos
     init: Predictor | None = None
     teacher: Predictor | None = None
+    augment: AugmentSettings = field(default_factory=lambda: AugmentSettings.model_validate({}))
+    weights: np.ndarray | None = field(init=False)
     device: str = field(init=False)
     precision: Precision = field(init=False)
 
@@ -102,18 +159,27 @@ class Task:
         if self.settings.overfit:
             self.training = self.validation = self.training.first(self.settings.overfit)
             self.teacher = None  # to overfit, the network must learn the photos themselves
+        self.weights = balancing.weights(self.training, self.settings.balance)
+        if self.init:
+            _check_init(self.init.configuration, self.settings)
         if self.teacher:
             _check_teacher(self.teacher.configuration, self.pixelation, self.size)
         self.device, self.precision = computed_by(self.settings)
 
     @classmethod
     def load(
-        cls, settings: TrainSettings, pixelation: PixelationSettings, prepared: Path, splits: Path, pretrained: Path
+        cls,
+        settings: TrainSettings,
+        pixelation: PixelationSettings,
+        augment: AugmentSettings,
+        prepared: Path,
+        splits: Path,
+        pretrained: Path,
     ) -> "Task":
         """Load the photos and the models that the settings name.
 
         Args:
-            settings, pixelation: the sections of params.yaml.
+            settings, pixelation, augment: the sections of params.yaml.
             prepared: the folder of prepared photos.
             splits: the table of splits.
             pretrained: the folder of pretrained models.
@@ -127,7 +193,12 @@ class Task:
             init = Predictor.pretrained(settings.network, settings.width, pretrained)
         if settings.teacher:
             teacher = Predictor.of_name(settings.teacher, pretrained)
-        return cls(settings, pixelation, training, validation, init, teacher)
+        return cls(settings, pixelation, training, validation, init, teacher, augment)
+
+    @property
+    def flip(self) -> bool:
+        """Whether photos are mirrored and transposed."""
+        return self.augment.flip and self.settings.flip
 
     @property
     def size(self) -> int:
@@ -152,6 +223,17 @@ class Task:
     def training_stream(self, epoch: int) -> str:
         """The stream of the training photos' areas in an epoch, counted from 0."""
         return self.validation_stream if self.settings.overfit else f"train {self.settings.seed} {epoch}"
+
+
+def _check_init(init: ModelConfiguration, settings: TrainSettings) -> None:
+    """Raise `DepixelError` if the model to start from has another activation or normalization than the run."""
+    for key in ("activation", "normalization"):
+        here, there = getattr(settings, key), getattr(init, key)
+        if here != there:
+            raise DepixelError(
+                f"train.{key} = {here!r}, but the model that train.init starts from has {there}. Set train.{key}: "
+                f"{there}, or train.init: random"
+            )
 
 
 def _check_teacher(teacher: ModelConfiguration, pixelation: PixelationSettings, size: int) -> None:

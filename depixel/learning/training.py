@@ -13,11 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from depixel.dataset.samples import epoch_batches, fixed_batch, fixed_samples, training_batch
+from depixel.dataset.augmentation import Augmentation
+from depixel.dataset.balancing import drawn
+from depixel.dataset.samples import Samples, epoch_batches, fixed_batch, fixed_samples, training_batch
 from depixel.learning.checkpoints import Checkpoints
 from depixel.learning.fingerprint import fingerprint
-from depixel.learning.loop import fit, learning_rate
+from depixel.learning.loop import fit
 from depixel.learning.loss import Loss, Shard
+from depixel.learning.schedules import learning_rate
 from depixel.learning.state import Epoch, State
 from depixel.learning.task import Task
 from depixel.model.metrics import rmse_mean, rmse_pooled
@@ -54,6 +57,7 @@ class Run(State):
     def __init__(self, task: Task, checkpoints: Path, checkpoint_every: float = 120):
         super().__init__(task)
         self.loss = Loss(task, self.network)
+        self.augmentation = Augmentation(task.augment)
         self.samples = fixed_samples(task.validation, task.pixelation, [task.validation_stream])
         self.fingerprint = fingerprint(task, self.code, self.configuration.init, self.configuration.teacher)
         self.checkpoints = Checkpoints(checkpoints, self.fingerprint)
@@ -83,10 +87,13 @@ class Run(State):
             end = min((epoch + 1) * self.task.steps_per_epoch, self.task.steps)
             batches = self.batches(epoch, self.step, end)
             rate = self.learning_rate
+            self.freeze(epoch)
             for step in fit(self.network, self.optimizer, batches, self.loss, rate, self.step, clip, parts):
                 loss, squares, pixels = step.measured
                 self.sums += torch.stack((squares, pixels, loss, step.norm, torch.ones_like(loss)))
                 self.step = step.done
+                for follow in self.after_step:
+                    follow()
                 if self.step % READ_EVERY == 0:
                     self.rmse = self.train_rmse()
                 on_step(self.step)
@@ -105,27 +112,32 @@ class Run(State):
             self.loss.forget()
         shown = epoch // TAUGHT_EPOCHS if task.teacher else epoch
         stream = task.training_stream(shown)
-        chosen = epoch_batches(task.training, task.pixelation, stream, f"{settings.seed} {shown}", settings.batch_size)
+        photos, named = task.training, f"{settings.seed} {shown}"
+        weights = task.weights if settings.balance_by == "loss" else None
+        if task.weights is not None and settings.balance_by == "sampling":
+            photos = drawn(photos, task.weights, f"balance {named}")
+        chosen = epoch_batches(photos, task.pixelation, stream, named, settings.batch_size)
         for number in range(first - epoch * task.steps_per_epoch, end - epoch * task.steps_per_epoch):
             if settings.overfit:
-                images, areas = fixed_batch(task.training, chosen[number], task.pixelation, stream)
+                images, areas = fixed_batch(photos, chosen[number], task.pixelation, stream)
             else:
                 images, areas = training_batch(
-                    task.training, chosen[number], task.pixelation, stream, settings.flip, task.device
+                    photos, chosen[number], task.pixelation, stream, task.flip, task.device, self.augmentation
                 )
-            yield self.loss.shards(images, areas, number, f"{settings.seed} {epoch} {number}")
+            weight = None if weights is None else weights[chosen[number]]
+            yield self.loss.shards(images, areas, number, f"{settings.seed} {epoch} {number}", weight)
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        settings = self.task.settings
-        return learning_rate(step, self.task.steps, settings.learning_rate, settings.warmup, settings.schedule)
+        settings, scores = self.task.settings, [row.validation_rmse_mean for row in self.table]
+        return learning_rate(step, self.task.steps, settings.learning_rate, settings.warmup, settings.schedule, scores)
 
     def _finish_epoch(self, epoch: int) -> Epoch:
         """Score the validation photos, keep the weights if they are the best, and add a row to the table."""
         train_rmse = self.train_rmse()
         *_, norms, steps = self.sums.tolist()
         # a copy: the predictor may change the memory layout, and the optimizer points to the weights' memory
-        predictor = Predictor(copy.deepcopy(self.network), self.configuration, self.task.device)
+        predictor = Predictor(copy.deepcopy(self.result), self.configuration, self.task.device)
         self.predictions = predictor.predict(
             self.samples.pixelated, self.samples.areas, batch_size=min(self.task.settings.batch_size, 32)
         )
@@ -142,6 +154,11 @@ class Run(State):
         self.table.append(row)
         self.sums.zero_()
         return row
+
+    def predictor(self) -> Predictor:
+        """The best model so far. If it predicts its error, `calibrated` on the validation photos."""
+        best = super().predictor()
+        return calibrated(best, self.samples) if best.configuration.uncertainty else best
 
     def _checkpoint(self, on_checkpoint: Callable[[], None]) -> bool:
         """Save the state if a checkpoint is due; returns whether the run must stop."""
@@ -177,3 +194,21 @@ class Run(State):
         if saved is not None:
             self.take(saved)
         return unusable
+
+
+def calibrated(predictor: Predictor, samples: Samples) -> Predictor:
+    """The same model with its expected errors scaled to the observed ones (temperature scaling: Guo et al. 2017).
+
+    The scale is the ratio of the observed to the expected RMSE over all pixels of the samples, with four decimals.
+
+    Args:
+        predictor: a model that predicts its error.
+        samples: samples that it was not trained on.
+    """
+    unscaled = predictor.configuration.model_copy(update={"error_scale": 1.0})
+    predictor = Predictor(predictor.network, unscaled, predictor.device)
+    predictions, expected = predictor.predict_with_errors(samples.pixelated, samples.areas)
+    off = np.concatenate(predictions).astype(np.int64) - np.concatenate(samples.targets)
+    observed, foreseen = int(np.square(off).sum()), float(np.square(np.concatenate(expected, dtype=np.float64)).sum())
+    scale = max(round(math.sqrt(observed / foreseen), 4), 0.01)
+    return Predictor(predictor.network, unscaled.model_copy(update={"error_scale": scale}), predictor.device)

@@ -5,11 +5,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from depixel.base import layout
 from depixel.base.code import PACKAGE
+from depixel.base.console import PIPELINE
 from depixel.base.environment import check_locked
 from depixel.base.errors import DepixelError
 from depixel.versioning import CommandError, dvc, git, has_commit, paths_of
@@ -60,6 +62,8 @@ def _environment() -> tuple[str, str]:
         check_locked(layout.ENVIRONMENT)
     except DepixelError as error:
         return str(error).split(",")[0], "pip install -r requirements.lock"
+    if missing := sorted(name for name in PIPELINE if find_spec(name) is None):
+        return f"the pipeline lacks packages: {', '.join(missing)}", 'pip install "depixel[pipeline]"'
     here = Path("depixel/__init__.py")
     other = here.is_file() and not here.samefile(PACKAGE / here.name)  # of two checkouts
     depixel = f"; `depixel` is installed from {PACKAGE.parent}, not from this folder" * other
@@ -70,7 +74,10 @@ def _project() -> tuple[str, str]:
     written = (layout.LOCKED_RESULTS, layout.RAW_POINTER, layout.PARAMS, layout.PIPELINE, layout.SNAPSHOTS)
     for path in written:
         if path.is_file() and b"<<<<<<<" in path.read_bytes():
-            return f"{path.as_posix()} has an unresolved merge conflict", "see docs/photos.md, section on conflicts"
+            return (
+                f"{path.as_posix()} has an unresolved merge conflict",
+                "see docs/how-to/snapshots.md, section Conflicts",
+            )
     if not layout.DVC.is_dir():
         return f"{Path.cwd()} is not a DVC project", "cd to the project's folder"
     if not os.access(layout.DVC, os.W_OK):

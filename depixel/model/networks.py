@@ -4,11 +4,8 @@ All share one interface, `forward(pixelated, blocks) -> prediction`, in gray lev
 prediction onto the block means afterwards. To add a network, derive from `Network` and use `@register`.
 """
 
-import hashlib
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Annotated, TypeVar
 
@@ -17,9 +14,11 @@ from pydantic import AfterValidator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from depixel.base.errors import DepixelError
 from depixel.base.spelling import suggestion
 from depixel.model.blocks import Blocks
 from depixel.model.functions import exp
+from depixel.model.layers import Activation, Dropout
 
 _REGISTRY: dict[str, Callable[[int, float], "Network"]] = {}
 Made = TypeVar("Made", bound=Callable[[int, float], "Network"])
@@ -51,7 +50,14 @@ Name = Annotated[str, AfterValidator(_registered)]
 """A setting that holds the name of a registered network."""
 
 
-def build(name: str, width: int, dropout: float = 0.0, uncertainty: bool = False) -> "Network":
+def build(
+    name: str,
+    width: int,
+    dropout: float = 0.0,
+    uncertainty: bool = False,
+    activation: str = "relu",
+    normalization: str = "none",
+) -> "Network":
     """Make the network `name` with random weights, drawn from PyTorch's global generator.
 
     Args:
@@ -59,8 +65,21 @@ def build(name: str, width: int, dropout: float = 0.0, uncertainty: bool = False
         width: channels of the first level.
         dropout: share of the channels that are set to 0 in training, 0 <= dropout < 1.
         uncertainty: whether the network also predicts its own error.
+        activation, normalization: names of `layers.ACTIVATIONS` and `layers.NORMALIZATIONS`.
+
+    Raises:
+        DepixelError: an activation or normalization is chosen, and the network has no `Activation` layers.
     """
     network = _REGISTRY[name](width, dropout)
+    if (activation, normalization) != ("relu", "none"):
+        layers = [module for module in network.modules() if isinstance(module, Activation)]
+        if not layers:
+            raise DepixelError(
+                f"the network {name} has its own activation and normalization. Set train.activation: relu and "
+                "train.normalization: none, or choose another train.network"
+            )
+        for layer in layers:
+            layer.choose(activation, normalization)
     if uncertainty:
         network.spread = Spread(width)  # last, so that it does not change the random weights of the other layers
     return network
@@ -96,41 +115,6 @@ def grow(network: nn.Module, weights: dict[str, Tensor]) -> None:
         here[tuple(map(slice, known.shape))] = known
 
 
-_DROPPING: ContextVar[torch.Generator] = ContextVar("_DROPPING")
-
-
-@contextmanager
-def dropping(name: str, device: torch.device) -> Iterator[None]:
-    """Make `Dropout` in this block and thread depend only on this name; `device` is that of the features."""
-    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little", signed=True)
-    token = _DROPPING.set(torch.Generator(device).manual_seed(seed))
-    try:
-        yield
-    finally:
-        _DROPPING.reset(token)
-
-
-class Dropout(nn.Module):
-    """In training, set random channels of each image to 0 and scale the others up (Tompson et al. 2015).
-
-    PyTorch's own dropout uses one generator for all threads, so its results depend on their timing.
-
-    Args:
-        share: share of the channels to drop, 0 <= share < 1.
-    """
-
-    def __init__(self, share: float):
-        super().__init__()
-        self.share = share
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W): x without the dropped channels."""
-        if not self.training or not self.share:
-            return x
-        drawn = torch.rand(x.shape[0], x.shape[1], 1, 1, generator=_DROPPING.get(None), device=x.device)
-        return x * ((drawn >= self.share).to(x.dtype) / (1 - self.share))
-
-
 def _set_to_zero(layer: nn.Module) -> None:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
@@ -151,6 +135,10 @@ class Network(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.spread: Spread | None = None
+
+    def levels(self) -> Sequence[Sequence[nn.Module]]:
+        """The layers of each level in the order of `forward`, without `out`; `train.freeze` names levels by number."""
+        return ()
 
     def output(self, x: Tensor, base: Tensor | float, unit: Tensor | float) -> Tensor:
         """The result of `forward`.
@@ -201,31 +189,37 @@ class BasicCNN(Network):
         super().__init__()
         channels = [2, width, width, width, width]
         self.hidden = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(channels))
+        self.activation = nn.ModuleList(Activation(width) for _ in self.hidden)
         self.drop = Dropout(dropout)
         self.out = nn.Conv2d(width, 1, 3, padding=1)
+
+    def levels(self) -> Sequence[Sequence[nn.Module]]:
+        """One level for each hidden convolution."""
+        return list(zip(self.hidden, self.activation, strict=True))
 
     def forward(self, pixelated: Tensor, blocks: Blocks) -> Tensor:
         """The prediction of all pixels: see `Network`."""
         known = ~blocks.unknown
         x = torch.cat([pixelated / 255, known.float()], dim=1)  # (B, 2, H, W)
-        for layer in self.hidden:
-            x = self.drop(F.relu(layer(x)))
+        for layer, activation in zip(self.hidden, self.activation, strict=True):
+            x = self.drop(activation(layer(x)))
         return self.output(x, 0, 255)
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(relu(conv(x))) without normalization; it starts as the identity, so that deep stacks can learn."""
+    """x + conv(activation(conv(x))); it starts as the identity, so that deep stacks can learn."""
 
     def __init__(self, channels: int, dropout: float):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.activation = Activation(channels)
         self.drop = Dropout(dropout)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         _set_to_zero(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) features to (B, C, H, W) features."""
-        return self.second(self.drop(F.relu_(self.first(x)))).add_(x)  # in place: faster, with less memory
+        return self.second(self.drop(self.activation(self.first(x)))).add_(x)  # in place: faster, with less memory
 
 
 class UNetBody(nn.Module):
@@ -254,6 +248,10 @@ class UNetBody(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(channels))
         self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in reversed(list(pairwise(channels))))
         self.stages = nn.ModuleList(stack(n, depth) for n, depth in zip(levels, self.BLOCKS, strict=True))
+
+    def levels(self) -> Sequence[Sequence[nn.Module]]:
+        """Seven levels: a stage of blocks each, with the convolution before it; four on the way down, three up."""
+        return list(zip([self.stem, *self.down, *self.up], self.stages, strict=True))
 
     def features(self, planes: Tensor) -> Tensor:
         """(B, planes, H, W) input to (B, width, H, W) features."""

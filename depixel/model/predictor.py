@@ -22,7 +22,7 @@ from depixel.base.files import replacing
 from depixel.base.layout import PRETRAINED
 from depixel.base.settings import Range, Settings
 from depixel.base.spelling import suggestion
-from depixel.model import networks
+from depixel.model import layers, networks
 from depixel.model.blocks import Blocks, cut_windows, turn, turn_back
 from depixel.model.functions import root
 from depixel.model.locations import model_path
@@ -51,6 +51,11 @@ class ModelConfiguration(Settings):
     network: networks.Name
     width: int = Field(ge=1, le=1024)
     uncertainty: bool = Field(False, exclude_if=lambda value: not value, description="whether it predicts its error")
+    error_scale: float = Field(
+        default=1.0, gt=0, exclude_if=lambda value: value == 1, description="factor of the expected errors"
+    )
+    activation: layers.ActivationName = Field("relu", exclude_if=lambda value: value == "relu")
+    normalization: layers.NormalizationName = Field("none", exclude_if=lambda value: value == "none")
     dropout: float = Field(default=0.0, ge=0, lt=1)
     size: int = Field(ge=8)
     area_width: Range
@@ -63,6 +68,12 @@ class ModelConfiguration(Settings):
     sources: str = Field("", description="hash of the code that trained it")
     init: str = Field("", description="hash of the initial weights, unless random")
     teacher: str = Field("", exclude_if=lambda value: not value, description="hash of the teacher's weights")
+
+    def build(self) -> networks.Network:
+        """Make this network with random weights (`networks.build`)."""
+        return networks.build(
+            self.network, self.width, self.dropout, self.uncertainty, self.activation, self.normalization
+        )
 
 
 def predicted(
@@ -133,15 +144,16 @@ def best_device() -> str:
 
 
 def best_precision(device: str) -> Precision:
-    """The faster precision: bfloat16 on GPUs that support it and on processors with AMX, else float32.
+    """The faster precision: bfloat16 on GPUs and processors that have instructions for it, else float32.
 
-    On processors without AMX, float32 is faster even if they support bfloat16; benchmarks/arithmetic.py measures both.
-    Portable arithmetic always uses float32.
+    On processors these are AMX and AVX-512 BF16. Others emulate bfloat16, which is slower than float32
+    (benchmarks/arithmetic.py measures both). Portable arithmetic always uses float32.
     """
     if device == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    amx = device == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", bool)()
-    return "bfloat16" if amx and not arithmetic.is_portable() else "float32"
+    tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # some builds of PyTorch lack them
+    supported = device == "cpu" and any(getattr(torch.cpu, test, bool)() for test in tests)
+    return "bfloat16" if supported and not arithmetic.is_portable() else "float32"
 
 
 class PredictSettings(Settings):
@@ -227,9 +239,7 @@ class Predictor:
                     "with `dvc repro`, fetch the project's with `dvc pull`, or name another with --model"
                 )
         configuration = _configuration(described)
-        network = networks.build(
-            configuration.network, configuration.width, configuration.dropout, configuration.uncertainty
-        )
+        network = configuration.build()
         try:
             network.load_state_dict({name: weight.float() for name, weight in load_file(path).items()})
         except SafetensorError as error:
@@ -416,4 +426,5 @@ class Predictor:
         if restored.shape[1] == 1:
             return np.split(values, ends), [np.empty(0, np.float32)] * len(areas)
         errors = root(restored[:, 1:].square() + 1 / 12)[blocks.unknown].cpu().numpy()  # 1 / 12: variance of rounding
+        errors *= np.float32(self.configuration.error_scale)
         return np.split(values, ends), np.split(errors, ends)

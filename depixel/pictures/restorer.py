@@ -158,7 +158,7 @@ def disagreement(restorer: Restorer, image: np.ndarray, areas: Sequence[AreaLike
     """The root mean square deviation of the restorations of the 8 turned views of a picture from their mean.
 
     It is large in pixels where the model is unsure. It does not say how large their error is, which is several times
-    larger (docs/experiments.md, "Look inside").
+    larger (docs/how-to/inspect.md).
 
     Args:
         restorer: the restorer.

@@ -1,12 +1,13 @@
-"""The section of the report on errors by block size, area, position and contributor."""
+"""The section of the report on errors by block size, area, position, contributor and kind of photo."""
 
 import numpy as np
 import pandas as pd
 
+from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.reports import parts, plots
 from depixel.reports.parts import Section
-from depixel.scoring import scores
+from depixel.scoring import kinds, scores
 
 CONTRIBUTORS = 80
 """Maximum number of contributors in their plot; those with the most samples are drawn."""
@@ -15,7 +16,7 @@ CELLS = 4
 
 
 def section(samples: pd.DataFrame) -> Section:
-    """Errors by block size, area, position and contributor.
+    """Errors by block size, area, position, contributor and kind of photo.
 
     Args:
         samples: the `scores.sample_table` of the run.
@@ -42,7 +43,25 @@ def section(samples: pd.DataFrame) -> Section:
         "contributor": plots.spread(contributors, "class", "contributors of the test side", "contributor"),
     }
     named = [{"name": row["class"] or ".", "rmse": f"{row.rmse_mean:.1f}"} for _, row in worst.iterrows()]
-    return {name: parts.svg(plot) for name, plot in drawn.items()} | {"worst": named if len(contributors) > 1 else []}
+    return {
+        **{name: parts.svg(plot) for name, plot in drawn.items()},
+        "worst": named if len(contributors) > 1 else [],
+        "kinds": _kinds(),
+    }
+
+
+def _kinds() -> Section | None:
+    """The scores by kind of photo, a row a measure, and the worst kind; None if they are not here."""
+    if not layout.BY_KIND.is_file():
+        return None
+    table = parts.read_table(layout.BY_KIND)
+    worst = kinds.worst(table)
+    by_third = table.pivot_table("rmse_mean", "measure", "third", sort=False)
+    return {
+        "thirds": list(by_third),
+        "rows": {str(measure): [f"{rmse:.2f}" for rmse in row] for measure, row in by_third.iterrows()},
+        "worst": f"{worst['third']} {worst['measure']}",
+    }
 
 
 def _positions(samples: pd.DataFrame) -> pd.DataFrame:

@@ -18,8 +18,9 @@ from depixel.base.errors import DepixelError
 from depixel.base.spelling import suggestion
 from depixel.base.tables import path_of
 from depixel.challenge import test_sets
+from depixel.dataset.augmentation import Augmentation, AugmentSettings
 from depixel.dataset.prepared import load_index
-from depixel.dataset.samples import Photos, fixed_batch
+from depixel.dataset.samples import Photos, fixed_batch, training_batch
 from depixel.model.blocks import Blocks, cut_windows
 from depixel.model.networks import Network
 from depixel.model.pixelation import PixelationSettings, infer_block_sizes
@@ -292,3 +293,47 @@ def filters_picture(filters: np.ndarray, planes: Sequence[str]) -> Image.Image:
     panels = [[sheets.diverging(kernel, np.abs(one).max()) for kernel in one] for one in filters]
     captions = [f"filter {i}" for i in range(len(filters))]
     return sheets.contact_sheet(panels, list(planes), captions, across=2, scale=max(1, 57 // filters.shape[3]))
+
+
+# -- augmentation ----------------------------------------------------------------------------------------------------
+
+EXAMPLES = {
+    "rotate": (-30.0, 30.0),
+    "zoom": (0.7, 1.5),
+    "crop": (0.5, 0.9),
+    "shift": (-16.0, 16.0),
+    "blur": (0.5, 2.0),
+    "gamma": (0.5, 2.0),
+    "contrast": (0.5, 1.5),
+    "brightness": (-60.0, 60.0),
+    "noise": (5.0, 20.0),
+    "jpeg": (10.0, 50.0),
+}
+"""The range that is drawn of a change that is switched off."""
+
+
+def augmentation_picture(
+    photos: Photos, pixelation: PixelationSettings, settings: AugmentSettings, count: int = 6
+) -> Image.Image:
+    """The first photos of the training side under each change alone, with their areas framed.
+
+    Args:
+        photos: the photos. pixelation, settings: the sections of params.yaml; a change that is off is drawn with its
+            range of `EXAMPLES`. count: number of photos.
+    """
+    shown = photos.first(count)
+    off = dict.fromkeys(EXAMPLES)
+    rows = {"as they are": (False, off), "flip": (True, off)}
+    for name, example in EXAMPLES.items():
+        span = getattr(settings, name)
+        low, high = span or example
+        rows[f"{name} [{low:g}, {high:g}]{'' if span else ', which is off'}"] = (False, off | {name: (low, high)})
+    panels = []
+    for flip, change in rows.values():
+        augmentation = Augmentation(AugmentSettings.model_validate({"flip": flip} | change))
+        images, areas = training_batch(
+            shown, np.arange(len(shown)), pixelation, "examples", flip, augmentation=augmentation
+        )
+        colored = images[:, 0].byte().numpy()[..., None].repeat(3, axis=-1)
+        panels.append([sheets.framed(*pair) for pair in zip(colored, areas.numpy(), strict=True)])
+    return sheets.contact_sheet(panels, [""] * len(shown), list(rows), across=2)

@@ -12,10 +12,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pandas as pd
 
+from depixel import params
 from depixel.base import layout
 from depixel.base.errors import DepixelError
+from depixel.base.files import hash_of, read_json
 from depixel.curation import snapshots
 from depixel.experiments import records
 from depixel.experiments.comparison import WORKSPACE, read_samples
@@ -117,7 +120,29 @@ def _score(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:
         ],
         "table": scores.readable(table).to_dict("records"),
         "more": max(len(others) - RECORDED, 0),
+        "baselines": _baselines(),
     }
+
+
+def _baselines() -> Section | None:
+    """What `depixel baselines` measured; None if it was not told to write that, or wrote it beside another model."""
+    if not layout.BASELINES.is_file():
+        return None
+    from depixel.scoring import ranking  # scikit-learn, which takes a second
+
+    found = read_json(layout.BASELINES)
+    if found.get("model_sha256") != hash_of(layout.MODEL, "sha256"):
+        return {"rows": [], "limits": []}
+    try:
+        table = ranking.readable(pd.DataFrame(found["baselines"]).replace({"model": {ranking.MODEL: THIS_RUN}}))
+        counted = f"On {found['areas']} areas of {found['photos']} test photos."
+        return {"columns": list(table), "rows": table.to_dict("records"), "limits": [counted, *found["limits"]]}
+    except (KeyError, TypeError, ValueError) as error:
+        path = layout.BASELINES.as_posix()
+        raise DepixelError(
+            f"{path}: not as `depixel baselines` writes it ({error!r}). Delete it, or make it anew: "
+            f"`depixel baselines -o {path}`"
+        ) from error
 
 
 def _on_the_same_pixels(recorded: pd.DataFrame) -> pd.DataFrame:
@@ -128,7 +153,15 @@ def _on_the_same_pixels(recorded: pd.DataFrame) -> pd.DataFrame:
         here["data"] = parts.snapshot_name(snapshots.current())
     except DepixelError:  # DVC does not track the photos
         return recorded.iloc[:0]
-    if not set(here) <= set(recorded):
-        return recorded.iloc[:0]
-    same = recorded[(recorded[list(here)] == pd.Series(here)).all(axis=1)]
+    known = recorded.reindex(columns=list(here)).astype(object).replace("", np.nan).fillna(_defaults())
+    same = recorded[(known == pd.Series(here)).all(axis=1)]
     return same.assign(model=same["name"] + ", recorded")[["model", *records.SCORES[2:]]]
+
+
+def _defaults() -> dict[str, str]:
+    """The default of each setting, as text: what an experiment from before this setting was made with."""
+    return {
+        f"{section}.{key}": str(field.default)
+        for section, model in params.MODELS.items()
+        for key, field in model.model_fields.items()
+    }

@@ -11,7 +11,7 @@ from PIL import Image
 from depixel import sheets
 from depixel.dataset.samples import Samples
 from depixel.model.predictor import Predictor, PredictSettings
-from depixel.scoring import scores
+from depixel.scoring import kinds, scores
 from depixel.scoring.baselines import BASELINES
 
 SHOWN = 12
@@ -27,8 +27,8 @@ class Evaluation(NamedTuple):
     """The result of an evaluation.
 
     Attributes:
-        score: the model's scores, from `scores.score`.
-        tables: tables by name: samples, comparison, by_block_size, by_area, calibration.
+        score: the model's scores, from `scores.score`, and rmse_worst_kind, the highest rmse_mean of a kind of photo.
+        tables: tables by name: samples, comparison, by_block_size, by_area, by_kind, calibration.
         spread: the confidence intervals, from `scores.intervals`.
         sheet: the contact sheet, from the best to the worst sample.
         photos: number of test photos.
@@ -81,13 +81,15 @@ def evaluate(
         "comparison": scores.comparison(models, spread),
         "by_block_size": scores.breakdown("block_size", ours["block_size"], ours),
         "by_area": scores.breakdown("area_up_to", scores.area_class(samples.areas), ours),
+        "by_kind": kinds.by_kind(samples.images[: len(names)], ours),
         "calibration": pd.DataFrame(columns=scores.CALIBRATION_COLUMNS),
     }
     if predictor.configuration.uncertainty:
         off = np.concatenate(predictions["model"]).astype(np.int64) - np.concatenate(samples.targets)
         tables["calibration"] = scores.calibration(off, np.concatenate(expected))
     shown = sheet(samples, predictions["model"], errors["model"], expected)
-    return Evaluation(scores.score(ours), tables, spread, shown, len(names))
+    score = scores.score(ours) | {"rmse_worst_kind": float(kinds.worst(tables["by_kind"])["rmse_mean"])}
+    return Evaluation(score, tables, spread, shown, len(names))
 
 
 def sheet(
@@ -123,6 +125,8 @@ def readable(found: Evaluation) -> Iterator[str]:
     yield f"{difference.model}: ratio_pooled {difference.ratio_pooled}, ratio_mean {difference.ratio_mean}"
     yield f"On {len(found.tables['samples'])} areas of {found.photos} test photos."
     yield "In brackets: 95 % confidence intervals over the choice of test photos."
+    worst = kinds.worst(found.tables["by_kind"])
+    yield f"The worst kind of photos, {worst.third} {worst.measure}, has rmse_mean {worst.rmse_mean:.3f}."
     for row in found.tables["calibration"].tail(1).itertuples():
         yield (
             f"Expected RMSE {row.expected_rmse:.2f}, observed {row.observed_rmse:.2f}. {row.within_1:.1%} of the "

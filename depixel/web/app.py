@@ -4,7 +4,6 @@ The server is for one machine. It answers only requests that name this machine, 
 pages, serves no file by name, and stores nothing. A picture is the body of a request, and stays in memory until the
 answer is sent. A request passes `guard` (access and upload limits), `routes` (the API), `queue` (waiting), then `work`
 or `runs` (computation, mostly in the processes of `workers`); `jobs` tell how far it is, and errors pass `problems`.
-FastAPI and uvicorn are in the extra `serve`.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterator
@@ -86,7 +85,7 @@ def create_app(restorer: Restorer, host: str = "127.0.0.1", allowed: Collection[
     app.include_router(page)
     for path, content, kind in _page_files():
         app.get(path, include_in_schema=False)(partial(_same, content, kind))
-    return guard.Guard(app, host, allowed)
+    return guard.Guard(app, host, allowed=allowed)
 
 
 def _page_files() -> Iterator[tuple[str, bytes, str]]:

@@ -51,11 +51,12 @@ class Guard:
         app: the guarded application.
         any_address: whether a request may name any IP address, because the server listens on all addresses.
         names: names and addresses of this machine that a request may name, in small letters.
+        pages: paths that links of other sites may lead to.
     """
 
-    def __init__(self, app: ASGIApp, host: str, allowed: Collection[str] = ()):
+    def __init__(self, app: ASGIApp, host: str, pages: Collection[str] = ("/",), allowed: Collection[str] = ()):
         """`host` and `allowed` are the names and addresses by which people reach `app`, beside localhost."""
-        self.app, self.any_address = app, host in ("0.0.0.0", "::", "")  # noqa: S104
+        self.app, self.pages, self.any_address = app, pages, host in ("0.0.0.0", "::", "")  # noqa: S104
         self.names = {"localhost", "127.0.0.1", "::1", host.lower(), *(name.lower() for name in allowed)}
         if self.any_address:
             self.names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
@@ -92,7 +93,7 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
             return _OTHER_SITE
-        if path != "/" and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        if path not in self.pages and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             return _OTHER_SITE
         return ""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field
 
 from depixel.base import layout
+from depixel.base.console import lacks_pipeline
 from depixel.base.errors import DepixelError
 from depixel.versioning import dvc
 
@@ -38,6 +39,7 @@ class Runs(BaseModel):
 def runs(told: Callable[[float, Sequence[BaseModel]], bool] = lambda share, found: True) -> Runs:
     """Read the last run, the recorded runs and DVC's experiments; for a table that cannot be read, give the reason.
 
+    Without the extra `pipeline` there is no table; the one problem says what to install.
     `told` receives the share that is done and the tables read so far.
     """
     tables: list[Table] = []
@@ -54,6 +56,11 @@ def runs(told: Callable[[float, Sequence[BaseModel]], bool] = lambda share, foun
             table = read()
         except DepixelError as error:
             problems.append(f"{title}: {error}")
+        except ModuleNotFoundError as error:
+            if not (lacking := lacks_pipeline(error)):
+                raise
+            problems.append(lacking)
+            break
         else:
             rows = [[str(value) for value in row] for row in table.itertuples(index=False)]
             tables += [Table(title=title, columns=[str(c) for c in table.columns], rows=rows)] if rows else []

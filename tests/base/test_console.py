@@ -31,6 +31,20 @@ def test_mistakes_are_one_message():
     assert result.stderr == "Error: photo.jpg: not a photo.\nRemove it\n"
 
 
+def test_a_missing_package_of_the_pipeline_is_one_sentence():
+    result = outcome(ModuleNotFoundError("No module named 'pandas.core'", name="pandas.core"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "Error: this needs the training pipeline, and its package pandas is not installed: "
+        'pip install "depixel[pipeline]"\n'
+    )
+
+
+def test_another_missing_module_is_a_mistake_in_the_code():
+    result = outcome(ModuleNotFoundError("No module named 'depixel.nothing'", name="depixel.nothing"))
+    assert isinstance(result.exception, ModuleNotFoundError)
+
+
 def test_an_interrupted_command():
     result = outcome(KeyboardInterrupt())
     assert (result.exit_code, result.stdout) == (130, "")

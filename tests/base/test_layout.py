@@ -19,7 +19,7 @@ CODE = ("depixel", "stages")
 NOT_BY_STAGES = {
     *("RAW", "RAW_POINTER", "SNAPSHOTS", "ORIGINS", "TEST_SET", "TEST_SET_POINTER", "STORE"),
     *("PRETRAINED", "PRETRAINED_POINTER"),
-    *("EXPERIMENTS", "RECORDED"),
+    *("EXPERIMENTS", "RECORDED", "BASELINES"),
     *("METRICS", "PREPARED"),  # folders; what is in them is by stages
 }
 """Paths in data/, models/ and metrics/ that people or commands write."""

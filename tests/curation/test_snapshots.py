@@ -309,7 +309,7 @@ def test_two_people_changed_the_photos(reproduced, tmp_path):
     conflicts = run("git", "diff", "--name-only", "--diff-filter=U", cwd=other).stdout.split()
     assert conflicts == ["data/raw.dvc", "data/snapshots.csv", "dvc.lock"]
     assert "unresolved merge conflict" in run("depixel", "doctor", cwd=other, code=1).stdout
-    assert "conflicts" in run("depixel", "snapshots", cwd=other, code=1).stderr
+    assert "section Conflicts" in run("depixel", "snapshots", cwd=other, code=1).stderr
 
     # keep both rows of the names, ours of the photos; bring in what the others added; publish the union
     table = other / "data/snapshots.csv"

@@ -59,6 +59,52 @@ def test_fractions_are_kept_on_the_whole(by):
     assert found["test"] == pytest.approx(500, abs=90)
 
 
+@pytest.mark.parametrize("by", ["contributor", "photo"])
+def test_each_is_in_the_test_side_of_one_fold_and_in_the_validation_side_of_the_one_before(by):
+    photos = photos_of([f"k{i}" for i in range(40)])
+    found = [[row.split for row in split(photos, SplitSettings(by=by, folds=4, fold=fold))] for fold in (0, 1, 2, 3)]
+    for sides in zip(*found, strict=True):
+        at = sides.index("test")
+        assert Counter(sides) == {"test": 1, "validation": 1, "train": 2} and sides[at - 1] == "validation"
+    assert Counter(found[0])["test"] == pytest.approx(30, abs=20)
+
+
+@given(st.sets(st.text(min_size=1), min_size=60), st.integers(0, 100), st.integers(0, 2))
+def test_no_photo_changes_its_fold_when_others_come_and_go(names, seed, fold):
+    settings = SplitSettings(by="photo", seed=seed, folds=3, fold=fold)
+    everyone = photos_of(sorted(names))
+    sides = {row[:2]: row.split for row in split(everyone, settings)}
+    assert all(sides[row[:2]] == row.split for row in split(everyone[::2], settings))
+
+
+def test_folds_follow_from_the_hash_and_their_number_alone():
+    u = int(hashlib.sha256(b"4/k1").hexdigest()[:16], 16) / 2**64
+    for folds in (3, 5, 10):
+        assert side("k1", SplitSettings(folds=folds, fold=int(u * folds), test=0.01)) == "test"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{folds: 2}", "split.folds = 2: one fold is for test, one for validation; set 3 or more"),
+        ("{folds: 5, fold: 5}", "split.fold = 5: there is no such fold; the folds are 0 to 4"),
+        ("{fold: 1}", "split.fold = 1: there is no such fold; set split.folds, too"),
+        ("{folds: -1}", "split.folds = -1"),
+    ],
+)
+def test_folds_that_cannot_be_are_told(tmp_path, text, told):
+    (tmp_path / "params.yaml").write_text(f"split: {text}", encoding="utf-8")
+    with pytest.raises(DepixelError) as raised:
+        read_section(tmp_path / "params.yaml", "split", SplitSettings)
+    assert told in str(raised.value)
+
+
+def test_an_empty_fold_names_what_helps():
+    with pytest.raises(DepixelError, match=r"number of contributors: 3\).*fewer folds than split\.folds: 50") as caught:
+        list(split(photos_of(["k1", "k2", "k3"]), SplitSettings(folds=50)))
+    assert "larger fractions" not in str(caught.value)
+
+
 def test_photos_in_no_folder_are_one_contributor():
     loose = [Photo("", f"{i}.jpg", "") for i in range(50)]
     rows = list(split(loose + photos_of(SAMPLE), SplitSettings()))
@@ -75,7 +121,7 @@ def test_an_empty_side_names_what_helps():
 
 
 @pytest.mark.parametrize(
-    "text", ["{by: camera}", "{validation: 0}", "{test: 1.5}", "{validation: 0.5, test: 0.5}", "{seed: x}", "{fold: 1}"]
+    "text", ["{by: camera}", "{validation: 0}", "{test: 1.5}", "{validation: 0.5, test: 0.5}", "{seed: x}", "{rest: 1}"]
 )
 def test_settings_are_checked(tmp_path, text):
     (tmp_path / "params.yaml").write_text(f"split: {text}", encoding="utf-8")

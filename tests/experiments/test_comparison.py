@@ -148,7 +148,7 @@ def test_a_model_without_table_can_be_scored_as_told(reproduced, tmp_path):
     run("python", *command, cwd=folder)
     told = run("depixel", "compare", "main", "other/samples.csv", cwd=folder).stdout
     assert re.search(r"B - A +0.000 \[0.000, 0.000\] +0.000 \[0.000, 0.000\]", told)
-    assert "On 32 samples of 8 photos, which both have.\n" in told and "No significant difference" in told
+    assert "Both have 32 samples of 8 photos.\n" in told and "No significant difference" in told
 
 
 def test_many_are_compared_with_the_first_by_intervals_that_hold_together():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from depixel.dataset.augmentation import AugmentSettings
 from depixel.dataset.samples import Photos
 from depixel.learning.task import Task, TrainSettings
 from depixel.learning.training import Run
@@ -30,13 +31,27 @@ def photos(count, side="train"):
     coarse = [Image.fromarray(image) for image in random.integers(0, 256, (count, 5, 5), dtype=np.uint8)]
     images = np.stack([np.asarray(image.resize((24, 24), Image.Resampling.BICUBIC)) for image in coarse])
     ids = photo_ids([f"{side}/{i}.jpg" for i in range(count)])
-    return Photos(images, np.arange(count), ids)
+    return Photos(images, np.arange(count), ids, np.array(["one", *["other"] * (count - 1)]))
 
 
-def made(folder, train=None, validation=None, pixelation=PIXELATION, every=1000, teacher=None, init=None, **settings):
+def made(
+    folder,
+    train=None,
+    validation=None,
+    pixelation=PIXELATION,
+    every=1000,
+    teacher=None,
+    init=None,
+    augment=None,
+    **settings,
+):
     """A run of 10 photos to train on and 5 to validate, with a checkpoint every `every` seconds and at its end."""
     train, validation = train or photos(10), validation or photos(5, side="validation")
-    return Run(Task(TrainSettings(**TINY | settings), pixelation, train, validation, init, teacher), folder, every)
+    settings = TINY | settings | ({"init": "pretrained"} if init else {})
+    task = Task(
+        TrainSettings(**settings), pixelation, train, validation, init, teacher, AugmentSettings(**augment or {})
+    )
+    return Run(task, folder, every)
 
 
 @pytest.fixture

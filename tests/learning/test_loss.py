@@ -47,6 +47,25 @@ def test_it_learns_how_far_off_it_is(run, monkeypatch):
     assert np.mean(expected[1::2]) == pytest.approx(np.mean(observed[1::2]), rel=0.3)
 
 
+def test_expected_errors_are_scaled_to_those_of_the_validation(run, tmp_path):
+    learned = run(uncertainty=True)
+    list(learned.epochs())
+    model = learned.predictor()
+    scale = model.configuration.error_scale
+    assert scale != 1
+    samples = learned.samples
+    predictions, expected = model.predict_with_errors(samples.pixelated, samples.areas)
+    off = np.concatenate(predictions).astype(float) - np.concatenate(samples.targets)
+    foreseen, observed = (np.sqrt(np.square(values).mean()) for values in (np.concatenate(expected), off))
+    assert foreseen == pytest.approx(observed, rel=1e-3)
+    model.save(tmp_path / "model.safetensors")
+    loaded = Predictor.load(tmp_path / "model.safetensors", "cpu")
+    assert loaded.configuration.error_scale == scale
+    again = training.calibrated(loaded, samples).configuration.error_scale  # of what is calibrated already
+    assert again == pytest.approx(scale, rel=0.01)  # its weights are rounded
+    assert "error_scale" not in run(uncertainty=False).predictor().configuration.model_dump()
+
+
 def test_the_least_surprising_expectation_is_the_mean_square():
     errors = torch.tensor([0.0, 0.0, 0.0, 8.0])  # far from normal
     expected = [float(loss.surprise(errors, torch.full((4,), size))) for size in (3.0, 3.9, 4.0, 4.1, 5.0)]

@@ -16,6 +16,21 @@ pytestmark = pytest.mark.usefixtures("one_thread")
         ("network: resnet", r"train.network = 'resnet': .*basic_cnn, unet"),
         ("epochs: 0", "train.epochs = 0: .*greater than 0"),
         ("optimizer: lion", "train.optimizer = 'lion': .*muon.*adam.*sgd"),
+        ("loss: ssim", "train.loss = 'ssim': .*rmse, mse, mae"),
+        ("activation: swish", "train.activation = 'swish': .*relu, leaky_relu"),
+        ("normalization: layer", "train.normalization = 'layer': .*none, batch, group"),
+        ("initial_weights: zero", "train.initial_weights = 'zero': .*default, xavier"),
+        ("schedule: cyclic", "train.schedule = 'cyclic': .*linear, cosine"),
+        ("balance: photo", "train.balance = 'photo': .*none, contributor, kind"),
+        ("ema: 1", "train.ema = 1: .*less than 1"),
+        ("freeze: [0]", r"train.freeze: .*Set train.init: pretrained, or freeze: \[\]"),
+        ("{init: pretrained, freeze: [7]}", "train.freeze: there is no level 7; the levels of unet are 0 to 6"),
+        ("{init: pretrained, network: basic_cnn, freeze: [4]}", "no level 4; the levels of basic_cnn are 0 to 3"),
+        ("unfreeze_after: 3", r"train.unfreeze_after: nothing is frozen. Set train.freeze: \[0\], or"),
+        ("{init: pretrained, initial_weights: xavier}", "train.initial_weights: xavier is for random weights. Set"),
+        ("{optimizer: adagrad, momentum: 0.9}", "train.momentum: adagrad has none. Set momentum: null, or another"),
+        ("{schedule: one_cycle, patience: 3}", "train.patience: 3 would end one_cycle .* Set patience: 0, or another"),
+        ("{balance: kind, overfit: 8}", "train.balance: .* Set balance: none, or overfit: 0"),
         ("learning_rate: fast", "train.learning_rate = 'fast': .*number"),
         ("learning_rate: .inf", "train.learning_rate = inf: .*finite"),
         ("learning_rate: 0", "train.learning_rate = 0: .*greater than 0"),
@@ -27,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
     ],
 )
 def test_settings_are_checked(tmp_path, text, expected):
-    (tmp_path / "params.yaml").write_text(f"train: {{{text}}}", encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(f"train: {{{text.strip('{}')}}}", encoding="utf-8")
     with pytest.raises(DepixelError, match=expected):
         read_section(tmp_path / "params.yaml", "train", TrainSettings)
 
@@ -48,6 +63,22 @@ def test_settings_of_before_still_work(tmp_path):
     (tmp_path / "params.yaml").write_text("train: {threads: none}", encoding="utf-8")
     with pytest.raises(DepixelError, match=r"train.shards = 'none': .*integer"):
         read_section(tmp_path / "params.yaml", "train", TrainSettings)
+
+
+def test_flip_of_train_is_that_of_augment(run):
+    for settings in ({"flip": False}, {"augment": {"flip": False}}):
+        assert not run(**settings).task.flip
+    assert run().task.flip and "flip" not in TrainSettings().model_dump()
+
+
+def test_a_model_with_another_activation_is_no_start(run):
+    known = run(epochs=1).predictor()
+    with pytest.raises(
+        DepixelError, match=r"train.activation = 'gelu', but .* has relu. Set train.activation: relu, or"
+    ):
+        run(init=known, activation="gelu")
+    with pytest.raises(DepixelError, match=r"train.normalization = 'batch', but .* has none"):
+        run(init=known, normalization="batch")
 
 
 def test_portable_is_float32_on_the_cpu(monkeypatch):

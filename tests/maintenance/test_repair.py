@@ -76,5 +76,5 @@ def test_the_command(project, monkeypatch):
     said = [one.stdout for one in done]
     assert said == [
         "dvc.lock was truncated: removed it.\n",
-        "Nothing to mend: dvc.lock and .dvc/tmp/rwlock are whole.\n",
+        "Nothing to mend: dvc.lock and .dvc/tmp/rwlock are intact.\n",
     ]

@@ -118,4 +118,4 @@ def test_the_command_takes_a_number_of_blocks(tmp_path):
     blocks = ("--grid", "5x5", "--like", "pillow")
     sizes = json.loads(run(*command, *blocks, "--json", cwd=tmp_path).stdout)["sizes"]
     assert sizes[0]["block_size"] == 9.6 and sizes[0]["proportion"] == pytest.approx(6.4 / 9.6)
-    assert "add --block 8" in run(*command, cwd=tmp_path, code=1).stderr
+    assert "such as --block 8" in run(*command, cwd=tmp_path, code=1).stderr

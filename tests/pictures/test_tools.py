@@ -106,7 +106,7 @@ def test_areas_beside_the_picture_are_accepted(tool, blocks, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--area", "20,31,117,83"], "add --block 8"),
+        (["--area", "20,31,117,83"], "such as --block 8"),
         (["--area", "20,31,117,83,8", "--block", "8"], "named twice"),
         (["--area", "20,31,117,83,8,3,2", "--like", "opencv"], "begins with a whole block"),
         (["--area", "20,31,117,83", "--grid", "100x10"], "do not fit"),

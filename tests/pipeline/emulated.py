@@ -3,7 +3,8 @@
     python tests/pipeline/emulated.py PART...
 
 Run in a folder with params.yaml, data/prepared and picture.png; what it writes there is compared. The parts are
-`begin`, which stops the training after its first epoch with a checkpoint, `train`, `evaluate` and `restore`.
+`begin`, which stops the training after its first epoch with a checkpoint, `train`, `evaluate`, `restore`, and
+`choices`, which trains a few steps with each choice of a setting.
 """
 
 import io
@@ -74,8 +75,24 @@ def restore() -> None:
             np.save(f"before_rounding_by_{name}.npy", restorer.model.predict_windows(window, area, [0, 5]))
 
 
+def choices() -> None:
+    import torch
+
+    from tests.learning.conftest import made
+    from tests.learning.test_choices import CHOICES, shown
+
+    torch.set_num_threads(1)
+    weights = {}
+    for choice in CHOICES:
+        if "init" not in choice:
+            run = made(Path("runs") / str(len(weights)), epochs=1, width=8, **choice)
+            list(run.epochs())
+            weights[shown(choice)] = np.concatenate([value.numpy().ravel() for value in run.best.values()])
+    np.savez("choices.npz", **weights)
+
+
 if __name__ == "__main__":
     # without parsing the sources: emulated, that takes minutes
     code._digest_of = lambda source: hashlib.sha256(source).hexdigest()
     for part in sys.argv[1:]:
-        {"begin": begin, "train": train, "evaluate": evaluate, "restore": restore}[part]()
+        {"begin": begin, "train": train, "evaluate": evaluate, "restore": restore, "choices": choices}[part]()

@@ -91,6 +91,15 @@ def test_nor_does_a_wider_network_differ(computed):
     assert "weights.npy" in results(here) and differing(here, amd) == []
 
 
+def test_every_choice_is_the_same_on_every_processor(computed):
+    here, *others = (
+        np.load(computed(kind, "portable", "choices") / "choices.npz") for kind in ("", "Haswell", "EPYC-Milan")
+    )
+    assert len(here) > 30
+    for other in others:
+        assert [name for name in here if not np.array_equal(here[name], other[name])] == []
+
+
 def test_native_arithmetic_differs_between_them(computed):
     """So the test before can see a difference."""
     one, other = (computed(kind, "native", "train") for kind in ("Haswell", "EPYC-Milan"))

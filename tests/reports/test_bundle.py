@@ -186,7 +186,7 @@ def test_a_run_without_results_is_told(here, tmp_path):
         (("-o", "there.zip"), 1, "there.zip: exists already. Choose another name, or overwrite it: --force"),
         (("--check", "no.zip"), 1, "no.zip: there is no such file"),
         (("--check", "there.zip"), 1, "there.zip: is no archive that `depixel bundle` wrote"),
-        (("-o", "run.zip"), 1, "in no git repository"),
+        (("-o", "run.zip"), 1, "not in a git repository"),
     ],
 )
 def test_mistakes_are_told(tmp_path, monkeypatch, arguments, code, said):
@@ -233,7 +233,9 @@ def test_metrics_that_the_commit_does_not_have_are_named_with_the_first_line_tha
     right, wrong = findings(write(tmp_path / "run.zip", files))
     assert right[0].startswith("All ") and len(wrong) == 1
     assert wrong[0].startswith("metrics/evaluation.json differs from the commit: line ")
-    assert '`"ratio_mean": 0.25` in the archive and `"ratio_mean": ' in wrong[0] and wrong[0].endswith("in the commit.")
+    assert '`"ratio_mean": 0.25,` in the archive and `"ratio_mean": ' in wrong[0] and wrong[0].endswith(
+        "in the commit."
+    )
     result = depixel("--check", tmp_path / "run.zip")
     assert result.exit_code == 1 and f"! {wrong[0]}" in result.output and "not everything agrees" in result.output
 

@@ -241,7 +241,7 @@ def test_a_picture_by_one_command(project, command):
         (("attribution",), "name either a test photo"),
         (("attribution", "k2/c.jpg", "--test-set", "x.pkl"), "name either a test photo"),
         (("attribution", "k2/c.jpg", "--block", "1;2"), "name a column and a row"),
-        (("attribution", "k2/d.jpg"), "no photo of the test side"),
+        (("attribution", "k2/d.jpg"), "not a photo of the test side"),
         (("features", "k2/c.jpg", "--layer", "head"), "its layers are stem"),
         (("features", "--test-set", "no.pkl"), "no.pkl"),
     ],

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from depixel.cli import main
-from depixel.reports import plots
+from depixel.experiments import records
+from depixel.reports import plots, report
 from tests.conftest import run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -128,6 +129,38 @@ def test_what_photographers_call_their_folders_is_text(folder):
     found = page(folder)
     assert "script" not in found.names
     assert name in " ".join(found.text)
+
+
+def test_it_shows_the_classical_methods_that_were_measured_beside_this_model(folder):
+    assert CliRunner().invoke(main, ["baselines", "bilinear", "-o", "metrics/baselines.json"]).exit_code == 0
+    text = " ".join(" ".join(page(folder).text).split())
+    assert "Beside classical methods" in text and "training, s size, kB pictures/s" in text
+    assert text.count("bilinear") == 1
+    path = folder / "metrics/baselines.json"
+    content = path.read_text(encoding="utf-8")
+    path.write_text(content.replace('"baselines"', '"others"'), encoding="utf-8")
+    assert "metrics/baselines.json: not as `depixel baselines` writes it" in refusal()
+    path.write_text(content.replace('"model_sha256": "', '"model_sha256": "0'), encoding="utf-8")
+    assert "was made beside another model" in " ".join(" ".join(page(folder).text).split())
+
+
+def test_experiments_from_before_a_setting_count_as_made_with_its_default(folder):
+    records.record(["HEAD"], "")
+    table = records.read_table()
+    assert list(report._on_the_same_pixels(table)["model"]) == ["HEAD, recorded"]
+    older = table.drop(columns=["split.folds", "split.fold"])
+    assert len(report._on_the_same_pixels(older)) == 1
+    both = pd.concat([older, table.assign(**{"split.folds": "5"})])
+    assert len(report._on_the_same_pixels(both)) == 1
+
+
+def test_it_shows_the_errors_by_kind_of_photo(folder):
+    text = " ".join(" ".join(page(folder).text).split())
+    table = pd.read_csv(folder / "metrics/by_kind.csv")
+    worst = table.loc[table["rmse_mean"].idxmax()]
+    assert f"The worst kind: {worst['third']} {worst['measure']}." in text and f"{worst['rmse_mean']:.2f}" in text
+    (folder / "metrics/by_kind.csv").unlink()
+    assert "By kind of photo" not in page(folder).text
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,15 @@
 """A terminal for the tests: a command runs in it, and somebody types, or presses Ctrl-C."""
 
-import fcntl
 import os
-import pty
 import select
 import signal
 import subprocess
-import termios
 import time
 from pathlib import Path
+
+import pytest
+
+fcntl, pty, termios = (pytest.importorskip(name, reason="a terminal of POSIX") for name in ("fcntl", "pty", "termios"))
 
 LIMIT = 120
 """Seconds after which a command is given up."""

@@ -11,6 +11,7 @@ from PIL import Image
 from depixel.pictures import formats
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import Restorer
+from depixel.web import app, listening
 from tests.model import test_predictor
 from tests.pictures.test_restorer import photo
 
@@ -20,7 +21,7 @@ AREA = (24, 16, 64, 48, 8)
 @contextmanager
 def running(restorer, host="127.0.0.1", allowed=()):
     """The address of a server in a thread of this process."""
-    from depixel.web import app, listening  # test modules skip without FastAPI, this file must load
+    from depixel.web import app  # test modules skip without FastAPI, this file must load
 
     with listening.listen("127.0.0.1", 0) as socket:
         web = app.make_server(restorer, host, allowed)

@@ -24,15 +24,11 @@ from depixel.base.errors import DepixelError
 from depixel.cli import main
 from depixel.pictures import formats
 from depixel.pictures.pixels import pixelate
+from depixel.web import jobs, listening, routes
+from depixel.web.workers import Workers
 from tests.conftest import REPOSITORY, run, tiny_model
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import AREA, PICTURES, file_of, told
-
-routes = pytest.importorskip(
-    "depixel.web.routes", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]"
-)
-from depixel.web import jobs, listening  # noqa: E402  behind the check
-from depixel.web.workers import Workers  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -166,9 +162,3 @@ def test_a_port_that_is_taken_is_told_before_the_model_is_loaded():
 def test_a_host_that_is_not_here_is_told():
     with pytest.raises(DepixelError, match=r"--host no\.such\.invalid: no name or address of this machine"):
         listening.listen("no.such.invalid", 0)
-
-
-def test_without_fastapi_it_says_what_to_install():
-    code = "import sys; sys.modules['fastapi'] = None; from depixel.cli import main; main(['serve'])"
-    done = run(sys.executable, "-c", code, cwd=REPOSITORY, code=1)
-    assert "pip install fastapi uvicorn" in done.stderr

@@ -6,12 +6,10 @@ import socket
 import pytest
 import requests
 
+from depixel.web import guard
 from tests.conftest import REPOSITORY
 from tests.web.conftest import pixelated, running
 
-guard = pytest.importorskip(
-    "depixel.web.guard", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]"
-)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 

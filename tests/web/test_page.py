@@ -16,7 +16,6 @@ from tests.conftest import REPOSITORY
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import exif, file_of, running
 
-pytest.importorskip("depixel.web.app", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]")
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,7 +9,6 @@ import requests
 from depixel.pictures import writing
 from tests.web.conftest import AREA, pixelated, told
 
-pytest.importorskip("depixel.web.problems", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 

@@ -9,12 +9,10 @@ import requests
 
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import Restorer
+from depixel.web import queue
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import AREA, file_of, pixelated, running, told
 
-queue = pytest.importorskip(
-    "depixel.web.queue", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]"
-)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 

@@ -3,13 +3,10 @@
 import json
 import shutil
 
-import pytest
 import requests
 from dvc.cli import main as dvc
 
 from tests.conftest import REPOSITORY, run
-
-pytest.importorskip("depixel.web.runs", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]")
 
 
 def test_runs_and_report_are_those_of_the_current_folder(url, tmp_path, monkeypatch):

@@ -13,10 +13,10 @@ from depixel.areas.area import Area
 from depixel.pictures import formats
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import disagreement
+from depixel.web import work
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import AREA, PICTURES, exif, file_of, pixelated, told
 
-work = pytest.importorskip("depixel.web.work", reason="FastAPI and uvicorn are not installed: pip install -e .[serve]")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 

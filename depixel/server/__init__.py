@@ -1,0 +1,1 @@
+"""The server of `depixel challenge`: teams, attempts, the leaderboard."""

@@ -1,0 +1,1 @@
+"""How the tables of a challenge came about, step by step (Alembic)."""

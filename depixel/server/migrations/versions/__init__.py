@@ -1,0 +1,1 @@
+"""The steps, each from one revision of the tables to the next."""
