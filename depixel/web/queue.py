@@ -39,7 +39,9 @@ class Lane:
         """`at_once`: number of jobs that work at the same time; `of_one`: of one client; `nice`: see `Workers`."""
         self._at_once, self._of_one, self.workers = at_once, of_one, Workers(nice)
         self._working: Counter[str] = Counter()
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # who had no turn for longest comes first
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._turns = 0
+        self._last: dict[str, int] = {}  # the number of the last turn of each client that works or waits
 
     @asynccontextmanager
     async def turn(self, job: Job) -> AsyncIterator[None]:
@@ -80,15 +82,17 @@ class Lane:
 
     def _call_next(self) -> None:
         while self._waiting and self._working.total() < self._at_once:
-            client = min(self._waiting, key=lambda one: self._working[one])
+            client = min(self._waiting, key=lambda one: (self._working[one], self._last.get(one, 0)))
             if self._working[client] >= self._of_one:
                 return
-            turn, others = self._waiting[client].popleft(), self._waiting.pop(client)
-            if others:
-                self._waiting[client] = others  # behind all others
+            turn = self._waiting[client].popleft()
+            if not self._waiting[client]:
+                del self._waiting[client]
             if not turn.done():
-                self._working[client] += 1
+                self._turns += 1
+                self._working[client], self._last[client] = self._working[client] + 1, self._turns
                 turn.set_result(None)
+        self._last = {one: last for one, last in self._last.items() if one in self._working or one in self._waiting}
 
 
 class Queue:
