@@ -38,7 +38,8 @@ export class Tasks {
     this.bar = bar;
     this.listeners = listeners;
     this.heard = 0;
-    /** @type {HTMLButtonElement} */ (bar.querySelector("button")).onclick = () => this.cancel();
+    this.button = /** @type {HTMLButtonElement} */ (bar.querySelector("button"));
+    this.button.onclick = () => this.cancel();
   }
 
   get busy() { return this.#current !== null; }
@@ -64,11 +65,13 @@ export class Tasks {
   async run(what, work) {
     this.leave();
     const task = { controller: new AbortController(), byHand: false }, { signal } = task.controller;
+    const before = /** @type {HTMLElement | null} */ (document.activeElement);
     this.#current = task;
     this.listeners.problem("");
     this.heard = performance.now();
     this.#show(what, null);
     this.listeners.changed();
+    if (before?.matches(":disabled")) this.button.focus({ preventScroll: true });  // keys would be lost
     try {
       const result = await work(signal, (progress) => { if (this.#current === task && !signal.aborted) this.#show(what, progress); });
       signal.throwIfAborted();
@@ -80,8 +83,10 @@ export class Tasks {
     } finally {
       if (this.#current === task) {
         this.#current = null;
+        const held = document.activeElement === this.button;
         this.bar.hidden = true;
         this.listeners.changed();
+        if (held) before?.focus({ preventScroll: true });
       }
     }
   }
