@@ -25,6 +25,7 @@ PICTURE = _picture()
 def map_query(context, query):
     if query and "area" in query and len(str(query)) % 3:
         query["area"] = [",".join(map(str, AREA))]
+        query.pop("job", None)  # drawn names are seldom valid
     return query
 
 

@@ -304,8 +304,15 @@ def pixelate(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 is any free one."
 )
 @options.model(callback=known_models)
+@click.option(
+    "--allowed-host",
+    "allowed",
+    multiple=True,
+    metavar="NAME",
+    help="A further name by which people reach the page, such as that of a proxy. May be given more than once.",
+)
 @click.option("--no-browser", is_flag=True, help="Do not open the page in the browser.")
-def serve(host: str, port: int, model: str, no_browser: bool) -> None:
+def serve(host: str, port: int, model: str, allowed: tuple[str, ...], no_browser: bool) -> None:
     """Restore pictures in the browser.
 
     Opens a page on this machine. Choose a picture, draw its pixelated areas or search for them, restore it, compare,
@@ -331,7 +338,7 @@ def serve(host: str, port: int, model: str, no_browser: bool) -> None:
         if not no_browser:
             webbrowser.open(address)
         with suppress(KeyboardInterrupt):
-            app.make_server(restorer, host).run(sockets=[socket])
+            app.make_server(restorer, host, allowed).run(sockets=[socket])
         click.echo("\nEnded.")
 
 

@@ -11,7 +11,7 @@ Every answer, including a refusal, has `HEADERS`: the page loads nothing from el
 
 import ipaddress
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 from anyio import fail_after
@@ -54,10 +54,10 @@ class Guard:
         pages: paths that links of other sites may lead to.
     """
 
-    def __init__(self, app: ASGIApp, host: str, pages: Collection[str] = ("/",)):
-        """`host` is the name or address by which people reach `app`, beside localhost."""
+    def __init__(self, app: ASGIApp, host: str, pages: Collection[str] = ("/",), allowed: Collection[str] = ()):
+        """`host` and `allowed` are the names and addresses by which people reach `app`, beside localhost."""
         self.app, self.pages, self.any_address = app, pages, host in ("0.0.0.0", "::", "")  # noqa: S104
-        self.names = {"localhost", "127.0.0.1", "::1", host.lower()}
+        self.names = {"localhost", "127.0.0.1", "::1", host.lower(), *(name.lower() for name in allowed)}
         if self.any_address:
             self.names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
 
@@ -76,6 +76,8 @@ class Guard:
             await send(message)
 
         app = self.app
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # uvicorn leaves out the body, because its own scope still says HEAD
         if problem := self._problem(scope["path"], Headers(scope=scope)):
             app = JSONResponse({"problem": problem}, 403)
         await app(scope, receive, send_with_headers)
@@ -85,8 +87,8 @@ class Guard:
         host = headers.get("host", "")
         if not self._is_known(host):
             return (
-                "This page answers to the names of its own machine only. To reach it from another, start it with "
-                "--host and the name or address by which it is to be reached"
+                "This page answers to the names of its own machine only. To reach it by another name, such as that of "
+                "a proxy, start it with --allowed-host and this name"
             )
         origin = headers.get("origin")
         if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
@@ -103,7 +105,7 @@ class Guard:
             return False
 
 
-async def upload(request: Request, keep: bool = True) -> bytes:
+async def upload(request: Request, keep: bool = True, told: Callable[[int], None] = lambda size: None) -> bytes:
     """Read the body of a request.
 
     If it is too large, the rest is read and discarded, up to ten times the limit, because a client reads the answer
@@ -112,6 +114,7 @@ async def upload(request: Request, keep: bool = True) -> bytes:
     Args:
         request: the request.
         keep: False to read and discard the body of a request that is refused anyway.
+        told: called with the number of bytes that are kept, whenever there are more.
 
     Returns:
         The body; b"" without `keep`.
@@ -128,6 +131,7 @@ async def upload(request: Request, keep: bool = True) -> bytes:
                     break
                 if keep and size <= MOST_BYTES:
                     pieces.append(piece)
+                    told(size)
     except TimeoutError:
         raise HTTPException(408, f"The upload took longer than {UPLOAD_SECONDS} s.", {"Connection": "close"}) from None
     if keep and size > MOST_BYTES:

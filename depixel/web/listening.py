@@ -6,10 +6,11 @@ from depixel.base.errors import DepixelError
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0: any that is free.
+    """Open a listening socket; port 0: any free port.
 
     Raises:
-        DepixelError: `host` is no name of this machine, or the port is taken; says what to choose instead.
+        DepixelError: `host` is not a name or address of this machine, or the port is in use; the message says what to
+            choose instead.
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -24,6 +25,6 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(listening: socket.socket, host: str) -> str:
-    """What to type into a browser to reach a socket that `listen(host, ...)` made."""
+    """The URL of a socket that `listen(host, ...)` opened."""
     name = "localhost" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host  # noqa: S104
     return f"http://{name}:{listening.getsockname()[1]}/"

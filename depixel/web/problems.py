@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from depixel.base.errors import DepixelError
 from depixel.web import guard, queue
-from depixel.web.work import StoppedError
+from depixel.web.jobs import CanceledError, StoppedError
 
 Responses = dict[int | str, dict[str, Any]]
 """Descriptions of answers by their status, in FastAPI's form."""
@@ -26,6 +26,7 @@ class Problem(BaseModel):
 PROBLEMS: Responses = {
     403: {"model": Problem, "description": "Asked by another site, or by a name that is not this machine's."},
     408: {"model": Problem, "description": f"The upload took longer than {guard.UPLOAD_SECONDS} s."},
+    409: {"model": Problem, "description": "It was cancelled, or there is a job with its name already."},
     413: {
         "model": Problem,
         "description": f"More than {guard.MOST_BYTES // 10**6} MB, or it would take longer than "
@@ -35,13 +36,28 @@ PROBLEMS: Responses = {
     503: {"model": Problem, "description": "Too many at once; come again after `Retry-After` seconds."},
 }
 """The possible errors of requests with a picture."""
+_NO_JOB: dict[str, Any] = {"model": Problem, "description": "There is no job of this name, or it is done."}
+
+
+def only(*statuses: int) -> Responses:
+    """Some of `PROBLEMS`, or 404 for a job, by their status."""
+    return {status: (PROBLEMS | {404: _NO_JOB})[status] for status in statuses}
+
 
 _AREA_FORM = "x,y,width,height, with the side of a block behind it or, if the first are cut off, three numbers"
 
 
 def tell(api: FastAPI) -> None:
     """Register `answer` as an application's handler of all errors."""
-    known = (HTTPException, RequestValidationError, DepixelError, MemoryError, StoppedError, ClientDisconnect)
+    known = (
+        HTTPException,
+        RequestValidationError,
+        DepixelError,
+        MemoryError,
+        CanceledError,
+        StoppedError,
+        ClientDisconnect,
+    )
     for kind in (*known, Exception):
         api.add_exception_handler(kind, answer)
 
@@ -66,6 +82,8 @@ def _told(error: Exception) -> tuple[int, str]:
         return 422, str(error)
     if isinstance(error, MemoryError):
         return 413, "The picture needs more memory than there is here; make it smaller."
+    if isinstance(error, CanceledError):
+        return 409, "It was cancelled."
     if isinstance(error, StoppedError):
         return 413, (
             f"This takes longer than {queue.WORK_SECONDS} s here. Choose smaller areas, fewer views or a smaller "

@@ -1,6 +1,7 @@
 """The runs of the project in the current folder, as tables."""
 
 import io
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
@@ -35,17 +36,22 @@ class Runs(BaseModel):
     report: bool = Field(description="whether /report is there")
 
 
-def runs() -> Runs:
+def runs(told: Callable[[float, Sequence[BaseModel]], bool] = lambda share, found: True) -> Runs:
     """Read the last run, the recorded runs and DVC's experiments; for a table that cannot be read, give the reason.
 
     Without the extra `pipeline` there is no table; the one problem says what to install.
+    `told` receives the share that is done and the tables read so far.
     """
-    tables, problems = [], []
-    for title, read in (
-        ("The last run", _last_run),
-        ("Runs that were recorded", _recorded),
-        ("Experiments of DVC", _experiments),
+    tables: list[Table] = []
+    problems = []
+    for number, (title, read) in enumerate(
+        (
+            ("The last run", _last_run),
+            ("Runs that were recorded", _recorded),
+            ("Experiments of DVC", _experiments),
+        )
     ):
+        told(number / 3, tables)
         try:
             table = read()
         except DepixelError as error:

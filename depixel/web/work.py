@@ -1,27 +1,24 @@
 """The computation for a request: from the bytes of a picture file to the bytes of another, or to numbers.
 
-These are plain functions, called in threads, without HTTP. This module also converts areas: the text of a request
-becomes areas (`named`), and areas become text (`Made.areas`) or `FoundAreas`.
+These are plain functions without HTTP. Those that take a `Told` as their last argument run in worker processes.
+`restore` and `doubt` run in threads, because the model is in memory once, and leave files to worker processes.
 """
 
-import base64
+import ctypes
+import gc
 import io
-import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, Field
 
-from depixel.areas.area import Area, ResolvedArea, masked
-from depixel.areas.grid import MOST_BLOCK
+from depixel.areas.area import Area, ResolvedArea
 from depixel.base.errors import DepixelError
 from depixel.curation import synthetic
 from depixel.detection import search
-from depixel.detection.jpeg import BLOCK
 from depixel.model.windows import VIEWS
 from depixel.photos.decoding import decode
 from depixel.pictures import formats, pixels
@@ -29,18 +26,18 @@ from depixel.pictures import restorer as restoring
 from depixel.pictures.kinds import is_written
 from depixel.pictures.resolve import resolve
 from depixel.pictures.restorer import Model, Restorer
-from depixel.pictures.tiles import Trust
+from depixel.pictures.tiles import Shown, Trust, tiles_of
+from depixel.web.areas import FoundArea, FoundAreas, around, found_area, text_of
+from depixel.web.jobs import Job
+from depixel.web.workers import Told, Workers
 
 MOST_SEARCHED = 13_000_000
 """Maximum number of pixels of a search, in a whole picture or in a part of it."""
 SAMPLES = ((11, 1), (9, 3), (16, 1), (13, 3))
 """Contributor and number of the generated photos for a first try."""
 
-_SEARCHING = threading.Lock()  # one search at a time, because it needs some hundred bytes per pixel of a tile
-
-
-class StoppedError(Exception):
-    """Work was stopped, because it takes too long or because nobody waits for it."""
+_PART = 2**16  # pixels of windows, in one view, that a model restores between two looks at the job
+_LARGE = 4_000_000  # pixels of a picture from which on memory is given back after it
 
 
 class Made(NamedTuple):
@@ -59,112 +56,52 @@ class Made(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class FoundArea(BaseModel):
-    """A pixelated area, in pixels of the upright picture."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-    block_size: int | None = Field(description="null: blocks are no squares of whole pixels")
-    block_width: float
-    block_height: float
-    offset_x: float = Field(description="columns that the first blocks lack; 0 if blocks begin at the left side")
-    offset_y: float = Field(description="rows that the first blocks lack")
-    area: str = Field(description="all of these numbers, as the parameter `area` of a restoration takes them")
-    mask: str | None = Field(
-        description="the shape of an area that is no rectangle, as the parameter `mask` of a restoration takes it"
-    )
-    certain: bool = Field(description="the evidence is beyond what untouched photos show")
+# -- in threads --------------------------------------------------------------------------------------------------------
 
 
-class FoundAreas(BaseModel):
-    """The result of a search."""
-
-    width: int = Field(description="of the picture, upright")
-    height: int
-    areas: list[FoundArea] = Field(description="likeliest first, none overlapping")
-    complete: bool = Field(description="false: the time was up, and there may be more areas")
-
-
-class _Watched(NamedTuple):
-    """A model that checks `stop` before each batch of windows."""
-
-    model: Model
-    stop: threading.Event
-
-    def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]) -> np.ndarray:
-        if self.stop.is_set():
-            raise StoppedError
-        return self.model.predict_windows(windows, areas, views)
-
-
-def watched(restorer: Restorer, stop: threading.Event) -> Restorer:
-    """A restorer with the same model that raises `StoppedError` soon after `stop` is set."""
-    return Restorer(_Watched(restorer.model, stop))
-
-
-def named(texts: Sequence[str], block: int | None = None, masks: Sequence[str] = ()) -> list[Area]:
-    """Read the areas of a request.
+class _Watched:
+    """A model that looks at a job before each small part of its work, and tells it what is done.
 
     Args:
-        texts: x,y,width,height, optionally with the block size (8, 16x8) and two offsets; or x,y,width,height with the
-            number of blocks across and down behind an @: 0,0,64,48@8x6.
-        block: block size in pixels of areas without one.
-        masks: the shapes of the areas, one for each area, or none at all. "": a rectangle; otherwise a picture file of
-            the area's size in base64url, light (128 or more) where the area is pixelated.
-
-    Raises:
-        DepixelError: a mask is not a picture or has another size, or the numbers of masks and areas differ.
+        model: the model.
+        job: the job. If it is cancelled or late, the model raises its exception.
+        windows: number of windows, each counted once a view, of the whole job.
     """
-    if masks and len(masks) != len(texts):
-        raise DepixelError(f"{len(masks)} masks for {len(texts)} areas: each area needs one, which may be empty")
-    areas = [_named(text, block) for text in texts]
-    return [
-        _in_shape(area, mask) if mask else area for area, mask in zip(areas, masks or [""] * len(areas), strict=True)
-    ]
 
+    def __init__(self, model: Model, job: Job, windows: int):
+        self._model, self._job, self._windows, self._done = model, job, windows, 0
 
-def _in_shape(area: Area, mask: str) -> Area:
-    try:
-        seen = formats.decoded(base64.b64decode(mask + "=" * (-len(mask) % 4), altchars=b"-_", validate=True)).seen()
-        if seen.shape[:2] != (area.height, area.width):
-            raise DepixelError(
-                f"it has {seen.shape[1]} x {seen.shape[0]} pixels, the area {area.width} x {area.height}"
-            )
-        whole = Area(0, 0, area.width, area.height)
-        return replace(area, mask=masked(seen, [whole], (area.height, area.width))[0].mask)
-    except (ValueError, DepixelError) as error:
-        told = error if isinstance(error, DepixelError) else "not base64url"
-        raise DepixelError(f"mask of area {area.place}: {told}") from error
+    def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]) -> np.ndarray:
+        most = max(1, _PART // (windows.shape[1] * windows.shape[2]))
+        parts = [slice(start, start + most) for start in range(0, len(windows), most)]
+        return np.concatenate([self._part(windows[part], areas[part], views) for part in parts])
 
-
-def _mask(area: ResolvedArea) -> str | None:
-    if area.mask is None:
-        return None
-    file = io.BytesIO()
-    Image.fromarray(area.mask).save(file, "PNG", optimize=True)
-    return base64.urlsafe_b64encode(file.getvalue()).decode().rstrip("=")
-
-
-def _named(text: str, block: int | None) -> Area:
-    rectangle, _, grid = text.partition("@")
-    numbers = rectangle.split(",")
-    place: list[int | str | None] = [int(number) for number in numbers[:4]]
-    if grid:
-        columns, rows = map(int, grid.split("x"))
-        return Area.of(place).in_grid(columns, rows)
-    blocks: list[int | str | None] = [*numbers[4:]] or [block]
-    return Area.of([*place, *blocks])
+    def _part(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int]) -> np.ndarray:
+        seen = []
+        for view in views:
+            self._job.check()
+            seen.append(self._model.predict_windows(windows, areas, [view]))
+            self._done += len(windows)
+            self._job.tell(min(1.0, self._done / self._windows))
+        return np.stack(seen).mean(axis=0, dtype=np.float32)
 
 
 def restore(
-    restorer: Restorer, data: bytes, areas: list[Area], views: Literal[1, 2, 8], trust: Trust, png: bool = False
+    restorer: Restorer,
+    workers: Workers,
+    job: Job,
+    data: bytes,
+    areas: list[Area],
+    views: Literal[1, 2, 8],
+    trust: Trust,
+    png: bool = False,
 ) -> Made:
     """Restore the areas of a picture file; the result has these areas with the detected block sizes.
 
     Args:
         restorer: the restorer.
+        workers: processes that read and write the file.
+        job: the job to tell.
         data: the bytes of the file.
         areas: the areas.
         views, trust: as for `Restorer.restore`.
@@ -172,22 +109,80 @@ def restore(
 
     Raises:
         DepixelError: `data` is not a picture, or `areas` do not fit it (`Restorer.restore`).
+        CanceledError, StoppedError: see `Job.check`.
+    """
+    picture, resolved = workers.run(job, opened, data, areas, png)
+    watched = _Watched(restorer.model, job, views * _windows(picture.pixels, resolved, trust))
+    restored = Restorer(watched).restore(picture.pixels, resolved, views, trust)
+    made = workers.run(job, closed, picture.showing(restored), resolved)
+    if restored.shape[0] * restored.shape[1] >= _LARGE:
+        del picture, restored
+        _give_memory_back()
+    return made
+
+
+def doubt(restorer: Restorer, workers: Workers, job: Job, data: bytes, areas: list[Area]) -> bytes:
+    """Draw where the restorations of turned views disagree (`restorer.disagreement`): a gray PNG, in sixteenths of a
+    gray level.
+
+    Raises:
+        DepixelError, CanceledError, StoppedError: as in `restore`.
+    """
+    picture, resolved = workers.run(job, opened, data, areas, False)
+    watched = _Watched(restorer.model, job, 8 * _windows(picture.pixels, resolved, "rounded"))
+    disagreement = restoring.disagreement(Restorer(watched), picture.pixels, resolved)
+    made = workers.run(job, gray, disagreement)
+    if disagreement.size >= _LARGE:
+        del picture, disagreement
+        _give_memory_back()
+    return made
+
+
+def _windows(picture: np.ndarray, areas: Sequence[ResolvedArea], trust: Trust) -> int:
+    """Number of windows that a restoration takes."""
+    return sum(1 for area in areas for _ in tiles_of(Shown(area, trust), picture.shape))
+
+
+def _give_memory_back() -> None:
+    """Give the memory of freed arrays back to the system, which the C library would keep."""
+    gc.collect()
+    with suppress(AttributeError, OSError, TypeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+# -- in worker processes -----------------------------------------------------------------------------------------------
+
+
+def opened(data: bytes, areas: list[Area], png: bool, told: Told) -> tuple[formats.Picture, list[ResolvedArea]]:
+    """Read a picture file, and complete its areas from the pixels. `png`: as for `restore`.
+
+    Raises:
+        DepixelError: `data` is not a picture, or `areas` do not fit it.
     """
     picture = _read(data, png)
-    resolved = resolve(picture.pixels, areas)
-    restored = restorer.restore(picture.pixels, resolved, views, trust)
-    return Made(formats.encoded(picture.showing(restored)), picture.format, _text(resolved), picture.notes)
+    return picture, resolve(picture.pixels, areas)
 
 
-def pixelate(data: bytes, areas: list[Area], png: bool = False) -> Made:
+def closed(picture: formats.Picture, areas: list[ResolvedArea], told: Told) -> Made:
+    """The file of a picture with these areas."""
+    return Made(formats.encoded(picture), picture.format, text_of(areas), picture.notes)
+
+
+def gray(disagreement: np.ndarray, told: Told) -> bytes:
+    """A disagreement, gray levels, as a gray PNG in sixteenths of a level."""
+    return _png((16 * disagreement).clip(0, 255).round().astype(np.uint8))
+
+
+def pixelate(data: bytes, areas: list[Area], png: bool, told: Told) -> Made:
     """Pixelate the areas of a picture file, and remove thumbnails of the original. `png`: as for `restore`.
 
     Raises:
         DepixelError: `data` is not a picture, or `areas` do not fit it (`pixels.pixelate`).
     """
     picture = _read(data, png)
+    told(0.5, ())
     pixelated = pixels.pixelate(picture.pixels, areas)
-    return Made(formats.encoded(picture.hiding(pixelated)), picture.format, _text(areas), picture.notes)
+    return Made(formats.encoded(picture.hiding(pixelated)), picture.format, text_of(areas), picture.notes)
 
 
 def _read(data: bytes, png: bool) -> formats.Picture:
@@ -196,89 +191,55 @@ def _read(data: bytes, png: bool) -> formats.Picture:
     return picture if own else formats.as_format(picture, "PNG")
 
 
-def _text(areas: Iterable[Area]) -> str:
-    return ";".join(",".join(map(str, area.numbers())) for area in areas)
-
-
-def find(data: bytes, near: str | None, stop: threading.Event) -> FoundAreas:
+def find(data: bytes, near: str | None, told: Told) -> FoundAreas:
     """Find the pixelated areas of a picture file.
 
     Args:
         data: the bytes of the file.
         near: x,y,width,height as text: search only there, and half as much around it; None: the whole picture.
-        stop: set it to end the search; the areas found so far are returned.
+        told: called with what is done and found. If it returns False, the areas found so far are returned.
 
     Raises:
         DepixelError: `data` is not a picture, `near` is outside it, or it has more than `MOST_SEARCHED` pixels.
     """
     seen = formats.decoded(data).searchable()
     height, width = seen.shape[:2]
-    rows, columns = _around(near, width, height) if near else (slice(0, height), slice(0, width))
+    rows, columns = around(near, width, height) if near else (slice(0, height), slice(0, width))
     seen = seen[rows, columns]
     if seen.shape[0] * seen.shape[1] > MOST_SEARCHED:
         raise DepixelError(
             f"areas are looked for in at most {MOST_SEARCHED // 10**6} megapixels; draw them roughly, and what is "
             "there is found more exactly"
         )
-    with _SEARCHING:
-        found = search.find(np.ascontiguousarray(seen), lambda share, found: not stop.is_set())
-    areas = [_found_area(one.area.moved(columns.start, rows.start), one.certain) for one in found]
-    return FoundAreas(width=width, height=height, areas=areas, complete=not stop.is_set())
+    known: tuple[list[search.Found], list[FoundArea]] = ([], [])
+    complete = True
+
+    def placed(found: list[search.Found]) -> list[FoundArea]:
+        return [found_area(one.area.moved(columns.start, rows.start), one.certain) for one in found]
+
+    def watch(share: float, found: list[search.Found]) -> bool:
+        nonlocal known, complete
+        if found is not known[0]:
+            known = found, placed(found)
+        complete = told(share, known[1])
+        return complete
+
+    found = search.find(np.ascontiguousarray(seen), watch)
+    return FoundAreas(width=width, height=height, areas=placed(found), complete=complete)
 
 
-def _found_area(area: ResolvedArea, certain: bool) -> FoundArea:
-    return FoundArea(
-        x=area.x,
-        y=area.y,
-        width=area.width,
-        height=area.height,
-        block_size=area.block_size if area.is_square else None,
-        block_width=float(area.grid.width),
-        block_height=float(area.grid.height),
-        offset_x=float(area.offset_x),
-        offset_y=float(area.offset_y),
-        area=",".join(map(str, area.numbers())),
-        mask=_mask(area),
-        certain=certain,
-    )
-
-
-def _around(near: str, width: int, height: int) -> tuple[slice, slice]:
-    """The rows and columns of a picture for a search near an area (text); they begin with JPEG blocks.
-
-    Raises:
-        DepixelError: the area is outside the picture.
-    """
-    parts = []
-    x, y, wide, high = (int(number) for number in near.partition("@")[0].split(",")[:4])
-    for start, extent, length in ((y, high, height), (x, wide, width)):
-        first = max(start - extent // 2 - MOST_BLOCK // 10, 0) // BLOCK * BLOCK
-        parts.append(slice(first, min(start + extent + extent // 2 + MOST_BLOCK // 10, length)))
-    rows, columns = parts
-    if rows.start >= rows.stop or columns.start >= columns.stop:
-        raise DepixelError(f"near: not inside the picture, which is {width} pixels wide and {height} high")
-    return rows, columns
-
-
-def doubt(restorer: Restorer, data: bytes, areas: list[Area]) -> bytes:
-    """Draw where the restorations of turned views disagree (`restorer.disagreement`): a gray PNG, in sixteenths of a
-    gray level.
-
-    Raises:
-        DepixelError: `data` is not a picture, or `areas` do not fit it (`Restorer.restore`).
-    """
-    disagreement = restoring.disagreement(restorer, formats.decoded(data).pixels, areas)
-    return _png((16 * disagreement).clip(0, 255).round().astype(np.uint8))
-
-
-def show(data: bytes) -> bytes:
+def show(data: bytes, told: Told) -> bytes:
     """Convert a picture file to a PNG that every browser shows: upright, 8 bits, without metadata.
 
     Raises:
         DepixelError: `data` is not a picture.
     """
     pixels = formats.decoded(data).pixels
+    told(0.5, ())
     return _png(pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8))
+
+
+# -- samples -----------------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=len(SAMPLES))

@@ -1,17 +1,20 @@
 """What the tests of the page share: a server in a thread of this process, and pictures to send to it."""
 
 import io
+import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 
 from depixel.pictures import formats
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import Restorer
-from depixel.web import listening
+from depixel.web import app, listening
 from tests.model import test_predictor
 from tests.pictures.test_restorer import photo
 
@@ -19,12 +22,10 @@ AREA = (24, 16, 64, 48, 8)
 
 
 @contextmanager
-def running(restorer, host="127.0.0.1"):
+def running(restorer, host="127.0.0.1", allowed=()):
     """The address of a server in a thread of this process."""
-    from depixel.web import app as server  # test modules skip without FastAPI, this file must load
-
     with listening.listen("127.0.0.1", 0) as socket:
-        web = server.make_server(restorer, host)
+        web = app.make_server(restorer, host, allowed)
         thread = threading.Thread(target=web.run, kwargs={"sockets": [socket]})
         thread.start()
         yield listening.address(socket, "127.0.0.1")
@@ -77,3 +78,27 @@ PICTURES = {
     "JPEG": lambda: pixelated("JPEG", quality=95, subsampling=0, exif=exif(1)),
     "WebP": lambda: pixelated("WEBP", lossless=True),
 }
+
+
+def long_search(side=1500) -> bytes:
+    """A JPEG in which the search for areas takes many seconds."""
+    return file_of(photo(side, side), "JPEG", quality=90)
+
+
+@contextmanager
+def asking(url: str, path: str, data: bytes, name: str):
+    """A request in a thread, and its answer as a future. It is cancelled at the end."""
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            yield pool.submit(requests.post, f"{url}api/{path}?job={name}", data, timeout=120)
+        finally:
+            requests.delete(f"{url}api/jobs/{name}", timeout=60)
+
+
+def events(url: str, name: str):
+    """The progress of a job, as it comes."""
+    with requests.get(f"{url}api/jobs/{name}", stream=True, timeout=60) as answer:
+        assert answer.headers["Content-Type"].startswith("text/event-stream"), answer.text
+        for line in answer.iter_lines(chunk_size=1):
+            if line.startswith(b'data: {"state"'):
+                yield json.loads(line[6:])

@@ -9,10 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +24,8 @@ from depixel.base.errors import DepixelError
 from depixel.cli import main
 from depixel.pictures import formats
 from depixel.pictures.pixels import pixelate
-from depixel.web import app as server
-from depixel.web import listening
+from depixel.web import jobs, listening, routes
+from depixel.web.workers import Workers
 from tests.conftest import REPOSITORY, run, tiny_model
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import AREA, PICTURES, file_of, told
@@ -44,8 +42,8 @@ def test_what_comes_back_is_byte_for_byte_what_the_library_makes(url, restorer, 
     picture = formats.read(tmp_path / "in")
     formats.write(tmp_path / "out", picture.showing(restorer.restore(picture.pixels, [AREA], 2, "exact")))
     assert answer.content == (tmp_path / "out").read_bytes()
-    assert answer.headers["Content-Type"] == server._TYPES[picture.format]
-    ending = server._ENDINGS[picture.format]
+    assert answer.headers["Content-Type"] == routes._TYPES[picture.format]
+    ending = routes._ENDINGS[picture.format]
     assert answer.headers["Content-Disposition"] == f'attachment; filename="restored.{ending}"'
 
 
@@ -54,12 +52,11 @@ def test_what_comes_back_is_byte_for_byte_what_the_library_makes(url, restorer, 
 
 def test_every_operation_is_described(url):
     described = requests.get(f"{url}openapi.json", timeout=60).json()
-    assert set(described["paths"]) == {
-        f"/api/{name}" for name in ("restore", "pixelate", "find", "doubt", "show", "samples/{number}", "runs")
-    }
+    names = ("restore", "pixelate", "find", "doubt", "show", "samples/{number}", "runs", "jobs/{name}")
+    assert set(described["paths"]) == {f"/api/{name}" for name in names}
     for operations in described["paths"].values():
         for operation in operations.values():
-            assert operation["description"] and "200" in operation["responses"]
+            assert operation["description"] and {"200", "204"} & set(operation["responses"])
             for status in {"403", "413", "422", "503"} & set(operation["responses"]):
                 assert "Problem" in json.dumps(operation["responses"][status])
 
@@ -67,9 +64,16 @@ def test_every_operation_is_described(url):
 @pytest.mark.skipif(not shutil.which("schemathesis", path=Path(sys.executable).parent), reason="no schemathesis here")
 def test_it_answers_as_its_schema_says_whatever_it_is_asked(url, tmp_path, monkeypatch):
     """With pictures among what it is sent (schemathesis_pictures.py)."""
-    worked = dict.fromkeys(("restore", "pixelate", "find", "doubt", "show"), 0)
-    for name in worked:
-        monkeypatch.setattr(server.work, name, partial(_counted, worked, name, getattr(server.work, name)))
+    worked = dict.fromkeys(("opened", "closed", "pixelate", "find", "gray", "show"), 0)
+    work = Workers.run
+
+    def counted(workers, job, function, *arguments):
+        done = work(workers, job, function, *arguments)
+        worked[function.__name__] += 1
+        return done
+
+    monkeypatch.setattr(Workers, "run", counted)
+    monkeypatch.setattr(jobs, "WAIT_SECONDS", 0)
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     command = ("schemathesis", "run", f"{url}openapi.json", "--max-examples=20", f"--checks={checks}", "--seed=1",
                "--exclude-path=/api/runs")  # it asks DVC each time  # fmt: skip
@@ -77,12 +81,6 @@ def test_it_answers_as_its_schema_says_whatever_it_is_asked(url, tmp_path, monke
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     assert "passed" in run(*command, cwd=tmp_path).stdout
     assert all(worked.values()), worked
-
-
-def _counted(worked: dict[str, int], name: str, work: Callable, *arguments):
-    done = work(*arguments)
-    worked[name] += 1
-    return done
 
 
 # -- the command -----------------------------------------------------------------------------------------------------

@@ -77,7 +77,9 @@ def test_the_page_may_load_nothing_from_elsewhere_and_needs_nothing(url):
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy and "unsafe" not in policy and "http" not in policy
     assert answer.headers["Cache-Control"] == "no-store"
-    for name in ("page.html", "page.css", "page.js"):
+    names = ["page.html", "page.css", *(f"page/{file.name}" for file in (REPOSITORY / "depixel/web/page").glob("*.js"))]
+    assert len(names) > 10
+    for name in names:
         text = (REPOSITORY / "depixel/web" / name).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?:|//[a-z]+\.[a-z]|@import|\beval\b|innerHTML", text), name
     assert not re.search(r"<style|<script(?! type=\"module\" src)| style=| on[a-z]+=", answer.text)
@@ -98,3 +100,26 @@ def test_a_slow_upload_is_given_up(restorer, monkeypatch):
         client.sendall(b"POST /api/show HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
         client.settimeout(20)
         assert b"408" in client.recv(1000)
+
+
+def test_further_names_are_let_in_if_the_server_is_told(restorer):
+    with running(restorer, allowed=["Pictures.example"]) as url:
+        for name, status in (("pictures.example", 200), ("PICTURES.example:443", 200), ("other.example", 403)):
+            answer = requests.get(url, headers={"Host": name}, timeout=60)
+            assert answer.status_code == status
+        assert "--allowed-host" in answer.json()["problem"]
+
+
+def test_a_health_check_and_heads_are_answered(url):
+    assert requests.get(f"{url}healthz", timeout=60).text == "ok\n"
+    for path in ("", "healthz", "page.css", "page/main.js", "api/samples/0", "openapi.json"):
+        whole, head = requests.get(url + path, timeout=60), requests.head(url + path, timeout=60)
+        assert head.status_code == whole.status_code == 200 and head.content == b""
+        assert head.headers["Content-Length"] == str(len(whole.content))
+        assert head.headers["Content-Security-Policy"] == whole.headers["Content-Security-Policy"]
+
+
+def test_there_are_no_websockets(url):
+    asked = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    answer = requests.get(url, headers=asked | {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}, timeout=60)
+    assert answer.status_code == 200 and "depixel" in answer.text

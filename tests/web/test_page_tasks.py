@@ -1,0 +1,144 @@
+"""The page of `depixel serve` at work, in Chromium: long tasks are seen and stopped, and hands change areas."""
+
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from depixel.pictures.pixels import pixelate
+from tests.pictures.test_restorer import photo
+from tests.web.conftest import file_of, long_search
+from tests.web.test_jobs import rate
+from tests.web.test_page import AREA, browser, choose, drag, expect, numbers, opened, shown  # noqa: F401  fixtures, too
+
+pytestmark = pytest.mark.usefixtures("one_thread", "detector")
+
+
+def searching(page):
+    """The page in a search that takes long."""
+    choose(page, long_search(), "long.jpg")
+    page.wait_for_selector("#work:visible")
+    page.click("#find")
+
+
+def test_a_task_is_seen_at_once_and_tells_how_far_it_is(opened):  # noqa: F811
+    page = opened()
+    searching(page)
+    assert page.locator("#task").is_visible()
+    took = page.evaluate(
+        """async () => { const begin = performance.now(); document.querySelector("#task button").click();
+        document.querySelector("#find").disabled = false; await new Promise(requestAnimationFrame);
+        await new Promise((done) => setTimeout(done, 100)); document.querySelector("#find").click();
+        const clicked = performance.now();
+        while (document.querySelector("#task").hidden) await new Promise(requestAnimationFrame);
+        return performance.now() - clicked; }"""
+    )
+    assert took < 200
+    expect(page.locator("#task .what")).to_contain_text("%", timeout=15_000)
+    page.click("#task button")
+
+
+def test_a_canceled_search_ends_on_the_page_and_on_the_server(opened):  # noqa: F811
+    page = opened()
+    searching(page)
+    expect(page.locator("#task .what")).to_contain_text("%", timeout=15_000)
+    page.click("#task button")
+    expect(page.locator("#task")).to_be_hidden(timeout=1000)
+    expect(page.locator("#told")).to_have_text("Cancelled.")
+    expect(page.locator("#find")).to_be_enabled()
+    page.wait_for_timeout(500)
+    assert rate() < 0.1
+
+
+@pytest.mark.parametrize("moment", [0, 20, 50, 100, 200, 400, 800, 1500, 2500, 4000])
+def test_a_new_picture_ends_the_search_in_the_old_one(opened, moment):  # noqa: F811
+    """Nothing of the old search reaches the new picture, which can be used at once."""
+    page = opened()
+    searching(page)
+    page.wait_for_timeout(moment)
+    begin = time.monotonic()
+    choose(page, file_of(shown()), "new.png")
+    expect(page.locator("#told")).to_contain_text("160 × 120 pixels", timeout=5000)
+    assert time.monotonic() - begin < 5
+    assert numbers(page) == []
+    page.click("#find")
+    expect(page.locator("#told")).to_contain_text("One area found", timeout=5000)
+    page.wait_for_timeout(500)
+    assert numbers(page) == [list(map(str, AREA))]
+    assert page.locator("#problem").is_hidden()
+    assert rate(0.5) < 0.2
+
+
+def test_an_area_is_moved_resized_removed_undone_and_redone(opened):  # noqa: F811
+    page = opened()
+    choose(page, file_of(np.full((120, 160, 3), 90, np.uint8)))
+    page.wait_for_selector("#work:visible")
+    drag(page, (40, 40, 40, 40))
+    expect(page.locator("#areas .area")).to_have_count(1)
+    expect(page.locator("#told")).not_to_contain_text("Looking", timeout=15_000)
+    page.get_by_label("left of area 1").fill("40")
+    canvas = page.locator("#canvas")
+    canvas.focus()
+    canvas.press("ArrowRight")
+    canvas.press("Shift+ArrowDown")
+    expect(page.get_by_label("left of area 1")).to_have_value("41")
+    place = [int(number) for number in numbers(page)[0][:4]]
+    before = [*place]
+    assert place == [41, 50, 40, 40]
+    _from_to(page, (place[0] + place[2] / 2, place[1] + place[3] / 2), (10, -5))
+    place[0], place[1] = place[0] + 10, place[1] - 5
+    expect(page.get_by_label("left of area 1")).to_have_value(str(place[0]))
+    assert [int(number) for number in numbers(page)[0][:4]] == place
+    _from_to(page, (place[0] + place[2], place[1] + place[3]), (8, 6))  # the handle at its lower right corner
+    expect(page.get_by_label("width of area 1", exact=True)).to_have_value(str(place[2] + 8))
+    assert int(numbers(page)[0][3]) == place[3] + 6
+    page.click("#undo")
+    page.click("#undo")
+    expect(page.get_by_label("left of area 1")).to_have_value(str(before[0]))
+    page.click("#redo")
+    expect(page.get_by_label("left of area 1")).to_have_value(str(place[0]))
+    canvas.focus()
+    canvas.press("Enter")
+    canvas.press("Delete")
+    expect(page.locator("#areas .area")).to_have_count(0)
+    canvas.press("Control+z")
+    expect(page.locator("#areas .area")).to_have_count(1)
+
+
+def _from_to(page, place: tuple[float, float], by: tuple[float, float]):
+    """Drag a place of the picture, 160 x 120, with the mouse."""
+    box = page.locator("#canvas").bounding_box()
+    scale = min(box["width"] / 160, box["height"] / 120)
+    x, y = box["x"] + (box["width"] - 160 * scale) / 2, box["y"] + (box["height"] - 120 * scale) / 2
+    page.mouse.move(x + place[0] * scale, y + place[1] * scale)
+    page.mouse.down()
+    page.mouse.move(x + (place[0] + by[0] / 2) * scale, y + (place[1] + by[1] / 2) * scale)
+    page.mouse.move(x + (place[0] + by[0]) * scale, y + (place[1] + by[1]) * scale)
+    page.mouse.up()
+
+
+def test_an_area_is_added_without_a_mouse_and_its_block_has_two_sides(opened, restorer):  # noqa: F811
+    image = pixelate(photo(120, 160), [(40, 24, 64, 48, "16x8")])
+    page = opened()
+    choose(page, file_of(image))
+    page.wait_for_selector("#work:visible")
+    page.click("#add")
+    for name, value in (
+        ("left", 40),
+        ("top", 24),
+        ("width", 64),
+        ("height", 48),
+        ("block width", 16),
+        ("block height", 8),
+    ):
+        field = page.get_by_label(f"{name} of area 1", exact=True)
+        field.fill(str(value))
+        field.press("Tab")
+    page.select_option("#views", "1")
+    page.click("#restore")
+    page.wait_for_selector("#compare-bar:visible")
+    with page.expect_download() as waiting:
+        page.click("#download")
+    expected = restorer.restore(image, [(40, 24, 64, 48, "16x8")])
+    np.testing.assert_array_equal(np.asarray(Image.open(waiting.value.path())), expected)
