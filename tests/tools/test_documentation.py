@@ -164,9 +164,9 @@ def test_the_reference_has_every_setting_with_its_value():
         for name, field in model.model_fields.items():
             if field.exclude:  # an old name
                 continue
-            assert f"| `{section}.{name}` | " in page
+            (entry,) = re.findall(rf"(?ms)^`{section}\.{name}`\n:   (.*?)(?=^[`#])", page)
             if isinstance(written[section][name], int):
-                assert f"| `{section}.{name}` | `{written[section][name]}` | " in page
+                assert f"In `params.yaml`: `{json.dumps(written[section][name])}`. Default:" in entry
     assert "`unet_deep`" in page and "from 1 to 1024" in page and "sample-long:" in page
 
 
