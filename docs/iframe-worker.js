@@ -6,16 +6,16 @@ if (location.protocol === "file:") {
       const frame = document.createElement("iframe");
       frame.hidden = true;
       document.body.append(frame);
-      const inside = frame.contentWindow;
+      const inside = frame.contentWindow, base = new URL(url, location);
       const load = address => new Promise((done, fail) => {
         const script = inside.document.createElement("script");
-        Object.assign(script, {src: new URL(address, url), onload: done, onerror: fail});
+        Object.assign(script, {src: new URL(address, base), onload: done, onerror: fail});
         inside.document.body.append(script);
       });
       const tell = (target, data) => setTimeout(() => target.dispatchEvent(new MessageEvent("message", {data})));
       inside.importScripts = (...addresses) => addresses.reduce((last, one) => last.then(() => load(one)), Promise.resolve());
       inside.postMessage = data => tell(this, data);
-      const ready = load(url);
+      const ready = load(base);
       this.postMessage = data => ready.then(() => tell(inside, data));
       this.terminate = () => frame.remove();
       this.addEventListener("message", event => this.onmessage && this.onmessage(event));

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import posixpath
 import re
 from collections.abc import Callable, Iterator
@@ -22,12 +23,13 @@ import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 import depixel
 from depixel.base import layout
+from depixel.base.settings import Settings
 from depixel.cli import main
-from depixel.model import networks
 from depixel.params import MODELS
 
 PROJECT = Path(__file__).parents[1]
@@ -84,44 +86,60 @@ def settings() -> str:
     """Every setting of params.yaml, and the presets."""
     parts = [
         "# Settings",
-        "All settings are in `params.yaml`. *Here* is the value in that file; *else* the one that counts if the file "
-        "does not name it. A wrong key or value stops a run before it starts; the message says what is allowed.",
+        "All settings are in `params.yaml`. The default counts if that file does not name the setting. A wrong key or "
+        "value stops a run before it starts; the message says what is allowed.",
     ]
     written = YAML().load((PROJECT / layout.PARAMS).read_text(encoding="utf-8"))
     for section, model in MODELS.items():
         doc = inspect.getdoc(model) or ""
         told = _attributes(doc)
-        rows = ["| setting | here | else | allowed | what it does |", "|---|---|---|---|---|"]
+        about = doc.split("\n\n")[0]
+        parts += [f"## {section}", "" if re.fullmatch(r"The section `\w+` of params\.yaml\.", about) else _plain(about)]
         schemas = model.model_json_schema()["properties"]
         for name, field in model.model_fields.items():
             if field.exclude:  # an old name, still read
                 continue
             schema = schemas[name]
             what = told.get(name) or _comment(written[section], name) or field.description or ""
-            allowed = ", ".join(f"`{one}`" for one in networks.names()) if name == "network" else _allowed(schema)
-            default = _value(schema["default"]) if "default" in schema else "none"
-            cells = [f"`{section}.{name}`", _value(written[section].get(name)), default, allowed, _plain(what)]
-            rows.append(f"| {' | '.join(cells)} |")
-        about = (
-            "" if doc.startswith("The section") and "." not in doc[:60].rstrip(".") else _plain(doc.split("\n\n")[0])
-        )
-        parts += [f"## {section}", about, "\n".join(rows)]
+            allowed = _choices(model, name) if schema.get("type") == "string" else ""
+            values = [
+                f"Allowed: {allowed or _allowed(schema)}.",
+                f"In `params.yaml`: {_value(written[section].get(name))}.",
+                f"Default: {_value(schema['default'])}." if "default" in schema else "It must be named.",
+            ]
+            lines = [_plain(what), " ".join(values)] if what else [" ".join(values)]
+            parts.append(f"`{section}.{name}`\n:   " + "\n\n    ".join(lines))
     presets = (PROJECT / layout.PRESETS).read_text(encoding="utf-8")
     return "\n\n".join([*parts, "## Presets", _code("yaml", presets)])
 
 
 def _value(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"`{list(value)}`" if isinstance(value, (list, tuple)) else f"`{str(value) or repr('')}`"
+    """A value as params.yaml has it."""
+    is_json = isinstance(value, (bool, list, tuple)) or value is None
+    return f"`{json.dumps(value) if is_json else str(value) or repr('')}`"
+
+
+def _choices(model: type[Settings], name: str) -> str:
+    """The names that a setting may have, as its refusal of another lists them; "" if it takes any text."""
+    try:
+        model.model_validate({name: "?"})
+    except ValidationError as error:
+        found = re.search(r"(?:one of|are) ([\w, ]+)", next(e["msg"] for e in error.errors() if e["loc"] == (name,)))
+        return ", ".join(f"`{one}`" for one in found[1].split(", ")) if found else ""
+    return ""
 
 
 def _allowed(schema: dict[str, Any]) -> str:
     """Which values a JSON schema lets pass, in words."""
-    if names := schema.get("enum") or schema.get("items", {}).get("enum"):
-        return ", ".join(f"`{name}`" for name in names)
+    if "anyOf" in schema:
+        return " or ".join(_allowed(one) for one in schema["anyOf"])
+    if "items" in schema:
+        return f"list, each {_allowed(schema['items'])}"
+    if "enum" in schema:
+        return ", ".join(f"`{name}`" for name in schema["enum"])
     kinds = {"integer": "whole number", "number": "number", "boolean": "`true` or `false`", "string": "text"}
-    words = "least and most, whole numbers" if "prefixItems" in schema else kinds.get(schema.get("type", ""), "")
+    kinds["null"] = "`null`"
+    words = "least and most" if "prefixItems" in schema else kinds.get(schema.get("type", ""), "")
     limits = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
     return " ".join([words, *(f"{word} {schema[key]:g}" for key, word in limits.items() if key in schema)]).strip()
 
@@ -255,7 +273,7 @@ def http() -> str:
                 parts.append(f"body\n:   {_plain(body['description'])}")
             for parameter in route.get("parameters", []):
                 must = "" if parameter.get("required") else "optional; "
-                allowed = _allowed(parameter["schema"])
+                allowed = _allowed(parameter["schema"]).removesuffix(" or `null`")
                 shown = f"{must}{allowed}".strip("; ")
                 what = _plain(parameter.get("description", ""))
                 parts.append(f"`{parameter['name']}`{f' ({shown})' if shown else ''}\n:   {what or 'a number'}")

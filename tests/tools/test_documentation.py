@@ -107,7 +107,7 @@ def test_opened_from_a_folder_it_can_be_searched_and_fits_a_phone(site, browser)
         page.goto((site / f"{name}.html").as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
     page.locator("label[for=__search]").first.click()
-    page.get_by_role("textbox", name="Search").fill("kriging")
+    page.get_by_role("textbox", name="Search").press_sequentially("kriging")  # it listens to keys
     page.locator(".md-search-result__item").first.wait_for()
     assert "measured" in page.locator(".md-search-result__list").inner_text().lower()
     assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
@@ -164,9 +164,9 @@ def test_the_reference_has_every_setting_with_its_value():
         for name, field in model.model_fields.items():
             if field.exclude:  # an old name
                 continue
-            assert f"| `{section}.{name}` | " in page
+            (entry,) = re.findall(rf"(?ms)^`{section}\.{name}`\n:   (.*?)(?=^[`#])", page)
             if isinstance(written[section][name], int):
-                assert f"| `{section}.{name}` | `{written[section][name]}` | " in page
+                assert f"In `params.yaml`: `{json.dumps(written[section][name])}`. Default:" in entry
     assert "`unet_deep`" in page and "from 1 to 1024" in page and "sample-long:" in page
 
 
