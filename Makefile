@@ -20,7 +20,7 @@ report: .venv/run  ## report.html: one page for people, with what the run reache
 	depixel report
 
 docs: .venv/dev  ## site/: these docs as a site, with the reference written from the code; index.html opens in a browser
-	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
 	@echo "Open site/index.html"
 
 check: .venv/dev data/test_set models/pretrained  ## before each commit, two minutes: ruff, mypy and the quick tests
