@@ -5,8 +5,7 @@
 Prepares the photos, and plants changed copies of 500 of them on another side of the split. Every copy is encoded at
 quality 50 to 95. Some are also resized to half up to double, turned by 90 degrees or mirrored, or cropped by up to 10 %
 of each side. Then it searches. Every other photo that is left out counts as left out without cause, even if the photos
-really contain it twice. Finally it estimates the time of a search among a
-million photos.
+really contain it twice. Finally it estimates time and memory of a search among a million photos.
 """
 
 import io
@@ -148,6 +147,7 @@ class Repeated:
 
 
 def named(count: int) -> list[prepared.Photo]:
+    """Photos with numbers as names."""
     return [prepared.Photo("all", f"{number:08}", f"{number:08}") for number in range(count)]
 
 

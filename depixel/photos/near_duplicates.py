@@ -133,7 +133,6 @@ def between_sides(
     codes: np.ndarray,
     earlier: Iterable[Assigned],
     known: Iterable[Copy],
-    workers: int | None = None,
 ) -> list[Copy]:
     """Find all pairs of photos on different sides that show the same picture.
 
@@ -144,7 +143,6 @@ def between_sides(
         earlier: the rows of an earlier run with the same code and settings, in order. Pairs of two unchanged photos are
             not searched again.
         known: the copies that the earlier run found.
-        workers: number of processes; None: one for each core. It changes no result.
 
     Returns:
         The pairs, in ascending order of their rows.
@@ -162,7 +160,7 @@ def between_sides(
     for first, second in combinations(SIDES, 2):
         a, b = (np.flatnonzero(sides == side) for side in (first, second))
         tasks += [(a[~old[a]], b), (a[old[a]], b[~old[b]])]
-    found += search(images, codes, tasks, workers)
+    found += search(images, codes, tasks)
     return [
         Copy(*a, *b, f"{similarity:.4f}")
         for a, b, similarity in ((rows[first], rows[second], similarity) for first, second, similarity in sorted(found))
@@ -251,8 +249,8 @@ def _candidates(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """Pairs of rows of `first` and `second` with similar hashes, and the turn of the second photo in each.
 
-    It compares all pairs, at a few nanoseconds each. An index of cells, of which a query searches a few, misses copies
-    and is slower up to tens of millions of photos (docs/measured.md).
+    It compares all pairs, at a few nanoseconds each, so it misses none.
+    benchmarks/copies.py estimates a million photos.
     """
     for start in range(0, len(second), STORED):
         others = second[start : start + STORED]

@@ -136,9 +136,9 @@ def test_only_new_photos_are_searched_for(six, monkeypatch):
     whole = near_duplicates.between_sides(rows, images, codes, [], [])
     searched, true = [], near_duplicates.search
 
-    def search(images, codes, tasks, workers):
+    def search(images, codes, tasks):
         searched.extend(len(first) * len(second) for first, second in tasks)
-        return true(images, codes, tasks, workers)
+        return true(images, codes, tasks)
 
     monkeypatch.setattr(near_duplicates, "search", search)
     assert near_duplicates.between_sides(rows, images, codes, near_duplicates.left_out(rows, whole), whole) == whole

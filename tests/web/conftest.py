@@ -80,7 +80,7 @@ PICTURES = {
 }
 
 
-def long_search(side=1500) -> bytes:
+def long_search(side=2400) -> bytes:
     """A JPEG in which the search for areas takes many seconds."""
     return file_of(photo(side, side), "JPEG", quality=90)
 

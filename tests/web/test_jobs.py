@@ -33,15 +33,6 @@ def rate(seconds: float = 1.0) -> float:
     return (spent() - before) / (time.monotonic() - begin)
 
 
-def idle() -> bool:
-    """Whether they stop working soon; on a busy machine all of it takes longer than on an idle one."""
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        if rate(0.5) < 0.1:
-            return True
-    return False
-
-
 def test_a_search_tells_at_once_that_it_runs_and_later_how_far_it_is(url):
     name = next(names)
     begin = time.monotonic()
@@ -49,15 +40,15 @@ def test_a_search_tells_at_once_that_it_runs_and_later_how_far_it_is(url):
         seen = []
         for progress in events(url, name):
             if not seen:
-                assert time.monotonic() - begin < 20
+                assert time.monotonic() - begin < 2
             seen.append(progress)
-            if progress["share"] and progress["state"] == "working" and progress["share"] > 0.05:
+            shares = [one["share"] for one in seen if one["state"] == "working" and one["share"] is not None]
+            if len(set(shares)) > 2:
                 break
-        shares = [one["share"] for one in seen if one["state"] == "working" and one["share"] is not None]
-        assert shares == sorted(shares) and len(shares) > 1
+        assert shares == sorted(shares) and len(set(shares)) > 2
 
 
-def test_a_canceled_search_answers_at_once_and_frees_the_processor(url):
+def test_a_canceled_search_answers_at_once_and_frees_the_processor_within_a_second(url):
     name = next(names)
     with asking(url, "find", long_search(), name) as answer:
         for progress in events(url, name):
@@ -67,17 +58,18 @@ def test_a_canceled_search_answers_at_once_and_frees_the_processor(url):
         begin = time.monotonic()
         assert requests.delete(f"{url}api/jobs/{name}", timeout=60).status_code == 204
         done = answer.result(20)
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < 1
         assert done.status_code == 409 and done.json()["problem"] == "It was cancelled."
-        assert idle()
+        assert rate() < 0.1
     assert requests.get(f"{url}api/jobs/{name}", timeout=60).status_code == 404
     assert requests.delete(f"{url}api/jobs/{name}", timeout=60).status_code == 404
 
 
-def test_a_search_whose_client_goes_away_frees_the_processor(url):
+def test_a_search_whose_client_goes_away_frees_the_processor_within_a_second(url):
     with pytest.raises(requests.exceptions.ReadTimeout):
         requests.post(f"{url}api/find", long_search(), timeout=1)
-    assert idle()
+    time.sleep(1)
+    assert rate() < 0.1
 
 
 def test_a_name_is_used_once_at_a_time(url):
