@@ -5,6 +5,7 @@ The clone begins as `make repro`, the first command of all, leaves it.
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ import yaml
 from PIL import Image
 
 from depixel.pictures.pixels import pixelate
+from depixel.pictures.restorer import Restorer
 from tests.conftest import REPOSITORY, clone, run
+from tests.model import test_predictor
+from tests.web.conftest import running
 
 SITE = yaml.safe_load((REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"))
 
@@ -131,9 +135,10 @@ def test_links_lead_to_files_of_the_repository(name):
 
 
 BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```python\n(.*?)```", page, re.S)]
+SCRIPTS = [block for block in BLOCKS if "sys.argv" in block]
 
 
-@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block not in SCRIPTS])
 def test_python_of_the_readme(block, monkeypatch):
     if not (REPOSITORY / "models/pretrained/laptop.safetensors").is_file():
         pytest.skip("models/pretrained is not there: dvc pull")
@@ -141,6 +146,17 @@ def test_python_of_the_readme(block, monkeypatch):
     names = {"image": pixelate(np.asarray(Image.open("docs/photo.png")), [(66, 38, 64, 64, 8)])}
     exec(block, names)
     assert "restored" not in names or (names["restored"] != names["image"]).any()
+
+
+def test_the_client_of_the_docs_finds_an_area(tmp_path):
+    picture = tmp_path / "photo.png"
+    pixelated = pixelate(np.asarray(Image.open(REPOSITORY / "docs/photo.png")), [(66, 38, 64, 64, 8)])
+    Image.fromarray(pixelated).save(picture)
+    [client] = SCRIPTS
+    with running(Restorer(test_predictor.predictor())) as address:
+        script = re.sub('SERVER = ".*"', f'SERVER = "{address}api"', client)
+        told = run(sys.executable, "-c", script, str(picture), cwd=tmp_path).stdout
+    assert "66,38,64,64,8 certain" in told.splitlines()
 
 
 def test_tests_that_pages_name_exist():

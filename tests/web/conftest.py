@@ -28,9 +28,11 @@ def running(restorer, host="127.0.0.1", allowed=()):
         web = app.make_server(restorer, host, allowed)
         thread = threading.Thread(target=web.run, kwargs={"sockets": [socket]})
         thread.start()
-        yield listening.address(socket, "127.0.0.1")
-        web.should_exit = True
-        thread.join(timeout=20)
+        try:
+            yield listening.address(socket, "127.0.0.1")
+        finally:
+            web.should_exit = True
+            thread.join(timeout=20)
         assert not thread.is_alive()
 
 
