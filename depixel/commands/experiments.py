@@ -66,7 +66,8 @@ def compare(a: str, b: tuple[str, ...], as_json: bool) -> None:
         click.echo(json.dumps({**rows, **counts, "verdict": result.verdict()}))
         return
     click.echo(f"A: {first}\nB: {others[0]}\n")
-    click.echo(scores.readable(result.ratios)[["model", "ratio_mean", "ratio_pooled"]].to_string(index=False))
+    told = scores.readable(result.ratios, places=4)
+    click.echo(told[["model", "ratio_mean", "ratio_pooled"]].to_string(index=False))
     of = (
         ""
         if result.samples == max(map(len, tables))
@@ -113,6 +114,7 @@ def seeds(count: int, as_json: bool) -> None:
         click.echo(json.dumps(table.to_dict("index")))
         return
     click.echo(table.to_string(float_format="{:.4f}".format))
+    click.echo(_INTERVAL)
 
 
 @click.command()
@@ -120,7 +122,8 @@ def seeds(count: int, as_json: bool) -> None:
 @options.as_json
 @click.option(
     "-o",
-    "--out",
+    "--output",
+    "out",
     type=options.path(dir_okay=False),
     help="Write the JSON to a file, too; the report shows it in metrics/baselines.json.",
 )
@@ -201,6 +204,7 @@ def crossvalidate(folds: int, name: str | None, settings: tuple[str, ...], as_js
         click.echo(json.dumps(table.to_dict("index")))
         return
     click.echo(table.rename_axis("fold").to_string(float_format="{:.4f}".format))
+    click.echo(_INTERVAL)
 
 
 @click.command()
@@ -297,7 +301,7 @@ def _show(outcome: "Outcome", alike: bool) -> None:
     from depixel.experiments import records
 
     if len(outcome.finished):
-        click.echo(records.readable(outcome.finished, by="validation_rmse").to_string(index=False))
+        click.echo(records.readable(outcome.finished).to_string(index=False))
     if len(outcome.finished) > 1 and not alike:
         click.echo("They were validated on different samples, so neither RMSEs nor ratios tell which is better.")
     elif len(outcome.finished) > 1:
@@ -310,18 +314,19 @@ def _show(outcome: "Outcome", alike: bool) -> None:
         click.echo(f"{experiment}: {why}")
 
 
+_INTERVAL = "mean_low to mean_high is the 95 % confidence interval of the mean."
 _SHOWN = 10
 """Number of experiments that a table shows without --all."""
 _all = click.option("--all", "everything", is_flag=True, help="Show all instead of the best ten.")
 
 
-def _show_best(table: "pd.DataFrame", by: str, also: Sequence[str], everything: bool) -> None:
-    """Print the experiments with the lowest score `by` and those named `also`, and how many others there are."""
+def _show_best(table: "pd.DataFrame", also: Sequence[str], everything: bool) -> None:
+    """Print the experiments with the lowest validation RMSE and those named `also`, and how many others there are."""
     from depixel.experiments import records
 
-    table = table.sort_values(by, ignore_index=True)
+    table = table.sort_values("validation_rmse", ignore_index=True)
     shown = table if everything else table[(table.index < _SHOWN) | table["name"].isin(also)]
-    click.echo(records.readable(shown, by=by).to_string(index=False))
+    click.echo(records.compact(shown).to_string(index=False))
     if more := len(table) - len(shown):
         click.echo(f"and {more} more; --all shows them")
 
@@ -352,7 +357,7 @@ def list_experiments(as_json: bool, as_csv: bool, everything: bool) -> None:
     elif as_json:
         click.echo(json.dumps(table.to_dict("records")))
     elif set(table["name"]) - {"HEAD"}:
-        _show_best(table, "validation_rmse", ["HEAD"], everything)
+        _show_best(table, ["HEAD"], everything)
     else:
         with_results = " with results" if lacking else ""
         click.echo(f"There is no experiment{with_results} yet. `dvc exp run --name NAME -S train.width=48` makes one.")
@@ -370,7 +375,8 @@ def record(names: tuple[str, ...], note: str, as_json: bool, everything: bool) -
     errors of each sample in metrics/recorded. The command adds the experiments or git revisions NAME: all settings, the
     scores with 95 % confidence intervals over the test photos, the commit of the code (+ if the experiment changed it),
     the snapshot of the photos, the date and the note. Then it prints NAME and the ten experiments with the lowest
-    ratio_mean, with the settings that differ. Without NAME it only prints. --all and --json print all experiments.
+    validation RMSE, with the settings that differ. Without NAME it only prints. --all prints all experiments; --json
+    also prints their commits, snapshots and dates.
 
     \b
     Example:
@@ -387,9 +393,9 @@ def record(names: tuple[str, ...], note: str, as_json: bool, everything: bool) -
             )
     table = records.read_table()
     if as_json:
-        click.echo(json.dumps(table.sort_values("ratio_mean").to_dict("records")))
+        click.echo(json.dumps(table.sort_values("validation_rmse").to_dict("records")))
     elif len(table):
-        _show_best(table, "ratio_mean", names, everything)
+        _show_best(table, names, everything)
     else:
         click.echo(f"{layout.EXPERIMENTS.as_posix()}: no experiment yet. `depixel record NAME` adds one.")
 
@@ -397,7 +403,8 @@ def record(names: tuple[str, ...], note: str, as_json: bool, everything: bool) -
 @click.command()
 @click.option(
     "-o",
-    "--out",
+    "--output",
+    "out",
     default=layout.REPORT,
     show_default=True,
     type=options.path(dir_okay=False),

@@ -182,20 +182,36 @@ def _parse(text: str) -> pd.DataFrame:
     ]
 
 
-def readable(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """The table as text for people, the lowest score `by` first.
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as text for people, the lowest validation_rmse first: if you choose by test score, it is too optimistic.
 
     Ratios include their intervals. Of the other columns, only those that differ between rows are kept.
     """
-    table = table.sort_values(by, ignore_index=True)
+    table = table.sort_values("validation_rmse", ignore_index=True)
     same = [column for column in table if column not in ("name", *SCORES) and table[column].astype(str).nunique() < 2]
     if len(table) < 2:
         same = [column for column in table if "." in column]
     table = evaluation.readable(table.drop(columns=same))
     table["validation_rmse"] = table["validation_rmse"].map("{:.3f}".format)
     table["best_epoch"] = table["best_epoch"].map("{:.0f}".format)
-    first = ["name", "ratio_mean", "ratio_pooled", "validation_rmse", "best_epoch"]
+    first = ["name", "validation_rmse", "best_epoch", "ratio_mean", "ratio_pooled"]
     return table[[*first, *(column for column in table if column not in first)]].rename(columns=_short)
+
+
+def compact(table: pd.DataFrame) -> pd.DataFrame:
+    """`readable` for a terminal, without the origin: one column has the settings in which a row differs from most."""
+    table = table.sort_values("validation_rmse", ignore_index=True)
+    told = readable(table)
+    settings = table[[column for column in table if "." in column]].astype(str)
+    usual = {column: settings[column].mode()[0] for column in settings}
+    told["settings"] = [
+        " ".join(f"{_short(column)}={value}" for column, value in row.items() if value != usual[column])
+        for row in settings.to_dict("records")
+    ]
+    texts = [column for column in ("settings", "note") if column in told]
+    for column in texts:
+        told[column] = told[column].str.ljust(told[column].str.len().max())
+    return told[["name", "validation_rmse", "best_epoch", "ratio_mean", "ratio_pooled", *texts]]
 
 
 def _short(column: str) -> str:

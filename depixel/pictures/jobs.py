@@ -383,6 +383,7 @@ def find_areas(name: Path, picture: Picture) -> list[ResolvedArea]:
         return certain
     guesses = "; or ".join(f"--area {','.join(map(str, one.area.numbers()))} --ignore-check" for one in found[:3])
     raise NoAreaError(
-        f"{name}: no pixelated area is found for certain"
-        + (f". Perhaps {guesses}" if guesses else ", nor anything like one. Name the area: --area X,Y,WIDTH,HEIGHT")
+        f"{name}: no area is certainly pixelated"
+        + (f". Perhaps none is; if you see one, try {guesses}" if guesses else ", and none looks like it")
+        + ". To name an area: --area X,Y,WIDTH,HEIGHT"
     )

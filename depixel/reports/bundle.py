@@ -169,7 +169,7 @@ def _report(run: str, commit: str, project: Path) -> bytes:
         DepixelError: that code cannot make it; repeats its error.
     """
     path = project / layout.REPORT
-    command = [sys.executable, "-m", "depixel.cli", "report", "--out", str(layout.REPORT)]
+    command = [sys.executable, "-m", "depixel.cli", "report", "--output", str(layout.REPORT)]
     date = git("show", "--no-patch", "--format=%ct", commit)
     with tempfile.TemporaryFile() as said:
         code = run_stage(command, cwd=project, stdout=said, stderr=said, env={**os.environ, "SOURCE_DATE_EPOCH": date})

@@ -77,7 +77,7 @@ def runs(comparison: pd.DataFrame, recorded: pd.DataFrame) -> Section:
     shown = shown[:RUNS]
     table = pd.DataFrame(shown)
     marked = [True] + [False] * (len(table) - 1)
-    listed = records.readable(recorded, by="ratio_mean").to_dict("records")
+    listed = records.readable(recorded).to_dict("records")
     return {
         "recorded": listed[:RUNS],
         "more": listed[RUNS:],

@@ -237,10 +237,16 @@ def calibration(errors: np.ndarray, expected: np.ndarray, classes: int = 10) -> 
     return pd.DataFrame(rows, columns=CALIBRATION_COLUMNS)
 
 
-def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """A copy of a table with each ratio and its interval as text in one column: 0.718 [0.705, 0.731]."""
+def readable(table: pd.DataFrame, places: int = 3) -> pd.DataFrame:
+    """A copy of a table with each ratio and its interval as text in one column: 0.718 [0.705, 0.731].
+
+    places: digits after the point.
+    """
     table = table.copy()
     for ratio in RATIOS:
         columns = (table[ratio], table.pop(f"{ratio}_low"), table.pop(f"{ratio}_high"))
-        table[ratio] = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in zip(*columns, strict=True)]
+        table[ratio] = [
+            f"{value:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
+            for value, low, high in zip(*columns, strict=True)
+        ]
     return table

@@ -85,7 +85,7 @@ def _recorded() -> "pd.DataFrame":
     from depixel.experiments import records
 
     table = records.read_table()
-    return records.readable(table, by="ratio_mean") if len(table) else table
+    return records.readable(table) if len(table) else table
 
 
 def _experiments() -> "pd.DataFrame":

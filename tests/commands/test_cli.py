@@ -292,7 +292,7 @@ def test_compare(tmp_path):
     assert result.exit_code == 0, result.output
     heads, table, verdict = result.output.split("\n\n")
     assert heads == f"A: {a}\nB: {b}"
-    rows = [re.sub(r"-?\d\.\d{3}", "R", " ".join(line.split())) for line in table.splitlines()]
+    rows = [re.sub(r"-?\d\.\d{4}", "R", " ".join(line.split())) for line in table.splitlines()]
     assert rows == ["model ratio_mean ratio_pooled", *(f"{name} R [R, R] R [R, R]" for name in ("A", "B", "B - A"))]
     assert verdict == (
         "A is better: the intervals of the difference lie above 0.\n"

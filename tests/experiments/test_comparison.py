@@ -147,7 +147,7 @@ def test_a_model_without_table_can_be_scored_as_told(reproduced, tmp_path):
     command = ("stages/evaluate.py", "--model", "other/depixel.safetensors", "--metrics", "other")
     run("python", *command, cwd=folder)
     told = run("depixel", "compare", "main", "other/samples.csv", cwd=folder).stdout
-    assert re.search(r"B - A +0.000 \[0.000, 0.000\] +0.000 \[0.000, 0.000\]", told)
+    assert re.search(r"B - A +0.0000 \[0.0000, 0.0000\] +0.0000 \[0.0000, 0.0000\]", told)
     assert "Both have 32 samples of 8 photos.\n" in told and "No significant difference" in told
 
 

@@ -260,8 +260,8 @@ def test_what_is_certain_is_restored_and_hints_are_what_to_type(monkeypatch):
     found[:] = [one._replace(certain=False) for one in found]
     found.append(Found(replace(area, offset_y=3), 8.0, certain=False))
     perhaps = (
-        r"found for certain\. Perhaps --area 70,20,30,30,6 --ignore-check; "
-        r"or --area 16,24,48,40,8 --ignore-check; or --area 16,24,48,40,8,0,3 --ignore-check$"
+        r"certainly pixelated\. Perhaps none is; if you see one, try --area 70,20,30,30,6 --ignore-check; "
+        r"or --area 16,24,48,40,8 --ignore-check; or --area 16,24,48,40,8,0,3 --ignore-check\. To name"
     )
     with pytest.raises(DepixelError, match=perhaps):
         jobs.find_areas(Path("a.png"), Picture(shown, "PNG"))
@@ -269,7 +269,7 @@ def test_what_is_certain_is_restored_and_hints_are_what_to_type(monkeypatch):
 
 @pytest.mark.usefixtures("detector")
 def test_where_no_area_is_certain_nothing_is_restored():
-    with pytest.raises(DepixelError, match=r"^a\.png: no pixelated area is found for certain"):
+    with pytest.raises(DepixelError, match=r"^a\.png: no area is certainly pixelated"):
         jobs.find_areas(Path("a.png"), Picture(noise(120, 140), "PNG"))
 
 
