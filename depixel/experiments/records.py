@@ -183,7 +183,7 @@ def _parse(text: str) -> pd.DataFrame:
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text for people, the lowest validation_rmse first: if you choose by test score, it is too optimistic.
+    """The table as text for people, the lowest validation_rmse first: a test score that chooses is too optimistic.
 
     Ratios include their intervals. Of the other columns, only those that differ between rows are kept.
     """

@@ -243,10 +243,8 @@ def readable(table: pd.DataFrame, places: int = 3) -> pd.DataFrame:
     places: digits after the point.
     """
     table = table.copy()
+    text = f"{{:.{places}f}} [{{:.{places}f}}, {{:.{places}f}}]"
     for ratio in RATIOS:
         columns = (table[ratio], table.pop(f"{ratio}_low"), table.pop(f"{ratio}_high"))
-        table[ratio] = [
-            f"{value:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
-            for value, low, high in zip(*columns, strict=True)
-        ]
+        table[ratio] = [text.format(*row) for row in zip(*columns, strict=True)]
     return table
