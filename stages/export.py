@@ -39,9 +39,9 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
     """Write submission files and pictures of the predictions.
 
     It predicts two sets: the test set in `export.test_set`, a pickle in the challenge's format (read without running
-    its code), and the test side of your own photos, with the first area of each photo in the evaluation. A test set
-    does not contain the block sizes, so they are inferred from its pixels. `export.pictures` is the number of samples
-    of each set to draw (0: none).
+    its code), and the photos of your own that the evaluation scores, each with its first area. A test set does not
+    contain the block sizes, so they are inferred from its pixels. `export.pictures` is the number of samples of each
+    set to draw (0: none).
 
     \b
     Reads
@@ -71,7 +71,7 @@ def main(inputs: Inputs, prepared: Path, splits: Path, model: Path, out: Path) -
         click.echo(f"{out.as_posix()}: up to date (same code, model and samples).")
         return
     predictor = Predictor.load(model)
-    own = fixed_samples(Photos.load(prepared, splits, "test"), pixelation, scores.test_streams(seed)[:1])
+    own = fixed_samples(Photos.load(prepared, splits, "test").scored(), pixelation, scores.test_streams(seed)[:1])
     test_set = read_test_set(settings.test_set)
     parts = {
         "submission": (test_set.pixelated, areas(test_set.known), []),

@@ -8,8 +8,10 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from depixel.analysis.photo_table import MEASURES, SEED, SIGNIFICANT
+from depixel.model.pixelation import photo_ids, uniforms
 
 _LEAST_PHOTOS = 5  # contributors with fewer photos are not judged
+_TOLD_APART = 20_000_000  # maximum of photos times contributors that the classifier judges: 160 MB of probabilities
 
 
 class Outstanding(NamedTuple):
@@ -96,17 +98,20 @@ def told_apart(photos: pd.DataFrame) -> dict[str, float]:
     """Measure how well a classifier tells contributors apart: batch effects in all measures together.
 
     The classifier is linear discriminant analysis on the measures of a photo, with three-fold cross-validation. It
-    leaves out contributors with fewer than `_LEAST_PHOTOS` photos.
+    leaves out contributors with fewer than `_LEAST_PHOTOS` photos. Of many contributors it judges some, drawn by name.
 
     Args:
         photos: the table, as `photo_table.table` returns it.
 
     Returns:
         accuracy: share of the photos whose contributor the classifier predicts correctly. chance: the accuracy of
-        always predicting the contributor with the most photos. Empty if fewer than two contributors are left.
+        always predicting the contributor with the most photos. of_contributors: how many it judges, if not all. Empty
+        if fewer than two contributors are left.
     """
     sizes = photos.contributor.value_counts()
-    chosen = photos[photos.contributor.isin(sizes.index[sizes >= _LEAST_PHOTOS])]
+    sizes = sizes[sizes >= _LEAST_PHOTOS]
+    judged = _some(sizes)
+    chosen = photos[photos.contributor.isin(judged)]
     names, numbers = np.unique(chosen.contributor.to_numpy(str), return_inverse=True)
     if len(names) < 2:
         return {}
@@ -122,7 +127,16 @@ def told_apart(photos: pd.DataFrame) -> dict[str, float]:
     with threadpool_limits(1):
         said = cross_val_predict(model, points, numbers, cv=parts)
     chance = np.bincount(numbers).max() / len(numbers)
-    return {"accuracy": round(float((said == numbers).mean()), 4), "chance": round(float(chance), 4)}
+    found = {"accuracy": round(float((said == numbers).mean()), 4), "chance": round(float(chance), 4)}
+    return found if len(judged) == len(sizes) else {**found, "of_contributors": len(judged)}
+
+
+def _some(sizes: pd.Series) -> list[str]:
+    """Those of the contributors, by their numbers of photos, that `_TOLD_APART` has room for, drawn by name."""
+    names = sizes.index.to_numpy(object)
+    names = names[np.argsort(uniforms(photo_ids(names), "told apart", 1)[:, 0], kind="stable")]
+    entries = np.cumsum(sizes[names].to_numpy()) * np.arange(1, len(names) + 1)
+    return list(names[entries <= _TOLD_APART])
 
 
 def _standard(values: pd.Series) -> np.ndarray:

@@ -286,9 +286,10 @@ def _cameras(photos: pd.DataFrame) -> Iterator[Finding]:
 def _outstanding(result: Analysis) -> Iterator[Finding]:
     apart = result.told_apart
     if apart and apart["accuracy"] > max(TOLD_APART * apart["chance"], apart["chance"] + 0.1):
+        some = f" of {apart['of_contributors']} contributors, drawn by name" if "of_contributors" in apart else ""
         yield Finding(
-            f"A classifier names the right contributor for {percent(apart['accuracy'])} of the photos; always naming "
-            f"the largest is right for {percent(apart['chance'])}.",
+            f"A classifier names the right contributor for {percent(apart['accuracy'])} of the photos{some}; "
+            f"always naming the largest is right for {percent(apart['chance'])}.",
             "Contributors differ in more than their subjects: cameras, apps, habits. If one contributor is on both "
             "sides of the split, the score is too good. If the test side has few contributors, the score is uncertain.",
             "Keep each contributor on one side (split.by: contributor), and collect from more contributors.",

@@ -40,7 +40,7 @@ def report(result: Analysis, found: list[Finding], exact: int) -> dict[str, Any]
         findings: a list of `Finding`s as dictionaries, without empty `photos` and `contributors`.
         photos: numbers of photos, contributors, exact_copies (files that validation left out), copies (photos that show
             the same as an earlier one), gray and with_camera; cameras: number of photos from each of the most frequent
-            cameras.
+            cameras; compared, see `Analysis`, if it is not all.
         sides: for each side: photos, contributors, kinds (share of each), measures (the `quantiles` of each), clusters
             (share of each).
         quantiles: `QUANTILES`.
@@ -51,6 +51,7 @@ def report(result: Analysis, found: list[Finding], exact: int) -> dict[str, Any]
     photos = result.photos
     numbers = sorted(photos.cluster.unique().tolist())
     cameras = Counter(camera for camera in photos.camera if camera)
+    few = {"compared": result.compared} if result.compared < len(photos) else {}
     return {
         "findings": [{key: value for key, value in vars(finding).items() if value != ()} for finding in found],
         "photos": {
@@ -61,6 +62,7 @@ def report(result: Analysis, found: list[Finding], exact: int) -> dict[str, Any]
             "gray": int(result.are["gray"].sum()),
             "with_camera": cameras.total(),
             "cameras": dict(sorted(cameras.items(), key=lambda item: (-item[1], item[0]))[:EXAMPLES]),
+            **few,
         },
         "quantiles": list(QUANTILES),
         "sides": {side: _side(result, photos.side == side, numbers) for side in sides_of(photos)},
@@ -107,6 +109,8 @@ def readable(result: Analysis, found: list[Finding], folder: Path = METRICS) -> 
     if result.differences and result.differences[0].p > SIGNIFICANT:
         lines.append(f"Training and test side differ no more than by chance (p = {result.differences[0].p:g}).")
     lines += [f"{number}. {_short(finding)}" for number, finding in enumerate(found[:NAMED], 1)]
+    if result.compared < len(photos):
+        lines.append(f"Sides and clusters are judged by {result.compared} photos, drawn by their names.")
     if len(found) > NAMED:
         lines.append(f"and {counted(len(found) - NAMED, 'more finding')}")
     report, *sheets = FILES

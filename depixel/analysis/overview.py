@@ -15,12 +15,14 @@ from scipy import sparse
 from depixel.analysis import measures
 from depixel.analysis.clusters import clusters, described
 from depixel.analysis.contributors import Outstanding, outstanding, told_apart
-from depixel.analysis.photo_table import ALL, AnalyzeSettings, kinds, of_files, table
+from depixel.analysis.photo_table import ALL, ENOUGH, AnalyzeSettings, kinds, of_files, table
 from depixel.analysis.sides import Difference, differences
 from depixel.base.errors import DepixelError
 from depixel.base.layout import HASHES, IMAGES, INDEX, MANIFEST
 from depixel.dataset.prepared import load_images, load_index
+from depixel.dataset.samples import drawn
 from depixel.dataset.splits import COPY, MADE_BY, SIDES
+from depixel.model.pixelation import photo_ids
 from depixel.photos import near_duplicates, rules
 from depixel.photos.archives import Entries
 from depixel.photos.hashes import load_hashes
@@ -94,6 +96,7 @@ class Analysis(NamedTuple):
         differences: between the training and the test side, see `sides.differences`.
         outstanding: contributors that stand out, see `contributors.outstanding`.
         told_apart: accuracy of a classifier of contributors, see `contributors.told_apart`.
+        compared: number of photos from which the clusters are learned and whose sides are compared: all, or `ENOUGH`.
     """
 
     photos: pd.DataFrame
@@ -102,6 +105,7 @@ class Analysis(NamedTuple):
     differences: list[Difference]
     outstanding: list[Outstanding]
     told_apart: dict[str, float]
+    compared: int
 
 
 def analyze(
@@ -130,7 +134,8 @@ def analyze(
     sides = photos.side.replace(COPY, "train").to_numpy(str)
     found = sorted(pairs(images, codes, sides, workers) + between_sides(photos, known))
     first = first_copies(len(photos), found)
-    cluster, distance = clusters(described(images), settings.clusters)
+    some = drawn(photo_ids(photos.path), ENOUGH)
+    cluster, distance = clusters(described(images, some), settings.clusters, some)
     photos = photos.assign(
         cluster=cluster,
         distance=distance.round(4),
@@ -142,9 +147,10 @@ def analyze(
         photos,
         are,
         found,
-        differences(photos, are, cluster, whole=not divided),
+        differences(photos.iloc[some], are.iloc[some], cluster[some], whole=not divided),
         outstanding(photos),
         told_apart(photos),
+        len(some),
     )
 
 

@@ -33,6 +33,10 @@ SIGNIFICANT = 0.05
 """Family-wise error rate: the chance of at least one false alarm among all tests of a kind."""
 
 
+ENOUGH = 100_000
+"""Maximum number of photos from which clusters are learned and sides and contributors are compared."""
+
+
 class AnalyzeSettings(Settings):
     """The section `analyze` of params.yaml: thresholds for odd photos, on the measures of `analysis.measures`.
 

@@ -20,6 +20,24 @@ from depixel.model.blocks import Blocks
 from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
 from depixel.model.windows import TRAINING_CONTEXT, window_side
 
+SCORED = 10_000
+"""Maximum number of photos of a side that are scored, at up to 128 pixels a side: more would change no conclusion."""
+
+
+def drawn(ids: np.ndarray, most: int) -> np.ndarray:
+    """Draw a sample of photos by their names, so that photos that come or go change little of it.
+
+    Args:
+        ids: (N,) uint64, see `photo_ids`.
+        most: the maximum number of photos.
+
+    Returns:
+        Positions within `ids`, ascending: all if there are no more than `most`.
+    """
+    if len(ids) <= most:
+        return np.arange(len(ids))
+    return np.sort(np.argsort(uniforms(ids, "drawn", 1)[:, 0], kind="stable")[:most])
+
 
 @dataclass(frozen=True)
 class Photos:
@@ -68,6 +86,12 @@ class Photos:
     def first(self, count: int) -> "Photos":
         """The first `count` photos."""
         return Photos(self.images, self.rows[:count], self.ids[:count], self.contributors[:count])
+
+    def scored(self) -> "Photos":
+        """All of them, or `SCORED` that are `drawn`; fewer of larger photos, so that they take no more memory."""
+        most = int(SCORED * min(1, (128 / self.images.shape[-1]) ** 2))
+        chosen = drawn(self.ids, most)
+        return Photos(self.images, self.rows[chosen], self.ids[chosen], self.contributors[chosen])
 
     def order(self, stream: str) -> np.ndarray:
         """(M,) int64: a permutation of 0..M-1 that depends only on the stream and the photos."""

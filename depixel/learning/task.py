@@ -132,7 +132,7 @@ class Task:
 
     Attributes:
         settings, pixelation: the sections `train` and `pixelation` of params.yaml.
-        training, validation: the photos of each side.
+        training, validation: the photos of each side; of many for validation, those that `Photos.scored` draws.
         init: the model to start from, of the same network and the same or a smaller width; None for random weights.
         teacher: the model whose predictions are learnt instead of the photos' pixels; None for the photos' pixels.
         augment: the section `augment` of params.yaml.
@@ -187,7 +187,8 @@ class Task:
         Raises:
             DepixelError: a file is missing, or files do not belong together.
         """
-        training, validation = (Photos.load(prepared, splits, side) for side in ("train", "validation"))
+        training = Photos.load(prepared, splits, "train")
+        validation = Photos.load(prepared, splits, "validation").scored()
         init = teacher = None
         if settings.init == "pretrained":
             init = Predictor.pretrained(settings.network, settings.width, pretrained)

@@ -14,7 +14,7 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of, read_json
 from depixel.base.settings import read_section
 from depixel.dataset.prepared import load_index
-from depixel.dataset.samples import Photos, Samples, fixed_samples
+from depixel.dataset.samples import Photos, Samples, drawn, fixed_samples
 from depixel.model.pixelation import PixelationSettings
 from depixel.model.predictor import ModelConfiguration, Predictor, PredictSettings
 from depixel.scoring import regressions, scores
@@ -123,7 +123,7 @@ def _tested(test: Photos, pixelation: PixelationSettings) -> tuple[Samples, list
     if len(test) > TESTED or len(streams) > TESTED_AREAS:
         photos, areas = min(len(test), TESTED), min(len(streams), TESTED_AREAS)
         limits.append(f"Scored on {photos} of {len(test)} test photos, {areas} of {len(streams)} areas in each.")
-        some = np.sort(test.order("baselines tested")[:photos])
+        some = drawn(test.ids, TESTED)
         test = Photos(test.images, test.rows[some], test.ids[some])
     index = load_index(layout.INDEX)
     names = [(index[row].contributor, index[row].name) for row in test.rows]

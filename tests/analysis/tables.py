@@ -43,7 +43,7 @@ def result_of(photos: pd.DataFrame, found: list[Pair] = [], **others) -> overvie
     first = overview.first_copies(len(photos), found)
     same_as = np.where(first == np.arange(len(photos)), "", photos.path.to_numpy(object)[first])
     photos = photos.assign(cluster=np.arange(len(photos)) % 3, distance=np.arange(len(photos)) / 10, same_as=same_as)
-    parts = {"differences": [], "outstanding": [], "told_apart": {}} | others
+    parts = {"differences": [], "outstanding": [], "told_apart": {}, "compared": len(photos)} | others
     return overview.Analysis(photos, photo_table.kinds(photos, SETTINGS), found, **parts)
 
 

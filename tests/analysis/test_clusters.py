@@ -31,6 +31,16 @@ def test_similar_photos_are_in_one_cluster_and_the_largest_is_the_first():
     assert (again[0] == cluster).all() and (again[1] == distance).all()
 
 
+def test_clusters_that_are_learned_from_some_photos_hold_for_all(monkeypatch):
+    images, some = kinds_of_pictures(), np.arange(0, 60, 2)
+    monkeypatch.setattr(clusters, "_CHUNK", 7)
+    points = clusters.described(images, some)
+    assert np.allclose(points[some], clusters.described(images[some]), atol=1e-4)
+    cluster, distance = clusters.clusters(points, 3, some)
+    assert all(len(set(cluster[start : start + 20])) == 1 for start in (0, 20, 40)) and len(set(cluster)) == 3
+    assert (distance > 0).all()
+
+
 def test_more_clusters_than_photos():
     assert sorted(clusters.clusters(clusters.described(kinds_of_pictures(1)), 12)[0]) == [0, 1, 2]
     assert clusters.clusters(clusters.described(kinds_of_pictures(1)[:1]), 12)[0].tolist() == [0]

@@ -49,3 +49,14 @@ def test_a_classifier_tells_contributors_apart_if_they_differ():
     photos["brightness"] += np.repeat(np.arange(24) * 60.0, 10)
     assert contributors.told_apart(photos)["accuracy"] > 0.8
     assert contributors.told_apart(photos.assign(contributor="")) == {}
+
+
+def test_of_many_contributors_a_classifier_judges_some(monkeypatch):
+    photos = made()
+    photos["brightness"] += np.repeat(np.arange(24) * 60.0, 10)
+    monkeypatch.setattr(contributors, "_TOLD_APART", 100 * 10)
+    found = contributors.told_apart(photos)
+    assert found["of_contributors"] == 10 and found["chance"] == 0.1 and found["accuracy"] > 0.8
+    fewer = photos[photos.contributor != photos.contributor[0]]
+    again = contributors.told_apart(fewer)["accuracy"]
+    assert again == pytest.approx(found["accuracy"], abs=0.1)

@@ -84,6 +84,8 @@ def test_contributors_that_a_classifier_tells_apart_are_told():
         "A classifier names the right contributor for 55 % of the photos; always naming the largest is right for 4 %."
     )
     assert told(made(), told_apart={"accuracy": 0.1, "chance": 0.04}) == []
+    (finding,) = told(made(), told_apart={"accuracy": 0.55, "chance": 0.04, "of_contributors": 9})
+    assert "for 55 % of the photos of 9 contributors, drawn by name; always" in finding.what
 
 
 def test_what_training_lacks():

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from depixel.analysis import overview
+from depixel.analysis import outputs, overview
 from depixel.base.errors import DepixelError
 from depixel.cli import main
 from depixel.curation import synthetic
@@ -20,7 +20,7 @@ from depixel.photos import near_duplicates
 from depixel.photos.decoding import decode, square
 from depixel.photos.hashes import hashes
 from depixel.photos.near_duplicates import Copy, Pair
-from tests.analysis.tables import made
+from tests.analysis.tables import SETTINGS, made
 from tests.conftest import run
 
 # Copies
@@ -50,6 +50,17 @@ def test_copies_on_the_same_side_are_found(images, workers, monkeypatch):
 def test_copies_of_copies_have_one_first():
     assert overview.first_copies(6, [Pair(1, 4, 0.9), Pair(4, 5, 0.9)]).tolist() == [0, 1, 2, 3, 1, 1]
     assert overview.first_copies(3, []).tolist() == [0, 1, 2]
+
+
+def test_many_photos_are_compared_by_a_sample(images, monkeypatch, tmp_path):
+    monkeypatch.setattr(overview, "ENOUGH", 16)
+    photos, codes = made(count=24, contributors=6), np.stack([hashes(image) for image in images])
+    result = overview.analyze(photos, images, codes, [], SETTINGS)
+    assert result.compared == 16 and len(result.photos) == 24 and result.photos.cluster.notna().all()
+    assert outputs.report(result, [], 0)["photos"]["compared"] == 16
+    assert "by 16 photos, drawn by their names" in outputs.readable(result, [])
+    monkeypatch.setattr(overview, "ENOUGH", 24)
+    assert "compared" not in outputs.report(overview.analyze(photos, images, codes, [], SETTINGS), [], 0)["photos"]
 
 
 def test_a_foreign_table_of_copies_is_told():

@@ -5,6 +5,7 @@ from PIL import Image
 
 from depixel.base.errors import DepixelError
 from depixel.base.tables import write_table
+from depixel.dataset import samples
 from depixel.dataset.prepared import Photo
 from depixel.dataset.samples import Photos, epoch_batches, fixed_batch, fixed_samples, training_batch
 from depixel.dataset.splits import Assigned
@@ -53,6 +54,21 @@ def test_load_takes_one_side(tmp_path):
     assert photos.images.shape == (4, 8, 8)
     images, _ = fixed_batch(photos, np.array([1, 0]), PIXELATION, "areas")
     assert images[:, 0, 0, 0].tolist() == [2, 0]
+
+
+def test_many_photos_are_scored_by_a_sample_drawn_by_name(monkeypatch):
+    names = [f"k{i:08}/IMG.jpg" for i in range(200)]
+    images = np.arange(200, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
+    photos = Photos(images, np.arange(200), photo_ids(names), np.array(names))
+    assert (photos.scored().rows == photos.rows).all()
+    monkeypatch.setattr(samples, "SCORED", 50)
+    some = photos.scored()
+    assert len(some) == 50 and (np.diff(some.rows) > 0).all()
+    assert (some.ids == photos.ids[some.rows]).all() and (some.contributors == photos.contributors[some.rows]).all()
+    left = Photos(images, photos.rows[1:], photos.ids[1:], photos.contributors[1:]).scored()
+    assert len(np.intersect1d(some.rows, left.rows)) >= 49  # only the photo that is gone is replaced
+    large = Photos(np.zeros((200, 256, 256), np.uint8), photos.rows, photos.ids)
+    assert len(large.scored()) == 12
 
 
 @pytest.mark.parametrize("name", ["index.csv", "split.csv", "images.npy"])
