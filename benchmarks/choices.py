@@ -1,14 +1,15 @@
 """Train every choice of params.yaml on the photos of the project, and compare each with the defaults.
 
 \b
-    python benchmarks/choices.py                    print the table, benchmarks/choices.csv
+    python benchmarks/choices.py                    print the comparison, docs/choices.csv
     nice python benchmarks/choices.py measure       train what is missing, one row at a time
     python benchmarks/choices.py measure --hours 2  stop after the training that is under way after 2 hours
+    python benchmarks/choices.py measure --hours 0  only compare again what is trained
 
 Each row is one training with one setting (or a few that belong together) of its own; all others are those of
 params.yaml. stages/train.py trains it with the seeds 0, 1 and 2, and stages/evaluate.py scores it on the test side.
 The rows of the first seed come before those of the second. `measure` goes on where it was stopped or killed. It uses
-two cores, and eight hours of them at most. A row is trained anew after its line in the table is deleted.
+two cores, and eight hours of them at most. benchmarks/choices.csv holds the trainings; delete a line to train it anew.
 
 A difference is the mean RMSE of a choice minus that of what it is compared with, over the same photos and seeds. Its
 interval is 95 %, over the choice of photos. Two seeds of the same settings differ, too: the row `another seed` says by
@@ -43,6 +44,7 @@ from depixel.scoring.scores import LEVEL, PHOTO, RESAMPLES  # noqa: E402
 from recipes.preparation import ENVIRONMENT, write_params  # noqa: E402
 
 TABLE = PROJECT / "benchmarks/choices.csv"
+COMPARED = PROJECT / "docs/choices.csv"
 WORK = PROJECT / ".scratch/choices"
 SEEDS = (0, 1, 2)
 CORES = 2
@@ -156,77 +158,70 @@ def rows() -> list[Trained]:
 
 
 class Summary(NamedTuple):
-    """What a choice brought.
+    """A row of docs/choices.csv: what a choice brought.
 
     Attributes:
-        settings, against: those of the choice, and of what it is compared with.
+        settings, against: those of the choice, and of what it is compared with; empty for the defaults.
         seeds: number of seeds that both were trained with.
-        rmse_mean: mean over these seeds, gray levels; NaN if a training diverged.
-        difference, low, high: of rmse_mean, with the ends of its interval; NaN for the defaults, and as above.
-        time: core seconds as a multiple of those of `against`.
+        planned: number of seeds that both are to be trained with.
+        rmse_mean: mean over these seeds, gray levels; empty if a training diverged, or there is none yet.
+        difference, low, high: of rmse_mean, with the ends of its interval; empty for the defaults, and as above.
+        time: core seconds as a multiple of those of `against`; empty if there is no training yet.
     """
 
     settings: str
     against: str
     seeds: int
-    rmse_mean: float
-    difference: float
-    low: float
-    high: float
-    time: float
+    planned: int
+    rmse_mean: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    time: float | None
 
 
 def summary() -> list[Summary]:
-    """A row for each choice that was trained, and one for the defaults with another seed (`another seed`)."""
+    """A row for each choice, and one for the defaults with another seed."""
     trained = {(row.settings, row.seed): row for row in rows()}
-    found = []
-    for settings, against in CHOICES.items():
-        seeds = [seed for seed in SEEDS if (settings, seed) in trained and (against, seed) in trained]
-        if seeds:
-            pairs = [(trained[settings, seed], trained[against, seed]) for seed in seeds]
-            found.append(_compared(settings, against, pairs))
-        if settings == DEFAULTS and {0, 1} <= set(seeds):
-            pair = trained[DEFAULTS, 1], trained[DEFAULTS, 0]
-            found.append(_compared("another seed", DEFAULTS, [pair]))
-    return found
+    pairs = {
+        choice: [(trained.get((choice[0], seed)), trained.get((choice[1], seed))) for seed in SEEDS]
+        for choice in CHOICES.items()
+    }
+    first, other, *_ = (trained.get((DEFAULTS, seed)) for seed in SEEDS)
+    pairs["another seed", DEFAULTS] = [(other, first)]
+    return [_compared(*choice, both) for choice, both in pairs.items()]
 
 
-def _compared(settings: str, against: str, pairs: list[tuple[Trained, Trained]]) -> Summary:
-    ours, theirs = (np.array([one.rmse_mean or np.nan for one in side]) for side in zip(*pairs, strict=True))
-    difference = low = high = float("nan")
-    if settings != against and not np.isnan([ours, theirs]).any():
-        photos = np.mean([_photos(one) - _photos(other) for one, other in pairs], axis=0)
-        difference = float(photos.mean())
-        low, high = stats.bootstrap(
-            (photos,), np.mean, n_resamples=RESAMPLES, confidence_level=LEVEL, method="percentile", rng=0
-        ).confidence_interval
-    time = float(np.mean([one.core_seconds / other.core_seconds for one, other in pairs]))
-    return Summary(settings, against, len(pairs), float(ours.mean()), difference, low, high, time)
+def _compared(settings: str, against: str, pairs: list[tuple[Trained | None, Trained | None]]) -> Summary:
+    there = [(ours, theirs) for ours, theirs in pairs if ours and theirs]
+    found = Summary(settings, against, len(there), len(pairs), *[None] * 5)
+    if not there:
+        return found
+    found = found._replace(
+        time=round(float(np.mean([one.core_seconds / other.core_seconds for one, other in there])), 2)
+    )
+    if any(one.rmse_mean is None for pair in there for one in pair):
+        return found
+    found = found._replace(rmse_mean=round(float(np.mean([one.rmse_mean for one, _ in there])), 4))
+    if settings == against:
+        return found
+    photos = np.mean([_photos(one) - _photos(other) for one, other in there], axis=0)
+    ends = stats.bootstrap(
+        (photos,), np.mean, n_resamples=RESAMPLES, confidence_level=LEVEL, method="percentile", rng=0
+    ).confidence_interval
+    return found._replace(
+        difference=round(float(photos.mean()), 4), low=round(float(ends.low), 4), high=round(float(ends.high), 4)
+    )
 
 
 def _photos(row: Trained) -> np.ndarray:
     return np.array(row.photos.split(), dtype=float) / 100
 
 
-def readable(found: list[Summary]) -> pd.DataFrame:
-    """The summary as text, one row per choice."""
-    return pd.DataFrame(
-        {
-            "settings": one.settings or "the defaults",
-            "compared with": one.against or "the defaults",
-            "seeds": one.seeds,
-            "RMSE": "diverged" if np.isnan(one.rmse_mean) else f"{one.rmse_mean:.2f}",
-            "difference": "" if np.isnan(one.low) else f"{one.difference:+.2f} [{one.low:+.2f}, {one.high:+.2f}]",
-            "time": f"{one.time:.2f}",
-        }
-        for one in found
-    )
-
-
 def show() -> None:
-    """Print the table, the best choices first."""
-    found = sorted(summary(), key=lambda one: -np.inf if np.isnan(one.low) else one.difference)
-    click.echo(readable(found).to_string(index=False) if found else "No choice is trained yet.")
+    """Print the comparison, the best choices first."""
+    found = pd.DataFrame(summary()).sort_values("difference").fillna("")
+    click.echo(found[found["seeds"] > 0].to_string(index=False))
     click.echo(f"{len(rows())} of {len(runs())} trainings are done.")
 
 
@@ -239,7 +234,7 @@ main = table_group(show, __doc__)
 @click.option("--hours", default=8.0, show_default=True, help="Begin no further training after this number of hours.")
 @told_plainly
 def measure(hours: float) -> None:
-    """Train the choices that the table lacks, and add a row after each."""
+    """Train what is missing, and write both tables after each training."""
     content = params.read(PROJECT / layout.PARAMS)
     settings = {(text, seed): with_settings(content, text, seed) for text, seed in runs()}  # all are checked first
     if missing := [path for path in (layout.SPLIT, layout.PREPARED) if not (PROJECT / path).exists()]:
@@ -253,6 +248,8 @@ def measure(hours: float) -> None:
             break
         row = trained(text, seed, settings[text, seed])
         write_table(TABLE, Trained, [*rows(), row])
+        write_table(COMPARED, Summary, summary())
+    write_table(COMPARED, Summary, summary())
     if sys.stdout.isatty():
         show()
 
