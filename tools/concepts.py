@@ -27,17 +27,18 @@ def concepts() -> str:
         if row["group"] != group:
             group = row["group"]
             parts.append(f"## {group}")
-        here = [row["measured"]] if row["measured"] else []
-        chosen = [one for one in row["choices"].split("; ") if one]
-        here += [f"{_named(one)}: {_figure(compared[one])}." for one in chosen]
-        link = [f"[More]({row['page']})."] if row["page"] else []
-        parts += [f"### {row['concept']}", row["meaning"]]
+        chosen = [compared[one] for one in row["choices"].split("; ") if one]
+        figures = [f"- {_named(one['settings'])}: {_figure(one)}" for one in chosen if one["seeds"] != "0"]
+        waiting = ", ".join(_named(one["settings"]) for one in chosen if one["seeds"] == "0")
+        here = [row["measured"], "\n    ".join(figures), f"Not measured yet: {waiting}." if waiting else ""]
         entries = {
             "Setting or command": row["use"],
             "Experiment": row["experiment"],
-            "Measured": " ".join(here) or "Not measured.",
+            "Measured": "\n\n    ".join(filter(None, here)) or "Not measured.",
         }
-        parts += [f"{title}\n:   {text}" for title, text in entries.items()] + link
+        parts += [f"### {row['concept']}", row["meaning"]]
+        parts += [f"{title}\n:   {text}" for title, text in entries.items()]
+        parts += [f"[More]({row['page']})."] if row["page"] else []
     return "\n\n".join(parts)
 
 
@@ -87,8 +88,6 @@ def _named(settings: str) -> str:
 
 def _figure(row: Row) -> str:
     """A choice's difference as the page of concepts shows it."""
-    if row["seeds"] == "0":
-        return "not measured yet"
     if not row["rmse_mean"]:
         return "diverged"
     against = f" to {_named(row['against'])}" if row["against"] else ""
