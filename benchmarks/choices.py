@@ -9,7 +9,8 @@
 Each row is one training with one setting (or a few that belong together) of its own; all others are those of
 params.yaml. stages/train.py trains it with the seeds 0, 1 and 2, and stages/evaluate.py scores it on the test side.
 The rows of the first seed come before those of the second. `measure` goes on where it was stopped or killed. It uses
-two cores, and eight hours of them at most. benchmarks/choices.csv holds the trainings; delete a line to train it anew.
+two cores, and eight hours of them at most. benchmarks/choices.csv holds the trainings; delete a line to train it anew,
+or, after a change of params.yaml, the file.
 
 A difference is the mean RMSE of a choice minus that of what it is compared with, over the same photos and seeds. Its
 interval is 95 %, over the choice of photos. Two seeds of the same settings differ, too: the row `another seed` says by
@@ -35,10 +36,10 @@ sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is in
 from benchmarks.quality import table_group  # noqa: E402
 from depixel import params  # noqa: E402
 from depixel.base import layout  # noqa: E402
-from depixel.base.console import progress, run_stage, told_plainly  # noqa: E402
+from depixel.base.console import counted, progress, run_stage, told_plainly  # noqa: E402
 from depixel.base.environment import hardware  # noqa: E402
 from depixel.base.errors import DepixelError  # noqa: E402
-from depixel.base.files import read_json  # noqa: E402
+from depixel.base.files import hash_of, read_json  # noqa: E402
 from depixel.base.tables import read_table, write_table  # noqa: E402
 from depixel.scoring.scores import LEVEL, PHOTO, RESAMPLES  # noqa: E402
 from recipes.preparation import ENVIRONMENT, write_params  # noqa: E402
@@ -119,7 +120,8 @@ class Trained(NamedTuple):
         best_epoch: the epoch whose weights are scored; empty if the training diverged, as are all scores.
         rmse_mean, rmse_pooled: RMSEs on the test side, gray levels.
         core_seconds: seconds of a core that the training took.
-        code: the hash of the training's code, as in the model's configuration.
+        code: the hash of the training's code, as in the model's configuration; empty if the training diverged.
+        split: the hash of data/split.csv, which names all photos and their sides.
         hardware: the processor.
         photos: the mean RMSE of each test photo in hundredths of a gray level, in the order of the test side.
     """
@@ -131,6 +133,7 @@ class Trained(NamedTuple):
     rmse_pooled: float | None
     core_seconds: int
     code: str
+    split: str
     hardware: str
     photos: str
 
@@ -239,6 +242,11 @@ def measure(hours: float) -> None:
     settings = {(text, seed): with_settings(content, text, seed) for text, seed in runs()}  # all are checked first
     if missing := [path for path in (layout.SPLIT, layout.PREPARED) if not (PROJECT / path).exists()]:
         raise DepixelError(f"{missing[0]}: missing. Make it with `dvc repro split`, or fetch it with `dvc pull`")
+    if others := [row for row in rows() if row.split != _split()]:
+        raise DepixelError(
+            f"{TABLE.relative_to(PROJECT)}: has {counted(len(others), 'training')} on other photos or another split. "
+            "Move it away to train on these photos"
+        )
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     end = time.monotonic() + hours * 3600
@@ -272,7 +280,7 @@ def trained(text: str, seed: int, settings: dict[str, Any]) -> Trained:
     before = _children_seconds()
     diverged = not _ran("train", *data, "--pretrained", PROJECT / layout.PRETRAINED)
     seconds = round(_children_seconds() - before)
-    row = Trained(text, seed, None, None, None, seconds, "", hardware("cpu"), "")
+    row = Trained(text, seed, None, None, None, seconds, "", _split(), hardware("cpu"), "")
     if not diverged:
         _ran("evaluate", *data)
         score, samples = read_json(WORK / layout.METRICS / "evaluation.json"), pd.read_csv(WORK / "metrics/samples.csv")
@@ -287,6 +295,10 @@ def trained(text: str, seed: int, settings: dict[str, Any]) -> Trained:
         )
     shutil.rmtree(WORK)
     return row
+
+
+def _split() -> str:
+    return hash_of(PROJECT / layout.SPLIT, "md5")
 
 
 def _ran(stage: str, *arguments: str | Path) -> bool:

@@ -11,6 +11,7 @@ from benchmarks import choices
 from benchmarks.choices import CHOICES, DEFAULTS, SEEDS, Summary, Trained
 from depixel import params
 from depixel.base.errors import DepixelError
+from depixel.base.files import hash_of
 from depixel.dataset.augmentation import GEOMETRY, LEVELS
 from depixel.dataset.balancing import BALANCES
 from depixel.learning.distances import DISTANCES
@@ -85,11 +86,15 @@ def test_the_comparison_is_printed():
 # Made-up trainings
 
 
+EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
+"""The hash of an empty file, as the split of `data` is."""
+
+
 def made(settings, seed, rmse, seconds=100):
     """A training with these RMSEs of photos; () diverged."""
     mean = float(np.mean(rmse)) if rmse else None
     text = " ".join(str(round(100 * one)) for one in rmse)
-    return Trained(settings, seed, 1 if rmse else None, mean, mean, seconds, "c", "h", text)
+    return Trained(settings, seed, 1 if rmse else None, mean, mean, seconds, "c", EMPTY, "h", text)
 
 
 @pytest.fixture
@@ -181,6 +186,15 @@ def test_it_begins_no_training_after_its_hours(data, monkeypatch):
     assert done.exit_code == 0 and (data / "compared.csv").is_file()
 
 
+def test_trainings_on_other_photos_are_not_mixed_with_these(data, monkeypatch):
+    choices.write_table(choices.TABLE, Trained, [made(DEFAULTS, 0, (1, 2))])
+    before = choices.TABLE.read_bytes()
+    (data / "data/split.csv").write_text("other photos", encoding="utf-8")
+    done = measured(monkeypatch, lambda *_: pytest.fail("trained"))
+    assert done.exit_code == 1 and "trained.csv: has 1 training on other photos" in done.output
+    assert choices.TABLE.read_bytes() == before
+
+
 def test_without_photos_it_says_what_makes_them(data, monkeypatch):
     (data / "data/split.csv").unlink()
     done = measured(monkeypatch, lambda *_: pytest.fail("trained"))
@@ -200,7 +214,7 @@ def test_a_row_is_what_the_pipeline_trains_and_scores(reproduced, tmp_path, monk
         row.best_epoch == json.loads((reproduced / "metrics/training.json").read_text(encoding="utf-8"))["best_epoch"]
     )
     assert np.mean([float(one) for one in row.photos.split()]) / 100 == pytest.approx(row.rmse_mean, abs=0.01)
-    assert not (tmp_path / "work").exists()
+    assert not (tmp_path / "work").exists() and row.split == hash_of(reproduced / "data/split.csv", "md5")
 
     diverging = "train.optimizer=sgd train.learning_rate=1e30 train.gradient_clip=0"
     row = choices.trained(diverging, 1, choices.with_settings(content, diverging, 1))
