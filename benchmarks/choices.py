@@ -14,7 +14,7 @@ or, after a change of params.yaml, the file.
 
 A difference is the mean RMSE of a choice minus that of what it is compared with, over the same photos and seeds. Its
 interval is 95 %, over the choice of photos. Two seeds of the same settings differ, too: the row `another seed` says by
-how much. Times are seconds of a core, which hardly depend on other load.
+how much. Times are seconds of a core; other load on the machine moves them by a tenth.
 """
 
 import os
@@ -36,7 +36,7 @@ sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is in
 from benchmarks.quality import table_group  # noqa: E402
 from depixel import params  # noqa: E402
 from depixel.base import layout  # noqa: E402
-from depixel.base.console import counted, progress, run_stage, told_plainly  # noqa: E402
+from depixel.base.console import counted, progress, run_stage  # noqa: E402
 from depixel.base.environment import hardware  # noqa: E402
 from depixel.base.errors import DepixelError  # noqa: E402
 from depixel.base.files import hash_of, read_json  # noqa: E402
@@ -235,7 +235,6 @@ main = table_group(show, __doc__)
 
 @main.command()
 @click.option("--hours", default=8.0, show_default=True, help="Begin no further training after this number of hours.")
-@told_plainly
 def measure(hours: float) -> None:
     """Train what is missing, and write both tables after each training."""
     content = params.read(PROJECT / layout.PARAMS)
