@@ -169,7 +169,8 @@ class Summary(NamedTuple):
         planned: number of seeds that both are to be trained with.
         rmse_mean: mean over these seeds, gray levels; empty if a training diverged, or there is none yet.
         difference, low, high: of rmse_mean, with the ends of its interval; empty for the defaults, and as above.
-        time: core seconds as a multiple of those of `against`; empty if there is no training yet.
+        core_seconds: mean of the trainings over these seeds; empty if there is none yet.
+        time: the same as a multiple of that of `against`.
     """
 
     settings: str
@@ -180,6 +181,7 @@ class Summary(NamedTuple):
     difference: float | None
     low: float | None
     high: float | None
+    core_seconds: int | None
     time: float | None
 
 
@@ -197,12 +199,11 @@ def summary() -> list[Summary]:
 
 def _compared(settings: str, against: str, pairs: list[tuple[Trained | None, Trained | None]]) -> Summary:
     there = [(ours, theirs) for ours, theirs in pairs if ours and theirs]
-    found = Summary(settings, against, len(there), len(pairs), *[None] * 5)
+    found = Summary(settings, against, len(there), len(pairs), *[None] * 6)
     if not there:
         return found
-    found = found._replace(
-        time=round(float(np.mean([one.core_seconds / other.core_seconds for one, other in there])), 2)
-    )
+    ours, theirs = (np.mean([one.core_seconds for one in side]) for side in zip(*there, strict=True))
+    found = found._replace(core_seconds=round(float(ours)), time=round(float(ours / theirs), 2))
     if any(one.rmse_mean is None for pair in there for one in pair):
         return found
     found = found._replace(rmse_mean=round(float(np.mean([one.rmse_mean for one, _ in there])), 4))

@@ -53,7 +53,7 @@ def choices() -> str:
         "scores it on the test side. A difference is the mean RMSE of the choice minus that of the defaults, or of "
         "what the row names, with the same seeds. It is in gray levels; below 0 is better. Brackets are 95 % "
         "confidence intervals over the choice of test photos. Another seed moves the RMSE, too, so a small difference "
-        "of one seed may be luck. Time is that of the training, as a multiple.",
+        "of one seed may be luck. Core seconds are those of the training; time is their multiple of the other side's.",
         f"**{done} of {of} trainings are done.** The same command goes on with the others.",
     ]
     trained = sorted((row for row in rows if row["low"]), key=lambda row: float(row["difference"]))
@@ -72,13 +72,12 @@ def choices() -> str:
 
 
 def _table(rows: list[Row]) -> str:
-    lines = ["| choice | RMSE | difference | time | seeds |", "|---|---|---|---|---|"]
+    lines = ["| choice | RMSE | difference | core seconds | time | seeds |", "|---|---|---|---|---|---|"]
     for row in rows:
         rmse = f"{float(row['rmse_mean']):.2f}" if row["rmse_mean"] else ""
         against = f", compared with {_named(row['against'])}" if row["against"] else ""
-        lines.append(
-            f"| {_named(row['settings'])}{against} | {rmse} | {_difference(row)} | {row['time']} | {row['seeds']} |"
-        )
+        cells = (rmse, _difference(row), row["core_seconds"], row["time"], row["seeds"])
+        lines.append(f"| {_named(row['settings'])}{against} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -121,11 +121,11 @@ def test_a_comparison_by_hand(tables):
     )
     found = {row.settings: row for row in choices.summary()}
     assert found.keys() == {*CHOICES, "another seed"}
-    assert found[DEFAULTS] == Summary(DEFAULTS, DEFAULTS, 2, 3, 20.5, None, None, None, 1.0)
-    assert found["train.loss=mse"] == Summary("train.loss=mse", DEFAULTS, 2, 3, 22.5, 2.0, 2.0, 2.0, 2.0)
-    assert found["train.loss=mae"] == Summary("train.loss=mae", DEFAULTS, 1, 3, None, None, None, None, 1.0)
+    assert found[DEFAULTS] == Summary(DEFAULTS, DEFAULTS, 2, 3, 20.5, None, None, None, 100, 1.0)
+    assert found["train.loss=mse"] == Summary("train.loss=mse", DEFAULTS, 2, 3, 22.5, 2.0, 2.0, 2.0, 200, 2.0)
+    assert found["train.loss=mae"] == Summary("train.loss=mae", DEFAULTS, 1, 3, None, None, None, None, 100, 1.0)
     assert found["train.loss=huber"].seeds == 0 and found["train.loss=huber"].time is None
-    assert found["another seed"] == Summary("another seed", DEFAULTS, 1, 1, 21.0, 1.0, 1.0, 1.0, 1.0)
+    assert found["another seed"] == Summary("another seed", DEFAULTS, 1, 1, 21.0, 1.0, 1.0, 1.0, 100, 1.0)
 
 
 def test_the_interval_is_that_of_pairs_of_photos(tables):

@@ -132,26 +132,26 @@ def test_every_choice_belongs_to_a_concept():
 
 def test_every_choice_is_shown_once_under_what_it_brought(monkeypatch):
     def row(settings, *values, against="", seeds="1"):
-        keys = ("rmse_mean", "difference", "low", "high", "time")
-        values = values or ("",) * 5
+        keys = ("rmse_mean", "difference", "low", "high", "core_seconds", "time")
+        values = values or ("",) * 6
         return {"settings": settings, "against": against, "seeds": seeds, "planned": "3"} | dict(
             zip(keys, values, strict=True)
         )
 
     rows = [
-        row("", "18.9", "", "", "", "1.0"),
-        row("worse", "19.9", "1.0", "0.5", "1.5", "1.1", against="other"),
-        row("same", "18.9", "0.01", "-0.5", "0.5", "1.0", seeds="3"),
-        row("better", "17.9", "-1.0", "-1.5", "-0.5", "2.0"),
-        row("off", "", "", "", "", "1.0"),
+        row("", "18.9", "", "", "", "90", "1.0"),
+        row("worse", "19.9", "1.0", "0.5", "1.5", "99", "1.1", against="other"),
+        row("same", "18.9", "0.01", "-0.5", "0.5", "90", "1.0", seeds="3"),
+        row("better", "17.9", "-1.0", "-1.5", "-0.5", "180", "2.0"),
+        row("off", "", "", "", "", "90", "1.0"),
         row("later", seeds="0"),
-        row("another seed", "18.8", "-0.1", "-0.2", "0.0", "1.0"),
+        row("another seed", "18.8", "-0.1", "-0.2", "0.0", "90", "1.0"),
     ]
     monkeypatch.setattr(concepts, "read", lambda name: rows)
     page = concepts.choices()
     sections = dict(re.findall(r"(?ms)^## (.+?)\n(.*?)(?=^## |\Z)", page))
     assert "7 of 18 trainings are done" in page
-    assert "| `better` | 17.90 | -1.00 [-1.50, -0.50] | 2.0 | 1 |" in sections["Lower error"]
+    assert "| `better` | 17.90 | -1.00 [-1.50, -0.50] | 180 | 2.0 | 1 |" in sections["Lower error"]
     assert "`same`" in sections["No clear difference"] and "another seed" in sections["No clear difference"]
     assert "| `worse`, compared with `other` | 19.90 | +1.00 [+0.50, +1.50] |" in sections["Higher error"]
     assert "`off`" in sections["Diverged"] and "`later`" in sections["Not trained yet"]
