@@ -49,13 +49,20 @@ def choices() -> str:
     done, of = (sum(int(row[key]) for row in planned) for key in ("seeds", "planned"))
     parts = [
         "# Each choice, measured",
-        "`python benchmarks/choices.py measure` trains each choice on the sample, for 80 epochs as by default, and "
-        "scores it on the test side. A difference is the mean RMSE of the choice minus that of the defaults, or of "
-        "what the row names, with the same seeds. It is in gray levels; below 0 is better. Brackets are 95 % "
-        "confidence intervals over the choice of test photos. Another seed moves the RMSE, too, so a small difference "
-        "of one seed may be luck. Core seconds are those of the training; time is their multiple of the other side's.",
+        "`python benchmarks/choices.py measure` trains each choice on the sample, with all other settings as in "
+        "`params.yaml`, and scores it on the test side. A difference is the mean RMSE of the choice minus that of the "
+        "defaults, or of what the row names, with the same seeds. It is in gray levels; below 0 is better. Brackets "
+        "are 95 % confidence intervals over the choice of test photos. Another seed moves the RMSE, too, so a small "
+        "difference of one seed may be luck. Core seconds are those of the training; time is their multiple of the "
+        "other side's.",
         f"**{done} of {of} trainings are done.** The same command goes on with the others.",
     ]
+    defaults = next(row for row in rows if not row["settings"])
+    if defaults["rmse_mean"]:
+        parts.append(
+            f"The defaults have an RMSE of {float(defaults['rmse_mean']):.2f}, and train for {defaults['core_seconds']} "
+            "core seconds."
+        )
     trained = sorted((row for row in rows if row["low"]), key=lambda row: float(row["difference"]))
     sections = {
         "Lower error": [row for row in trained if float(row["high"]) < 0],

@@ -150,7 +150,7 @@ def test_every_choice_is_shown_once_under_what_it_brought(monkeypatch):
     monkeypatch.setattr(concepts, "read", lambda name: rows)
     page = concepts.choices()
     sections = dict(re.findall(r"(?ms)^## (.+?)\n(.*?)(?=^## |\Z)", page))
-    assert "7 of 18 trainings are done" in page
+    assert "7 of 18 trainings are done" in page and "an RMSE of 18.90, and train for 90 core seconds" in page
     assert "| `better` | 17.90 | -1.00 [-1.50, -0.50] | 180 | 2.0 | 1 |" in sections["Lower error"]
     assert "`same`" in sections["No clear difference"] and "another seed" in sections["No clear difference"]
     assert "| `worse`, compared with `other` | 19.90 | +1.00 [+0.50, +1.50] |" in sections["Higher error"]
