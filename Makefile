@@ -43,7 +43,8 @@ verify: .venv/run  ## does the committed pipeline give the same, byte for byte, 
 	python benchmarks/verify.py $(if $(AGAINST),--against $(AGAINST))
 
 # Every figure of docs/; PHOTOS says where photos are. The quality is printed as it was
-# measured: a training takes hours, and `python recipes/predictor.py train NAME` does one again.
+# measured: a training takes hours, and `python recipes/predictor.py train NAME` does one again. So are the choices:
+# `python benchmarks/choices.py measure` trains those that are missing.
 PHOTOS ?= ../shared/photos
 BENCH ?= ../shared/bench
 bench: .venv/dev  ## measure the figures of the docs again
@@ -62,6 +63,7 @@ bench: .venv/dev  ## measure the figures of the docs again
 	python benchmarks/kills.py
 	python benchmarks/quality.py
 	python benchmarks/baselines.py
+	python benchmarks/choices.py
 	python benchmarks/law.py
 
 wheel: .venv/run models/pretrained  ## dist/depixel-*.whl: with `laptop` and the networks that find areas; restores without a clone

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -9,6 +10,7 @@ from depixel.base import layout
 from depixel.base.console import params_option, told_plainly
 from depixel.base.errors import DepixelError
 from depixel.base.settings import read_section
+from depixel.learning.task import check_models, pretrained_models
 from depixel.params import MODELS
 from depixel.versioning import file_at
 
@@ -19,16 +21,20 @@ from depixel.versioning import file_at
 def main(params: str) -> None:
     """Check the settings of all stages before the first one runs.
 
-    Each stage also checks its own settings. This stage finds a misspelt key of the last stage before hours of training.
-    It writes nothing.
+    Each stage also checks its own settings. This stage finds a misspelt key of the last stage before hours of training,
+    and a model in models/pretrained that does not fit train.init or train.teacher. It writes nothing.
 
     \b
     Example
       python stages/settings.py
     """
     try:
-        for name, model in MODELS.items():
-            read_section(params, name, model)
+        found: dict[str, Any] = {name: read_section(params, name, model) for name, model in MODELS.items()}
+        if layout.PRETRAINED.is_dir():  # if not, training says how to get it
+            size = found["prepare"].size
+            check_models(
+                *pretrained_models(found["train"], layout.PRETRAINED), found["train"], found["pixelation"], size
+            )
     except DepixelError as error:
         raise DepixelError(f"{error}{_way_back(params)}") from error
 

@@ -36,7 +36,7 @@ from depixel.model.predictor import best_device
 @path_option("--split", "splits", default=layout.SPLIT, help="Table of splits.")
 @path_option("--model", default=layout.MODEL, help="Output: the weights.")
 @path_option("--metrics", default=layout.METRICS, help="Output: training.json and training.csv.")
-@path_option("--logs", default=layout.LOGS, help="Output: progress, speed and memory.")
+@path_option("--logs", default=layout.LOGS, help="Output: progress, speed, memory and load.")
 @path_option("--checkpoints", default=layout.CHECKPOINTS, help="Folder of checkpoints.")
 @path_option("--pretrained", default=layout.PRETRAINED, help="Models for train.init and train.teacher.")
 @click.option(
@@ -78,8 +78,9 @@ def main(
       metrics/training.csv            a row per epoch
       metrics/training.json           the best epoch and its RMSE on the validation side
       models/depixel.made_by.json     record of code, settings and photos, so that nothing is trained twice
-      logs/NAME/                      during training: training.csv, restored samples, files of train.loggers;
-                                      NAME is the experiment's name, or `workspace`
+      logs/NAME/                      during training: training.csv, also with the load of processor, memory, disk and
+                                      GPU; restored samples; files of train.loggers. NAME is the experiment's name, or
+                                      `workspace`
       logs/training.json              time, speed, memory and hardware, which differ from run to run
       checkpoints/                    a folder for each of the last runs; not needed once the model exists
 
@@ -130,6 +131,7 @@ def main(
                 shown["validation"] = f"{run.best_epoch.validation_rmse_mean:.2f}"
             bar.set_postfix(shown, refresh=False)
             bar.update()
+            log.step()
 
         for row in run.epochs(on_step, on_checkpoint=inputs.check):
             bar.write(

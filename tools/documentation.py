@@ -31,6 +31,7 @@ from depixel.base import layout
 from depixel.base.settings import Settings
 from depixel.cli import main
 from depixel.params import MODELS
+from tools import concepts
 
 PROJECT = Path(__file__).parents[1]
 
@@ -340,6 +341,8 @@ def _code(language: str, text: str) -> str:
 # -- the site ----------------------------------------------------------------------------------------------------------
 
 REFERENCE: dict[str, Callable[[], str]] = {
+    "concepts.md": concepts.concepts,
+    "choices.md": concepts.choices,
     "reference/commands.md": commands,
     "reference/settings.md": settings,
     "reference/stages.md": stages,

@@ -6,14 +6,9 @@ from typing import Annotated
 import numpy as np
 
 from depixel.base.settings import one_of
+from depixel.dataset import kinds
 from depixel.dataset.samples import Photos
 from depixel.model.pixelation import uniforms
-
-BINS = 3
-"""The number of classes of brightness, of contrast and of detail, each with as many photos: 27 kinds."""
-
-CHUNK = 256
-"""The number of photos that are looked at together."""
 
 
 def _contributors(photos: Photos) -> np.ndarray:
@@ -21,24 +16,10 @@ def _contributors(photos: Photos) -> np.ndarray:
 
 
 def _kinds(photos: Photos) -> np.ndarray:
-    """Kinds of photos by brightness, contrast and detail; in whole numbers, so that all machines agree."""
-    measured = np.concatenate([_measures(photos.images[rows]) for rows in _chunks(photos.rows)])
-    limits = np.sort(measured, axis=0)[[len(photos) * k // BINS for k in range(1, BINS)]]
-    classes = (measured[:, None] >= limits).sum(axis=1)  # (M, 3), each from 0 to BINS - 1
-    return classes @ BINS ** np.arange(3)
-
-
-def _chunks(rows: np.ndarray) -> list[np.ndarray]:
-    return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
-
-
-def _measures(images: np.ndarray) -> np.ndarray:
-    """(N, 3) int64, proportional to the mean, the variance and the mean step between neighbours of each photo."""
-    values = images.astype(np.int64)
-    total = values.sum(axis=(1, 2))
-    variance = images[0].size * (values**2).sum(axis=(1, 2)) - total**2
-    steps = sum(np.abs(np.diff(values, axis=axis)).sum(axis=(1, 2)) for axis in (1, 2))
-    return np.stack([total, variance, steps], axis=1)
+    """27 kinds: each third by brightness, contrast and detail."""
+    measured = kinds.measures(photos.images, photos.rows)
+    thirds = np.stack([kinds.thirds(values) for values in measured.T], axis=1)
+    return thirds @ len(kinds.THIRDS) ** np.arange(thirds.shape[1])
 
 
 BALANCES: dict[str, Callable[[Photos], np.ndarray] | None] = {

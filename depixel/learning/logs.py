@@ -22,6 +22,7 @@ from depixel.base.environment import hardware
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing, told_of, write_json
 from depixel.base.tables import read_table, write_table
+from depixel.learning.machine import Machine
 from depixel.learning.state import Epoch
 from depixel.learning.training import Run
 from depixel.sheets import contact_sheet, fill
@@ -37,7 +38,7 @@ SHOWN = 8
 
 
 class Logged(NamedTuple):
-    """A row of logs/NAME/training.csv: an `Epoch` with speed and memory.
+    """A row of logs/NAME/training.csv: an `Epoch` with speed, memory and a `machine.Load`.
 
     Attributes:
         samples_per_second: mean speed of the epoch; None if another process trained it without this log.
@@ -52,6 +53,11 @@ class Logged(NamedTuple):
     validation_rmse_mean: float
     samples_per_second: float | None
     memory_bytes: int | None
+    cpu_percent: float | None
+    ram_percent: float | None
+    disk_percent: float | None
+    gpu_percent: float | None
+    gpu_memory_percent: float | None
 
 
 class Logger(Protocol):
@@ -95,20 +101,24 @@ class Log:
             if not self.rows or int(picture.stem[6:]) > len(self.rows):
                 picture.unlink()
         write_table(folder / TABLE, Logged, self.rows)
+        self.machine = Machine(run.task.device, folder)
         self.loggers: list[Logger] = [
             LOGGERS[name](module, folder / name, run.task.settings.model_dump()) for name, module in loggers.items()
         ]
         for row in self.rows:
             self._mirror(row)
 
+    def step(self) -> None:
+        """Look at the machine; to be called after each step."""
+        self.machine.look()
+
     def epoch(self, row: Epoch) -> None:
         """Log an epoch that `run` has just finished."""
         steps, seconds = self.run.step - self._step, time.perf_counter() - self._since
         self._step, self._since = self.run.step, time.perf_counter()
         speed = steps * self.run.task.settings.batch_size / seconds
-        self.rows.append(
-            Logged(*row, samples_per_second=round(speed, 1), memory_bytes=memory_bytes(self.run.task.device))
-        )
+        memory = memory_bytes(self.run.task.device)
+        self.rows.append(Logged(*row, round(speed, 1), memory, *self.machine.load()))
         write_table(self.folder / TABLE, Logged, self.rows)
         every = -(-self.run.task.settings.epochs // PICTURES)
         if row.epoch == 1 or row.epoch % every == 0 or self.run.finished:
@@ -148,7 +158,7 @@ class Log:
             logger.close()
 
     def _known(self) -> Iterator[Logged]:
-        """The rows of the epochs that the run has finished, with speed and memory if the old table has them."""
+        """The rows of the epochs that the run has finished; what the old table does not know of them is empty."""
         known: dict[tuple[str, ...], tuple[str, ...]] = {}
         try:
             for row in read_table(self.folder / TABLE, Logged, made_by="python stages/train.py"):
@@ -156,9 +166,11 @@ class Log:
                 known[cells[: len(Epoch._fields)]] = cells[len(Epoch._fields) :]
         except DepixelError:  # there is no table, or one of another version
             pass
+        unknown = ("",) * (len(Logged._fields) - len(Epoch._fields))
         for epoch in self.run.table:
-            speed, memory = known.get(tuple(map(str, epoch)), ("", ""))  # "": unknown
-            yield Logged(*epoch, float(speed) if speed else None, int(memory) if memory else None)
+            speed, memory, *load = known.get(tuple(map(str, epoch)), unknown)
+            numbers = (float(cell) if cell else None for cell in load)
+            yield Logged(*epoch, float(speed) if speed else None, int(memory) if memory else None, *numbers)
 
     def _mirror(self, row: Logged) -> None:
         values = {name: value for name, value in row._asdict().items() if name != "epoch" and value is not None}

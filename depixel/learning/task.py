@@ -83,6 +83,8 @@ class TrainSettings(Settings):
                     )
         if self.overfit and self.balance != "none":
             raise ValueError("balance: with overfit, each photo is shown as often. Set balance: none, or overfit: 0")
+        if self.balance == "none" and self.balance_by != "sampling":
+            raise ValueError("balance_by: nothing is balanced. Set train.balance: kind, or balance_by: sampling")
         if self.init == "pretrained" and self.initial_weights != "default":
             raise ValueError(
                 f"initial_weights: {self.initial_weights} is for random weights. Set train.init: random, or "
@@ -160,10 +162,7 @@ class Task:
             self.training = self.validation = self.training.first(self.settings.overfit)
             self.teacher = None  # to overfit, the network must learn the photos themselves
         self.weights = balancing.weights(self.training, self.settings.balance)
-        if self.init:
-            _check_init(self.init.configuration, self.settings)
-        if self.teacher:
-            _check_teacher(self.teacher.configuration, self.pixelation, self.size)
+        check_models(self.init, self.teacher, self.settings, self.pixelation, self.size)
         self.device, self.precision = computed_by(self.settings)
 
     @classmethod
@@ -189,12 +188,7 @@ class Task:
         """
         training = Photos.load(prepared, splits, "train")
         validation = Photos.load(prepared, splits, "validation").scored()
-        init = teacher = None
-        if settings.init == "pretrained":
-            init = Predictor.pretrained(settings.network, settings.width, pretrained)
-        if settings.teacher:
-            teacher = Predictor.of_name(settings.teacher, pretrained)
-        return cls(settings, pixelation, training, validation, init, teacher, augment)
+        return cls(settings, pixelation, training, validation, *pretrained_models(settings, pretrained), augment)
 
     @property
     def flip(self) -> bool:
@@ -224,6 +218,30 @@ class Task:
     def training_stream(self, epoch: int) -> str:
         """The stream of the training photos' areas in an epoch, counted from 0."""
         return self.validation_stream if self.settings.overfit else f"train {self.settings.seed} {epoch}"
+
+
+def pretrained_models(settings: TrainSettings, folder: Path) -> tuple[Predictor | None, Predictor | None]:
+    """The model that a run starts from and its teacher, from the folder of pretrained models; None for none.
+
+    Raises:
+        DepixelError: the folder lacks one, or it cannot be loaded.
+    """
+    init = Predictor.pretrained(settings.network, settings.width, folder) if settings.init == "pretrained" else None
+    return init, Predictor.of_name(settings.teacher, folder) if settings.teacher else None
+
+
+def check_models(
+    init: Predictor | None,
+    teacher: Predictor | None,
+    settings: TrainSettings,
+    pixelation: PixelationSettings,
+    size: int,
+) -> None:
+    """Raise `DepixelError` if `pretrained_models` do not fit the settings, or photos of this size in pixels."""
+    if init:
+        _check_init(init.configuration, settings)
+    if teacher and not settings.overfit:
+        _check_teacher(teacher.configuration, pixelation, size)
 
 
 def _check_init(init: ModelConfiguration, settings: TrainSettings) -> None:

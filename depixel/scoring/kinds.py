@@ -3,29 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from depixel.dataset.kinds import MEASURES, THIRDS, measures, thirds
 from depixel.scoring import scores
-
-THIRDS = ("low", "middle", "high")
-"""The names of the thirds."""
-
-_BLOCK = 8  # pixels
-
-
-def measures(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Measure light and detail of photos, (N, S, S) uint8.
-
-    Returns:
-        By name (N,) float64, gray levels. brightness: the mean. contrast: the standard deviation. detail: the root mean
-        square of what blocks of 8 x 8 pixels hide.
-    """
-    side = images.shape[1] // _BLOCK * _BLOCK
-    pixels = images[:, :side, :side].astype(np.float64)
-    blocks = pixels.reshape(len(pixels), side // _BLOCK, _BLOCK, side // _BLOCK, _BLOCK)
-    return {
-        "brightness": pixels.mean(axis=(1, 2)),
-        "contrast": pixels.std(axis=(1, 2)),
-        "detail": np.sqrt(blocks.var(axis=(2, 4)).mean(axis=(1, 2))),
-    }
 
 
 def by_kind(images: np.ndarray, samples: pd.DataFrame) -> pd.DataFrame:
@@ -36,12 +15,12 @@ def by_kind(images: np.ndarray, samples: pd.DataFrame) -> pd.DataFrame:
         samples: a `scores.sample_table`; row i is of photo i % P.
 
     Returns:
-        Columns: measure, third (`THIRDS`), and those of `scores.breakdown`. Thirds without a photo have no row.
+        Columns: measure (`MEASURES`), third (`THIRDS`), and those of `scores.breakdown`. Thirds without a photo have no
+        row.
     """
     tables = []
-    for name, values in measures(images).items():
-        rank = np.argsort(np.argsort(values, kind="stable"))
-        third = (rank * len(THIRDS) // len(values))[np.arange(len(samples)) % len(values)]
+    for name, values in zip(MEASURES, measures(images, np.arange(len(images))).T, strict=True):
+        third = thirds(values)[np.arange(len(samples)) % len(values)]
         table = scores.breakdown("third", third, samples)
         tables.append(table.assign(measure=name, third=[THIRDS[i] for i in table["third"]]))
     together = pd.concat(tables, ignore_index=True)

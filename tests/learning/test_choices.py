@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from depixel.dataset.augmentation import GEOMETRY, LEVELS, AugmentSettings
 from depixel.dataset.balancing import BALANCES
 from depixel.learning.distances import DISTANCES
 from depixel.learning.initial import INITIAL_WEIGHTS
@@ -40,12 +41,13 @@ REGISTRIES = {
     "balance": BALANCES,
 }
 CHOICES = [{key: name} for key, registry in REGISTRIES.items() for name in registry] + [
+    *({"augment": {name: AUGMENTED[name]}} for name in (*GEOMETRY, *LEVELS)),
+    *({"balance": name, "balance_by": "loss"} for name in BALANCES if name != "none"),
     {"ema": 0.7},
     {"momentum": 0.5, "weight_decay": 0.1},
     {"optimizer": "rmsprop", "momentum": 0.5, "weight_decay": 0.1},
     {"normalization": "batch", "ema": 0.7, "dropout": 0.2, "schedule": "plateau"},
     {"network": "basic_cnn", "normalization": "batch", "activation": "tanh"},
-    {"balance": "contributor", "balance_by": "loss"},
     {"augment": AUGMENTED},
     {"augment": AUGMENTED, "balance": "kind", "normalization": "batch", "ema": 0.7, "loss": "ssim_mse"},
     {"init": "pretrained", "freeze": (0, 5)},
@@ -116,6 +118,10 @@ def test_every_choice_gives_another_model(run, key):
             train(one)
             results.append(one.best["out.weight"])
     assert all(not torch.equal(results[i], results[j]) for i in range(len(results)) for j in range(i))
+
+
+def test_every_augmentation_has_a_setting():
+    assert set(AUGMENTED) == {"flip", *GEOMETRY, *LEVELS} == set(AugmentSettings.model_fields)
 
 
 @pytest.mark.parametrize("name", AUGMENTED)

@@ -61,7 +61,7 @@ def logged(*names: str) -> list:
     ]
 
 
-def test_the_folder_holds_the_table_with_speed_and_memory_and_pictures(tmp_path):
+def test_the_folder_holds_the_table_with_speed_and_load_and_pictures(tmp_path):
     run = start(tmp_path)
     train(run, tmp_path)
     rows = table(tmp_path)
@@ -69,6 +69,10 @@ def test_the_folder_holds_the_table_with_speed_and_memory_and_pictures(tmp_path)
         assert [float(row[name]) for row in rows] == values
     assert all(0 < float(row["samples_per_second"]) < 1e6 for row in rows)
     assert all(1e7 < float(row["memory_bytes"]) < 1e11 for row in rows)
+    for name in ("cpu_percent", "ram_percent", "disk_percent"):
+        assert all(0 <= float(row[name]) <= 100 for row in rows), name
+    assert any(float(row["cpu_percent"]) > 0 for row in rows) and all(float(row["ram_percent"]) > 0 for row in rows)
+    assert all(row["gpu_percent"] == row["gpu_memory_percent"] == "" for row in rows)  # it trains on the CPU
     pictures = sorted((tmp_path / "logs/wide/restorations").iterdir())
     assert [path.name for path in pictures] == ["epoch_001.png", "epoch_002.png", "epoch_003.png"]
     with Image.open(pictures[-1]) as sheet:
@@ -116,7 +120,8 @@ def test_interrupted_it_keeps_what_the_run_has_behind_it(tmp_path):
     again = start(tmp_path)
     again.resume()  # finished elsewhere: what this log does not know of it stays empty
     Log(tmp_path / "logs/wide", again)
-    assert [row["samples_per_second"] for row in table(tmp_path)] == ["", "", ""]
+    for name in ("samples_per_second", "memory_bytes", "cpu_percent"):
+        assert [row[name] for row in table(tmp_path)] == ["", "", ""]
     assert [float(row["train_rmse"]) for row in table(tmp_path)] == known(run)["train_rmse"]
 
 
@@ -190,7 +195,7 @@ def test_a_logger_holds_the_curves_and_pictures_also_after_an_interruption(logge
     for name, values in known(run).items():
         assert scalars[name] == pytest.approx(values, rel=1e-6), name
     rows = table(tmp_path)
-    for name in ("samples_per_second", "memory_bytes"):
+    for name in ("samples_per_second", "memory_bytes", "cpu_percent", "ram_percent", "disk_percent"):
         assert scalars[name] == pytest.approx([float(row[name]) for row in rows], rel=1e-6)
     pictures = sorted((tmp_path / "logs/wide/restorations").iterdir())
     assert len(images) == len(pictures) == 3

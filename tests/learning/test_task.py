@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
         ("{init: pretrained, initial_weights: xavier}", "train.initial_weights: xavier is for random weights. Set"),
         ("{optimizer: adagrad, momentum: 0.9}", "train.momentum: adagrad has none. Set momentum: null, or another"),
         ("{schedule: one_cycle, patience: 3}", "train.patience: 3 would end one_cycle .* Set patience: 0, or another"),
+        ("balance_by: loss", "train.balance_by: nothing is balanced. Set train.balance: kind, or balance_by: sampling"),
         ("{balance: kind, overfit: 8}", "train.balance: .* Set balance: none, or overfit: 0"),
         ("learning_rate: fast", "train.learning_rate = 'fast': .*number"),
         ("learning_rate: .inf", "train.learning_rate = inf: .*finite"),

@@ -82,6 +82,7 @@ BESIDE = {
     "prepare": {
         "dataset/augmentation",
         "dataset/balancing",
+        "dataset/kinds",
         "dataset/samples",
         "dataset/splits",
         "photos/jpeg",
@@ -90,8 +91,15 @@ BESIDE = {
         "photos/near_duplicates",
         "photos/tiff",
     },
-    "split": {"dataset/augmentation", "dataset/balancing", "dataset/samples"},
-    "analyze": {"dataset/augmentation", "dataset/balancing", "dataset/samples", "photos/lost", "photos/tiff"},
+    "split": {"dataset/augmentation", "dataset/balancing", "dataset/kinds", "dataset/samples"},
+    "analyze": {
+        "dataset/augmentation",
+        "dataset/balancing",
+        "dataset/kinds",
+        "dataset/samples",
+        "photos/lost",
+        "photos/tiff",
+    },
     "train": set(),  # nothing: a training takes hours
     "evaluate": {"dataset/balancing", "model/metrics", "scoring/ranking", "scoring/regressions"},
     "card": {
@@ -111,6 +119,7 @@ BESIDE = {
     "export": {
         "challenge/truth",
         "dataset/balancing",
+        "dataset/kinds",
         "model/metrics",
         "scoring/baselines",
         "scoring/covariance",

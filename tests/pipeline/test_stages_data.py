@@ -15,12 +15,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from depixel.base import reuse
 from depixel.base.files import hash_of
 from depixel.photos import archives, preparation, rules
-from tests.conftest import REPOSITORY
+from stages.settings import main as settings_stage
+from tests.conftest import REPOSITORY, SMALL, tiny_model
 from tests.conftest import run as run_command
 
 PARAMS = "prepare: {size: 32}\nsplit: {by: contributor, seed: 0, validation: 0.3, test: 0.3}\n"
@@ -444,3 +446,31 @@ def test_a_wrong_setting_says_how_to_take_back_what_an_experiment_left(tmp_path)
         run("settings", cwd=tmp_path).stderr
         == "Error: params.yaml: " + done.stderr.split(": ", 2)[2].splitlines()[0] + "\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("train", "told"),
+    [
+        ({"init": "pretrained"}, None),
+        (
+            {"init": "pretrained", "activation": "gelu"},
+            "train.activation = 'gelu', but the model that train.init starts from has",
+        ),
+        ({"init": "pretrained", "network": "basic_cnn"}, "has no model with network basic_cnn"),
+        ({"teacher": "tiny"}, "pixelation.width = [4, 40], but train.teacher was trained on [4, 32]"),
+        ({"teacher": "tiny", "overfit": 4}, None),  # without its teacher
+        ({"teacher": "tinny"}, "train.teacher = 'tinny': models/pretrained has no such model"),
+    ],
+)
+def test_a_pretrained_model_that_does_not_fit_is_found_before_all_stages(tmp_path, monkeypatch, train, told):
+    monkeypatch.chdir(tmp_path)
+    content = {
+        "train": {"width": SMALL["width"]} | train,
+        "pixelation": {"width": [4, 40]},
+        "export": {"test_set": "x.pkl"},
+    }
+    Path("params.yaml").write_text(json.dumps(content), encoding="utf-8")
+    assert CliRunner().invoke(settings_stage, []).exit_code == 0  # without models, the training says how to get them
+    tiny_model().save("models/pretrained/tiny.safetensors")
+    done = CliRunner().invoke(settings_stage, [])
+    assert done.exit_code == bool(told) and (told or "") in done.output, done.output

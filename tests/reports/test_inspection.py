@@ -4,10 +4,12 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from depixel import sheets
 from depixel.base.errors import DepixelError
 from depixel.base.tables import write_table
 from depixel.challenge.test_sets import write_test_set
 from depixel.cli import main
+from depixel.dataset.augmentation import AugmentSettings
 from depixel.dataset.prepared import Photo
 from depixel.dataset.samples import Photos, fixed_samples
 from depixel.dataset.splits import Assigned
@@ -233,6 +235,48 @@ def test_a_picture_by_one_command(project, command):
     again = depixel(*command)
     assert again.exit_code == 1 and "--force" in again.output
     assert depixel(*command, "--force").exit_code == 0 and (project / "picture.png").read_bytes() == first
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The panels of the sheets that are drawn, by their captions."""
+    panels = {}
+
+    def sheet(samples, titles, captions, **options):
+        panels.update(zip(captions, samples, strict=True))
+        return whole(samples, titles, captions, **options)
+
+    whole = sheets.contact_sheet
+    monkeypatch.setattr(sheets, "contact_sheet", sheet)
+    return panels
+
+
+def test_every_change_of_the_augmentation_is_drawn_alone_with_the_area_framed(project, drawn):
+    (project / "params.yaml").write_text("augment: {noise: [90, 100], flip: false}\n", encoding="utf-8")
+    done = depixel("augmentation", "-o", "picture.png")
+    assert done.exit_code == 0 and "Picture: picture.png" in done.output, done.output
+    first = (project / "picture.png").read_bytes()
+    assert {caption.split(" [")[0] for caption in drawn} == {"as they are", *AugmentSettings.model_fields}
+    assert "noise [90, 100]" in drawn and "rotate [-30, 30], which is off" in drawn
+
+    (plain,) = drawn.pop("as they are")
+    unframed = photo(0)[..., None].repeat(3, axis=-1)
+    area = np.argwhere((plain != unframed).any(axis=-1))
+    (x, y), (right, bottom) = area.min(axis=0)[::-1], area.max(axis=0)[::-1]
+    frame = np.zeros(plain.shape[:2], bool)
+    frame[y : bottom + 1, x : right + 1] = True
+    frame[y + 1 : bottom, x + 1 : right] = False
+    assert (plain[frame] == 0).all()
+    np.testing.assert_array_equal(plain[~frame], unframed[~frame])
+    drawn.pop("flip")  # of one photo, it may be none of the 8
+    for caption, (changed,) in drawn.items():
+        assert (changed[frame] == 0).all() and not np.array_equal(changed[~frame], plain[~frame]), caption
+    assert np.abs(drawn["noise [90, 100]"][0].astype(int) - plain)[~frame].mean() > 40
+
+    again = depixel("augmentation", "-o", "picture.png")
+    assert again.exit_code == 1 and "--force" in again.output
+    assert depixel("augmentation", "-o", "picture.png", "--force").exit_code == 0
+    assert (project / "picture.png").read_bytes() == first
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,15 @@ def test_opened_from_a_folder_it_can_be_searched_and_fits_a_phone(site, browser)
     page = browser.new_page(viewport={"width": 360, "height": 740})
     asked = []
     page.on("request", lambda request: asked.append(request.url))
-    for name in ("index", "how-to/restore", "measured", "reference/settings", "tutorial/3-own-photos"):
+    for name in (
+        "index",
+        "how-to/restore",
+        "measured",
+        "reference/settings",
+        "tutorial/3-own-photos",
+        "concepts",
+        "choices",
+    ):
         page.goto((site / f"{name}.html").as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
     page.locator("label[for=__search]").first.click()
