@@ -77,11 +77,11 @@ class Processes:
         """The largest of all processes' numbers."""
         return number
 
-    def agree(self, inputs: dict[str, str]) -> None:
+    def agree(self, inputs: Callable[[], dict[str, str]]) -> None:
         """Raise `DepixelError` if another process trains with anything else, by name.
 
         Args:
-            inputs: what this process trains with: name -> hash or text.
+            inputs: what this process trains with: name -> hash or text. Not called in a single process.
         """
 
 
@@ -149,9 +149,9 @@ class Distributed(Processes):
             self._group.allreduce([highest], options).wait()
         return int(highest)
 
-    def agree(self, inputs: dict[str, str]) -> None:
+    def agree(self, inputs: Callable[[], dict[str, str]]) -> None:
         """As `Processes.agree`."""
-        every = self.gathered(inputs)
+        every = self.gathered(inputs())
         for rank, other in enumerate(every):
             differing = [name for name in every[0] | other if every[0].get(name) != other.get(name)]
             if differing and self.rank:
@@ -219,13 +219,13 @@ def joined(device: str, shards: int) -> Iterator[Processes]:
 
 
 def described(hosts: Sequence[str]) -> str:
-    """The processes of a training, for people: `4 processes on a (2), b (2)`; "" for one process.
+    """The processes of a training, for people: `1 process`, or `4 processes on a (2), b (2)`.
 
     Args:
         hosts: the name of each process's machine.
     """
     if len(hosts) == 1:
-        return ""
+        return "1 process"
     return f"{len(hosts)} processes on {', '.join(f'{host} ({count})' for host, count in Counter(hosts).items())}"
 
 

@@ -51,6 +51,7 @@ class Run(State):
         samples: the validation photos with their areas.
         predictions: the predicted pixels of `samples` after the last epoch of this process; empty but in the first one.
         stop: whether `end` was called.
+        stopped: whether `epochs` ended early, at a checkpoint, because `end` was called in any process.
         fingerprint: the hash that identifies the run.
 
     Raises:
@@ -69,7 +70,7 @@ class Run(State):
         self.checkpoint_every, self._saved = checkpoint_every, time.monotonic()
         self.predictions: list[np.ndarray] = []
         self.rmse = math.nan
-        self.stop = False
+        self.stop = self.stopped = False
 
     def epochs(
         self, on_step: Callable[[int], None] = lambda step: None, on_checkpoint: Callable[[], None] = lambda: None
@@ -183,7 +184,8 @@ class Run(State):
                 self.train_rmse()  # raises if the training has diverged, so that no such state is saved
             self.processes.first(lambda: self._save(on_checkpoint))
             self._saved = time.monotonic()
-        return wish >= 2
+        self.stopped = wish >= 2
+        return self.stopped
 
     def _save(self, on_checkpoint: Callable[[], None]) -> None:
         on_checkpoint()

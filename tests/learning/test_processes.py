@@ -1,15 +1,10 @@
 """A training that several processes share. Here they are threads; tests/pipeline/test_processes.py starts real ones."""
 
-import threading
-from functools import partial
 
 import pytest
-import torch
 
-from depixel.base.errors import DepixelError
-from depixel.learning import processes, training
 from depixel.learning.state import State
-from tests.learning.conftest import differing, made, photos, state, train
+from tests.learning.conftest import differing, made, state, train
 from tests.learning.test_choices import AUGMENTED
 from tests.learning.together import SEEDED, together
 
