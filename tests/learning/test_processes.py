@@ -1,6 +1,5 @@
 """A training that several processes share. Here they are threads; tests/pipeline/test_processes.py starts real ones."""
 
-
 import pytest
 
 from depixel.learning.state import State
