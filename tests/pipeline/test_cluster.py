@@ -11,7 +11,8 @@ import pytest
 import torch.distributed.run as torchrun
 import yaml
 
-from tests.conftest import REPOSITORY, copy, run
+from tests.conftest import REPOSITORY, clone, copy, run
+from tests.pipeline.test_processes import free_port
 
 DEPLOY = REPOSITORY / "deploy/cluster"
 
@@ -116,6 +117,31 @@ def test_a_queue_of_experiments_brings_them_into_the_project(place, slurm):
     run("dvc", "exp", "apply", "queue-7-2", cwd=place)
     trained = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))["train"]
     assert (trained["seed"], trained["width"]) == (2, 5)
+
+
+@pytest.mark.soak
+def test_what_sky_runs_gives_the_results_of_one_process_from_two_clones(place, tmp_path, slurm):
+    """Each machine of a cloud has a clone of its own, and data that it pulls."""
+    commit_setting(place, epochs=3)
+    one = copy(place, tmp_path / "one")
+    port = free_port()
+    variables = {
+        "SKYPILOT_NUM_NODES": "2",
+        "SKYPILOT_NODE_IPS": "localhost\nlocalhost",
+        "DEPIXEL_PROCESSES": "1",
+    }
+    script = documents("sky.yaml")[0]["run"].replace("29400", str(port))
+    nodes = []
+    for rank in range(2):
+        folder = with_environment(clone(place, tmp_path / f"node{rank}"))
+        environment = os.environ | variables | {"SKYPILOT_NODE_RANK": str(rank)}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        nodes.append(subprocess.Popen(["bash", "-c", script], cwd=folder, env=environment, **pipes))
+    said = [node.communicate(timeout=500)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    run("dvc", "repro", cwd=one)
+    assert (tmp_path / "node0/dvc.lock").read_bytes() == (one / "dvc.lock").read_bytes()
+    assert not (tmp_path / "node1/models/depixel.safetensors").exists()
 
 
 def documents(name: str) -> list[dict]:
