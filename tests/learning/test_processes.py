@@ -38,6 +38,20 @@ CHOICES = [
 ]
 
 
+def test_two_processes_give_the_bits_of_one(tmp_path):
+    settings = {"epochs": 1, "dropout": 0.2, "uncertainty": True}
+    one = made(tmp_path / "alone", **settings)
+    table = train(one)
+
+    def trained(several):
+        run = made(tmp_path / "together", processes=several, **settings)
+        return train(run), state(run)
+
+    for found, weights in together(2, trained):
+        assert found == table and differing(weights, state(one)) == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 4])
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: " ".join(choice) or "defaults")
 def test_the_number_of_processes_changes_no_bit(tmp_path, teacher, choice, count):
@@ -60,6 +74,7 @@ def test_the_number_of_processes_changes_no_bit(tmp_path, teacher, choice, count
     assert [len(run.predictions) for *_, run in results] == [len(one.predictions)] + [0] * (count - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counts", [(2, 4), (4, 1), (1, 2)])
 def test_another_number_of_processes_resumes(tmp_path, counts):
     """Stopped in the fifth step, by the last process alone."""

@@ -84,6 +84,7 @@ def kill(*processes: psutil.Process | subprocess.Popen) -> None:
 # Without kills
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_bytes_of_one(folder, alone):
     output = train(folder, env=several())
     host = socket.gethostname()
@@ -104,6 +105,7 @@ def test_two_nodes_give_the_bytes_of_one_process(folder, alone, each):
     assert written(folder) == alone
 
 
+@pytest.mark.slow
 def test_what_cannot_be_shared_is_refused(folder):
     assert "5 processes, but train.shards = 4" in (said := train(folder, env=several(5), code=1))
     assert said.count("Error:") == 1 and not (folder / "models").exists()
@@ -111,6 +113,7 @@ def test_what_cannot_be_shared_is_refused(folder):
     assert told in train(folder, env=os.environ | {"DEPIXEL_PROCESSES": "two"}, code=1)
 
 
+@pytest.mark.slow
 def test_an_error_of_the_first_process_is_told_once(folder):
     (folder / "checkpoints").write_text("in the way")
     said = train(folder, env=several(), code=1)
@@ -148,6 +151,7 @@ def test_nodes_that_differ_are_refused_by_name(folder, tmp_path):
 # Stopped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
 def test_stopped_by_a_signal_it_leaves_a_checkpoint_and_goes_on(folder, alone, number, code):
     process = begin(folder, env=several())
