@@ -60,22 +60,29 @@ def _run(options: list[str]) -> list[int]:
     """Run the processes once; returns the exit codes of those that failed, negative for a signal.
 
     Raises:
-        SystemExit: this process was told to stop. The others have written a checkpoint.
+        SystemExit: this process was told to stop, and the others have written a checkpoint; or they cannot start.
     """
     # only here, because these take a quarter of a second
     import torch.distributed.run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous.api import RendezvousError
     from torch.distributed.launcher.api import elastic_launch
 
     arguments = torchrun.parse_args([*options, "--no-python", sys.executable, "-u", *sys.orig_argv[1:]])
-    config, command, rest = torchrun.config_from_args(arguments)
     try:
+        config, command, rest = torchrun.config_from_args(arguments)
         elastic_launch(config, command)(*rest)
     except ChildFailedError as error:
         return [failure.exitcode for failure in error.failures.values()]
     except SignalException as stopped:
         sys.exit(PREEMPTED if stopped.sigval == signal.SIGTERM else 128 + stopped.sigval)
+    except (RendezvousError, RuntimeError, ValueError) as error:
+        given = ", ".join(f"{name}={value}" for name, value in os.environ.items() if name.startswith("PET_"))
+        sys.exit(
+            f"Error: the processes of this training could not be started ({str(error).partition(chr(10))[0]}). Check "
+            f"{given or 'the memory and the network of this machine'}, and that the other machines have started"
+        )
     return []
 
 

@@ -188,7 +188,7 @@ def joined(device: str, shards: int) -> Iterator[Processes]:
         shards: number of parts of a batch (`train.shards`).
 
     Raises:
-        DepixelError: there are more processes than shards, or than GPUs on a machine.
+        DepixelError: there are more processes than shards, or than GPUs on a machine; or the device is no such one.
     """
     if not dist.is_torchelastic_launched():
         yield ALONE
@@ -203,6 +203,8 @@ def joined(device: str, shards: int) -> Iterator[Processes]:
         )
     elif device == "cuda" and of > torch.cuda.device_count():
         problem = f"{of} processes on {socket.gethostname()}, which has {torch.cuda.device_count()} GPUs: start fewer"
+    elif device not in ("cpu", "cuda"):
+        problem = f"several processes cannot compute on {device}: set train.device: cpu, or start one"
     if problem:
         if rank:
             raise SystemExit(1)  # the first process says why
@@ -254,7 +256,7 @@ def _reaching() -> Iterator[None]:
     except RuntimeError as error:
         raise DepixelError(
             "the other processes of this training cannot be reached; at least one has ended. The last checkpoint "
-            f"stays, and the same command resumes from there ({str(error).splitlines()[0]})"
+            f"stays, and the same command resumes from there ({str(error).partition(chr(10))[0]})"
         ) from error
 
 

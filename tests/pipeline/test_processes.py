@@ -109,6 +109,8 @@ def test_two_nodes_give_the_bytes_of_one_process(folder, alone, each):
 def test_what_cannot_be_shared_is_refused(folder):
     assert "5 processes, but train.shards = 4" in (said := train(folder, env=several(5), code=1))
     assert said.count("Error:") == 1 and not (folder / "models").exists()
+    wrong = several() | {"PET_NNODES": "x", "PET_RDZV_BACKEND": "c10d"}
+    assert "Check PET_NNODES=x, PET_RDZV_BACKEND=c10d, and that" in train(folder, env=wrong, code=1)
     told = "Error: DEPIXEL_PROCESSES = 'two': must be a number of processes from 1 to 1024"
     assert told in train(folder, env=os.environ | {"DEPIXEL_PROCESSES": "two"}, code=1)
 
@@ -249,6 +251,11 @@ def test_dvc_gives_the_same_experiment(place, monkeypatch):
     shown = run("dvc", "exp", "show", "--json", cwd=place).stdout
     rows = {one["revs"][0]["name"]: one["revs"][0]["data"] for one in json.loads(shown)[1]["experiments"]}
     assert rows["alone"]["metrics"] == rows["together"]["metrics"] and rows["alone"]["outs"] == rows["together"]["outs"]
+    run("depixel", "sweep", "short", "-S", "train.epochs=1", cwd=place, fresh=True)
+    logs = (place / "sweeps/short").rglob("logs/training.json")
+    assert [json.loads(path.read_text())["processes"][:11] for path in logs] == ["2 processes"]
+    run("git", "checkout", "--force", "--quiet", ".", cwd=place)
+    run("dvc", "checkout", cwd=place)
     run("dvc", "push", cwd=place)
     assert "up to date" in run("dvc", "status", cwd=place).stdout
     run("depixel", "report", cwd=place)
