@@ -17,7 +17,7 @@ import torch.distributed as dist
 from depixel.base.console import PREEMPTED
 
 VARIABLE = "DEPIXEL_PROCESSES"
-"""The environment variable that sets the number of processes of a training on this machine; 1 without it."""
+"""The environment variable that sets the number of processes of a training on each machine; 1 without it."""
 
 RESTARTS = 3
 """The number of times that a training on one machine starts again after one of its processes was killed."""
@@ -26,7 +26,7 @@ RESTARTS = 3
 def start(main: Callable[[], object]) -> None:
     """Call `main`; or if DEPIXEL_PROCESSES says so, start this program that many times, and wait for the end of all."""
     told = os.environ.get(VARIABLE, "1")
-    if dist.is_torchelastic_launched() or told == "1" or {"-h", "--help"} & set(sys.argv):
+    if dist.is_torchelastic_launched() or (told == "1" and _on_one_machine()) or {"-h", "--help"} & set(sys.argv):
         main()
     elif told.isdecimal() and 1 <= int(told) <= 1024:
         sys.exit(launch(int(told)))
@@ -43,7 +43,7 @@ def launch(count: int) -> int:
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # else torchrun sets it, with a long warning
     options = [f"--nproc-per-node={count}"]
-    alone = os.environ.get("PET_NNODES", "1") in ("1", "1:1")
+    alone = _on_one_machine()
     if alone:
         options += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", f"--rdzv-id={uuid.uuid4()}"]
         options += ["--local-addr=localhost"]  # the machine's own name may not be known to itself
@@ -54,6 +54,10 @@ def launch(count: int) -> int:
             return _code(failed)
         click.echo(f"A process of the training was killed by signal {killed[0]}; all start again.", err=True)
     return _code(_run(options))
+
+
+def _on_one_machine() -> bool:
+    return os.environ.get("PET_NNODES", "1") in ("1", "1:1")
 
 
 def _run(options: list[str]) -> list[int]:
