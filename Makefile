@@ -38,6 +38,7 @@ soak: .venv/dev data/test_set models/pretrained  ## the long tests: kills, whole
 endurance: .venv/dev models/pretrained  ## hours of use, watched for growing memory and lost work
 	python benchmarks/endurance.py
 	python benchmarks/challenge_kills.py
+	python benchmarks/scale_training.py --rounds 1 --kills 20
 
 verify: .venv/run  ## does the committed pipeline give the same, byte for byte, in two clones? or as AGAINST=LOCK?
 	python benchmarks/verify.py $(if $(AGAINST),--against $(AGAINST))
@@ -52,6 +53,7 @@ bench: .venv/dev  ## measure the figures of the docs again
 	python benchmarks/copies.py --photos $(PHOTOS)
 	python benchmarks/analysis.py --photos $(PHOTOS)
 	python benchmarks/training.py --photos $(PHOTOS)
+	python benchmarks/scale_training.py
 	python benchmarks/suggest.py --photos $(PHOTOS)
 	python benchmarks/restore.py --photos $(PHOTOS)
 	python benchmarks/detection.py --photos $(PHOTOS)

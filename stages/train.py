@@ -6,22 +6,25 @@ arithmetic.begin()  # before NumPy and PyTorch are imported
 
 import math
 import os
+import signal
 import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from depixel.base import layout
-from depixel.base.console import params_option, path_option, progress, stopping
+from depixel.base.console import PREEMPTED, params_option, path_option, progress, stopping
 from depixel.base.files import write_json
-from depixel.base.reuse import RECORD
+from depixel.base.reuse import RECORD, made_by
 from depixel.base.stage import Inputs, stage
 from depixel.base.tables import write_table
 from depixel.dataset.augmentation import AugmentSettings
-from depixel.learning import training
+from depixel.learning import launching, training
 from depixel.learning.logs import Log
+from depixel.learning.processes import described, joined
 from depixel.learning.state import Epoch
 from depixel.learning.task import Task, TrainSettings, computed_by
 from depixel.learning.training import Run
@@ -66,8 +69,11 @@ def main(
     the network is scored on the validation side. The weights of the best epoch become the model. The settings are the
     sections `train`, `augment` and `pixelation` of params.yaml.
 
-    Ctrl-C writes a checkpoint and stops. After any interruption, the same command resumes from the last checkpoint and
-    gives the same result as an uninterrupted run.
+    Ctrl-C writes a checkpoint and stops; so does SIGTERM, with exit code 75. After any interruption, the same command
+    resumes from the last checkpoint and gives the same result as an uninterrupted run.
+
+    Several processes share the training if DEPIXEL_PROCESSES is their number, or if torchrun starts this module on one
+    or several machines. There may be as many as shards (`train.shards`). Their number changes no bit of the result.
 
     \b
     Reads
@@ -88,6 +94,7 @@ def main(
     Examples
       python stages/train.py
       dvc exp run -S train.overfit=8 -S train.epochs=300     can the network learn at all?
+      torchrun --nproc-per-node 2 -m stages.train            two processes
     """
     settings = inputs.section("train", TrainSettings)
     pixelation = inputs.section("pixelation", PixelationSettings)
@@ -95,32 +102,45 @@ def main(
     arithmetic.use(settings.arithmetic, __file__)
     if settings.init == "pretrained" or settings.teacher:
         inputs.watch(pretrained)
-    outputs = [model, model.with_suffix(".json"), *(metrics / f"training.{kind}" for kind in ("csv", "json"))]
-    by = " ".join(computed_by(settings))
+    by = computed_by(settings)
+    record = model.with_suffix(f".{RECORD}")
+    with joined(by[0], settings.shards) as processes:
+        processes.agree(lambda: inputs.summary() | {f"{prepared.as_posix()}/{RECORD}": made_by(prepared / RECORD)})
+        if processes.first(lambda: inputs.reusable(record, module=training.__file__, also=" ".join(by))):
+            if processes.rank == 0:
+                click.echo(
+                    f"{model.as_posix()}: up to date (same code, settings and photos). To train again, delete "
+                    f"{record.as_posix()} and {checkpoints.as_posix()}"
+                )
+            return
+        task = Task.load(settings, pixelation, augment, prepared, splits, pretrained)
+        run = Run(task, checkpoints, checkpoint_every, processes)
+        if processes.rank == 0:
+            lead(run, inputs, model, metrics, logs)
+        else:
+            follow(run)
+
+
+def lead(run: Run, inputs: Inputs, model: Path, metrics: Path, logs: Path) -> None:
+    """Train, log, and write the outputs."""
+    task, settings = run.task, run.task.settings
     if settings.arithmetic == "portable" and settings.device == "auto" and best_device() != "cpu":
         click.echo(
             "train.arithmetic = 'portable' computes on the CPU. To use the GPU, set train.arithmetic: native in "
             "params.yaml"
         )
-    record = model.with_suffix(f".{RECORD}")
-    if inputs.reusable(record, module=training.__file__, also=by):
-        click.echo(
-            f"{model.as_posix()}: up to date (same code, settings and photos). To train again, delete "
-            f"{record.as_posix()} and {checkpoints.as_posix()}"
-        )
-        return
-    run = Run(Task.load(settings, pixelation, augment, prepared, splits, pretrained), checkpoints, checkpoint_every)
-    taught = f", teacher {settings.teacher}" if run.task.teacher else ""
+    taught = f", teacher {settings.teacher}" if task.teacher else ""
+    shared = f", {described(run.processes.hosts)}" if len(run.processes.hosts) > 1 else ""
     click.echo(
         f"{settings.network} of width {settings.width}, {parameter_count(run.network) / 1e6:.2f} M parameters, "
-        f"{len(run.task.training)} photos, {run.task.device}, {settings.arithmetic} {run.task.precision}{taught}"
+        f"{len(task.training)} photos, {task.device}, {settings.arithmetic} {task.precision}{taught}{shared}"
     )
     resume(run)
-    first = run.step
+    first, several = run.step, len(run.processes.hosts) > 1
     with (
         closing(Log(logs / os.environ.get("DVC_EXP_NAME", "workspace"), run)) as log,
-        progress(total=run.task.steps, initial=run.step, unit="step", smoothing=0) as bar,
-        stopping(run.end) as signals,
+        progress(total=task.steps, initial=run.step, unit="step", smoothing=0) as bar,
+        stopping(run.end, once=not several) as signals,
     ):
 
         def on_step(step: int) -> None:
@@ -139,20 +159,35 @@ def main(
                 f"{row.validation_rmse_mean:6.3f} in validation"
             )
             log.epoch(row)
-    if signals:
+    if run.stopped:
         click.echo(
             f"Stopped after {run.position}. The checkpoint is in {run.checkpoints.folder.as_posix()}; "
             f"`{os.environ.get('DEPIXEL_TYPED', 'dvc repro')}` resumes from there.",
             err=True,
         )
-        sys.exit(128 + signals[0])
+        leave(signals)
     run.predictor().save(model)
     write_table(metrics / "training.csv", Epoch, run.table)
     best = run.best_epoch
     write_json(metrics / "training.json", {"best_epoch": best.epoch, "validation_rmse": best.validation_rmse_mean})
-    inputs.made(*outputs)
+    inputs.made(model, model.with_suffix(".json"), *(metrics / f"training.{kind}" for kind in ("csv", "json")))
     log.write_cost(logs / "training.json")
     click.echo(f"{model.as_posix()}: epoch {best.epoch}, RMSE {best.validation_rmse_mean:.3f} in validation")
+
+
+def follow(run: Run) -> None:
+    """Compute this process's share of the training; the first process logs and writes."""
+    run.resume()
+    with stopping(run.end, once=False) as signals:
+        for _ in run.epochs():
+            pass
+    if run.stopped:
+        leave(signals)
+
+
+def leave(signals: list[int]) -> NoReturn:
+    """End this process after a checkpoint, because of the first of these signals, or of another process's."""
+    sys.exit(128 + signal.SIGINT if signals[:1] == [signal.SIGINT] else PREEMPTED)
 
 
 def resume(run: Run) -> None:
@@ -172,4 +207,4 @@ def resume(run: Run) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    launching.start(main)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depixel.base import arithmetic
+from depixel.base.console import PREEMPTED
 from tools import child
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Stages(logging.Filter):
     def _failed(self, error: BaseException | None) -> None:
         """Note whether the stage has printed how to continue; the training does so after writing a checkpoint."""
         while error is not None:
-            self.said |= str(error).endswith(f"exited with {128 + signal.SIGTERM}")
+            self.said |= str(error).endswith(f"exited with {PREEMPTED}")
             error = error.__cause__
 
     def _clock(self) -> str:

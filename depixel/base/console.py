@@ -28,6 +28,9 @@ PIPELINE = {
 }
 """The modules that the extra `pipeline` installs. Commands for pictures do without them."""
 
+PREEMPTED = 75
+"""The exit code of a training that SIGTERM has stopped at a checkpoint: run it again (EX_TEMPFAIL of sysexits.h)."""
+
 params_option = click.option(
     "--params",
     type=click.Path(dir_okay=False),
@@ -177,14 +180,19 @@ def run_stage(command: list[str], **options: Any) -> int:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM):
+    if code in (PREEMPTED, 128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM):
         raise KeyboardInterrupt
     return code
 
 
 @contextmanager
-def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
-    """Make Ctrl-C and SIGTERM call `stop`, so that the work within ends by itself; a second one ends the process.
+def stopping(stop: Callable[[], None], once: bool = True) -> Iterator[list[int]]:
+    """Make Ctrl-C and SIGTERM call `stop`, so that the work within ends by itself.
+
+    Args:
+        stop: makes the work end soon.
+        once: whether a second signal ends the process. Those that torchrun starts get each signal twice: from torchrun,
+            and from the cluster or the terminal.
 
     Yields:
         The numbers of the signals received, filled as they come.
@@ -194,7 +202,8 @@ def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
     def on_signal(number: int, frame: object) -> None:
         stop()
         received.append(number)
-        restore()
+        if once:
+            restore()
 
     def restore() -> None:
         for number, handler in before.items():

@@ -12,7 +12,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ import depixel
 from depixel.base import reuse
 from depixel.base.code import code_digest
 from depixel.base.console import docstring, told_plainly
-from depixel.base.environment import check_locked
+from depixel.base.environment import check_locked, versions
 from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of
 from depixel.base.layout import ENVIRONMENT, STAGE_LOCK
 from depixel.base.settings import S, read_section
+
+_LARGE = 1 << 24  # bytes of a file
 
 
 class Inputs:
@@ -112,6 +114,19 @@ class Inputs:
                 "the old state, so it is not recorded; earlier results stay. Run the command again"
             )
 
+    def summary(self) -> dict[str, str]:
+        """What this stage reads, so that processes on several machines can compare it: name -> hash or text.
+
+        Of a file of more than 16 MB, the summary has the size, beginning and end.
+        """
+        modules = {f"{path.parent.name}/{path.name}": content for path, content in self._sources.items()}
+        sections = {
+            f"{self._params}, section {name}": settings.model_dump_json()
+            for name, (_, settings) in self._sections.items()
+        }
+        packages = {f"package {name}": version for name, version in versions().items()}
+        return modules | packages | sections | {path.as_posix(): _brief(path) for path in self._files}
+
     def _differs(self, name: str, model: type[S], settings: S) -> bool:
         try:
             return read_section(self._params, name, model) != settings
@@ -119,10 +134,16 @@ class Inputs:
             return True
 
 
+def follows() -> bool:
+    """Whether torchrun started this process as another one than the first, which writes the outputs."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0"
+
+
 def stage(*reads: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make `function(inputs, **options)` the body of a stage's click command.
 
-    The stage waits until no other stage runs in this project. It fails if installed packages differ from the lock file,
+    The stage waits until no other stage runs in this project; of the processes of one training, the first one waits. It
+    fails if installed packages differ from the lock file,
     watches its `Inputs`, and prints a `DepixelError` without a traceback.
 
     Args:
@@ -138,7 +159,7 @@ def stage(*reads: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
             named = (Path(options[name], *within) for name, *within in (one.split("/") for one in reads))
             for path in (ENVIRONMENT, *named):
                 inputs.watch(path)
-            with _alone():
+            with nullcontext() if follows() else _alone():
                 inputs.check()  # the stage that ran before may have changed an input, which DVC would not notice
                 check_locked(ENVIRONMENT)
                 function(inputs, **options)
@@ -208,6 +229,18 @@ def _hashes_in(path: Path) -> list[str]:
         return [hash_of(path, "sha256") if path.is_file() else ""]
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return [f"{file.relative_to(path).as_posix()} {hash_of(file, 'sha256')}" for file in files]
+
+
+def _brief(path: Path) -> str:
+    """A hash of a file or folder; for a large file, of its size, beginning and end."""
+    if not path.is_file() or path.stat().st_size <= _LARGE:
+        return " ".join(_hashes_in(path))
+    digest, size = hashlib.sha256(), path.stat().st_size
+    with path.open("rb") as file:
+        for start in (0, size - _LARGE // 2):
+            file.seek(start)
+            digest.update(file.read(_LARGE // 2))
+    return f"{size} {digest.hexdigest()}"
 
 
 def _modified(path: Path) -> int:

@@ -23,6 +23,7 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import replacing, told_of, write_json
 from depixel.base.tables import read_table, write_table
 from depixel.learning.machine import Machine
+from depixel.learning.processes import described
 from depixel.learning.state import Epoch
 from depixel.learning.training import Run
 from depixel.sheets import contact_sheet, fill
@@ -137,7 +138,10 @@ class Log:
         return contact_sheet(groups, ("pixelated", f"epoch {row.epoch}", "truth"), captions, across=2)
 
     def write_cost(self, path: Path) -> None:
-        """Write the cost of the run as JSON: time, speed, memory, hardware; nothing if this process did no step."""
+        """Write the cost of the run as JSON: time, speed, memory, hardware, processes; nothing if it did no step here.
+
+        Memory and hardware are those of the first process.
+        """
         first, since = self._begun
         seconds = time.perf_counter() - since
         if samples := (self.run.step - first) * self.run.task.settings.batch_size:
@@ -148,6 +152,7 @@ class Log:
                     "samples_per_second": samples / seconds,
                     "memory_bytes": max(row.memory_bytes or 0 for row in self.rows),
                     "hardware": hardware(self.run.task.device),
+                    "processes": described(self.run.processes.hosts),
                     "validation_rmse": self.run.best_epoch.validation_rmse_mean,  # identifies the run
                 },
             )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from depixel.learning.optimizers import Optimizer
-from depixel.model.threads import each
+from depixel.learning.processes import ALONE, Processes
 
 Shard = TypeVar("Shard")
 
@@ -42,6 +42,7 @@ def fit(
     first: int = 0,
     clip: float = 0.0,
     parts: Sequence[Sequence[nn.Parameter]] = (),
+    processes: Processes = ALONE,
 ) -> Iterator[Step]:
     """Train a network, one step per batch; yields after each step.
 
@@ -50,7 +51,7 @@ def fit(
 
     A batch is a sequence of shards. On the CPU, each shard is computed by one thread, as many at a time as there are
     cores. Gradients are added in the order of the shards. So the number of shards changes the last digits, and the
-    number of cores does not.
+    numbers of cores and of processes do not.
 
     Args:
         network: changed in place, except for parameters without `requires_grad`.
@@ -62,9 +63,9 @@ def fit(
         first: number of steps done before.
         clip: maximum norm of the gradient; 0: no clipping.
         parts: groups of parameters, each clipped by its own norm; (): all parameters are one group.
+        processes: they share the shards of each batch. All of them call `fit` with the same arguments.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    device = parameters[0].device.type
     parts = parts or [parameters]
 
     def computed(shard: Shard) -> tuple[Tensor, Sequence[Tensor | None]]:
@@ -75,7 +76,7 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = rate(step)
         network.train()
-        (measured, gradients), *others = each(computed, batch, device)
+        (measured, gradients), *others = processes.each(computed, batch, parameters)
         for more, added in others:
             measured = measured + more
             gradients = _added(gradients, added)

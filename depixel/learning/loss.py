@@ -44,10 +44,12 @@ class Loss:
     Args:
         task: the task of the run.
         network: the network to train, on the task's device.
+        alone: whether a single process computes all shards.
     """
 
-    def __init__(self, task: Task, network: Network):
+    def __init__(self, task: Task, network: Network, alone: bool = True):
         self.task, self.network = task, network
+        self._parts = task.settings.shards if task.device == "cpu" or not alone else 1
         self.teacher = task.teacher.network.to(task.device) if task.teacher else None
         self._named = bool(task.settings.dropout) or task.settings.normalization == "batch"
         self._distance = DISTANCES[task.settings.loss]
@@ -57,7 +59,7 @@ class Loss:
     def shards(
         self, images: Tensor, areas: Tensor, batch: int, name: str, weights: np.ndarray | None = None
     ) -> list[Shard]:
-        """Cut a batch into `train.shards` parts (fewer if it has fewer photos); on a GPU, into one.
+        """Cut a batch into `train.shards` parts (fewer if it has fewer photos); for a single GPU, into one.
 
         Args:
             images: (B, 1, H, W) float32, 0..255.
@@ -69,7 +71,7 @@ class Loss:
         device, count = self.task.device, len(areas)
         width, height = window_side(areas[:, 2:4].amax(dim=0).numpy(), TRAINING_CONTEXT).tolist()
         truth, within = cut_windows(images.to(device), moved(areas.numpy(), device), width, height)
-        most = -(-count // self.task.settings.shards) if device == "cpu" else count
+        most = -(-count // self._parts)
         parts = enumerate(zip(truth.split(most), within.split(most), strict=True))
         shards = [Shard(*part, count, f"{name} {number}", (batch, number)) for number, part in parts]
         if weights is None:

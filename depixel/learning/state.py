@@ -15,6 +15,7 @@ from depixel.base.environment import hardware, versions
 from depixel.base.errors import DepixelError
 from depixel.learning import initial, optimizers
 from depixel.learning.fingerprint import code_of
+from depixel.learning.processes import ALONE, Processes
 from depixel.learning.task import Task
 from depixel.model import layers, networks
 from depixel.model.malloc import keep_freed_memory
@@ -41,9 +42,10 @@ class Epoch(NamedTuple):
 
 
 class State:
-    """The state of a run of `task`; it begins before the first step.
+    """The state of a run of `task`; it begins before the first step. All processes of a run have the same state.
 
     Attributes:
+        processes: the processes that share the run.
         network: the network to train, on the task's device.
         optimizer: the optimizer of its parameters.
         average: the running average of its weights (`train.ema`); None if there is none.
@@ -60,8 +62,8 @@ class State:
         DepixelError: the device is missing, or portable arithmetic is impossible in this process.
     """
 
-    def __init__(self, task: Task):
-        self.task = task
+    def __init__(self, task: Task, processes: Processes = ALONE):
+        self.task, self.processes = task, processes
         _prepare_torch(task)
         network = _built(task)
         initial.draw(network, task.settings.initial_weights)
@@ -91,7 +93,7 @@ class State:
         self.average: AveragedModel | None = None
         self.after_step: list[Callable[[], object]] = []
         if task.settings.normalization == "batch":
-            self.after_step.append(lambda: layers.settle(self.network))
+            self.after_step.append(lambda: layers.settle(self.network, processes.gathered))
         if task.settings.ema:
             self.average = average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(task.settings.ema))
             self.after_step.append(lambda: average.update_parameters(self.network))

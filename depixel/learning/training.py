@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from depixel.learning.checkpoints import Checkpoints
 from depixel.learning.fingerprint import fingerprint
 from depixel.learning.loop import fit
 from depixel.learning.loss import Loss, Shard
+from depixel.learning.processes import ALONE, Processes
 from depixel.learning.schedules import learning_rate
 from depixel.learning.state import Epoch, State
 from depixel.learning.task import Task
@@ -41,12 +43,15 @@ class Run(State):
         task: the task of the run.
         checkpoints: the folder of all runs' checkpoints.
         checkpoint_every: seconds between two checkpoints.
+        processes: the processes that share the run. Each has the same task, and they call the same methods. Only the
+            first one scores, and reads and writes checkpoints.
 
     Attributes:
         rmse: pooled RMSE of the epoch so far, gray levels, at its last reading; NaN before.
         samples: the validation photos with their areas.
-        predictions: the predicted pixels of `samples` after the last epoch of this process.
+        predictions: the predicted pixels of `samples` after the last epoch of this process; empty but in the first one.
         stop: whether `end` was called.
+        stopped: whether `epochs` ended early, at a checkpoint, because `end` was called in any process.
         fingerprint: the hash that identifies the run.
 
     Raises:
@@ -54,17 +59,18 @@ class Run(State):
             into the photos.
     """
 
-    def __init__(self, task: Task, checkpoints: Path, checkpoint_every: float = 120):
-        super().__init__(task)
-        self.loss = Loss(task, self.network)
+    def __init__(self, task: Task, checkpoints: Path, checkpoint_every: float = 120, processes: Processes = ALONE):
+        super().__init__(task, processes)
+        self.loss = Loss(task, self.network, alone=len(processes.hosts) == 1)
         self.augmentation = Augmentation(task.augment)
         self.samples = fixed_samples(task.validation, task.pixelation, [task.validation_stream])
-        self.fingerprint = fingerprint(task, self.code, self.configuration.init, self.configuration.teacher)
+        described = self.code, self.configuration.init, self.configuration.teacher
+        self.fingerprint = processes.first(lambda: fingerprint(task, *described))
         self.checkpoints = Checkpoints(checkpoints, self.fingerprint)
         self.checkpoint_every, self._saved = checkpoint_every, time.monotonic()
         self.predictions: list[np.ndarray] = []
         self.rmse = math.nan
-        self.stop = False
+        self.stop = self.stopped = False
 
     def epochs(
         self, on_step: Callable[[int], None] = lambda step: None, on_checkpoint: Callable[[], None] = lambda: None
@@ -88,7 +94,9 @@ class Run(State):
             batches = self.batches(epoch, self.step, end)
             rate = self.learning_rate
             self.freeze(epoch)
-            for step in fit(self.network, self.optimizer, batches, self.loss, rate, self.step, clip, parts):
+            for step in fit(
+                self.network, self.optimizer, batches, self.loss, rate, self.step, clip, parts, self.processes
+            ):
                 loss, squares, pixels = step.measured
                 self.sums += torch.stack((squares, pixels, loss, step.norm, torch.ones_like(loss)))
                 self.step = step.done
@@ -136,24 +144,30 @@ class Run(State):
         """Score the validation photos, keep the weights if they are the best, and add a row to the table."""
         train_rmse = self.train_rmse()
         *_, norms, steps = self.sums.tolist()
-        # a copy: the predictor may change the memory layout, and the optimizer points to the weights' memory
-        predictor = Predictor(copy.deepcopy(self.result), self.configuration, self.task.device)
-        self.predictions = predictor.predict(
-            self.samples.pixelated, self.samples.areas, batch_size=min(self.task.settings.batch_size, 32)
-        )
+        pooled, mean = self.processes.first(self._score)
         row = Epoch(
             epoch=epoch + 1,
             learning_rate=self.learning_rate(self.step - 1),
             gradient_norm=norms / steps,
             train_rmse=train_rmse,
-            validation_rmse_pooled=rmse_pooled(self.predictions, self.samples.targets),
-            validation_rmse_mean=rmse_mean(self.predictions, self.samples.targets),
+            validation_rmse_pooled=pooled,
+            validation_rmse_mean=mean,
         )
         if not self.table or row.validation_rmse_mean < self.best_epoch.validation_rmse_mean:
             self.best = self.weights()
         self.table.append(row)
         self.sums.zero_()
         return row
+
+    def _score(self) -> tuple[float, float]:
+        """Predict the validation photos; returns the pooled and the mean RMSE."""
+        # a copy: the predictor may change the memory layout, and the optimizer points to the weights' memory
+        predictor = Predictor(copy.deepcopy(self.result), self.configuration, self.task.device)
+        self.predictions = predictor.predict(
+            self.samples.pixelated, self.samples.areas, batch_size=min(self.task.settings.batch_size, 32)
+        )
+        targets = self.samples.targets
+        return rmse_pooled(self.predictions, targets), rmse_mean(self.predictions, targets)
 
     def predictor(self) -> Predictor:
         """The best model so far. If it predicts its error, `calibrated` on the validation photos."""
@@ -162,14 +176,20 @@ class Run(State):
 
     def _checkpoint(self, on_checkpoint: Callable[[], None]) -> bool:
         """Save the state if a checkpoint is due; returns whether the run must stop."""
-        stop = self.stop  # read once, because a signal may set it at any time
-        if stop or self.finished or time.monotonic() - self._saved >= self.checkpoint_every:
-            on_checkpoint()
+        stop = self.stop or self.processes.orphaned  # read once, because a signal may set it at any time
+        due = time.monotonic() - self._saved >= self.checkpoint_every
+        wish = self.processes.most(2 * stop + due)
+        if wish or self.finished:
             if self.sums[-1]:
                 self.train_rmse()  # raises if the training has diverged, so that no such state is saved
-            self.checkpoints.save(self.saved())
+            self.processes.first(lambda: self._save(on_checkpoint))
             self._saved = time.monotonic()
-        return stop
+        self.stopped = wish >= 2
+        return self.stopped
+
+    def _save(self, on_checkpoint: Callable[[], None]) -> None:
+        on_checkpoint()
+        self.checkpoints.save(self.saved())
 
     def end(self) -> None:
         """Make `epochs` write a checkpoint and end; safe to call from a signal handler."""
@@ -190,7 +210,14 @@ class Run(State):
         Raises:
             DepixelError: a checkpoint cannot be read or removed.
         """
-        saved, unusable = self.checkpoints.load()
+        unusable: list[Path] = []
+
+        def load() -> dict[str, Any] | None:
+            saved, found = self.checkpoints.load()
+            unusable.extend(found)
+            return saved
+
+        saved = self.processes.first(load)
         if saved is not None:
             self.take(saved)
         return unusable

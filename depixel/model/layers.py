@@ -68,6 +68,10 @@ class Dropout(nn.Module):
         return x * ((drawn >= self.share).to(x.dtype) / (1 - self.share))
 
 
+Seen = dict[str, tuple[int, Tensor, Tensor]]
+"""Name of a part of a batch -> number of its images, and mean and variance of each channel, (C,)."""
+
+
 class BatchNorm(nn.Module):
     """Batch normalization (Ioffe & Szegedy 2015) of batches that several threads compute in parts.
 
@@ -77,6 +81,9 @@ class BatchNorm(nn.Module):
 
     Args:
         channels: those of its input.
+
+    Attributes:
+        seen: the statistics of the parts since the last `settle`.
     """
 
     MOMENTUM = 0.1
@@ -88,7 +95,7 @@ class BatchNorm(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("variance", torch.ones(channels))
-        self._seen: dict[str, tuple[int, Tensor, Tensor]] = {}
+        self.seen: Seen = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) features, normalized by channel."""
@@ -98,22 +105,22 @@ class BatchNorm(nn.Module):
             mean, variance = torch.zeros_like(mean), torch.ones_like(variance)  # take the statistics of x
         y = F.batch_norm(x, mean, variance, self.weight, self.bias, counts, momentum=1.0)
         if counts and (part := _PART.get(None)):
-            self._seen[part.name] = len(x), mean, variance
+            self.seen[part.name] = len(x), mean, variance
         return y
 
     @torch.no_grad()
     def settle(self) -> None:
         """Move the running statistics towards those of the parts since the last call."""
-        if not self._seen:
+        if not self.seen:
             return
-        counts, means, variances = zip(*(self._seen[name] for name in sorted(self._seen)), strict=True)
+        counts, means, variances = zip(*(self.seen[name] for name in sorted(self.seen)), strict=True)
         share = torch.tensor(counts, dtype=means[0].dtype, device=means[0].device)[:, None] / sum(counts)
         each, within = torch.stack(means), torch.stack(variances)
         mean = (each * share).sum(dim=0)
         variance = ((within + (each - mean).square()) * share).sum(dim=0)
         self.mean.lerp_(mean, self.MOMENTUM)
         self.variance.lerp_(variance, self.MOMENTUM)
-        self._seen.clear()
+        self.seen.clear()
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
@@ -162,8 +169,16 @@ class Activation(nn.Module):
         return self.function(x if self.normal is None else self.normal(x))
 
 
-def settle(network: nn.Module) -> None:
-    """Call `BatchNorm.settle` of all such layers of a network, after each step of a training."""
-    for module in network.modules():
-        if isinstance(module, BatchNorm):
-            module.settle()
+def settle(network: nn.Module, gathered: Callable[[list[Seen]], list[list[Seen]]] = lambda seen: [seen]) -> None:
+    """Call `BatchNorm.settle` of all such layers of a network, after each step of a training.
+
+    Args:
+        network: the network that is trained.
+        gathered: returns what all processes of the training have seen, given what this one has seen.
+    """
+    layers = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    for process in gathered([layer.seen for layer in layers]):
+        for layer, seen in zip(layers, process, strict=True):
+            layer.seen.update(seen)
+    for layer in layers:
+        layer.settle()

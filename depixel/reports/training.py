@@ -35,6 +35,7 @@ def section() -> Section:
     if log.get("validation_rmse") == best["validation_rmse"]:  # else the log belongs to a later experiment
         on = f" on {log['hardware']}" if "hardware" in log else ""
         facts["speed here"] = f"{log['samples_per_second']:.0f} samples/s, {log['memory_bytes'] / 1e9:.2f} GB{on}"
+        facts["trained by"] = log.get("processes", "1 process")
     calibration = layout.METRICS / "calibration.csv"
     sure = parts.read_table(calibration) if calibration.is_file() else pd.DataFrame()
     return {

@@ -9,6 +9,7 @@ from PIL import Image
 
 from depixel.dataset.augmentation import AugmentSettings
 from depixel.dataset.samples import Photos
+from depixel.learning.processes import ALONE
 from depixel.learning.task import Task, TrainSettings
 from depixel.learning.training import Run
 from depixel.model.pixelation import PixelationSettings, photo_ids
@@ -43,6 +44,7 @@ def made(
     teacher=None,
     init=None,
     augment=None,
+    processes=ALONE,
     **settings,
 ):
     """A run of 10 photos to train on and 5 to validate, with a checkpoint every `every` seconds and at its end."""
@@ -51,7 +53,7 @@ def made(
     task = Task(
         TrainSettings(**settings), pixelation, train, validation, init, teacher, AugmentSettings(**augment or {})
     )
-    return Run(task, folder, every)
+    return Run(task, folder, every, processes)
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def uninterrupted(prepared, tmp_path_factory) -> Path:
 def stopped(prepared, tmp_path_factory) -> Path:
     """The folder after a run that was asked to end in its fourth epoch."""
     folder = shutil.copytree(prepared, tmp_path_factory.mktemp("stopped") / "copy")
-    assert stopped_after(train_until(folder, 3, signal.SIGTERM, 143)) >= 9
+    assert stopped_after(train_until(folder, 3, signal.SIGTERM, 75)) >= 9
     assert checkpoint(folder).is_file() and not (folder / "models").exists()
     return folder
 

@@ -25,7 +25,7 @@ import signal, sys, time
 if "careful" in sys.argv:
     def stop(*_):
         print("Stopped after step 3; `make repro` resumes from there.", file=sys.stderr)
-        sys.exit(143)
+        sys.exit(75)
     signal.signal(signal.SIGTERM, stop)
 print("makes", sys.argv[2], flush=True)
 time.sleep(float(sys.argv[1]))
