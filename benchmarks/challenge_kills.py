@@ -33,8 +33,8 @@ from sqlalchemy import select  # noqa: E402
 from benchmarks.endurance import STATE, commit  # noqa: E402
 from depixel.challenge import test_sets, truth  # noqa: E402
 from depixel.server import leaderboard, organising  # noqa: E402
-from depixel.server.schema import Scored, Submission  # noqa: E402
 from depixel.server.service import Service  # noqa: E402
+from depixel.server.storage.schema import Scored, Submission  # noqa: E402
 
 ROUND = 20
 """Kills of one challenge."""

@@ -167,7 +167,7 @@ def serve(folder: Path, host: str, port: int, names: tuple[str, ...], proxy: str
     """
     with opened(folder, database) as service:
         with installed():
-            from depixel.server import app
+            from depixel.server.http import app
         from depixel.web import listening
 
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
@@ -262,7 +262,7 @@ def backup(folder: Path, out: Path, database: str | None) -> None:
       depixel challenge backup course -o course-backup
     """
     with opened(folder, database) as service:
-        from depixel.server.backup import back_up
+        from depixel.server.storage.backup import back_up
 
         count = back_up(service, out)
         click.echo(f"{out}: {counted(count, 'file')} of submissions, and the database of that moment")
@@ -282,7 +282,7 @@ def restore(backup: Path, out: Path, database: str | None) -> None:
       depixel challenge restore course-backup -o course-again
     """
     with installed():
-        from depixel.server import backup as backups
+        from depixel.server.storage import backup as backups
 
     backups.restore(backup, out, database)
     click.echo(f"{out}: restored. Serve it with `depixel challenge serve {out}`")

@@ -13,10 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from depixel.base.errors import DepixelError
-from depixel.server import standing, tokens, trail
-from depixel.server.database import locked, state
-from depixel.server.schema import Event, Organiser, Rejection, Scored, State, Submission, Team
+from depixel.server import standing, tokens
 from depixel.server.service import Service
+from depixel.server.storage import trail
+from depixel.server.storage.database import locked, state
+from depixel.server.storage.schema import Event, Organiser, Rejection, Scored, State, Submission, Team
 
 LONGEST_NAME = 60
 

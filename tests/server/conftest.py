@@ -156,7 +156,7 @@ def challenge(tmp_path, database_url, clock):
 @contextmanager
 def serving(service, names=(), proxy=None):
     """The address of a server in a thread of this process."""
-    from depixel.server.app import make_server
+    from depixel.server.http.app import make_server
     from depixel.web import listening
 
     with listening.listen("127.0.0.1", 0) as socket:

@@ -16,7 +16,8 @@ pytest.importorskip("depixel.server.service", reason="pip install -e .[challenge
 
 import requests
 
-from depixel.server import access, intake, organising, tokens
+from depixel.server import organising, tokens
+from depixel.server.http import access, intake
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 

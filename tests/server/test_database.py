@@ -16,9 +16,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, select
 
-from depixel.server import backup, database, leaderboard, organising, rescoring, submissions
-from depixel.server.schema import Base, Scored, Submission
+from depixel.server import leaderboard, organising, rescoring, submissions
 from depixel.server.service import Service
+from depixel.server.storage import backup, database
+from depixel.server.storage.schema import Base, Scored, Submission
 
 NEXT = '''
 """A column more."""

@@ -10,7 +10,8 @@ from tests.server.conftest import content, received, submission, targets
 
 pytest.importorskip("depixel.server.service", reason="pip install -e .[challenge]")
 
-from depixel.server import api, exports, leaderboard, organising, team_view
+from depixel.server import exports, leaderboard, organising, team_view
+from depixel.server.http import api
 from depixel.server.rules import HOUR, Rules
 
 END = 1806195600_000

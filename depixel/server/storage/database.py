@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
 from depixel.base.errors import DepixelError
-from depixel.server.schema import Base, State
+from depixel.server.storage.schema import Base, State
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 PATIENCE = 10

@@ -12,11 +12,11 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI, Response
 
-from depixel.server import api, organiser_api, problems
+from depixel.server.http import api, organiser_api, problems
 from depixel.server.service import Service
 from depixel.web.guard import Guard
 
-_SITE = Path(__file__).with_name("site")
+_SITE = Path(__file__).parents[1] / "site"
 _PAGES = {"/": "board.html", "/team": "team.html", "/organiser": "organiser.html"}
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 

@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field
 
 from depixel.server import leaderboard as boards
 from depixel.server import organising, submissions, team_view
-from depixel.server.access import COOKIE, Access, Caller
-from depixel.server.intake import Intake, TooLargeError, drain
+from depixel.server.http.access import COOKIE, Access, Caller
+from depixel.server.http.intake import Intake, TooLargeError, drain
+from depixel.server.http.problems import Problem, described
 from depixel.server.leaderboard import Leaderboard
-from depixel.server.problems import Problem, described
 from depixel.server.refusals import RefusedError
 from depixel.server.service import Service
 from depixel.server.standing import Attempts
