@@ -52,7 +52,7 @@ def submit(server: str, path: Path, secret: str, dry_run: bool) -> Sent:
     Raises:
         DepixelError: the server cannot be reached or refuses the submission; says why, and what attempts are left.
     """
-    most = facts(server)["most_bytes"]
+    most = facts(server, secret)["most_bytes"]
     try:
         if path.stat().st_size > most:
             raise DepixelError(f"{path}: has more than {most // 10**6} MB, which is the limit. Nothing was sent")
@@ -77,13 +77,13 @@ def leaderboard(server: str) -> dict[str, Any]:
     return _read(server, "/api/leaderboard")
 
 
-def facts(server: str) -> dict[str, Any]:
-    """The challenge of a server. Raises `DepixelError` if it cannot be had."""
-    return _read(server, "/api/challenge")
+def facts(server: str, secret: str = "") -> dict[str, Any]:
+    """The challenge of a server. Raises `DepixelError` if it cannot be had, or a token must not be sent to it."""
+    return _read(server, "/api/challenge", secret)
 
 
-def _read(server: str, path: str) -> dict[str, Any]:
-    answer = _ask("GET", server, path)
+def _read(server: str, path: str, secret: str = "") -> dict[str, Any]:
+    answer = _ask("GET", server, path, secret)
     content = _content(answer, server)
     if answer.status_code != 200:
         raise DepixelError(f"{server}: {content.get('problem', answer.reason)}")
