@@ -97,5 +97,5 @@ def team_view(service: Service, number: int) -> TeamView:
 
 
 def _told(event: Event) -> str:
-    lead = {"disqualified": "Disqualified: ", "readmitted": "Readmitted. ", "attempts": "The organisers gave "}
+    lead = {"disqualified": "Disqualified: ", "readmitted": "Readmitted. ", "attempts": "The organisers "}
     return f"{lead.get(event.action, '')}{event.detail}".strip()
