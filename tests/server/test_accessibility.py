@@ -114,7 +114,6 @@ def read_only_copy(page, place):
 STATES = [leaderboard, signing_in, team, organisers, asking, another_kind, missing, read_only_copy]
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(browser, place, state, viewport):  # noqa: F811
@@ -135,7 +134,6 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(browser, place, 
             context.close()
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("state", [leaderboard, signing_in, team, organisers])
 def test_everything_is_reached_by_the_keyboard_with_a_focus_that_is_seen(browser, place, state):  # noqa: F811
     context = browser.new_context(viewport=DESKTOP)

@@ -58,6 +58,7 @@ def test_every_command_of_the_handbook_does_what_it_says(tmp_path):
         for server in servers:
             server.kill()
             server.communicate()
+    assert "submit" not in (REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")  # only these commands do
     told = "\n".join(said.values())
     assert len(servers) == 2 and len(said) == len(COMMANDS) - 3 == 6
     for part in ("1 new team", "revision 2", "only checked", "1 used, 4 left", "Team Kepler"):
