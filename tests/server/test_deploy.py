@@ -151,6 +151,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+@pytest.mark.slow
 def test_a_team_submits_through_a_proxy_and_the_leaderboard_changes(behind, tmp_path):
     service, _, _ = behind
     token = organising.add_team(service, "o", "one").token
@@ -165,6 +166,7 @@ def test_a_team_submits_through_a_proxy_and_the_leaderboard_changes(behind, tmp_
     assert "default-src 'self'" in changed.headers["Content-Security-Policy"]
 
 
+@pytest.mark.slow
 def test_wrong_tokens_count_for_the_address_that_the_proxy_saw_whatever_the_caller_claims(behind):
     service, _, come_from = behind
     token = organising.add_team(service, "o", "one").token
@@ -181,6 +183,7 @@ def claims(i: int) -> dict[str, str]:
     return {"X-Forwarded-For": f"10.0.0.{i}", "X-Real-IP": f"10.0.0.{i}", "Forwarded": f"for=10.0.0.{i}"}
 
 
+@pytest.mark.slow
 def test_a_session_through_a_proxy_is_for_https_alone(behind):
     service, _, _ = behind
     page = requests.Session()
@@ -193,6 +196,7 @@ def test_a_session_through_a_proxy_is_for_https_alone(behind):
     assert page.put(**change, headers=proof | {"Origin": "https://evil.example"}).status_code == 403
 
 
+@pytest.mark.slow
 def test_an_upload_through_a_proxy_counts_from_when_it_begins(behind, clock):
     service, _, _ = behind
     token, data = organising.add_team(service, "o", "one").token, submission(service.folder.root)
@@ -213,6 +217,7 @@ def test_an_upload_through_a_proxy_counts_from_when_it_begins(behind, clock):
     assert requests.post(f"{URL}/api/submissions", other, headers=bearer(token), timeout=60).status_code == 403
 
 
+@pytest.mark.slow
 def test_a_file_above_the_limit_hears_so_through_a_proxy(behind, tmp_path):
     service, _, _ = behind
     token = organising.add_team(service, "o", "one").token
