@@ -81,6 +81,6 @@ def make_server(service: Service, host: str, allowed: Collection[str] = (), prox
         proxy_headers=proxy is not None,
         forwarded_allow_ips=proxy or "",
         timeout_graceful_shutdown=10,
-        timeout_keep_alive=15,
+        timeout_keep_alive=150,  # longer than Caddy keeps an idle connection, which it would else use while it closes
     )
     return uvicorn.Server(settings)
