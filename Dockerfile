@@ -15,7 +15,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check --constraint /package
     && rm -r /packages
 
 RUN useradd --create-home --uid 10001 depixel
-USER depixel
+USER 10001
 WORKDIR /home/depixel
 
 EXPOSE 8000

@@ -29,6 +29,9 @@ SOAK = """
     tests/pipeline/test_remotes.py
     tests/web/test_page.py
     tests/web/test_page_tasks.py
+    tests/server/test_pages.py
+    tests/server/test_accessibility.py
+    test_a_browser_sees_the_leaderboard_change_and_submits_through_a_proxy
     test_readme_as_it_stands
     test_a_clone_with_the_photos_alone_gets_the_same_result
     test_killed_in_training_and_run_again

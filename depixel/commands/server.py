@@ -1,5 +1,6 @@
 """Commands of `depixel challenge`: make a challenge, serve it, take part in one. `organiser` has the others."""
 
+import ipaddress
 import json
 import logging
 from collections.abc import Iterator
@@ -138,6 +139,17 @@ def create(
     click.echo(f"with `depixel challenge organiser {out} NAME`; then `depixel challenge serve {out}`")
 
 
+def _address_or_network(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        try:
+            ipaddress.ip_network(value)
+        except ValueError:
+            raise DepixelError(
+                f"--proxy {value}: not an IP address or a network, such as 127.0.0.1 or 172.30.0.0/24"
+            ) from None
+    return value
+
+
 @click.command()
 @folder_argument
 @click.option(
@@ -148,26 +160,36 @@ def create(
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
 @click.option(
-    "--name", "names", multiple=True, help="A name by which people reach the server, such as challenge.example.org."
+    "--allowed-host",
+    "allowed",
+    multiple=True,
+    metavar="NAME",
+    help="A further name by which people reach the server, such as that of a proxy. May be given more than once.",
 )
 @click.option(
-    "--proxy", metavar="ADDRESS", help="The address or network of a reverse proxy, whose word on who asks is believed."
+    "--proxy",
+    metavar="ADDRESS",
+    callback=_address_or_network,
+    help="The address or network of a reverse proxy. The server believes what it says about who asks.",
 )
 @database_option
-def serve(folder: Path, host: str, port: int, names: tuple[str, ...], proxy: str | None, database: str | None) -> None:
+def serve(
+    folder: Path, host: str, port: int, allowed: tuple[str, ...], proxy: str | None, database: str | None
+) -> None:
     """Serve the challenge in FOLDER.
 
     The leaderboard is at /, a team's page at /team, the organisers' at /organiser; /openapi.json describes the API.
-    Requests must name this machine or a --name. Ctrl-C ends it; so does losing power, and no accepted attempt is lost.
+    Requests must name this machine or an --allowed-host. Ctrl-C ends it; no accepted attempt is lost, even if the power
+    fails.
 
     \b
     Example:
       depixel challenge serve course
-      depixel challenge serve course --name challenge.example.org --proxy 127.0.0.1
+      depixel challenge serve course --allowed-host challenge.example.org --proxy 127.0.0.1
     """
     with opened(folder, database) as service:
         with installed():
-            from depixel.server import app
+            from depixel.server.http import app
         from depixel.web import listening
 
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
@@ -175,7 +197,7 @@ def serve(folder: Path, host: str, port: int, names: tuple[str, ...], proxy: str
         with listening.listen(host, port) as socket:
             click.echo(f"{listening.address(socket, host)}    Ctrl-C ends it.")
             with suppress(KeyboardInterrupt):
-                app.make_server(service, host, names, proxy).run(sockets=[socket])
+                app.make_server(service, host, allowed, proxy).run(sockets=[socket])
         click.echo("\nEnded.")
 
 
@@ -262,7 +284,7 @@ def backup(folder: Path, out: Path, database: str | None) -> None:
       depixel challenge backup course -o course-backup
     """
     with opened(folder, database) as service:
-        from depixel.server.backup import back_up
+        from depixel.server.storage.backup import back_up
 
         count = back_up(service, out)
         click.echo(f"{out}: {counted(count, 'file')} of submissions, and the database of that moment")
@@ -282,7 +304,7 @@ def restore(backup: Path, out: Path, database: str | None) -> None:
       depixel challenge restore course-backup -o course-again
     """
     with installed():
-        from depixel.server import backup as backups
+        from depixel.server.storage import backup as backups
 
     backups.restore(backup, out, database)
     click.echo(f"{out}: restored. Serve it with `depixel challenge serve {out}`")

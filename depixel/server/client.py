@@ -13,6 +13,9 @@ TOKEN = "DEPIXEL_TOKEN"  # noqa: S105  the name of a variable
 TIMEOUT = (10, 120)
 """Seconds to wait for a connection, and for the answer to an upload."""
 
+_AWAY = "the server behind its proxy is away. Try again later; the same file costs no second attempt"
+_OF_A_PROXY = {413: "the file is too large for the proxy in front of the server", 502: _AWAY, 503: _AWAY, 504: _AWAY}
+
 
 class Sent(NamedTuple):
     """The answer to a submission. status: of HTTP. content: as the API describes it."""
@@ -49,7 +52,10 @@ def submit(server: str, path: Path, secret: str, dry_run: bool) -> Sent:
     Raises:
         DepixelError: the server cannot be reached or refuses the submission; says why, and what attempts are left.
     """
+    most = facts(server, secret)["most_bytes"]
     try:
+        if path.stat().st_size > most:
+            raise DepixelError(f"{path}: has more than {most // 10**6} MB, which is the limit. Nothing was sent")
         with path.open("rb") as file:
             answer = _ask(
                 "POST", server, "/api/submissions", secret, data=file, params={"dry_run": str(dry_run).lower()}
@@ -71,13 +77,13 @@ def leaderboard(server: str) -> dict[str, Any]:
     return _read(server, "/api/leaderboard")
 
 
-def facts(server: str) -> dict[str, Any]:
-    """The challenge of a server. Raises `DepixelError` if it cannot be had."""
-    return _read(server, "/api/challenge")
+def facts(server: str, secret: str = "") -> dict[str, Any]:
+    """The challenge of a server. Raises `DepixelError` if it cannot be had, or a token must not be sent to it."""
+    return _read(server, "/api/challenge", secret)
 
 
-def _read(server: str, path: str) -> dict[str, Any]:
-    answer = _ask("GET", server, path)
+def _read(server: str, path: str, secret: str = "") -> dict[str, Any]:
+    answer = _ask("GET", server, path, secret)
     content = _content(answer, server)
     if answer.status_code != 200:
         raise DepixelError(f"{server}: {content.get('problem', answer.reason)}")
@@ -96,10 +102,8 @@ def _ask(method: str, server: str, path: str, secret: str = "", **options: Any) 
             method, server.rstrip("/") + path, headers=headers, timeout=TIMEOUT, allow_redirects=not secret, **options
         )
     except requests.RequestException as error:
-        raise DepixelError(
-            f"{server}: cannot be reached ({error}). If it had the whole file, it may have counted the attempt: send "
-            "the same file again; that costs none, and you get the answer"
-        ) from error
+        more = ". The attempt may have been counted. Send the same file again: that costs none, and you get the answer"
+        raise DepixelError(f"{server}: cannot be reached ({error}){more if method == 'POST' else ''}") from error
 
 
 def _content(answer: requests.Response, server: str) -> dict[str, Any]:
@@ -108,5 +112,6 @@ def _content(answer: requests.Response, server: str) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise DepixelError(f"{server}: no server of a challenge (status {answer.status_code})")
+        status = answer.status_code
+        raise DepixelError(f"{server}: {_OF_A_PROXY.get(status, 'no server of a challenge')} (status {status})")
     return content

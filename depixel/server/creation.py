@@ -24,8 +24,8 @@ from depixel.model.pixelation import LEAST_AREA, PixelationSettings, draw_areas,
 from depixel.photos import archives, near_duplicates, rules
 from depixel.photos.hashes import load_hashes
 from depixel.photos.preparation import PrepareSettings, prepare
-from depixel.server.folder import Folder
 from depixel.server.rules import TEMPLATE
+from depixel.server.storage.folder import Folder
 
 SIZE = 64
 """Side of the pictures, pixels."""

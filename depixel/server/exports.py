@@ -9,12 +9,12 @@ from jinja2 import Environment, FileSystemLoader
 from sqlalchemy import select
 
 from depixel.base.errors import DepixelError
-from depixel.server import trail
-from depixel.server.database import state
 from depixel.server.leaderboard import leaderboard, safe
-from depixel.server.schema import Scored, Submission, Team
 from depixel.server.service import Service
 from depixel.server.standing import ended, sight
+from depixel.server.storage import trail
+from depixel.server.storage.database import state
+from depixel.server.storage.schema import Scored, Submission, Team
 
 _SITE = Path(__file__).with_name("site")
 _COLUMNS = ["submission", "team", "name", "alias", "at", "sha256", "bytes", "revision"]

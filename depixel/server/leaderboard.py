@@ -8,13 +8,13 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from depixel.server import trail
-from depixel.server.database import state
 from depixel.server.rules import Rules
-from depixel.server.schema import Scored, State, Submission, Team
 from depixel.server.scorer import Scores
 from depixel.server.service import Service
 from depixel.server.standing import Sight, sight
+from depixel.server.storage import trail
+from depixel.server.storage.database import state
+from depixel.server.storage.schema import Scored, State, Submission, Team
 
 
 class Row(BaseModel):

@@ -12,11 +12,13 @@ from sqlalchemy import delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from depixel.base.console import counted
 from depixel.base.errors import DepixelError
-from depixel.server import standing, tokens, trail
-from depixel.server.database import locked, state
-from depixel.server.schema import Event, Organiser, Rejection, Scored, State, Submission, Team
+from depixel.server import standing, tokens
 from depixel.server.service import Service
+from depixel.server.storage import trail
+from depixel.server.storage.database import locked, state
+from depixel.server.storage.schema import Event, Organiser, Rejection, Scored, State, Submission, Team
 
 LONGEST_NAME = 60
 
@@ -101,7 +103,7 @@ def give_attempts(service: Service, who: str, number: int | None, count: int, re
     with _changing(service) as (session, now):
         one: State | Team = now if number is None else _team(session, number)
         one.extra_attempts += count
-        told = f"{count:+d} attempt{'' if abs(count) == 1 else 's'}. {reason}".strip()
+        told = f"{'gave' if count > 0 else 'took back'} {counted(abs(count), 'attempt')}{reason and f': {reason}'}"
         trail.note(session, service.clock(), who, "attempts", number, told, told=True)
 
 

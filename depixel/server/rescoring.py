@@ -7,10 +7,10 @@ from sqlalchemy import func, select
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
-from depixel.server import trail
-from depixel.server.database import state
-from depixel.server.schema import Revision, Submission
 from depixel.server.service import Service
+from depixel.server.storage import trail
+from depixel.server.storage.database import state
+from depixel.server.storage.schema import Revision, Submission
 from depixel.server.submissions import scored
 
 

@@ -18,8 +18,7 @@ from depixel.challenge.test_sets import TestSet
 DECIMALS = 3
 """Decimals of a score, wherever it is kept or shown. More would tell about the targets."""
 
-NAME = "the file"
-"""What messages call a submission."""
+_NAME = "the file"
 
 
 class Score(NamedTuple):
@@ -107,19 +106,19 @@ class Scorer:
             DepixelError: the upload is empty, damaged, or has more than `most` bytes when unpacked.
         """
         if not data:
-            raise DepixelError(f"{NAME}: the file is empty")
-        try:
-            return packed.unpacked(data, most)
-        except DepixelError as error:
-            raise DepixelError(f"{NAME}: {error}") from error
+            raise DepixelError("the file is empty")
+        return packed.unpacked(data, most)
 
     def check(self, content: bytes) -> None:
         """Raise `DepixelError` if `depixel check` would refuse a submission, with its reasons."""
         if self._is_laid_out(np.frombuffer(content, np.uint8)):
             return
-        problems = test_sets.check(test_sets.predictions_of(content, NAME), self.test_set)
-        if problems:
-            raise DepixelError("\n  ".join([f"{NAME} is not a submission for this test set:", *problems]))
+        try:
+            predictions = test_sets.predictions_of(content, _NAME)
+        except DepixelError as error:
+            raise DepixelError(str(error).removeprefix(f"{_NAME}: ")) from error
+        if problems := test_sets.check(predictions, self.test_set):
+            raise DepixelError("\n  ".join(["not a submission for this test set:", *problems]))
         raise AssertionError("the layout is wrong, and `check` finds nothing")
 
     def score(self, content: bytes) -> Scores:

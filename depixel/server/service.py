@@ -9,11 +9,11 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from depixel.base.files import read_json
-from depixel.server.database import Database, state
-from depixel.server.folder import Folder
 from depixel.server.rules import read_rules
-from depixel.server.schema import Revision
 from depixel.server.scorer import Scorer, Scores
+from depixel.server.storage.database import Database, state
+from depixel.server.storage.folder import Folder
+from depixel.server.storage.schema import Revision
 
 
 def now() -> int:

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from depixel.server.rules import HOUR, Rules
-from depixel.server.schema import State, Submission, Team
+from depixel.server.storage.schema import State, Submission, Team
 
 
 class Attempts(BaseModel):

@@ -16,14 +16,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from depixel.base.errors import DepixelError
-from depixel.server import trail
-from depixel.server.database import locked, state
 from depixel.server.refusals import RefusedError
 from depixel.server.rules import HOUR
-from depixel.server.schema import Rejection, Scored, State, Submission, Team
 from depixel.server.scorer import Scorer, Scores
 from depixel.server.service import Service
 from depixel.server.standing import Attempts, attempts, barred, sight
+from depixel.server.storage import trail
+from depixel.server.storage.database import locked, state
+from depixel.server.storage.schema import Rejection, Scored, State, Submission, Team
 
 MOST_INVALID = 20
 """Invalid uploads of a team within an hour. Each costs work, and no attempt."""

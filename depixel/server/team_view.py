@@ -3,12 +3,12 @@
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
-from depixel.server import trail
-from depixel.server.database import state
 from depixel.server.refusals import RefusedError
-from depixel.server.schema import Event, Rejection, Submission, Team
 from depixel.server.service import Service
 from depixel.server.standing import Attempts, attempts, barred, challenge_deadline, ended, sight, team_deadline
+from depixel.server.storage import trail
+from depixel.server.storage.database import state
+from depixel.server.storage.schema import Event, Rejection, Submission, Team
 from depixel.server.submissions import GONE, Shown, shown
 
 
@@ -97,5 +97,5 @@ def team_view(service: Service, number: int) -> TeamView:
 
 
 def _told(event: Event) -> str:
-    lead = {"disqualified": "Disqualified: ", "readmitted": "Readmitted. ", "attempts": "The organisers gave "}
+    lead = {"disqualified": "Disqualified: ", "readmitted": "Readmitted. ", "attempts": "The organisers "}
     return f"{lead.get(event.action, '')}{event.detail}".strip()

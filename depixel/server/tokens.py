@@ -15,7 +15,7 @@ from typing import Literal
 from sqlalchemy.orm import Session
 
 from depixel.server.refusals import RefusedError
-from depixel.server.schema import Organiser, Team
+from depixel.server.storage.schema import Organiser, Team
 
 Kind = Literal["team", "organiser"]
 _FORM = re.compile(r"(team|organiser)-([0-9]{1,9})\.([A-Za-z0-9_-]{20,100})")

@@ -154,13 +154,13 @@ def challenge(tmp_path, database_url, clock):
 
 
 @contextmanager
-def serving(service, names=(), proxy=None):
+def serving(service, allowed=(), proxy=None):
     """The address of a server in a thread of this process."""
-    from depixel.server.app import make_server
+    from depixel.server.http.app import make_server
     from depixel.web import listening
 
     with listening.listen("127.0.0.1", 0) as socket:
-        web = make_server(service, "127.0.0.1", names, proxy)
+        web = make_server(service, "127.0.0.1", allowed, proxy)
         thread = threading.Thread(target=web.run, kwargs={"sockets": [socket]})
         thread.start()
         try:

@@ -1,10 +1,13 @@
 """The server over HTTP: who is let in, what is never reachable, and that it answers as its schema says."""
 
+import csv
 import hashlib
+import io
 import json
 import re
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,8 @@ pytest.importorskip("depixel.server.service", reason="pip install -e .[challenge
 
 import requests
 
-from depixel.server import access, intake, organising, tokens
+from depixel.server import organising, tokens
+from depixel.server.http import access, intake
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
@@ -234,6 +238,29 @@ def test_the_leaderboard_is_sent_again_only_if_it_has_changed(running):
     sent(address, team.token, submission(service.folder.root))
     again = requests.get(f"{address}/api/leaderboard", headers=same, timeout=60)
     assert again.status_code == 200 and again.json()["rows"][0]["attempts"] == 1
+
+
+def test_an_organiser_takes_all_files_home(running):
+    service, address, team, ada = running
+    files = [submission(service.folder.root, off) for off in (3, 2)]
+    for data in files:
+        sent(address, team.token, data)
+    take = lambda name: requests.get(f"{address}/api/organiser/{name}", headers=bearer(ada.token), timeout=60)  # noqa: E731
+    with zipfile.ZipFile(io.BytesIO(take("submissions.zip").content)) as archive:
+        assert [archive.read(f"team-1/submission-{number}.bin") for number in (1, 2)] == files
+        assert archive.read("submissions.csv").decode() == take("submissions.csv").text
+    assert not list(service.folder.incoming.iterdir())
+    rows = list(csv.DictReader(take("submissions.csv").text.splitlines()))
+    assert [(row["name"], row["rmse"]) for row in rows] == [("one", "3.0"), ("one", "2.0")]
+    [row] = csv.DictReader(take("leaderboard.csv").text.splitlines())
+    assert row["rmse"] == "2.0"
+    acts = [row["action"] for row in csv.DictReader(take("trail.csv").text.splitlines())]
+    assert acts == ["submitted", "submitted", "organiser added", "added"]
+    assert take("copy.html").status_code == 409
+    assert (
+        requests.post(f"{address}/api/organiser/state/close", headers=bearer(ada.token), timeout=60).status_code == 204
+    )
+    assert "2.000" in take("copy.html").text
 
 
 def test_a_cell_of_a_table_is_no_formula(running):

@@ -119,6 +119,7 @@ def test_targets_that_were_wrong_are_replaced(tmp_path):
         (["submit", "a.bin", "--server", "http://127.0.0.1:9", "--token-file", "token.txt"], "cannot be reached"),
         (["leaderboard", "--server", "http://127.0.0.1:9"], "cannot be reached"),
         (["serve", "course", "--database", "mysql://a@b/c"], "sqlite and postgresql are"),
+        (["serve", "course", "--proxy", "localhost"], "--proxy localhost: not an IP address"),
         (["restore", "course", "-o", "again"], "not a backup"),
     ],
 )

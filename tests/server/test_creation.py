@@ -2,18 +2,28 @@
 
 import io
 import json
+import threading
+from functools import partial
+from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+import torch
+from click.testing import CliRunner
 from PIL import Image
 
 from depixel.base.errors import DepixelError
-from depixel.base.layout import INDEX, PREPARED, SPLIT
-from depixel.challenge import test_sets
+from depixel.base.layout import INDEX, PREPARED, PRETRAINED, SPLIT
+from depixel.challenge import test_sets, truth
+from depixel.cli import main
 from depixel.dataset.prepared import load_index
 from depixel.dataset.splits import Assigned, write_splits
+from depixel.model import networks
+from depixel.model.predictor import ModelConfiguration, Predictor
 from depixel.photos import archives, preparation, rules
 from depixel.server import creation
+from tests.curation.test_public import packed
 
 PLAN = creation.Plan(pictures=None, areas=1, width=(4, 32), height=(4, 32), block_size=(4, 16), seed=3, shown=1.0)
 
@@ -142,3 +152,55 @@ def test_a_folder_without_photos_and_one_that_is_there_are_told(photos, tmp_path
         creation.create(photos, tmp_path / "empty", PLAN)
     with pytest.raises(DepixelError, match="neither a folder nor an archive"):
         creation.create(tmp_path / "empty/a.txt", tmp_path / "c", PLAN)
+
+
+def test_a_fetched_collection_does_as_well(tmp_path, monkeypatch):
+    """Downloaded by `depixel fetch` from a server on this machine, in the layout of a known collection."""
+    members = {f"imagenette2-160/train/n01440764/{i}.JPEG": jpeg_of(picture(i)) for i in range(6)}
+    for name in ("web", ".dvc"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "web/imagenette2-160.tgz").write_bytes(packed(members))
+    monkeypatch.chdir(tmp_path)
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "web")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
+        threading.Thread(target=web.serve_forever, args=(0.01,)).start()
+        url, content = f"http://127.0.0.1:{web.server_port}/imagenette2-160.tgz", tmp_path / "web/imagenette2-160.tgz"
+        fetched = CliRunner().invoke(main, ["fetch", url, "--sha256", sha256(content.read_bytes()).hexdigest()])
+        web.shutdown()
+    assert fetched.exit_code == 0, fetched.output
+    for photos in ("data/raw/imagenette2-160.tgz", "data/raw"):
+        done = CliRunner().invoke(main, ["challenge", "create", photos, "-o", photos[-3:], "--no-references"])
+        assert done.exit_code == 0 and "6 samples of 6 photos" in done.output, done.output
+    assert "train/n01440764/0.JPEG" in str(json.loads((tmp_path / "tgz/private/creation.json").read_text())["photos"])
+
+
+@pytest.fixture
+def basic_cnn(tmp_path, monkeypatch):
+    """Weights of the challenge's reference network, 5 layers of 32 kernels, in the project of the current folder."""
+    torch.manual_seed(0)
+    network = networks.build("basic_cnn", 32)
+    with torch.no_grad():
+        network.out.bias.add_(0.1)  # untrained, it is no more than the identity
+    configuration = ModelConfiguration(
+        network="basic_cnn", width=32, size=64, area_width=(4, 32), area_height=(4, 32), block_size=(4, 16)
+    )
+    predictor = Predictor(network, configuration, "cpu")
+    monkeypatch.chdir(tmp_path)
+    PRETRAINED.mkdir(parents=True)
+    predictor.save(PRETRAINED / "basic_cnn.safetensors")
+    return predictor
+
+
+def test_basic_cnn_stands_in_the_leaderboard_if_its_weights_are_at_hand(photos, tmp_path, basic_cnn):
+    from depixel.server import leaderboard
+    from depixel.server.service import Service
+
+    assert "basic_cnn" in creation.create(photos, tmp_path / "c", PLAN).references
+    samples = test_sets.read_test_set(tmp_path / "c/public/test_set.pkl")
+    predictions = basic_cnn.predict(samples.pixelated, test_sets.areas(samples.known), 8)
+    expected = truth.score(predictions, truth.read(tmp_path / "c/private", samples))
+    service = Service(tmp_path / "c")
+    rows = {row.team: row for row in leaderboard.leaderboard(service).rows}
+    service.database.close()
+    assert rows["basic_cnn"].rmse == round(expected["rmse_pooled"], 3) != rows["identity"].rmse
+    assert rows["basic_cnn"].kind == "reference" and rows["basic_cnn"].rank is None

@@ -7,18 +7,22 @@ from pathlib import Path
 import pytest
 
 from depixel.base.errors import DepixelError
+from tests.conftest import REPOSITORY
 from tests.server.conftest import make_folder, new_database, received, serving, submission
 
 pytest.importorskip("depixel.server.service", reason="pip install -e .[challenge]")
 
 import requests
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, select
+from sqlalchemy import create_engine, inspect, make_url, select
 
-from depixel.server import backup, database, leaderboard, organising, rescoring, submissions
-from depixel.server.schema import Base, Scored, Submission
+from depixel.server import exports, leaderboard, organising, rescoring, submissions, tokens
 from depixel.server.service import Service
+from depixel.server.storage import backup, database
+from depixel.server.storage.schema import Base, Scored, Submission
 
 NEXT = '''
 """A column more."""
@@ -55,6 +59,34 @@ def test_a_database_of_an_older_version_is_upgraded_and_a_newer_one_refused(chal
     upgraded.close()
     with pytest.raises(DepixelError, match="newer version of depixel"):
         database.Database(url)
+
+
+def test_a_challenge_by_the_tables_of_the_first_version_goes_on(tmp_path, database_url, clock):
+    root, secret = make_folder(tmp_path / "c"), "a-secret-of-the-first-version"
+    url = make_url(database_url or f"sqlite:///{root / 'private/challenge.db'}")
+    old = create_engine(url.set(drivername="postgresql+psycopg") if database_url else url)
+    rows = (REPOSITORY / "tests/stored/challenge_v1.sql").read_text().replace("{hash}", tokens.hash_of(secret))
+    config = Config()
+    config.set_main_option("script_location", str(database.MIGRATIONS))
+    with old.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "v1")
+        for statement in filter(None, map(str.strip, rows.split(";\n"))):
+            connection.exec_driver_sql(statement)
+    old.dispose()
+    service = Service(root, database_url, clock)
+    board = leaderboard.leaderboard(service)
+    assert [(row.team, row.rmse, row.attempts) for row in board.rows] == [("Noether", 4.0, 1), ("the stars", 7.0, 2)]
+    with serving(service) as address:
+        mine = requests.get(
+            f"{address}/api/team", headers={"Authorization": f"Bearer team-1.{secret}"}, timeout=60
+        ).json()
+    assert mine["attempts"] == {"used": 2, "left": 6, "allowed": 8} and mine["deadline"] == 2209032000000
+    assert [one["text"] for one in mine["messages"] + mine["rejections"]] == ["Well done.", "damaged"]
+    assert exports.submissions_csv(service).count("\n") == 1 + 6 and "two accounts" in str(organising.teams(service))
+    assert received(service, 2, submission(root, 2)).submission.submission == 4
+    assert organising.add_team(service, "o", "new").number == 4
+    service.database.close()
 
 
 def test_what_is_committed_is_on_disk(challenge):
@@ -116,6 +148,26 @@ def test_a_database_that_is_gone_counts_nothing_and_says_so(postgres_url, tmp_pa
         assert answer.status_code == 503 and "Nothing was counted" in answer.text and "psycopg" not in answer.text
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         assert upload(address, team.token, submission(service.folder.root, seed=2)).json()["attempts"]["used"] == 2
+    service.database.close()
+
+
+def test_a_database_file_that_is_gone_counts_nothing_and_says_so(tmp_path, clock):
+    """Its open connections would go on writing into a file that nobody finds again."""
+    service = Service(make_folder(tmp_path / "c"), clock=clock)
+    team, root = organising.add_team(service, "o", "one"), service.folder.root
+    away = tmp_path / "away"
+    away.mkdir()
+    with serving(service) as address:
+        assert upload(address, team.token, submission(root)).status_code == 201
+        for path in service.folder.private.glob("challenge.db*"):
+            path.rename(away / path.name)
+        answer = upload(address, team.token, submission(root, seed=2))
+        assert answer.status_code == 503 and "again" in answer.text and str(root) not in answer.text
+        assert requests.get(f"{address}/healthz", timeout=60).status_code == 503
+        assert not service.folder.database.exists()  # an empty one would take its place
+        for path in away.iterdir():
+            path.rename(service.folder.private / path.name)
+        assert upload(address, team.token, submission(root, seed=2)).json()["attempts"]["used"] == 2
     service.database.close()
 
 

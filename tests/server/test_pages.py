@@ -82,6 +82,27 @@ def test_a_team_submits_and_sees_its_score_and_its_attempts(place, opened, tmp_p
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
 
 
+def test_a_file_is_dropped_onto_the_page_and_the_plot_has_a_dot_a_submission(place, opened):
+    service, _, teams, _ = place
+    page = opened("team")
+    sign_in(page, teams[0].token)
+    for number, off in enumerate((4, 6), 1):
+        content = list(submission(service.folder.root, off))
+        dropped = page.evaluate_handle(
+            """content => {
+                const data = new DataTransfer();
+                data.items.add(new File([new Uint8Array(content)], "answer.bin"));
+                return data;
+            }""",
+            content,
+        )
+        page.dispatch_event("#drop", "drop", {"dataTransfer": dropped})
+        expect(page.locator("#answer")).to_contain_text(f"answer.bin: RMSE {off}.000")
+        expect(page.locator("#used")).to_have_text(f"{number} of 5 used")
+    expect(page.locator("#plot circle")).to_have_count(2)
+    expect(page.locator("#plot title")).to_contain_text("the best is 4.000")
+
+
 def test_the_leaderboard_changes_while_somebody_looks(place, opened):
     service, _, teams, _ = place
     page = opened()

@@ -10,7 +10,8 @@ from tests.server.conftest import content, received, submission, targets
 
 pytest.importorskip("depixel.server.service", reason="pip install -e .[challenge]")
 
-from depixel.server import api, exports, leaderboard, organising, team_view
+from depixel.server import exports, leaderboard, organising, team_view
+from depixel.server.http import api
 from depixel.server.rules import HOUR, Rules
 
 END = 1806195600_000
@@ -47,16 +48,31 @@ def test_hidden_scores_are_hidden_everywhere_until_they_are_opened(challenge, cl
     for name, off in (("a", 9), ("b", 4), ("c", 6)):
         answer = received(service, numbers[name], submission(root, off, seed=off))
         assert answer.submission.score is None and "until the organisers open" in answer.submission.hidden
-    scores = {json.dumps(row.rmse) for row in leaderboard.leaderboard(service, everything=True).rows}
-    assert len(scores) == 4 and "null" not in scores
+    rows = leaderboard.leaderboard(service, everything=True).rows
+    scores = {json.dumps(value) for row in rows for value in (row.rmse, row.rmse_mean, row.ratio)}
+    assert len(scores) > 9 and "null" not in scores
     for moment in (END - HOUR, END + HOUR):
         clock.moment = moment
         assert not [score for score in scores if score in everything_public(service, numbers["a"])]
         assert order(service) == ["a", "b", "c"]
+        with pytest.raises(DepixelError, match=r"still submit|not open"):
+            exports.read_only_copy(service)
     assert not [score for score in scores if score in caplog.text]
     organising.open_results(service, "o")
     assert order(service) == ["b", "c", "a"]
     assert all(score in everything_public(service, numbers["a"]) for score in scores)
+
+
+def test_a_team_with_an_alias_is_called_so_wherever_others_look(challenge):
+    service = challenge()
+    one, two = (organising.add_team(service, "o", name).number for name in ("Kepler", "Noether"))
+    received(service, one, submission(service.folder.root))
+    organising.choose_alias(service, one, "the stars")
+    assert "Kepler" not in everything_public(service, two) and order(service) == ["the stars", "Noether"]
+    assert "Kepler,the stars" in exports.submissions_csv(service)
+    assert organising.find_team(service, "the stars") == organising.find_team(service, "Kepler") == one
+    organising.choose_alias(service, one, "")
+    assert order(service) == ["Kepler", "Noether"]
 
 
 def test_blind_hours_show_what_was_before_them(challenge, clock):

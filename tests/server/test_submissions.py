@@ -20,8 +20,8 @@ from sqlalchemy import func, select
 from depixel.server import leaderboard, organising, submissions
 from depixel.server.refusals import RefusedError
 from depixel.server.rules import HOUR
-from depixel.server.schema import Submission
 from depixel.server.service import Service
+from depixel.server.storage.schema import Submission
 
 
 def team(service, name="one"):

@@ -20,7 +20,7 @@ function show(all) {
     select.value = all.teams.some(team => String(team.team) === chosen) ? chosen : "";
   }
   at("trail").replaceChildren(...all.trail.map(one => {
-    const whom = one.team === null ? "" : ` (team ${one.team})`;
+    const whom = one.team === null || one.who === `team ${one.team}` ? "" : ` (team ${one.team})`;
     return element("li", [element("time", told(one.at)), `${one.who}: ${one.action}${whom}${one.detail ? `: ${one.detail}` : ""}`]);
   }));
 }

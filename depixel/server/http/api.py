@@ -1,20 +1,22 @@
 """The HTTP API of teams and of everybody: the challenge, the leaderboard, sessions, submissions."""
 
+from asyncio import get_running_loop
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Annotated, TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, Field
 
 from depixel.server import leaderboard as boards
 from depixel.server import organising, submissions, team_view
-from depixel.server.access import COOKIE, Access, Caller
-from depixel.server.intake import Intake, TooLargeError, drain
+from depixel.server.http.access import COOKIE, Access, Caller
+from depixel.server.http.intake import Intake, TooLargeError, drain
+from depixel.server.http.problems import Problem, described
 from depixel.server.leaderboard import Leaderboard
-from depixel.server.problems import Problem, described
 from depixel.server.refusals import RefusedError
 from depixel.server.service import Service
 from depixel.server.standing import Attempts
@@ -32,7 +34,8 @@ class Context:
 
     def __init__(self, service: Service):
         self.service, self.access, self.intake = service, Access(service), Intake(service)
-        self.scoring = CapacityLimiter(AT_ONCE)
+        # Threads of its own: each thread that has scored keeps the memory it needed
+        self.scoring = ThreadPoolExecutor(AT_ONCE, "scoring")
         self._board: tuple[str, str] = ("", "")
 
     def board(self) -> tuple[str, str]:
@@ -204,7 +207,7 @@ async def submit(
     try:
         async with context.intake.upload(request, caller.number, begun) as upload:
             work = partial(submissions.receive, service, caller.number, upload, dry_run)
-            answer = await _in_thread(work, context.scoring)
+            answer = await get_running_loop().run_in_executor(context.scoring, work)
     except TooLargeError as error:
         noted = partial(submissions.reject, service, caller.number, str(error), status=error.status)
         return await _in_thread(partial(_refusal, service, caller.number, await _in_thread(noted)))
@@ -220,5 +223,5 @@ def _refusal(service: Service, number: int, error: RefusedError) -> JSONResponse
     return JSONResponse(Refusal(problem=str(error), attempts=left).model_dump(), error.status, headers)
 
 
-async def _in_thread(work: Callable[[], T], limiter: CapacityLimiter | None = None) -> T:
-    return await to_thread.run_sync(work, limiter=limiter)
+async def _in_thread(work: Callable[[], T]) -> T:
+    return await to_thread.run_sync(work)

@@ -2,11 +2,12 @@
 
 import errno
 import logging
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
@@ -17,6 +18,7 @@ from depixel.base.errors import DepixelError
 from depixel.server.refusals import RefusedError
 
 LOG = logging.getLogger("depixel.challenge")
+_MISSING = (Path(__file__).parents[1] / "site/missing.html").read_text(encoding="utf-8")
 _FULL = ("database or disk is full", "No space left", "Disk quota")
 
 Responses = dict[int | str, dict[str, Any]]
@@ -64,6 +66,8 @@ async def answer(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 400:
         return JSONResponse({"problem": "The body of the request is not JSON in UTF-8."}, 422)
     if isinstance(error, HTTPException):
+        if error.status_code == 404 and "text/html" in request.headers.get("Accept", ""):  # somebody at a browser
+            return HTMLResponse(_MISSING, 404)
         return JSONResponse({"problem": error.detail}, error.status_code, error.headers)
     status, told, wait = told_of(error)
     return JSONResponse({"problem": told}, status, {"Retry-After": str(wait)} if wait else None)

@@ -5,6 +5,7 @@ not made at all. On SQLite there is one writer at a time. On PostgreSQL a writer
 on (`locked`).
 """
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
 from depixel.base.errors import DepixelError
-from depixel.server.schema import Base, State
+from depixel.server.storage.schema import Base, State
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 PATIENCE = 10
@@ -65,19 +66,30 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that sees the database as it is at its first query."""
+        """A session that sees the database as it is at its first query. Raises `OSError` if its file is gone."""
+        self._find_file()
         with Session(self.engine) as session:
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """A session whose changes are on disk when the block has ended; after an error none is made."""
+        """A session whose changes are on disk when the block has ended; after an error none is made.
+
+        Raises:
+            OSError: the file of the database is gone.
+        """
+        self._find_file()
         with Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+    def _find_file(self) -> None:
+        """Connections that are open would go on with a file that was moved or deleted."""
+        if self.is_sqlite and not Path(str(self.engine.url.database)).is_file():
+            raise FileNotFoundError(errno.ENOENT, "the database is gone", self.engine.url.database)
 
     def _bring_up_to_date(self, migrations: Path) -> None:
         config = Config()

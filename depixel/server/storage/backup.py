@@ -11,10 +11,10 @@ from sqlalchemy import Connection, func, insert, select, text
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
-from depixel.server.database import Database
-from depixel.server.folder import Folder
-from depixel.server.schema import Base, Submission
 from depixel.server.service import Service
+from depixel.server.storage.database import Database
+from depixel.server.storage.folder import Folder
+from depixel.server.storage.schema import Base, Submission
 
 
 def back_up(service: Service, out: Path) -> int:

@@ -3,7 +3,7 @@
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from depixel.server.schema import Event
+from depixel.server.storage.schema import Event
 
 
 def note(

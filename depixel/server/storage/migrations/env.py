@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from depixel.server.schema import Base
+from depixel.server.storage.schema import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from depixel.server import tokens
 from depixel.server.refusals import RefusedError
-from depixel.server.schema import Organiser, Team
 from depixel.server.service import Service
+from depixel.server.storage.schema import Organiser, Team
 
 COOKIE = "depixel_session"
 SESSION_SECONDS = 14 * 86_400

@@ -10,18 +10,19 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 from starlette.background import BackgroundTask
 
-from depixel.server import exports, organising, trail
+from depixel.server import exports, organising
 from depixel.server import leaderboard as boards
-from depixel.server.access import Caller
-from depixel.server.api import Shared, csv_back
-from depixel.server.database import state
+from depixel.server.http.access import Caller
+from depixel.server.http.api import Shared, csv_back
+from depixel.server.http.problems import described
 from depixel.server.leaderboard import Leaderboard
 from depixel.server.organising import NewTeam
-from depixel.server.problems import described
 from depixel.server.refusals import RefusedError
-from depixel.server.schema import Team
 from depixel.server.service import Service
 from depixel.server.standing import Attempts, Sight, attempts_of, team_deadline
+from depixel.server.storage import trail
+from depixel.server.storage.database import state
+from depixel.server.storage.schema import Team
 from depixel.server.team_view import Facts, facts
 
 Text = Annotated[str, Field(max_length=2000)]

@@ -1,0 +1,1 @@
+"""The server: pages and API over HTTP, and what guards them."""
