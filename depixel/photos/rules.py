@@ -17,7 +17,7 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of, replacing
 from depixel.base.layout import MANIFEST
 from depixel.base.tables import new_table, path_of, read_table
-from depixel.photos import archives, decoding
+from depixel.photos import archives, decoding, runner
 from depixel.photos.archives import Entry
 from depixel.photos.decoding import UnreadableError
 from depixel.photos.processes import each
@@ -87,7 +87,7 @@ def validate(entries: Iterable[Entry], workers: int | None = None, known: Iterab
     """
     valid = _Valid()
     tasks = reuse.matched(entries, known, lambda file: path_of(file.contributor, file.name))
-    for verdict in each(_judge_unless_known, tasks, workers, _crashed):
+    for verdict in runner.each(_judge_unless_known, tasks, workers, _crashed):
         if verdict.code == 0 and (earlier := valid.add(verdict)):
             verdict = verdict._replace(code=6, reason=f"the same bytes as {earlier}")
         yield verdict
