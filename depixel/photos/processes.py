@@ -52,6 +52,7 @@ def each(
     workers: int | None = None,
     crashed: Callable[[Item, str], Result | DepixelError] = _refuse,
     patience: float | None = None,
+    spare: "list[_Worker[Item, Result]] | None" = None,
 ) -> Iterator[Result]:
     """Yield work(item) for every item, in order, computed in several processes.
 
@@ -65,6 +66,8 @@ def each(
         crashed: called with an item that crashes its process and the fault, such as "SIGSEGV". It returns the result
             for this item, or the error to raise.
         patience: the longest time in seconds that `CHUNK` items may take; None: no limit.
+        spare: processes that earlier calls for the same `work` left. This call uses them, and leaves its own there
+            when it is complete instead of ending them.
 
     Raises:
         LateError: items took longer than `patience`.
@@ -74,6 +77,9 @@ def each(
     chunks = iter(lambda: list(islice(items, CHUNK)), [])
     workers = min(workers or cores(), 61)  # 61: the most that Windows can wait for
     idle: list[_Worker[Item, Result]] = []
+    with suppress(IndexError):
+        while spare is not None and len(idle) < workers:
+            idle.append(spare.pop())
     busy: list[_Worker[Item, Result]] = []
     ahead: deque[list[Result | DepixelError]] = deque()  # results of each chunk, in order; empty until complete
     gc.freeze()  # the garbage collector then does not write to existing objects, so the processes share their memory
@@ -101,6 +107,9 @@ def each(
                         worker.results += [_alone(work, item, crashed, patience) for item in worker.items]
                     busy.remove(worker)
             else:
+                if spare is not None:
+                    spare += idle
+                    idle = []
                 return
     except MemoryError as error:
         raise DepixelError(NO_MEMORY) from error
