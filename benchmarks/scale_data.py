@@ -4,8 +4,8 @@
     python benchmarks/scale_data.py --photos ../shared/photos --processes 2 --pairs 3
 
 Each pair runs both stages from nothing: with `--workers N`, then through Apache Beam on a Dask scheduler and N workers
-of one thread on this machine. Scheduler and workers are new for each pair and are up before the clock starts; all of the
-stages' own start-up counts. Prints the seconds, the ratio of each pair, and whether all files have the same bytes.
+of one thread on this machine. Scheduler and workers are new for each pair and are up before the clock starts; the
+start-up of the stages counts. Prints the seconds, the ratio of each pair, and whether all files have the same bytes.
 """
 
 import os

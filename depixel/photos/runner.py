@@ -122,7 +122,11 @@ class _Running:
             units = pipeline | beam.Create(self._names) | beam.Reshuffle()
             _ = units | beam.Map(self._task.do)
             self._running = pipeline.run()
+            for name in _LOUD:  # importing them sets other levels
+                logging.getLogger(name).setLevel(logging.CRITICAL)
             self._running.wait_until_finish()
+            if getattr(getattr(self._running, "client", None), "status", "running") != "running":
+                raise ConnectionError("the connection to the scheduler was lost")  # DaskRunner does not tell
         except BaseException as error:
             self._error = error
 
@@ -180,6 +184,7 @@ class _Running:
             self._running.client.close(2)
 
 
+_LOUD = ("apache_beam", "distributed", "distributed.client")  # loggers of errors that are raised, too
 _KEPT = "units that are done are kept"
 
 
@@ -241,5 +246,5 @@ def _check_installed() -> None:
         ) from error
     finally:
         logging.disable(logging.NOTSET)
-    for name in ("apache_beam", "distributed"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are raised, too
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
