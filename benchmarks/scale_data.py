@@ -8,6 +8,7 @@ of one thread on this machine. Scheduler and workers are new for each pair and a
 start-up of the stages counts. Prints the seconds, the ratio of each pair, and whether all files have the same bytes.
 """
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -58,6 +59,7 @@ class Cluster:
         """Start a worker; `before` runs in its process first."""
         name = f"worker{len(self.workers)}"
         line = ["worker", f"tcp://127.0.0.1:{self.port}", "--nworkers", "1", "--nthreads", "1", "--no-nanny"]
+        line += ["--preload", "apache_beam", "--preload", "depixel.photos.preparation"]
         line += ["--no-dashboard", "--local-directory", str(self._folder / name)]
         self.workers.append(self._started(name, line, cwd, environment or {}, before))
         return self.workers[-1]
@@ -127,6 +129,8 @@ def bytes_of(folder: Path) -> dict[str, str]:
 @click.option("--processes", type=int, multiple=True, default=(2,), help="Numbers of processes.  [default: 2]")
 @click.option("--pairs", type=int, default=3, show_default=True)
 def main(photos: Path, processes: Iterable[int], pairs: int) -> None:
+    if not all(importlib.util.find_spec(name) for name in ("apache_beam", "distributed")):
+        sys.exit("Beam and Dask are not installed: pip install --no-deps -r requirements-beam.lock")
     click.echo("processes  pair  local s  Dask s  ratio  bytes")
     for count in processes:
         ratios = []

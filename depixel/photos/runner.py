@@ -184,7 +184,7 @@ class _Running:
             self._running.client.close(2)
 
 
-_LOUD = ("apache_beam", "distributed", "distributed.client")  # loggers of errors that are raised, too
+_LOUD = ("apache_beam", "distributed", "distributed.client", "tornado")  # loggers of errors that are raised, too
 _KEPT = "units that are done are kept"
 
 

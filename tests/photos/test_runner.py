@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from benchmarks.scale_data import Cluster, free_port
 from depixel.base.errors import DepixelError
@@ -344,6 +345,66 @@ class TestTheChoice:
         imported = {line.rpartition("|")[2].strip().split(".")[0] for line in told.splitlines()}
         assert "PIL" in imported
         assert bool({"apache_beam", "dask", "distributed", "grpc"} & imported) == bool(chosen)
+
+
+COMPOSE = REPOSITORY / "deploy/dask/compose.yaml"
+
+
+def services() -> dict[str, dict]:
+    return yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]
+
+
+def test_the_compose_file_is_valid():
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    for name, service in services().items():
+        build = service["build"]
+        dockerfile = COMPOSE.parent / build["context"] / build["dockerfile"]
+        copied = next(line.split()[1:-1] for line in dockerfile.read_text().splitlines() if line.startswith("COPY"))
+        ignored = dockerfile.with_name(f"{dockerfile.name}.dockerignore").read_text().split()
+        assert ignored == ["*", *(f"!{file}" for file in copied)], name
+        assert all((REPOSITORY / file).is_file() for file in copied)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(sys.platform != "linux", reason="as in the container")
+def test_the_commands_of_the_compose_file_work(project, beam, tmp_path):
+    port, started = free_port(), []
+    expected = both(project, {}, "")
+    try:
+        for name in ("scheduler", "worker"):
+            line = (
+                " ".join(services()[name]["command"])
+                .replace("//scheduler", "//127.0.0.1")
+                .replace("0.0.0.0", "127.0.0.1")
+            )
+            line = line.replace("8786", str(port)).replace("/tmp", str(tmp_path / "local"))
+            command = [sys.executable, *line.split()[1:]]
+            with (tmp_path / f"{name}.log").open("wb") as log:
+                started.append(subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | beam, stdout=log, stderr=log))
+        until(lambda: f"127.0.0.1:{port}" in (tmp_path / "scheduler.log").read_text())
+        assert both(project, beam, f"dask://127.0.0.1:{port}") == expected
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def test_the_lock_of_beam_agrees_with_the_others():
+    """No package of requirements.lock is in it again; those of requirements-dev.lock have the same version."""
+    locked = {name: (REPOSITORY / name).read_text(encoding="utf-8").splitlines() for name in ALL_LOCKS}
+    own = [line for line in locked[LOCK.name] if not line.startswith("#")]
+    assert any(line.startswith("apache-beam==") for line in own)
+    versions = {name: {line for line in lines if "==" in line} for name, lines in locked.items()}
+    assert not set(own) & versions["requirements.lock"]
+    for line in own:
+        name = line.split("==")[0]
+        other = {one for one in versions["requirements-dev.lock"] if one.split("==")[0] == name}
+        assert not other or line in other, line
+
+
+ALL_LOCKS = ("requirements.lock", "requirements-dev.lock", LOCK.name)
 
 
 @pytest.mark.parametrize(
