@@ -177,6 +177,17 @@ class TestAnyCluster:
         end(stage)
         assert taken(project) == both(project, {}, "")
 
+    def test_units_are_given_to_the_runner_in_waves(self, project, beam):
+        expected = both(project, {}, "")
+        code = (
+            f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from depixel.photos import runner; runner._WAVE = 5"
+        )
+        for stage in ("validate", "prepare"):
+            command = [sys.executable, "-c", f"{code}; from stages.{stage} import main; main()"]
+            environment = os.environ | beam | {"DEPIXEL_RUNNER": "direct"}
+            subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True, timeout=200)
+        assert taken(project) == expected
+
 
 class TestKills:
     pytestmark = cluster_test
