@@ -50,6 +50,8 @@ PHOTOS ?= ../shared/photos
 BENCH ?= ../shared/bench
 bench: .venv/dev  ## measure the figures of the docs again
 	python benchmarks/data.py --photos $(PHOTOS)
+	python -m pip install --quiet --no-deps -r requirements-beam.lock
+	python benchmarks/scale_data.py --photos $(PHOTOS)
 	python benchmarks/copies.py --photos $(PHOTOS)
 	python benchmarks/analysis.py --photos $(PHOTOS)
 	python benchmarks/training.py --photos $(PHOTOS)
@@ -75,9 +77,9 @@ wheel: .venv/run models/pretrained  ## dist/depixel-*.whl: with `laptop` and the
 	python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	rm -rf build depixel/pretrained
 
-# Without what only a CUDA build of torch needs
+# Without what only a CUDA build of torch needs. Beam asks for older packages of those in forced.all, which decide results
 COMPILE = uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --upgrade pyproject.toml
-lock: .venv/run  ## newest versions of all packages, for every platform, into both lock files
+lock: .venv/run  ## newest versions of all packages, for every platform, into the lock files
 	python -m pip install --quiet uv
 	$(COMPILE) --output-file run.all --extra pipeline
 	$(COMPILE) --output-file dev.all --constraint run.all --extra dev
@@ -85,10 +87,15 @@ lock: .venv/run  ## newest versions of all packages, for every platform, into bo
 	(sed -n '/^#/p' requirements-dev.lock; grep -vxFf run.all dev.all) > dev.lock
 	mv run.lock requirements.lock
 	mv dev.lock requirements-dev.lock
-	rm run.all dev.all
+	grep -E '^(numpy|pillow|protobuf)==' run.all > forced.all
+	grep -vE '^(numpy|pillow|protobuf)==' dev.all > others.all
+	$(COMPILE) --output-file beam.all --override forced.all --constraint others.all --extra beam
+	(sed -n '/^#/p' requirements-beam.lock; grep -vxFf run.all beam.all) > beam.lock
+	mv beam.lock requirements-beam.lock
+	rm run.all dev.all forced.all others.all beam.all
 
 clean:  ## remove the environment and what tests and builds leave; keep photos, models and results
-	rm -rf .venv .pytest_cache .hypothesis .mypy_cache .ruff_cache build dist site depixel/pretrained *.egg-info
+	rm -rf .venv .pytest_cache .hypothesis .mypy_cache .ruff_cache .beam units build dist site depixel/pretrained *.egg-info
 
 # What the targets need
 

@@ -55,6 +55,7 @@ CHECKPOINTS = Path("checkpoints")
 LOGS = Path("logs")
 SEEDS = Path("seeds")
 SWEEPS = Path("sweeps")
+UNITS = Path("units")
 DVC = Path(".dvc")
 DVC_TEMPORARY = DVC / "tmp"
 STAGE_LOCK = DVC_TEMPORARY / "stage.lock"

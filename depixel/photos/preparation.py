@@ -22,8 +22,8 @@ from depixel.photos import archives
 from depixel.photos.archives import Entry
 from depixel.photos.decoding import UnreadableError, decode, square
 from depixel.photos.hashes import HASHES, hashes, load_hashes
-from depixel.photos.processes import each
 from depixel.photos.rules import CHANGED, MOST_BYTES
+from depixel.photos.runner import each
 
 MOST_ROWS = 256
 """The maximum number of known rows that are copied at a time."""

@@ -4,7 +4,7 @@ import gc
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from multiprocessing import Pipe, Process, parent_process
@@ -30,6 +30,18 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class LateError(DepixelError):
+    """A process has not finished its items in time.
+
+    Attributes:
+        items: these items.
+    """
+
+    def __init__(self, items: Sequence[object], patience: float | None):
+        super().__init__(f"{items[0]}: it, or one of the {len(items) - 1} items after it, took more than {patience} s")
+        self.items = items
+
+
 def _refuse(item: object, fault: str) -> DepixelError:
     return DepixelError(f"{item}: the process for it crashed ({fault})")
 
@@ -39,6 +51,8 @@ def each(
     items: Iterable[Item],
     workers: int | None = None,
     crashed: Callable[[Item, str], Result | DepixelError] = _refuse,
+    patience: float | None = None,
+    spare: "list[_Worker[Item, Result]] | None" = None,
 ) -> Iterator[Result]:
     """Yield work(item) for every item, in order, computed in several processes.
 
@@ -51,14 +65,21 @@ def each(
         workers: number of processes; None: one per core.
         crashed: called with an item that crashes its process and the fault, such as "SIGSEGV". It returns the result
             for this item, or the error to raise.
+        patience: the longest time in seconds that `CHUNK` items may take; None: no limit.
+        spare: processes that earlier calls for the same `work` left. This call uses them, and leaves its own there
+            when it is complete instead of ending them.
 
     Raises:
+        LateError: items took longer than `patience`.
         DepixelError: `work` raised it, memory ran out, or a process was killed or could not be started.
     """
     items = iter(items)
     chunks = iter(lambda: list(islice(items, CHUNK)), [])
-    workers = min(workers or _cores(), 61)  # 61: the most that Windows can wait for
+    workers = min(workers or cores(), 61)  # 61: the most that Windows can wait for
     idle: list[_Worker[Item, Result]] = []
+    with suppress(IndexError):
+        while spare is not None and len(idle) < workers:
+            idle.append(spare.pop())
     busy: list[_Worker[Item, Result]] = []
     ahead: deque[list[Result | DepixelError]] = deque()  # results of each chunk, in order; empty until complete
     gc.freeze()  # the garbage collector then does not write to existing objects, so the processes share their memory
@@ -75,15 +96,20 @@ def each(
                         raise result
                     yield result
             elif busy:
-                ready = wait([worker.connection for worker in busy])
+                ready = wait([worker.connection for worker in busy], patience)
+                if not ready:
+                    raise LateError(busy[0].items, patience)
                 for worker in [worker for worker in busy if worker.connection in ready]:
                     try:
                         worker.take()
                         idle.append(worker)
                     except _CrashError:  # any item of the chunk may be the cause
-                        worker.results += [_alone(work, item, crashed) for item in worker.items]
+                        worker.results += [_alone(work, item, crashed, patience) for item in worker.items]
                     busy.remove(worker)
             else:
+                if spare is not None:
+                    spare += idle
+                    idle = []
                 return
     except MemoryError as error:
         raise DepixelError(NO_MEMORY) from error
@@ -94,12 +120,17 @@ def each(
 
 
 def _alone(
-    work: Callable[[Item], Result], item: Item, crashed: Callable[[Item, str], Result | DepixelError]
+    work: Callable[[Item], Result],
+    item: Item,
+    crashed: Callable[[Item, str], Result | DepixelError],
+    patience: float | None,
 ) -> Result | DepixelError:
     """The result of work(item) in a new process, which no other item can have damaged."""
     worker = _Worker(work)
     try:
         worker.give([item])
+        if not wait([worker.connection], patience):
+            return LateError([item], patience)
         worker.take()
         return worker.results[0]
     except _CrashError as error:
@@ -179,7 +210,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Number of cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows

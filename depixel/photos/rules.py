@@ -17,10 +17,10 @@ from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of, replacing
 from depixel.base.layout import MANIFEST
 from depixel.base.tables import new_table, path_of, read_table
-from depixel.photos import archives, decoding
+from depixel.photos import archives, decoding, processes
 from depixel.photos.archives import Entry
 from depixel.photos.decoding import UnreadableError
-from depixel.photos.processes import each
+from depixel.photos.runner import each
 
 SUFFIXES = (".jpg", ".JPG", ".jpeg", ".JPEG")
 """The allowed suffixes of a photo's name."""
@@ -284,7 +284,7 @@ def copy_valid(
     with replacing(folder) as beside:
         beside.mkdir()
         tasks = ((entry, beside / f"{i:{name_format}}.jpg") for i, (entry, _) in enumerate(photos))
-        yield from each(_copy, tasks, workers)
+        yield from processes.each(_copy, tasks, workers)
 
 
 def _copy(task: tuple[Entry, Path]) -> None:

@@ -1,0 +1,262 @@
+"""Units of work on photos that any machine can do if it sees the project's folder, and their results in files there.
+
+A unit is an archive, or a run of its members. `NAME.todo` holds its items, `NAME.done` its results. NAME is a hash of
+the code, the package versions, the settings and the items, so a finished unit is reused only for exactly the same work.
+Both files are JSON behind a line with its sha256: to read one runs no code, and a damaged one counts as missing.
+"""
+
+import base64
+import functools
+import hashlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+import depixel
+from depixel.base.code import PACKAGE, code_digest, sources_of
+from depixel.base.environment import versions
+from depixel.base.errors import DepixelError
+from depixel.base.files import told_of
+from depixel.photos import processes
+from depixel.photos.archives import ARCHIVES, Entry
+
+MOST = 500
+"""The maximum number of items of a unit."""
+
+
+_spare: dict[Any, list[Any]] = {}  # to start a process takes a tenth of a unit's time
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all units of one call have in common.
+
+    Attributes:
+        work, crashed: as in `processes.each`; both are functions of modules of `depixel`, or partials of such.
+        root: the folder that paths of photos are relative to; absolute, the same on all machines.
+        folder: the folder of the units' files; absolute, the same on all machines.
+        patience: the longest time in seconds that a few photos may take.
+        made_by: what determines the results, see `identity`.
+    """
+
+    work: Callable[[Any], Any]
+    crashed: Callable[[Any, str], Any]
+    root: str
+    folder: str
+    patience: float
+    made_by: dict[str, str] = field(default_factory=dict)
+
+    @functools.cached_property
+    def _prefix(self) -> bytes:
+        function, settings = _parts(self.work)
+        return json.dumps([self.made_by, f"{function.__module__}.{function.__qualname__}", repr(settings)]).encode()
+
+    def put(self, items: list[Any]) -> tuple[str, bool]:
+        """Write the items of a unit, unless its results are there; return its name, and whether they are."""
+        text = json.dumps([_encoded(item) for item in items]).encode()
+        name = hashlib.sha256(self._prefix + text).hexdigest()[:32]
+        done = self._path(name, "done")
+        if isinstance(_read(done), list):
+            return name, True
+        with told_of(done):
+            done.unlink(missing_ok=True)
+        _write(self._path(name, "todo"), text)
+        return name, False
+
+    def results(self, name: str) -> list[Any] | None:
+        """The results of a unit, in order; None if they are not there.
+
+        Raises:
+            DepixelError: the work on the unit raised it. The next `put` then has the unit done again.
+        """
+        found = _read(self._path(name, "done"))
+        if isinstance(found, str):
+            raise DepixelError(found)
+        return None if found is None else [_decoded(value) for value in found]
+
+    def do(self, name: str) -> None:
+        """Do a unit on this machine and write its results.
+
+        Raises:
+            DepixelError: this machine must not do it, because its code or packages differ, or cannot: it does not see
+                the folder, or cannot write there. Errors of `work` stand in the results instead.
+        """
+        here = f"worker {socket.gethostname()} (process {os.getpid()})"
+        if wrong := _difference(self.made_by, _identity_here(self.work)):
+            raise DepixelError(
+                f"{here} cannot work with this machine: {wrong}. On the worker, check out the same commit, install "
+                "requirements.lock and requirements-beam.lock, and start it again"
+            )
+        if self._path(name, "done").exists():  # another worker was given the same unit
+            return
+        items = _read(self._path(name, "todo"))
+        if items is None:
+            raise DepixelError(f"{here} does not see {self.folder}. Mount the project's folder there by the same path")
+        work = functools.partial(_within, self.root, self.work)
+        results: list[Any] | str
+        try:
+            decoded = [_decoded(item) for item in items]
+            done = processes.each(work, decoded, 1, self.crashed, self.patience, self._spare())
+            results = [_encoded(result) for result in done]
+        except processes.LateError as error:
+            results = f"{_path_of(error.items[0])} or one of the {len(error.items) - 1} photos after it kept {here} "
+            results += f"busy for more than {self.patience:g} s. Remove the photo, or allow more time"
+        except DepixelError as error:
+            results = str(error)
+        _write(self._path(name, "done"), json.dumps(results).encode())
+
+    def done(self) -> int:
+        """Number of units in the folder that have results."""
+        return sum(name.endswith(".done") for name in os.listdir(self.folder))  # noqa: PTH208  there may be many
+
+    def _spare(self) -> list[Any]:
+        """The processes that earlier units of the same work left in this process. Those of other work end."""
+        key = (self._prefix, self.root)
+        for other in [other for other in _spare if other != key]:
+            for process in _spare.pop(other, []):
+                process.end()
+        return _spare.setdefault(key, [])
+
+    def _path(self, name: str, kind: str) -> Path:
+        return Path(self.folder, f"{name}.{kind}")
+
+
+def cut(items: Iterable[Any]) -> Iterator[list[Any]]:
+    """Cut items into units: runs from one archive or one folder, with at most `MOST` items.
+
+    The items are tuples that begin with an `Entry`. An item None needs no file; such items are in units of their own.
+    """
+    for _, run in groupby(items, _place):
+        while unit := list(islice(run, MOST)):
+            yield unit
+
+
+def _place(item: tuple[Entry, Any] | None) -> str:
+    if item is None:
+        return ""
+    source = item[0].source
+    return source if source.lower().endswith(ARCHIVES) else os.path.dirname(source) or "."  # noqa: PTH120  many
+
+
+def _path_of(item: Any) -> str:
+    return str(item[0].path) if item else "a known photo"
+
+
+def _within(root: str, work: Callable[[Any], Any], item: Any) -> Any:
+    os.chdir(root)
+    return work(item)
+
+
+# Who may work
+
+
+def identity(work: Callable[[Any], Any]) -> dict[str, str]:
+    """What determines the results of `work` on this machine: packages by version, files of `depixel` by hash.
+
+    Raises:
+        DepixelError: a package is missing, or a file was edited after this process had read it.
+    """
+    module = sys.modules[_parts(work)[0].__module__]
+    return dict(_identity(str(module.__file__)))
+
+
+@functools.lru_cache
+def _identity(module: str) -> tuple[tuple[str, str], ...]:
+    try:
+        packages = versions()
+    except metadata.PackageNotFoundError as error:
+        raise DepixelError(f"the package {error.name} is not installed") from error
+    files = {}
+    for path in sources_of(module):
+        if path.stat().st_mtime_ns > depixel.IMPORTED:
+            raise DepixelError(f"{path} was edited after this process had started")
+        files[f"depixel/{path.relative_to(PACKAGE).as_posix()}"] = code_digest([path])
+    return tuple((packages | files).items())
+
+
+def _identity_here(work: Callable[[Any], Any]) -> dict[str, str] | str:
+    try:
+        return identity(work)
+    except DepixelError as error:
+        return str(error)
+
+
+def _difference(wanted: dict[str, str], found: dict[str, str] | str) -> str:
+    if isinstance(found, str):
+        return found
+    differing = [name for name in sorted({*wanted, *found}) if wanted.get(name) != found.get(name)]
+    packages = [
+        f"{name} {found.get(name, 'missing')} (here {wanted.get(name)})" for name in differing if "/" not in name
+    ]
+    files = [name for name in differing if "/" in name]
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    return "; ".join([*packages, *([f"other code in {', '.join(files[:3])}{more}"] if files else [])])
+
+
+def _parts(work: Callable[[Any], Any]) -> tuple[Any, tuple[Any, ...]]:
+    """A function, and the arguments that it is partial with."""
+    return (work.func, work.args) if isinstance(work, functools.partial) else (work, ())
+
+
+# Files
+
+
+def _write(path: Path, text: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{uuid4().hex}.new")  # two workers may write the same results
+    with told_of(path):
+        try:
+            beside.write_bytes(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Any:
+    """The content of a file; None if it is missing or damaged."""
+    try:
+        digest, _, text = path.read_bytes().partition(b"\n")
+    except FileNotFoundError:
+        return None
+    return json.loads(text) if hashlib.sha256(text).hexdigest().encode() == digest else None
+
+
+def _encoded(value: Any) -> Any:
+    """Arrays, tuples (also named ones) and what JSON has, as JSON."""
+    if isinstance(value, np.ndarray):
+        data = base64.b64encode(value.tobytes()).decode()
+        return {"kind": "array", "type": value.dtype.str, "shape": value.shape, "data": data}
+    if isinstance(value, tuple):
+        kind = type(value)
+        name = "" if kind is tuple else f"{kind.__module__}:{kind.__qualname__}"
+        return {"kind": "tuple", "name": name, "values": [_encoded(one) for one in value]}
+    return [_encoded(one) for one in value] if isinstance(value, list) else value
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decoded(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value["kind"] == "array":
+        return np.frombuffer(base64.b64decode(value["data"]), value["type"]).reshape(value["shape"])
+    values = [_decoded(one) for one in value["values"]]
+    return _named(value["name"])(*values) if value["name"] else tuple(values)
+
+
+@functools.lru_cache
+def _named(name: str) -> Callable[..., Any]:
+    module, _, kind = name.partition(":")
+    found = getattr(sys.modules[module], kind) if module.startswith("depixel.photos.") else None
+    if not (isinstance(found, type) and issubclass(found, tuple)):
+        raise ValueError(f"{name} is no tuple of depixel.photos")
+    return found
