@@ -26,7 +26,8 @@ AREA = (24, 16, 64, 48, 8)
 def running(restorer, host="127.0.0.1", allowed=()):
     """The address of a server in a thread of this process."""
     with listening.listen("127.0.0.1", 0) as socket:
-        web = app.make_server(Models(["tiny"], lambda name: restorer), host, allowed)
+        models = restorer if isinstance(restorer, Models) else Models(["tiny"], lambda name: restorer)
+        web = app.make_server(models, host, allowed)
         thread = threading.Thread(target=web.run, kwargs={"sockets": [socket]})
         thread.start()
         try:

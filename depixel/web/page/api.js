@@ -69,6 +69,7 @@ async function once(path, body, query, signal, told) {
     return await fetch(url, { signal, ...(body && { method: "POST", body, headers: { "Content-Type": "application/octet-stream" } }) });
   } catch (error) {
     if (signal.aborted) throw error;
+    await body?.slice(0, 1).arrayBuffer().catch(() => { throw new Error("The file cannot be read any more. Open it again."); });
     return null;
   } finally {
     signal.removeEventListener("abort", cancel);

@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { areaFound } from "./areas.js";
-import { bitmapOf, fail } from "./pictures.js";
+import { bitmapOf, fail, tasks } from "./pictures.js";
 import { chosen, made, present } from "./results.js";
 import { $, changed, forgotten, problem, state, tell } from "./state.js";
 import { Tasks } from "./tasks.js";
@@ -16,6 +16,7 @@ export const batch = new Tasks($("batch-task"), { changed, problem, canceled: ()
 
 /** Restore all pictures that are not restored yet. */
 export async function restoreAll() {
+  tasks.leave();  // of the picture that is shown: it is one of them
   const waiting = state.pictures.filter((picture) => !picture.result), settings = chosen(), begin = performance.now();
   await batch.run(`Restoring ${waiting.length} pictures …`, async (signal, told) => {
     for (const [i, picture] of waiting.entries()) {
@@ -25,10 +26,10 @@ export async function restoreAll() {
         told({ state: "working", ahead: 0, share, left: i ? took * (1 - share) / share : null, areas: [], tables: [] });
       };
       tellAll(0);
-      await restoreOne(picture, settings, AbortSignal.any([signal, picture.controller.signal]), tellAll).catch((error) => {
+      await restoreOne(picture, settings, AbortSignal.any([signal, picture.closed.signal]), tellAll).catch((error) => {
         if (signal.aborted) picture.status = "new";
         signal.throwIfAborted();
-        if (picture.controller.signal.aborted) picture.status = "new";
+        if (picture.closed.signal.aborted) picture.status = "new";
         else fail(picture, error);
       });
       changed();

@@ -26,8 +26,10 @@ export class Picture {
   /** @type {Result | null} */ result = null;
   /** @type {Status} */ status = "new";
   /** @type {string} why it failed */ reason = "";
-  /** ends all work for it */
+  /** ends work for it that hands began */
   controller = new AbortController();
+  /** ends all work for it: it is closed */
+  closed = new AbortController();
 
   /**
    * @param {File} file
@@ -43,6 +45,12 @@ export class Picture {
     if (undoable) this.history.note(this.areas);
     this.areas = areas;
     this.forget();
+  }
+
+  /** End work for it that hands began. */
+  leave() {
+    this.controller.abort();
+    this.controller = new AbortController();
   }
 
   /** Drop what was made of its areas. */

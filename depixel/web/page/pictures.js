@@ -86,8 +86,7 @@ export function fail(picture, error) {
 /** End what runs for the picture that is shown. */
 function leave() {
   tasks.leave();
-  state.picture?.controller.abort();
-  if (state.picture) state.picture.controller = new AbortController();  // it stays if the next one cannot be read
+  state.picture?.leave();  // it stays if the next one cannot be read
   tell("");
 }
 
@@ -96,6 +95,7 @@ function leave() {
  * @param {{bitmap: ImageBitmap, clean: ImageBitmap | null, restored: ImageBitmap | null}} shown
  */
 function start(picture, shown) {
+  if (state.picture !== picture) state.picture?.leave();
   state.picture = picture;
   state.shown = { ...shown, doubt: null };
   state.selected = null;
@@ -113,7 +113,8 @@ function start(picture, shown) {
 
 /** Close a picture. @param {Picture} picture */
 export async function close(picture) {
-  picture.controller.abort();
+  picture.leave();
+  picture.closed.abort();
   const at = state.pictures.indexOf(picture);
   state.pictures.splice(at, 1);
   if (picture === state.picture && state.pictures.length) await show(state.pictures[Math.min(at, state.pictures.length - 1)]);
@@ -186,6 +187,7 @@ async function hide(named, clean, truth, areas, block, signal, told, instead) {
   signal.throwIfAborted();
   const picture = new Picture(new File([made], named.name, { type: made.type }), clean), at = instead ? state.pictures.indexOf(instead) : -1;
   picture.areas = areas;
+  instead?.closed.abort();
   if (at >= 0) state.pictures[at] = picture;
   else state.pictures.push(picture);
   start(picture, { bitmap, clean: truth, restored: null });

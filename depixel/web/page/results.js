@@ -16,7 +16,7 @@ import { zip } from "./zip.js";
  */
 
 /** The clause of an error that names a way to restore regardless of it. */
-const ANYWAY = /\. To restore it in these blocks regardless of the pixels: anyway=true/;
+const ANYWAY = /(\. To restore it in these blocks regardless of the pixels|; or accept your size): anyway=true/;
 
 /** What the fields say of a restoration. */
 export const chosen = () => ({ views: $("views").value, trust: $("trust").value, ...chosenModel() });
