@@ -97,6 +97,7 @@ export function problem(text, action) {
   $("problem-text").textContent = text;
   $("problem").hidden = !text;
   offer($("mend"), action);
+  if (text) $("problem").scrollIntoView({ block: "nearest" });
 }
 
 /** @param {HTMLButtonElement} button @param {Action} [action] */
