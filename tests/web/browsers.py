@@ -89,7 +89,7 @@ def choose_all(page, files: dict[str, bytes]):
         (folder / name).write_bytes(data)
     page.set_input_files("#file", [folder / name for name in files])
     page.evaluate("0")  # it has begun to read
-    expect(page.locator("body")).to_have_attribute("aria-busy", "false")
+    expect(page.locator("body")).to_have_attribute("aria-busy", "false", timeout=30_000)
 
 
 def on_canvas(page, size=(160, 120)) -> Callable[[float, float], tuple[float, float]]:
