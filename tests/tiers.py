@@ -28,10 +28,16 @@ NOTED = 0.3
 SOAK = """
     tests/pipeline/test_remotes.py
     tests/web/test_page.py
+    tests/web/test_page_eyes.py
+    tests/web/test_page_hands.py
+    tests/web/test_page_lost.py
+    tests/web/test_page_many.py
+    tests/web/test_page_results.py
     tests/web/test_page_tasks.py
     tests/server/test_pages.py
     tests/server/test_accessibility.py
     test_a_browser_sees_the_leaderboard_change_and_submits_through_a_proxy
+    tests/web/test_proxies.py
     test_readme_as_it_stands
     test_a_clone_with_the_photos_alone_gets_the_same_result
     test_killed_in_training_and_run_again

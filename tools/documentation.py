@@ -261,10 +261,10 @@ def _google(doc: str) -> str:
 
 def http() -> str:
     """The HTTP API of `depixel serve`, from its OpenAPI description."""
-    from depixel.pictures.restorer import Model, Restorer
     from depixel.web.app import create_app
+    from depixel.web.models import Models
 
-    told = cast(Any, create_app(Restorer(cast(Model, None)))).app.openapi()
+    told = cast(Any, create_app(Models(["laptop"]))).app.openapi()
     address = "`http://127.0.0.1:8000`, where `depixel serve` answers. `/openapi.json` is the same for programs."
     parts = ["# HTTP API", _plain(told["info"]["description"]), f"All paths are below {address}"]
     for path, methods in told["paths"].items():

@@ -1,5 +1,6 @@
 """The models that --model takes: their names, and the check of what somebody typed."""
 
+from importlib.util import find_spec
 from typing import TypeVar
 
 import click
@@ -28,6 +29,13 @@ def own_models() -> list[str]:
     """What --model takes for the models here that the project does not publish: names, and the pipeline's path."""
     pipelines = [MODEL.as_posix()] if MODEL.is_file() else []
     return pipelines + [name for name in model_names() if name not in PUBLISHED]
+
+
+def offered_models(first: str) -> list[str]:
+    """The models for people to choose from, `first` first; without PyTorch those that were exported."""
+    names = dict.fromkeys([first, *sorted(model_names(), key=lambda name: name != "laptop"), *own_models()])
+    has_torch = find_spec("torch") is not None
+    return [name for name in names if name == first or has_torch or exported_path(name)]
 
 
 def known_models(context: click.Context, parameter: click.Parameter, value: Names) -> Names:

@@ -13,7 +13,7 @@ import click
 from depixel.base.console import progress
 from depixel.base.errors import DepixelError
 from depixel.commands import options
-from depixel.commands.models import known_models
+from depixel.commands.models import known_models, offered_models
 from depixel.commands.options import path
 from depixel.commands.outcomes import Comparison, Done, tell
 
@@ -329,16 +329,17 @@ def serve(host: str, port: int, model: str, allowed: tuple[str, ...], no_browser
     """
     import webbrowser
 
-    from depixel.pictures.restorer import Restorer
     from depixel.web import app, listening
+    from depixel.web.models import Models
 
     with listening.listen(host, port) as socket:
-        restorer, address = Restorer.load(model), listening.address(socket, host)
+        models, address = Models(offered_models(model)), listening.address(socket, host)
+        models.named()  # a fault of the model is told now
         click.echo(f"{address}    Ctrl-C ends it.")
         if not no_browser:
             webbrowser.open(address)
         with suppress(KeyboardInterrupt):
-            app.make_server(restorer, host, allowed).run(sockets=[socket])
+            app.make_server(models, host, allowed).run(sockets=[socket])
         click.echo("\nEnded.")
 
 

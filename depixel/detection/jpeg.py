@@ -65,6 +65,12 @@ def quantization(gray: np.ndarray) -> np.ndarray | None:
     return table if (total - likely[0].sum()) / max(told.sum(), 1) > _GAIN else None
 
 
+def noise_of(image: np.ndarray) -> float:
+    """The noise, gray levels, that JPEG's quantization left in a picture, (H, W) or (H, W, 3) uint8; 0: none."""
+    table = quantization(luma(image))
+    return 0.0 if table is None else float(np.sqrt(np.mean(table**2 / 12)))
+
+
 def blocks_of(pixels: np.ndarray) -> np.ndarray:
     """(rows, columns, 8, 8): the complete JPEG blocks of a picture (H, W)."""
     high, wide = (n // BLOCK for n in pixels.shape)

@@ -33,6 +33,8 @@ _SHARE_OF_EXACT = 0.1  # of the time of a search
 AT_ONCE = 4_000_000
 """Number of pixels up to which a picture is searched as a whole, without tiles."""
 
+_MOST_IN_JPEG = 300
+"""Number of groups of constant cells that are looked at in a JPEG, which has thousands in the dark and in the sky."""
 LEAST_IN_JPEG = 1500.0
 """Least evidence, a natural logarithm, for an area of constant blocks in a picture that was a JPEG. It is high because
 equal neighbours form clusters there."""
@@ -146,7 +148,7 @@ def _middle(image: np.ndarray) -> np.ndarray:
 
 def _exact(image: np.ndarray, table: np.ndarray | None, check: Watch) -> list[Exact]:
     """Areas of constant blocks that JPEG did not make; in a JPEG, those that were pixelated after it was saved."""
-    found = exact.find(image, check)
+    found = exact.find(image, check, None if table is None else _MOST_IN_JPEG)
     if table is None:
         return found
     later = [one for one in found if _is_no_jpeg(image, table, one.area)]

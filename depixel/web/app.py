@@ -6,6 +6,7 @@ answer is sent. A request passes `guard` (access and upload limits), `routes` (t
 or `runs` (computation, mostly in the processes of `workers`); `jobs` tell how far it is, and errors pass `problems`.
 """
 
+import threading
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,8 +16,8 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, HTTPException, Response
 
 from depixel.base import layout
-from depixel.pictures.restorer import Restorer
 from depixel.web import guard, problems, routes
+from depixel.web.models import Models
 from depixel.web.problems import Problem
 from depixel.web.queue import Queue
 
@@ -46,11 +47,11 @@ def report() -> Response:
 # -- the server --------------------------------------------------------------------------------------------------------
 
 
-def create_app(restorer: Restorer, host: str = "127.0.0.1", allowed: Collection[str] = ()) -> guard.Guard:
+def create_app(models: Models, host: str = "127.0.0.1", allowed: Collection[str] = ()) -> guard.Guard:
     """The page and its API as an ASGI application.
 
     Args:
-        restorer: the restorer. Several threads call it at once.
+        models: the models that it offers.
         host: the name or address by which people reach it, beside localhost. One that means all addresses of this
             machine, such as 0.0.0.0, allows any address.
         allowed: further names by which people reach it, such as that of a proxy.
@@ -60,6 +61,7 @@ def create_app(restorer: Restorer, host: str = "127.0.0.1", allowed: Collection[
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         queue.open()
+        threading.Thread(target=models.probe, daemon=True).start()
         yield
         queue.close()
 
@@ -79,7 +81,7 @@ def create_app(restorer: Restorer, host: str = "127.0.0.1", allowed: Collection[
             "auto_configure": False,
         },
     )
-    app.state.service = routes.Service(restorer, queue)
+    app.state.service = routes.Service(models, queue)
     problems.tell(app)
     app.include_router(routes.api)
     app.include_router(page)
@@ -101,14 +103,14 @@ async def _same(content: bytes, kind: str) -> Response:
     return Response(content, media_type=kind)
 
 
-def make_server(restorer: Restorer, host: str, allowed: Collection[str] = ()) -> uvicorn.Server:
+def make_server(models: Models, host: str, allowed: Collection[str] = ()) -> uvicorn.Server:
     """Make the server. Its `run(sockets=[...])` serves until Ctrl-C, and then raises `KeyboardInterrupt`.
 
     Args:
-        restorer, host, allowed: as for `create_app`.
+        models, host, allowed: as for `create_app`.
     """
     settings = uvicorn.Config(
-        create_app(restorer, host, allowed),
+        create_app(models, host, allowed),
         log_level="warning",
         access_log=False,
         server_header=False,

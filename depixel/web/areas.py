@@ -35,6 +35,10 @@ class FoundArea(BaseModel):
         description="the shape of an area that is no rectangle, as the parameter `mask` of a restoration takes it"
     )
     certain: bool = Field(description="the evidence is beyond what untouched photos show")
+    evidence: float = Field(
+        description="natural logarithm of how much likelier a pixelation is here than a part of the photo"
+    )
+    doubt: str | None = Field(description="why it is not certain, for people; null: it is")
 
 
 class FoundAreas(BaseModel):
@@ -105,8 +109,8 @@ def text_of(areas: Iterable[Area]) -> str:
     return ";".join(",".join(map(str, area.numbers())) for area in areas)
 
 
-def found_area(area: ResolvedArea, certain: bool) -> FoundArea:
-    """An area that a search has found, for clients."""
+def found_area(area: ResolvedArea, evidence: float, doubt: str | None = None) -> FoundArea:
+    """An area that a search has found, for clients. `doubt`: why it is not certain."""
     return FoundArea(
         x=area.x,
         y=area.y,
@@ -119,7 +123,9 @@ def found_area(area: ResolvedArea, certain: bool) -> FoundArea:
         offset_y=float(area.offset_y),
         area=",".join(map(str, area.numbers())),
         mask=_mask(area),
-        certain=certain,
+        certain=doubt is None,
+        evidence=round(evidence, 1),
+        doubt=doubt,
     )
 
 

@@ -79,7 +79,7 @@ def _told(error: Exception) -> tuple[int, str]:
         told = first["msg"] if first["type"] != "string_pattern_mismatch" else f"{first['input']!r} is not {_AREA_FORM}"
         return 422, f"{first['loc'][1] if first['loc'][1:] else 'request'}: {told}"
     if isinstance(error, DepixelError):
-        return 422, str(error)
+        return 422, str(error).replace("--ignore-check", "anyway=true")
     if isinstance(error, MemoryError):
         return 413, "The picture needs more memory than there is here; make it smaller."
     if isinstance(error, CanceledError):

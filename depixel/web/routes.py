@@ -11,10 +11,10 @@ from depixel.areas.area import LENGTH
 from depixel.areas.grid import MOST_BLOCK
 from depixel.model.pixelation import LEAST_BLOCK
 from depixel.pictures.kinds import READ
-from depixel.pictures.restorer import Restorer
 from depixel.pictures.tiles import Trust
 from depixel.web import jobs, runs, work
 from depixel.web.areas import FoundAreas, is_small, named
+from depixel.web.models import Models, OfferedModel
 from depixel.web.problems import PROBLEMS, Responses, only
 from depixel.web.queue import Queue
 
@@ -106,6 +106,10 @@ JobQuery = Annotated[
     ),
 ]
 JobName = Annotated[str, PathParameter(pattern=f"^{jobs.NAME}$", description="The name that the request gave.")]
+ModelQuery = Annotated[
+    str | None,
+    Query(alias="model", max_length=300, description="A name of /api/models; without one, the first there."),
+]
 Views = Literal["1", "2", "8"]
 _VIEWS: dict[Views, Literal[1, 2, 8]] = {"1": 1, "2": 2, "8": 8}
 
@@ -127,7 +131,7 @@ def _png_back(content: bytes) -> Response:
 class Service(NamedTuple):
     """State that the requests of one application share."""
 
-    restorer: Restorer
+    models: Models
     queue: Queue
 
 
@@ -149,6 +153,10 @@ async def restore_picture(
     block: BlockQuery = None,
     views: Annotated[Views, Query(description="Turned views to average; 8 is best.")] = "1",
     trust: Annotated[Trust, Query(description="What the value of a block is.")] = "rounded",
+    chosen: ModelQuery = None,
+    anyway: Annotated[
+        bool, Query(description="Restore in the blocks that `area` names even if the pixels contradict.")
+    ] = False,
     form: FormatQuery = None,
     name: JobQuery = None,
 ) -> Response:
@@ -157,7 +165,12 @@ async def restore_picture(
 
     def restored() -> work.Made:
         areas = named(area, block, mask or ())
-        return work.restore(service.restorer, lane.workers, job, data, areas, _VIEWS[views], trust, form == "png")
+        model, restorer = service.models.named(chosen)
+        made, spent = work.restore(
+            restorer, lane.workers, job, data, areas, _VIEWS[views], trust, form == "png", anyway
+        )
+        service.models.measured(model, *spent)
+        return made
 
     async with service.queue.admitted(request, name) as (job, data):
         return _picture_back(await service.queue.work(job, lane, restored), "restored")
@@ -194,7 +207,13 @@ async def find_areas(request: Request, service: Shared, near: NearQuery = None, 
 
 @api.post("/api/doubt", response_class=Response, responses=_PNG_BACK | PROBLEMS, openapi_extra=_PICTURE)
 async def doubt_picture(
-    request: Request, service: Shared, area: AreaQuery, block: BlockQuery = None, name: JobQuery = None
+    request: Request,
+    service: Shared,
+    area: AreaQuery,
+    mask: MaskQuery = None,
+    block: BlockQuery = None,
+    chosen: ModelQuery = None,
+    name: JobQuery = None,
 ) -> Response:
     """Show where the model is unsure: the deviation of the restorations of the 8 turned views from their mean.
 
@@ -204,7 +223,8 @@ async def doubt_picture(
     lane = service.queue.pictures
 
     def doubted() -> bytes:
-        return work.doubt(service.restorer, lane.workers, job, data, named(area, block))
+        _, restorer = service.models.named(chosen)
+        return work.doubt(restorer, lane.workers, job, data, named(area, block, mask or ()))
 
     async with service.queue.admitted(request, name) as (job, data):
         return _png_back(await service.queue.work(job, lane, doubted))
@@ -222,6 +242,12 @@ async def show_picture(request: Request, service: Shared, name: JobQuery = None)
 def sample_picture(number: Annotated[int, PathParameter(ge=0, lt=len(work.SAMPLES))]) -> Response:
     """A generated photo for a first try."""
     return _png_back(work.sample_photo(number))
+
+
+@api.get("/api/models", responses=only(403))
+async def list_models(service: Shared) -> list[OfferedModel]:
+    """List the models that a restoration may choose, the default first."""
+    return service.models.offered()
 
 
 @api.get("/api/runs", response_model=runs.Runs, responses=only(403, 409, 413, 422, 503))

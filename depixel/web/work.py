@@ -7,6 +7,7 @@ These are plain functions without HTTP. Those that take a `Told` as their last a
 import ctypes
 import gc
 import io
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -19,6 +20,8 @@ from depixel.areas.area import Area, ResolvedArea
 from depixel.base.errors import DepixelError
 from depixel.curation import synthetic
 from depixel.detection import search
+from depixel.detection.jpeg import luma, noise_of
+from depixel.detection.reasons import reason
 from depixel.model.windows import VIEWS
 from depixel.photos.decoding import decode
 from depixel.pictures import formats, pixels
@@ -56,6 +59,13 @@ class Made(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class Spent(NamedTuple):
+    """The work of a model: number of pixels, each counted once a view, and seconds."""
+
+    pixels: int
+    seconds: float
+
+
 # -- in threads --------------------------------------------------------------------------------------------------------
 
 
@@ -66,10 +76,15 @@ class _Watched:
         model: the model.
         job: the job. If it is cancelled or late, the model raises its exception.
         windows: number of windows, each counted once a view, of the whole job.
+
+    Attributes:
+        pixels: number of pixels of windows that it has predicted, each counted once a view.
+        seconds: time that this took.
     """
 
     def __init__(self, model: Model, job: Job, windows: int):
         self._model, self._job, self._windows, self._done = model, job, windows, 0
+        self.pixels, self.seconds = 0, 0.0
 
     def predict_windows(self, windows: np.ndarray, areas: np.ndarray, views: Sequence[int] = VIEWS[:1]) -> np.ndarray:
         most = max(1, _PART // (windows.shape[1] * windows.shape[2]))
@@ -80,7 +95,9 @@ class _Watched:
         seen = []
         for view in views:
             self._job.check()
+            begin = time.perf_counter()
             seen.append(self._model.predict_windows(windows, areas, [view]))
+            self.seconds, self.pixels = self.seconds + time.perf_counter() - begin, self.pixels + windows.size
             self._done += len(windows)
             self._job.tell(min(1.0, self._done / self._windows))
         return np.stack(seen).mean(axis=0, dtype=np.float32)
@@ -95,8 +112,10 @@ def restore(
     views: Literal[1, 2, 8],
     trust: Trust,
     png: bool = False,
-) -> Made:
-    """Restore the areas of a picture file; the result has these areas with the detected block sizes.
+    anyway: bool = False,
+) -> tuple[Made, "Spent"]:
+    """Restore the areas of a picture file; the result has these areas with the detected block sizes. Also says what
+    the model has done.
 
     Args:
         restorer: the restorer.
@@ -106,19 +125,20 @@ def restore(
         areas: the areas.
         views, trust: as for `Restorer.restore`.
         png: whether to make a PNG. A picture whose format cannot be written becomes a PNG in any case.
+        anyway: `ignore_check` of `Restorer.restore`.
 
     Raises:
         DepixelError: `data` is not a picture, or `areas` do not fit it (`Restorer.restore`).
         CanceledError, StoppedError: see `Job.check`.
     """
-    picture, resolved = workers.run(job, opened, data, areas, png)
+    picture, resolved = workers.run(job, opened, data, areas, png, anyway)
     watched = _Watched(restorer.model, job, views * _windows(picture.pixels, resolved, trust))
     restored = Restorer(watched).restore(picture.pixels, resolved, views, trust)
     made = workers.run(job, closed, picture.showing(restored), resolved)
     if restored.shape[0] * restored.shape[1] >= _LARGE:
         del picture, restored
         _give_memory_back()
-    return made
+    return made, Spent(watched.pixels, watched.seconds)
 
 
 def doubt(restorer: Restorer, workers: Workers, job: Job, data: bytes, areas: list[Area]) -> bytes:
@@ -128,7 +148,7 @@ def doubt(restorer: Restorer, workers: Workers, job: Job, data: bytes, areas: li
     Raises:
         DepixelError, CanceledError, StoppedError: as in `restore`.
     """
-    picture, resolved = workers.run(job, opened, data, areas, False)
+    picture, resolved = workers.run(job, opened, data, areas, False, True)
     watched = _Watched(restorer.model, job, 8 * _windows(picture.pixels, resolved, "rounded"))
     disagreement = restoring.disagreement(Restorer(watched), picture.pixels, resolved)
     made = workers.run(job, gray, disagreement)
@@ -153,14 +173,16 @@ def _give_memory_back() -> None:
 # -- in worker processes -----------------------------------------------------------------------------------------------
 
 
-def opened(data: bytes, areas: list[Area], png: bool, told: Told) -> tuple[formats.Picture, list[ResolvedArea]]:
-    """Read a picture file, and complete its areas from the pixels. `png`: as for `restore`.
+def opened(
+    data: bytes, areas: list[Area], png: bool, anyway: bool, told: Told
+) -> tuple[formats.Picture, list[ResolvedArea]]:
+    """Read a picture file, and complete its areas from the pixels. `png`, `anyway`: as for `restore`.
 
     Raises:
         DepixelError: `data` is not a picture, or `areas` do not fit it.
     """
     picture = _read(data, png)
-    return picture, resolve(picture.pixels, areas)
+    return picture, resolve(picture.pixels, areas, anyway)
 
 
 def closed(picture: formats.Picture, areas: list[ResolvedArea], told: Told) -> Made:
@@ -215,7 +237,10 @@ def find(data: bytes, near: str | None, told: Told) -> FoundAreas:
     complete = True
 
     def placed(found: list[search.Found]) -> list[FoundArea]:
-        return [found_area(one.area.moved(columns.start, rows.start), one.certain) for one in found]
+        return [found_area(one.area.moved(columns.start, rows.start), one.score, why(one)) for one in found]
+
+    def why(one: search.Found) -> str | None:
+        return None if one.certain else reason(luma(seen), one.area, noise_of(seen))
 
     def watch(share: float, found: list[search.Found]) -> bool:
         nonlocal known, complete

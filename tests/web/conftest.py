@@ -15,6 +15,7 @@ from depixel.pictures import formats
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import Restorer
 from depixel.web import app, listening
+from depixel.web.models import Models
 from tests.model import test_predictor
 from tests.pictures.test_restorer import photo
 
@@ -25,7 +26,8 @@ AREA = (24, 16, 64, 48, 8)
 def running(restorer, host="127.0.0.1", allowed=()):
     """The address of a server in a thread of this process."""
     with listening.listen("127.0.0.1", 0) as socket:
-        web = app.make_server(restorer, host, allowed)
+        models = restorer if isinstance(restorer, Models) else Models(["tiny"], lambda name: restorer)
+        web = app.make_server(models, host, allowed)
         thread = threading.Thread(target=web.run, kwargs={"sockets": [socket]})
         thread.start()
         try:

@@ -1,4 +1,5 @@
-"""The page of `depixel serve` at work, in Chromium: long tasks are seen and stopped, and hands change areas."""
+# ruff: noqa: F401, F811  (fixtures come from browsers.py)
+"""The page of `depixel serve` at work, long tasks are seen and stopped, and hands change areas."""
 
 import time
 
@@ -8,9 +9,9 @@ from PIL import Image
 
 from depixel.pictures.pixels import pixelate
 from tests.pictures.test_restorer import photo
+from tests.web.browsers import AREA, browser, choose, drag, expect, numbers, opened, shown, stroke, write
 from tests.web.conftest import file_of, long_search
 from tests.web.test_jobs import rate
-from tests.web.test_page import AREA, browser, choose, drag, expect, numbers, opened, shown  # noqa: F401  fixtures, too
 
 pytestmark = pytest.mark.usefixtures("one_thread", "detector")
 
@@ -22,7 +23,7 @@ def searching(page):
     page.click("#find")
 
 
-def test_a_task_is_seen_at_once_and_tells_how_far_it_is(opened):  # noqa: F811
+def test_a_task_is_seen_at_once_and_tells_how_far_it_is(opened):
     page = opened()
     searching(page)
     assert page.locator("#task").is_visible()
@@ -39,7 +40,7 @@ def test_a_task_is_seen_at_once_and_tells_how_far_it_is(opened):  # noqa: F811
     page.click("#task button")
 
 
-def test_a_canceled_search_ends_on_the_page_and_on_the_server(opened):  # noqa: F811
+def test_a_canceled_search_ends_on_the_page_and_on_the_server(opened):
     page = opened()
     searching(page)
     expect(page.locator("#task .what")).to_contain_text("%", timeout=15_000)
@@ -52,7 +53,7 @@ def test_a_canceled_search_ends_on_the_page_and_on_the_server(opened):  # noqa: 
 
 
 @pytest.mark.parametrize("moment", [0, 20, 50, 100, 200, 400, 800, 1500, 2500, 4000])
-def test_a_new_picture_ends_the_search_in_the_old_one(opened, moment):  # noqa: F811
+def test_a_new_picture_ends_the_search_in_the_old_one(opened, moment):
     """Nothing of the old search reaches the new picture, which can be used at once."""
     page = opened()
     searching(page)
@@ -70,14 +71,14 @@ def test_a_new_picture_ends_the_search_in_the_old_one(opened, moment):  # noqa: 
     assert rate(0.5) < 0.2
 
 
-def test_an_area_is_moved_resized_removed_undone_and_redone(opened):  # noqa: F811
+def test_an_area_is_moved_resized_removed_undone_and_redone(opened):
     page = opened()
     choose(page, file_of(np.full((120, 160, 3), 90, np.uint8)))
     page.wait_for_selector("#work:visible")
     drag(page, (40, 40, 40, 40))
     expect(page.locator("#areas .area")).to_have_count(1)
     expect(page.locator("#told")).not_to_contain_text("Looking", timeout=15_000)
-    page.get_by_label("left of area 1").fill("40")
+    write(page, "left of area 1", 40)
     canvas = page.locator("#canvas")
     canvas.focus()
     canvas.press("ArrowRight")
@@ -108,17 +109,11 @@ def test_an_area_is_moved_resized_removed_undone_and_redone(opened):  # noqa: F8
 
 def _from_to(page, place: tuple[float, float], by: tuple[float, float]):
     """Drag a place of the picture, 160 x 120, with the mouse."""
-    box = page.locator("#canvas").bounding_box()
-    scale = min(box["width"] / 160, box["height"] / 120)
-    x, y = box["x"] + (box["width"] - 160 * scale) / 2, box["y"] + (box["height"] - 120 * scale) / 2
-    page.mouse.move(x + place[0] * scale, y + place[1] * scale)
-    page.mouse.down()
-    page.mouse.move(x + (place[0] + by[0] / 2) * scale, y + (place[1] + by[1] / 2) * scale)
-    page.mouse.move(x + (place[0] + by[0]) * scale, y + (place[1] + by[1]) * scale)
-    page.mouse.up()
+    x, y = place
+    stroke(page, place, (x + by[0] / 2, y + by[1] / 2), (x + by[0], y + by[1]))
 
 
-def test_an_area_is_added_without_a_mouse_and_its_block_has_two_sides(opened, restorer):  # noqa: F811
+def test_an_area_is_added_without_a_mouse_and_its_block_has_two_sides(opened, restorer):
     image = pixelate(photo(120, 160), [(40, 24, 64, 48, "16x8")])
     page = opened()
     choose(page, file_of(image))
@@ -132,9 +127,7 @@ def test_an_area_is_added_without_a_mouse_and_its_block_has_two_sides(opened, re
         ("block width", 16),
         ("block height", 8),
     ):
-        field = page.get_by_label(f"{name} of area 1", exact=True)
-        field.fill(str(value))
-        field.press("Tab")
+        write(page, f"{name} of area 1", value)
     page.select_option("#views", "1")
     page.click("#restore")
     page.wait_for_selector("#compare-bar:visible")

@@ -138,3 +138,20 @@ def test_slow_uploads_keep_nobody_waiting(url):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
             client.sendall(b"POST /api/show HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
         assert requests.post(f"{url}api/show", pixelated(), timeout=60).status_code == 200
+
+
+def test_slow_uploads_do_not_keep_others_waiting(restorer):
+    """64 clients that send a byte now and then: another one is answered at once."""
+    with running(restorer) as url, ExitStack() as stack:
+        port = int(url.split(":")[2][:-1])
+        head = b"POST /api/show HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nabc"
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(64)]
+        for client in slow:
+            client.sendall(head)
+        requests.post(f"{url}api/restore?area={told()}", pixelated(), timeout=60)  # the first process has started
+        for _ in range(3):
+            for client in slow:
+                client.sendall(b"d")
+            begin = time.monotonic()
+            assert requests.post(f"{url}api/restore?area={told()}", pixelated(), timeout=60).status_code == 200
+            assert time.monotonic() - begin < 2

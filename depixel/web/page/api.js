@@ -2,7 +2,7 @@
 
 /**
  * @typedef {object} Progress what the server tells while it works
- * @property {"uploading" | "waiting" | "working"} state
+ * @property {"uploading" | "waiting" | "working" | "lost"} state lost: the server does not answer
  * @property {number} ahead number of jobs before this one
  * @property {number | null} share 0..1; null: unknown
  * @property {number | null} left seconds; null: unknown
@@ -18,21 +18,27 @@
 
 const FOLLOW_AFTER = 150;  // milliseconds: quick answers need no progress
 const TRIES = 10;
+const LOST_TRIES = 3;  // of a request during which the server went away: it may be the request that ends it
+const LOST_EVERY = 2000, LOST_MOST = 600_000;  // milliseconds between two looks for a server that is away, and until it is given up
 
 /** @param {number} bytes */
 const random = (bytes) => Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (one) => one.toString(16).padStart(2, "0")).join("");
 const client = random(8);  // the part of a job's name by which the server gives each page its turn
 
 /**
- * Ask the server; if it is crowded, again a little later.
+ * Ask the server; if it is crowded, again a little later; if it is away, when it is back.
  *
  * @param {string} path
  * @param {Asked} asked
  * @returns {Promise<Response>} an answer that is no error
  */
 export async function ask(path, { body, query = {}, signal, told }) {
-  for (let tries = 0; ; tries++) {
+  for (let tries = 0, lost = 1; ; tries++) {
     const answer = await once(path, body, query, signal, told);
+    if (!answer) {
+      if (lost++ > LOST_TRIES || !(await back(signal, told))) throw new Error("No answer: does `depixel serve` still run?");
+      continue;
+    }
     if (answer.ok) return answer;
     if (answer.status === 503 && tries < TRIES) {
       await pause(1000 * Number(answer.headers.get("Retry-After") || 1), signal);
@@ -49,6 +55,7 @@ export async function ask(path, { body, query = {}, signal, told }) {
  * @param {Record<string, string | string[]>} query
  * @param {AbortSignal} signal
  * @param {((progress: Progress) => void) | undefined} told
+ * @returns {Promise<Response | null>} null: there is no server
  */
 async function once(path, body, query, signal, told) {
   signal.throwIfAborted();
@@ -62,11 +69,30 @@ async function once(path, body, query, signal, told) {
     return await fetch(url, { signal, ...(body && { method: "POST", body, headers: { "Content-Type": "application/octet-stream" } }) });
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new Error("No answer: does `depixel serve` still run?");
+    await body?.slice(0, 1).arrayBuffer().catch(() => { throw new Error("The file cannot be read any more. Open it again."); });
+    return null;
   } finally {
     signal.removeEventListener("abort", cancel);
     unfollow();
   }
+}
+
+/**
+ * Wait until the server is back.
+ *
+ * @param {AbortSignal} signal
+ * @param {((progress: Progress) => void) | undefined} told
+ * @returns {Promise<boolean>} whether it is
+ */
+async function back(signal, told) {
+  const end = performance.now() + LOST_MOST;
+  while (performance.now() < end) {
+    told?.({ state: "lost", ahead: 0, share: null, left: null, areas: [], tables: [] });
+    await pause(LOST_EVERY, signal);
+    if (await fetch("healthz", { signal }).then(({ ok }) => ok, () => false)) return true;
+    signal.throwIfAborted();
+  }
+  return false;
 }
 
 /**

@@ -11,10 +11,16 @@
  * @property {number} height
  * @property {string | null} block 8 or 16x8; null: to be found
  * @property {string[] | null} offset columns and rows that the first blocks lack
- * @property {{of: string, mask: string} | null} shape a mask, and the place for which it was found
+ * @property {Shape | null} shape null: it is a rectangle
+ * @property {Found | null} found what the search says of it; null: it was drawn or changed
  *
- * @typedef {{x: number, y: number, width: number, height: number, offset_x: number, offset_y: number, area: string,
- *   mask: string | null, certain: boolean}} FoundArea
+ * @typedef {{of: string, mask: string, painted: boolean}} Shape a mask, the place for which it holds, and whether a person
+ *   painted it
+ *
+ * @typedef {{certain: boolean, evidence: number, doubt: string | null}} Found
+ *
+ * @typedef {{x: number, y: number, width: number, height: number, block_width: number, block_height: number,
+ *   offset_x: number, offset_y: number, area: string, mask: string | null} & Found} FoundArea
  */
 
 export const LEAST = 2;  // pixels: the shortest side
@@ -29,11 +35,11 @@ let made = 0;
  * @returns {Area}
  */
 export function areaOf({ x, y, width, height }, block = null) {
-  return { id: ++made, x, y, width, height, block, offset: null, shape: null };
+  return { id: ++made, x, y, width, height, block, offset: null, shape: null, found: null };
 }
 
 /** @param {Box} box */
-const placeOf = ({ x, y, width, height }) => [x, y, width, height].join(",");
+export const placeOf = ({ x, y, width, height }) => [x, y, width, height].join(",");
 
 /**
  * What the server found, as an area.
@@ -46,7 +52,8 @@ export function areaFound(found) {
   return {
     ...areaOf(found, block),
     offset: offset.length ? offset : null,
-    shape: found.mask ? { of: placeOf(found), mask: found.mask } : null,
+    shape: found.mask ? { of: placeOf(found), mask: found.mask, painted: false } : null,
+    found: { certain: found.certain, evidence: found.evidence, doubt: found.doubt },
   };
 }
 
@@ -68,14 +75,17 @@ export function textOf(area) {
   return [placeOf(area), ...(area.block ? [area.block, ...(area.offset || [])] : [])].join(",");
 }
 
+/** The shape of an area: it counts while the area is where it was found. @param {Area} area */
+export const shapeOf = (area) => (area.shape && area.shape.of === placeOf(area) ? area.shape : null);
+
 /**
- * The parameters of a request about these areas. The shape of an area counts while it is where it was found.
+ * The parameters of a request about these areas.
  *
  * @param {Area[]} areas
  * @returns {Record<string, string[]>}
  */
 export function queryOf(areas) {
-  const masks = areas.map((area) => (area.shape && area.shape.of === placeOf(area) ? area.shape.mask : ""));
+  const masks = areas.map((area) => shapeOf(area)?.mask || "");
   return { area: areas.map(textOf), ...(masks.some(Boolean) ? { mask: masks } : {}) };
 }
 
@@ -126,7 +136,8 @@ export function between(from, to) {
  */
 export function moved(area, right, down, picture) {
   const clamp = (/** @type {number} */ value, /** @type {number} */ most) => Math.min(Math.max(value, 0), Math.max(most, 0));
-  return { ...area, x: clamp(area.x + right, picture.width - area.width), y: clamp(area.y + down, picture.height - area.height) };
+  const next = { ...area, x: clamp(area.x + right, picture.width - area.width), y: clamp(area.y + down, picture.height - area.height), found: null };
+  return area.shape?.painted ? { ...next, shape: { ...area.shape, of: placeOf(next) } } : next;
 }
 
 /** The handles of an area: how far along it each is. */
@@ -149,7 +160,7 @@ export function resized(area, { along, down }, to) {
   if (down === 0) [y, height] = [Math.min(to.y, bottom - LEAST), bottom - Math.min(to.y, bottom - LEAST)];
   if (down === 1) height = Math.max(to.y - y, LEAST);
   const kept = along !== 0 && down !== 0;  // the corner where blocks begin
-  return { ...area, x, y, width, height, offset: kept ? area.offset : null };
+  return { ...area, x, y, width, height, offset: kept ? area.offset : null, found: null };
 }
 
 /**
@@ -160,6 +171,54 @@ export function resized(area, { along, down }, to) {
 export function sidesOf(area) {
   const [wide = "", high = wide] = (area.block || "").split("x");
   return { wide, high };
+}
+
+/** A length such as 8, 7.5 or 25/3 as a number. @param {string} text */
+export function lengthOf(text) {
+  const [above, below = "1"] = text.split("/");
+  return Number(above) / Number(below);
+}
+
+/**
+ * The lines between an area's blocks, and its own sides, in pixels of the picture; null: its blocks are not known.
+ *
+ * @param {Area} area
+ * @returns {{across: number[], down: number[]} | null}
+ */
+export function gridOf(area) {
+  const { wide, high } = sidesOf(area);
+  if (!wide) return null;
+  const [lacking, above] = (area.offset || ["0", "0"]).map(lengthOf);
+  const lines = (/** @type {number} */ start, /** @type {number} */ extent, /** @type {number} */ step, /** @type {number} */ lacks) => {
+    const inner = [];
+    for (let at = start - lacks + step; at < start + extent; at += step) inner.push(at);
+    return [start, ...inner, start + extent];
+  };
+  return { across: lines(area.x, area.width, lengthOf(wide), lacking), down: lines(area.y, area.height, lengthOf(high), above) };
+}
+
+/**
+ * A painted area in the blocks of one that was found there: it begins and ends at lines of that grid.
+ *
+ * @param {Area} painted
+ * @param {Area} found
+ * @returns {Area}
+ */
+export function snapped(painted, found) {
+  const { wide, high } = sidesOf(found), [lacking, above] = (found.offset || ["0", "0"]).map(lengthOf);
+  /** @returns {[start: number, end: number, lacks: number]} */
+  const along = (/** @type {number} */ start, /** @type {number} */ end, /** @type {number} */ first, /** @type {number} */ last,
+    /** @type {number} */ step, /** @type {number} */ lacks) => {
+    const origin = first - lacks, line = (/** @type {number} */ at) => Math.min(Math.max(origin + Math.round((at - origin) / step) * step, first), last);
+    let [from, to] = [line(start), line(end)];
+    if (to <= from) [from, to] = [Math.max(origin + Math.floor((start - origin) / step) * step, first), Math.min(origin + Math.ceil((end - origin) / step) * step, last)];
+    [from, to] = [Math.round(from), Math.round(to)];
+    return [from, to, from === first ? lacks : 0];
+  };
+  const [x, right, lackX] = along(painted.x, painted.x + painted.width, found.x, found.x + found.width, lengthOf(wide), lacking);
+  const [y, bottom, lackY] = along(painted.y, painted.y + painted.height, found.y, found.y + found.height, lengthOf(high), above);
+  return { ...painted, x, y, width: right - x, height: bottom - y, block: found.block, found: found.found,
+    offset: lackX || lackY ? [String(lackX), String(lackY)] : null };
 }
 
 /**

@@ -1,8 +1,9 @@
 // Mouse, fingers and keys on the canvas: areas are drawn, moved and resized; the picture is moved and enlarged.
 
-import { areaOf, between, HANDLES, LEAST, moved, resized } from "./areas.js";
-import { canvas, ratio } from "./drawing.js";
-import { $, changed, history, selected, setArea, setAreas, state, tell, view } from "./state.js";
+import { areaOf, between, HANDLES, LEAST, moved, resized, shapeOf } from "./areas.js";
+import { canvas, ratio, showStroke } from "./drawing.js";
+import { Stroke, tinted } from "./masks.js";
+import { $, changed, selected, setArea, state, tell, view } from "./state.js";
 
 /**
  * @typedef {{x: number, y: number}} Point
@@ -11,7 +12,7 @@ import { $, changed, history, selected, setArea, setAreas, state, tell, view } f
 
 /** @type {Record<string, number>} */
 const NEAR = { mouse: 8, pen: 12, touch: 22 };  // pixels of the screen: how far from a handle still takes it
-const STEP = 1, LEAP = 10;  // pixels of the picture that an arrow key moves an area, and with Shift
+const WHEEL = 400;  // pixels of the wheel that enlarge e times
 
 /** @type {Map<number, Point>} */
 const pointers = new Map();
@@ -19,6 +20,8 @@ const pointers = new Map();
 let drag = null;
 /** @type {(Point & {far: number}) | null} two fingers */
 let pinched = null;
+/** @type {Stroke | null} of the brush */
+let stroke = null;
 
 /** @param {PointerEvent | WheelEvent} event */
 function place(event) {
@@ -58,6 +61,25 @@ function drawing(from) {
   return (at) => { state.drawing = between(corner, view.inPicture(at)); };
 }
 
+/** @param {Point} from @returns {Drag | null} */
+function painting(from) {
+  if (!state.shown) return null;
+  const erases = state.tool === "eraser", chosen = selected(), own = chosen?.shape?.painted || erases ? chosen : null;
+  if (erases && !own) {
+    tell("Select the area first; then the eraser takes away from it.");
+    return null;
+  }
+  const picture = { width: state.shown.bitmap.width, height: state.shown.bitmap.height };
+  const at = (/** @type {Point} */ place) => ({ x: place.x / view.scale + view.x, y: place.y / view.scale + view.y });
+  const begun = new Stroke(picture, own, Number($("brush-size").value) * ratio() / view.scale, erases), shape = own && shapeOf(own);
+  begun.begin(shape ? tinted(shape.mask, changed) : null);
+  let last = at(from);
+  begun.line(last, last);
+  stroke = begun;
+  showStroke(stroke);
+  return (place) => { begun.line(last, at(place)); last = at(place); };
+}
+
 /**
  * A change of an area while it is dragged: one step to undo.
  *
@@ -78,15 +100,17 @@ function changing(area, change) {
 /** What begins where a pointer goes down. @param {PointerEvent} event @param {boolean} busy @returns {Drag | null} */
 function begun(event, busy) {
   const from = place(event);
-  if (event.button > 0 || (state.mode === "doubt" && event.pointerType === "mouse")) return panning(from);
+  if (event.button === 2) return null;  // the browser's own menu
+  if (event.button > 0 || spaceIsDown || (state.mode === "doubt" && event.pointerType === "mouse")) return panning(from);
   if (state.mode === "compare") {
     setDivider(from.x / canvas.width);
     return (at) => setDivider(at.x / canvas.width);
   }
-  if (state.mode !== "areas" || busy || !state.picture) return null;
+  if (state.mode !== "areas" || busy || !state.shown) return null;
+  if (state.tool !== "rectangle") return painting(from);
   const chosen = selected(), handle = handleAt(from, event.pointerType);
   if (chosen && handle) return changing(chosen, (at) => resized(chosen, handle, view.inPicture(at)));
-  const area = areaAt(from), start = view.inPicture(from), size = state.picture.bitmap;
+  const area = areaAt(from), start = view.inPicture(from), size = state.shown.bitmap;
   if (!area) return drawing(from);
   state.selected = area.id;
   return changing(area, (at) => {
@@ -110,15 +134,18 @@ export function setDivider(share) {
 /**
  * Listen to the canvas.
  *
- * @param {{busy: () => boolean, drawn: (area: import("./areas.js").Area) => void}} page
+ * @param {{busy: () => boolean, drawn: (area: import("./areas.js").Area) => void,
+ *   painted: (box: import("./areas.js").Box, bits: Uint8Array, old: import("./areas.js").Area | null) => void}} page
  */
-export function listen({ busy, drawn }) {
+export function listen({ busy, drawn, painted }) {
   canvas.onpointerdown = (event) => {
-    if (!state.picture) return;
+    if (!state.shown) return;
+    if (event.button === 2) return letResultBeTaken();
     canvas.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, place(event));
     if (pointers.size === 2) {
       drag = state.drawing = null;
+      endStroke();
       pinched = pinch();
     } else if (pointers.size === 1) {
       drag = begun(event, busy());
@@ -143,61 +170,58 @@ export function listen({ busy, drawn }) {
 
   canvas.onpointerup = canvas.onpointercancel = (event) => {
     pointers.delete(event.pointerId);
-    const box = state.drawing;
-    if (!pointers.size) drag = pinched = state.drawing = null;
+    const box = state.drawing, made = pointers.size || event.type !== "pointerup" ? null : stroke, bits = made?.painted();
+    if (!pointers.size) {
+      drag = pinched = state.drawing = null;
+      endStroke();
+    }
+    if (made && bits && bits.box.width >= LEAST && bits.box.height >= LEAST) painted(bits.box, bits.bits, made.area);
     if (box && event.type === "pointerup" && box.width >= LEAST && box.height >= LEAST) drawn(areaOf(box));
     changed();
   };
 
-  canvas.oncontextmenu = (event) => event.preventDefault();
-
   canvas.addEventListener("wheel", (event) => {
-    if (!state.picture || !event.ctrlKey) return;  // without Ctrl the page is scrolled
+    if (!state.shown) return;
+    const before = view.scale, fine = event.ctrlKey ? 4 : 1;  // two fingers on a touchpad turn it little, with Ctrl
+    if (event.shiftKey) view.pan((event.deltaX || event.deltaY) * ratio(), 0);
+    else view.zoom(Math.exp(-fine * event.deltaY * (event.deltaMode ? 30 : 1) / WHEEL), place(event));
+    if (view.scale === before && !event.shiftKey && !event.ctrlKey) return;  // it cannot be smaller: the page is scrolled
     event.preventDefault();
-    view.zoom(Math.exp(-event.deltaY / 200), place(event));
     changed();
   }, { passive: false });
+}
 
-  canvas.onkeydown = (event) => { if (state.picture && key(event, busy())) event.preventDefault(); };
+function endStroke() {
+  stroke = null;
+  showStroke(null);
+}
+
+let spaceIsDown = false;
+
+/** While Space is held, the mouse moves the picture. @param {boolean} down */
+export function holdSpace(down) {
+  spaceIsDown = down;
+  canvas.dataset.space = String(down);
+}
+
+/** Let the browser's menu be about the result as a picture, which lies over the canvas unseen. */
+function letResultBeTaken() {
+  const image = $("result-image");
+  if (image.hidden) return;
+  image.classList.add("taken");
+  setTimeout(() => image.classList.remove("taken"), 1000);
 }
 
 /** What is under the mouse: its cursor, or what the colors say there. @param {Point} at @param {string} kind */
 function hover(at, kind) {
-  const { doubt, mode } = state;
+  const { mode, shown } = state, doubt = shown?.doubt;
   if (mode === "doubt" && doubt) {
     const { x, y } = view.inPicture(at), value = doubt.values[y * doubt.width + x];
     if (value) tell(`At ${x}, ${y} the turned views differ by ${(value / 16).toFixed(1)} gray levels.`);
   }
-  if (mode !== "areas") return;
+  if (mode !== "areas" || state.tool !== "rectangle") return void (canvas.dataset.over = "");
   const handle = handleAt(at, kind);
   const along = handle && (handle.along === 0.5 ? "ns" : handle.down === 0.5 ? "ew" : handle.along === handle.down ? "nwse" : "nesw");
   canvas.dataset.over = along || (areaAt(at) ? "area" : "");
 }
 
-/** Whether a key did something. @param {KeyboardEvent} event @param {boolean} busy */
-function key(event, busy) {
-  const area = state.mode === "areas" && !busy ? selected() : null, step = event.shiftKey ? LEAP : STEP;
-  const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-  if (arrow && state.mode === "compare") setDivider(state.divider + (arrow[0] + arrow[1]) * (event.shiftKey ? 0.1 : 0.01));
-  else if (arrow && area && state.picture) setArea(moved(area, arrow[0] * step, arrow[1] * step, state.picture.bitmap));
-  else if (arrow) view.pan(arrow[0] * canvas.width / 10, arrow[1] * canvas.height / 10);
-  else if (event.key === "+" || event.key === "-") view.zoom(event.key === "+" ? 1.5 : 1 / 1.5);
-  else if (area && (event.key === "Delete" || event.key === "Backspace")) setAreas(state.areas.filter((one) => one !== area));
-  else if (event.key === "Escape" && state.selected !== null) state.selected = null;
-  else if (event.key === "Enter" && state.mode === "areas" && state.areas.length) selectNext();
-  else return false;
-  changed();
-  return true;
-}
-
-function selectNext() {
-  const now = state.areas.findIndex((area) => area.id === state.selected), next = (now + 1) % state.areas.length;
-  const area = state.areas[next];
-  state.selected = area.id;
-  tell(`Area ${next + 1}: left ${area.x}, top ${area.y}, ${area.width} × ${area.height}. Arrow keys move it.`);
-}
-
-/** Undo or redo a change of areas. @param {"undo" | "redo"} what */
-export function step(what) {
-  setAreas(history[what](state.areas), false);
-}

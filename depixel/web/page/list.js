@@ -47,7 +47,9 @@ function rowFor(id) {
     setAreas(state.areas.filter((area) => area.id !== id));
     $("canvas").focus();
   };
-  row.append(remove);
+  const said = document.createElement("p");
+  said.className = "said";
+  row.append(remove, said);
   return row;
 }
 
@@ -69,6 +71,21 @@ function fill(row, area, number) {
     if (document.activeElement !== input) input.value = value;
   });
   /** @type {HTMLElement} */ (row.querySelector("button")).setAttribute("aria-label", `Remove area ${number}`);
+  /** @type {HTMLElement} */ (row.querySelector(".said")).replaceChildren(...saidOf(area));
+}
+
+/** What is known of an area, beside its numbers. @param {import("./areas.js").Area} area */
+function saidOf({ found, shape }) {
+  const said = [];
+  if (found) {
+    const mark = document.createElement("b");
+    mark.className = found.certain ? "certain" : "doubtful";
+    mark.textContent = found.certain ? "Certain" : "Not sure";
+    mark.title = `Evidence ${Math.round(found.evidence)}: the natural logarithm of how much likelier blocks are here than a photo`;
+    said.push(mark, found.doubt ? `: ${found.doubt}. ` : ". ");
+  }
+  if (shape) said.push(shape.painted ? "Painted shape." : "It is no rectangle.");
+  return said;
 }
 
 /** Take what the fields say. @param {number} id @param {HTMLElement} row */
@@ -80,6 +97,7 @@ function change(id, row) {
   const next = { ...area, x: whole(texts.x, 0), y: whole(texts.y, 0), width: whole(texts.width, LEAST), height: whole(texts.height, LEAST) };
   const square = texts.high === sidesOf(area).high && !(area.block || "").includes("x");  // the height follows the width
   next.block = blockOf(texts.wide, square ? "" : texts.high);
+  next.found = null;
   if (next.x !== area.x || next.y !== area.y || next.block !== area.block) next.offset = null;  // blocks begin at the corner
   setArea(next);
 }

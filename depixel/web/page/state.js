@@ -1,16 +1,18 @@
-// What the page knows: the picture, its areas, what was made of them, and what is shown.
+// What the page knows: the pictures that are open, the one that is shown, and how it is shown.
 
-import { History } from "./history.js";
 import { View } from "./view.js";
 
 /**
  * @typedef {import("./areas.js").Area} Area
+ * @typedef {import("./picture.js").Picture} Picture
  *
- * @typedef {object} Picture one that was opened; all work for it ends when another is opened
- * @property {File} file
+ * @typedef {object} Shown what is decoded of the picture that is shown
  * @property {ImageBitmap} bitmap
- * @property {{file: Blob, bitmap: ImageBitmap} | null} clean the photo that was pixelated here, if it was
- * @property {AbortController} controller
+ * @property {ImageBitmap | null} clean the photo that was pixelated here
+ * @property {ImageBitmap | null} restored
+ * @property {import("./doubt.js").Doubt | null} doubt
+ *
+ * @typedef {{label: string, run: () => void}} Action what may be done next, as a button
  */
 
 /** @param {string} id */
@@ -18,18 +20,17 @@ export const $ = (id) => /** @type {any} */ (document.getElementById(id));
 
 export const view = new View();
 
-/** @type {History<Area[]>} */
-export const history = new History();
-
 export const state = {
-  /** @type {Picture | null} */ picture: null,
-  /** @type {Area[]} */ areas: [],
+  /** @type {Picture[]} */ pictures: [],
+  /** @type {Picture | null} the one that is shown */ picture: null,
+  /** @type {Shown | null} null: none is */ shown: null,
   /** @type {number | null} the id of the selected area */ selected: null,
   /** @type {import("./areas.js").Box | null} what is being drawn */ drawing: null,
-  /** @type {ImageBitmap | null} */ restored: null,
-  /** @type {import("./doubt.js").Doubt | null} */ doubt: null,
+  /** @type {"rectangle" | "brush" | "eraser"} */ tool: "rectangle",
   /** @type {"areas" | "compare" | "doubt"} */ mode: "areas",
+  /** whether the picture before is shown, while a key is held */ holding: false,
   divider: 0.5,
+  get areas() { return this.picture ? this.picture.areas : []; },
 };
 
 /** @type {(() => void)[]} */
@@ -53,19 +54,24 @@ export function changed() {
 /** Show what has changed at once. */
 export function showNow() { for (const listener of listeners) listener(); }
 
+/** The picture that is shown, for what is only offered when there is one. */
+export function current() {
+  if (!state.picture || !state.shown) throw new Error("There is no picture yet.");
+  return { picture: state.picture, shown: state.shown };
+}
+
 export function selected() { return state.areas.find((area) => area.id === state.selected) || null; }
 
 /**
- * Replace the areas; what was made of the old ones is dropped.
+ * Replace the areas of the picture that is shown; what was made of the old ones is dropped.
  *
  * @param {Area[]} areas
  * @param {boolean} undoable
  */
 export function setAreas(areas, undoable = true) {
-  if (undoable) history.note(state.areas);
-  state.areas = areas;
+  state.picture?.setAreas(areas, undoable);
   if (!selected()) state.selected = null;
-  forget();
+  forgotten();
 }
 
 /** Replace one area. @param {Area} area @param {boolean} undoable */
@@ -73,20 +79,30 @@ export function setArea(area, undoable = true) {
   setAreas(state.areas.map((one) => (one.id === area.id ? area : one)), undoable);
 }
 
-/** Drop what was made of areas that have changed. */
-export function forget() {
-  state.restored = state.doubt = null;
+/** Show no result any more. */
+export function forgotten() {
+  if (state.shown) state.shown.restored = state.shown.doubt = null;
   state.mode = "areas";
-  URL.revokeObjectURL($("download").href);
-  $("download").removeAttribute("href");
   changed();
 }
 
-/** @param {string} text */
-export function tell(text) { $("told").textContent = text; }
+/** Say something, with a button for what may be done next. @param {string} text @param {Action} [action] */
+export function tell(text, action) {
+  $("told").textContent = text;
+  offer($("next"), action);
+}
 
-/** @param {string} text */
-export function problem(text) {
-  $("problem").textContent = text;
+/** @param {string} text @param {Action} [action] */
+export function problem(text, action) {
+  $("problem-text").textContent = text;
   $("problem").hidden = !text;
+  offer($("mend"), action);
+  if (text) $("problem").scrollIntoView({ block: "nearest" });
+}
+
+/** @param {HTMLButtonElement} button @param {Action} [action] */
+function offer(button, action) {
+  button.hidden = !action;
+  button.textContent = action ? action.label : "";
+  button.onclick = action ? action.run : null;
 }

@@ -1,6 +1,9 @@
 // Long tasks: a bar tells how far one is and how long it still takes, and its button cancels it.
 
-/** @typedef {import("./api.js").Progress} Progress */
+/**
+ * @typedef {import("./api.js").Progress} Progress
+ * @typedef {import("./state.js").Action} Action
+ */
 
 const HEARD_EVERY = 5000;  // milliseconds between two announcements of progress to a screen reader
 
@@ -12,6 +15,7 @@ const HEARD_EVERY = 5000;  // milliseconds between two announcements of progress
  */
 export function described(what, progress) {
   if (!progress) return what;
+  if (progress.state === "lost") return `${what} The server does not answer; this goes on when it is back.`;
   if (progress.state === "waiting") return `${what} Waiting: ${progress.ahead} before this.`;
   if (progress.share === null) return what;
   const share = `${Math.floor(100 * progress.share)} %`;
@@ -32,7 +36,7 @@ export class Tasks {
 
   /**
    * @param {HTMLElement} bar with a .what, a progress, a button and a .heard
-   * @param {{changed: () => void, problem: (text: string) => void, canceled: () => void}} listeners
+   * @param {{changed: () => void, problem: (text: string, mend?: Action) => void, canceled: () => void}} listeners
    */
   constructor(bar, listeners) {
     this.bar = bar;
@@ -60,9 +64,10 @@ export class Tasks {
    * @template T
    * @param {string} what a sentence
    * @param {(signal: AbortSignal, told: (progress: Progress) => void) => Promise<T>} work
+   * @param {Action} [mend] what may be done if it fails
    * @returns {Promise<T | undefined>} its result; undefined: it failed, or was cancelled
    */
-  async run(what, work) {
+  async run(what, work, mend) {
     this.leave();
     const task = { controller: new AbortController(), byHand: false }, { signal } = task.controller;
     const before = /** @type {HTMLElement | null} */ (document.activeElement);
@@ -77,7 +82,7 @@ export class Tasks {
       signal.throwIfAborted();
       return result;
     } catch (error) {
-      if (!signal.aborted) this.listeners.problem(error instanceof Error ? error.message : String(error));
+      if (!signal.aborted) this.listeners.problem(error instanceof Error ? error.message : String(error), mend);
       else if (task.byHand) this.listeners.canceled();
       return undefined;
     } finally {
@@ -104,7 +109,7 @@ export class Tasks {
       heard.textContent = text;
       this.heard = performance.now();
     }
-    if (progress && progress.state !== "waiting" && progress.share !== null) meter.value = progress.share;
+    if (progress && progress.state !== "waiting" && progress.state !== "lost" && progress.share !== null) meter.value = progress.share;
     else meter.removeAttribute("value");
     meter.setAttribute("aria-label", what);
     this.bar.hidden = false;
