@@ -30,7 +30,6 @@ sys.path.insert(0, str(PROJECT))
 
 from sqlalchemy import select  # noqa: E402
 
-from benchmarks.endurance import STATE, commit  # noqa: E402
 from depixel.challenge import test_sets, truth  # noqa: E402
 from depixel.server import leaderboard, organising  # noqa: E402
 from depixel.server.service import Service  # noqa: E402
@@ -177,6 +176,7 @@ def check(service: Service, teams: list[Team]) -> dict[str, int]:
 @click.command(help=__doc__)
 @click.option("--kills", default=500, show_default=True)
 def main(kills: int) -> None:
+    from benchmarks.endurance import STATE, commit
     from tests.server.conftest import make_folder, submission
 
     path, this = STATE / "challenge_kills.jsonl", commit()

@@ -270,8 +270,9 @@ def test_a_browser_sees_the_leaderboard_change_and_submits_through_a_proxy(behin
         page.goto(f"{URL}/team")
         page.fill("#token", token)
         page.click("#sign-in button")
+        expect(page.locator("#left")).to_have_text("5", timeout=15_000)
         page.set_input_files("#file", tmp_path / "good.bin")
-        expect(page.locator("#answer")).to_contain_text("RMSE 4.000")
+        expect(page.locator("#answer")).to_contain_text("RMSE 4.000", timeout=15_000)
         board.bring_to_front()
         expect(board.locator("#rows tr").first).to_contain_text("4.000", timeout=15_000)
     finally:

@@ -86,6 +86,7 @@ def test_a_file_is_dropped_onto_the_page_and_the_plot_has_a_dot_a_submission(pla
     service, _, teams, _ = place
     page = opened("team")
     sign_in(page, teams[0].token)
+    expect(page.locator("#left")).to_have_text("5", timeout=15_000)
     for number, off in enumerate((4, 6), 1):
         content = list(submission(service.folder.root, off))
         dropped = page.evaluate_handle(
@@ -97,7 +98,7 @@ def test_a_file_is_dropped_onto_the_page_and_the_plot_has_a_dot_a_submission(pla
             content,
         )
         page.dispatch_event("#drop", "drop", {"dataTransfer": dropped})
-        expect(page.locator("#answer")).to_contain_text(f"answer.bin: RMSE {off}.000")
+        expect(page.locator("#answer")).to_contain_text(f"answer.bin: RMSE {off}.000", timeout=15_000)
         expect(page.locator("#used")).to_have_text(f"{number} of 5 used")
     expect(page.locator("#plot circle")).to_have_count(2)
     expect(page.locator("#plot title")).to_contain_text("the best is 4.000")
