@@ -59,10 +59,8 @@ def choices() -> str:
     ]
     defaults = next(row for row in rows if not row["settings"])
     if defaults["rmse_mean"]:
-        parts.append(
-            f"The defaults have an RMSE of {float(defaults['rmse_mean']):.2f}, and train for {defaults['core_seconds']} "
-            "core seconds."
-        )
+        rmse, seconds = float(defaults["rmse_mean"]), defaults["core_seconds"]
+        parts.append(f"The defaults have an RMSE of {rmse:.2f}, and train for {seconds} core seconds.")
     trained = sorted((row for row in rows if row["low"]), key=lambda row: float(row["difference"]))
     sections = {
         "Lower error": [row for row in trained if float(row["high"]) < 0],

@@ -120,6 +120,11 @@ def _set_to_zero(layer: nn.Module) -> None:
         nn.init.zeros_(parameter)
 
 
+LARGEST = 127.5
+"""The largest standard deviation that gray levels of 0..255 can have: an upper bound of expected errors. Without it, a
+few pixels unlike those of the training have expected errors of thousands."""
+
+
 class Network(nn.Module):
     """The base of all networks.
 
@@ -150,10 +155,15 @@ class Network(nn.Module):
 
         Returns:
             (B, 1, H, W) float32: base + out(x) unit, gray levels. With `spread` (B, 2, H, W): the second plane is the
-            expected error in gray levels.
+            expected error in gray levels; outside of training at most `LARGEST`.
         """
         prediction = base + self.out(x).float() * unit
-        return prediction if self.spread is None else torch.cat([prediction, self.spread(x) * unit], dim=1)
+        if self.spread is None:
+            return prediction
+        expected = self.spread(x) * unit
+        if not self.training:  # there, a bound would stop the gradient that brings the error back
+            expected = expected.clamp(max=LARGEST)
+        return torch.cat([prediction, expected], dim=1)
 
 
 class Spread(nn.Module):

@@ -471,6 +471,14 @@ def test_expected_errors_turn_with_the_picture():
         np.testing.assert_allclose(error.reshape(height, width), other.reshape(width, height).T, rtol=1e-3)
 
 
+def test_no_expected_error_is_larger_than_gray_levels_can_be():
+    one, (pixelated, areas) = unsure(), samples()
+    torch.nn.init.normal_(one.network.spread.out.weight, std=20)
+    for views in (1, 8):  # each view is bounded, so that none of them decides alone
+        errors = np.concatenate(one.predict_with_errors(pixelated, areas, views)[1])
+        assert 100 < errors.max() < networks.LARGEST + 0.01 and errors.min() < 10
+
+
 def test_a_network_that_does_not_say_expects_nothing():
     errors = predictor().predict_with_errors(*samples())[1]
     assert [len(error) for error in errors] == [0] * 10
