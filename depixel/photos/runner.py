@@ -184,7 +184,8 @@ class _Running:
             self._running.client.close(2)
 
 
-_LOUD = ("apache_beam", "distributed", "distributed.client", "tornado")  # loggers of errors that are raised, too
+# loggers of errors that are raised, too; DaskRunner's client also logs as it closes
+_LOUD = ("apache_beam", "distributed", "distributed.client", "tornado.application")
 _KEPT = "units that are done are kept"
 
 
