@@ -90,7 +90,7 @@ lock: .venv/run  ## newest versions of all packages, for every platform, into th
 	grep -E '^(numpy|pillow|protobuf)==' run.all > forced.all
 	grep -vE '^(numpy|pillow|protobuf)==' dev.all > others.all
 	$(COMPILE) --output-file beam.all --override forced.all --constraint others.all --extra beam
-	(sed -n '/^#/p' requirements-beam.lock; grep -vxFf run.all beam.all) > beam.lock
+	(sed -n '/^#/p' requirements-beam.lock; grep -vE '^(nvidia-|cuda-|triton)' beam.all | grep -vxFf run.all) > beam.lock
 	mv beam.lock requirements-beam.lock
 	rm run.all dev.all forced.all others.all beam.all
 

@@ -1,7 +1,8 @@
 """Units of work on photos that any machine can do if it sees the project's folder, and their results in files there.
 
 A unit is an archive, or a run of its members. `NAME.todo` holds its items, `NAME.done` its results. NAME is a hash of
-the code, the package versions, the settings and the items, so a finished unit is reused only for exactly the same work.
+the code, the package versions, the settings, the items and the state of their files, so a finished unit is reused only
+for exactly the same work.
 Both files are JSON behind a line with its sha256: to read one runs no code, and a damaged one counts as missing.
 """
 
@@ -64,7 +65,9 @@ class Task:
     def put(self, items: list[Any]) -> tuple[str, bool]:
         """Write the items of a unit, unless its results are there; return its name, and whether they are."""
         text = json.dumps([_encoded(item) for item in items]).encode()
-        name = hashlib.sha256(self._prefix + text).hexdigest()[:32]
+        sources = dict.fromkeys(item[0].source for item in items if item)
+        states = json.dumps([_state(Path(self.root, source)) for source in sources]).encode()
+        name = hashlib.sha256(self._prefix + states + text).hexdigest()[:32]
         done = self._path(name, "done")
         if isinstance(_read(done), list):
             return name, True
@@ -146,6 +149,15 @@ def _place(item: tuple[Entry, Any] | None) -> str:
         return ""
     source = item[0].source
     return source if source.lower().endswith(ARCHIVES) else os.path.dirname(source) or "."  # noqa: PTH120  many
+
+
+def _state(path: Path) -> list[int]:
+    """Size and time of a file, which change with its content."""
+    try:
+        status = path.stat()
+    except OSError:  # the work tells
+        return []
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _path_of(item: Any) -> str:

@@ -365,6 +365,7 @@ def services() -> dict[str, dict]:
     return yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]
 
 
+@pytest.mark.slow
 def test_the_compose_file_is_valid():
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -79,6 +79,18 @@ def test_results_are_those_of_the_work(task, items):
     assert task.results(other) == expected
 
 
+def test_results_of_an_archive_that_has_changed_are_not_reused(task, items, tmp_path):
+    """Even if its files have the same names and sizes."""
+    name, _ = task.put(items)
+    task.do(name)
+    assert task.put(items) == (name, True)
+    archive = tmp_path / "raw/a.zip"
+    archive.write_bytes(archive.read_bytes())
+    os.utime(archive, ns=(0, archive.stat().st_mtime_ns + 1_000_000))
+    other, known = task.put(items)
+    assert other != name and not known
+
+
 def test_arrays_come_back_as_they_were(task, items, tmp_path):
     photos = [(entry, rules.judge(entry).sha256) for entry, _ in items[:3]]
     work = functools.partial(preparation._prepared, PrepareSettings(size=16))
