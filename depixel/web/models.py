@@ -23,7 +23,7 @@ class OfferedModel(BaseModel):
     """A model that a restoration may choose."""
 
     name: str = Field(description="as the parameter `model` takes it")
-    about: str
+    about: str = Field(description="for people")
     seconds: float | None = Field(description="for a megapixel in one view, as measured here; null: not yet known")
 
 
