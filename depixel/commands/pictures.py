@@ -334,7 +334,7 @@ def serve(host: str, port: int, model: str, allowed: tuple[str, ...], no_browser
 
     with listening.listen(host, port) as socket:
         models, address = Models(offered_models(model)), listening.address(socket, host)
-        models.named()  # a fault of the model is told now
+        models.probe()  # a fault of the model is told now
         click.echo(f"{address}    Ctrl-C ends it.")
         if not no_browser:
             webbrowser.open(address)

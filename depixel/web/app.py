@@ -6,7 +6,6 @@ answer is sent. A request passes `guard` (access and upload limits), `routes` (t
 or `runs` (computation, mostly in the processes of `workers`); `jobs` tell how far it is, and errors pass `problems`.
 """
 
-import threading
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -61,7 +60,6 @@ def create_app(models: Models, host: str = "127.0.0.1", allowed: Collection[str]
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         queue.open()
-        threading.Thread(target=models.probe, daemon=True).start()
         yield
         queue.close()
 

@@ -23,7 +23,7 @@ class OfferedModel(BaseModel):
     """A model that a restoration may choose."""
 
     name: str = Field(description="as the parameter `model` takes it")
-    about: str
+    about: str = Field(description="for people")
     seconds: float | None = Field(description="for a megapixel in one view, as measured here; null: not yet known")
 
 
@@ -58,7 +58,11 @@ class Models:
             return known, self._loaded[known]
 
     def probe(self) -> None:
-        """Measure the speed of the default model with a few windows."""
+        """Load the default model, and measure its speed with a few windows.
+
+        Raises:
+            DepixelError: it cannot be loaded.
+        """
         name, restorer = self.named()
         model: Model = restorer.model
         windows = np.random.default_rng(0).uniform(0, 255, _PROBE).astype(np.float32)

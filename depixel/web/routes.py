@@ -110,6 +110,9 @@ ModelQuery = Annotated[
     str | None,
     Query(alias="model", max_length=300, description="A name of /api/models; without one, the first there."),
 ]
+AnywayQuery = Annotated[
+    bool, Query(description="Restore in the blocks that `area` names even if the pixels contradict.")
+]
 Views = Literal["1", "2", "8"]
 _VIEWS: dict[Views, Literal[1, 2, 8]] = {"1": 1, "2": 2, "8": 8}
 
@@ -154,9 +157,7 @@ async def restore_picture(
     views: Annotated[Views, Query(description="Turned views to average; 8 is best.")] = "1",
     trust: Annotated[Trust, Query(description="What the value of a block is.")] = "rounded",
     chosen: ModelQuery = None,
-    anyway: Annotated[
-        bool, Query(description="Restore in the blocks that `area` names even if the pixels contradict.")
-    ] = False,
+    anyway: AnywayQuery = False,
     form: FormatQuery = None,
     name: JobQuery = None,
 ) -> Response:
@@ -213,6 +214,7 @@ async def doubt_picture(
     mask: MaskQuery = None,
     block: BlockQuery = None,
     chosen: ModelQuery = None,
+    anyway: AnywayQuery = False,
     name: JobQuery = None,
 ) -> Response:
     """Show where the model is unsure: the deviation of the restorations of the 8 turned views from their mean.
@@ -224,7 +226,7 @@ async def doubt_picture(
 
     def doubted() -> bytes:
         _, restorer = service.models.named(chosen)
-        return work.doubt(restorer, lane.workers, job, data, named(area, block, mask or ()))
+        return work.doubt(restorer, lane.workers, job, data, named(area, block, mask or ()), anyway)
 
     async with service.queue.admitted(request, name) as (job, data):
         return _png_back(await service.queue.work(job, lane, doubted))

@@ -141,14 +141,16 @@ def restore(
     return made, Spent(watched.pixels, watched.seconds)
 
 
-def doubt(restorer: Restorer, workers: Workers, job: Job, data: bytes, areas: list[Area]) -> bytes:
+def doubt(
+    restorer: Restorer, workers: Workers, job: Job, data: bytes, areas: list[Area], anyway: bool = False
+) -> bytes:
     """Draw where the restorations of turned views disagree (`restorer.disagreement`): a gray PNG, in sixteenths of a
     gray level.
 
     Raises:
         DepixelError, CanceledError, StoppedError: as in `restore`.
     """
-    picture, resolved = workers.run(job, opened, data, areas, False, True)
+    picture, resolved = workers.run(job, opened, data, areas, False, anyway)
     watched = _Watched(restorer.model, job, 8 * _windows(picture.pixels, resolved, "rounded"))
     disagreement = restoring.disagreement(Restorer(watched), picture.pixels, resolved)
     made = workers.run(job, gray, disagreement)

@@ -52,7 +52,7 @@ def test_what_comes_back_is_byte_for_byte_what_the_library_makes(url, restorer, 
 
 def test_every_operation_is_described(url):
     described = requests.get(f"{url}openapi.json", timeout=60).json()
-    names = ("restore", "pixelate", "find", "doubt", "show", "samples/{number}", "runs", "jobs/{name}")
+    names = ("restore", "pixelate", "find", "doubt", "show", "samples/{number}", "models", "runs", "jobs/{name}")
     assert set(described["paths"]) == {f"/api/{name}" for name in names}
     for operations in described["paths"].values():
         for operation in operations.values():

@@ -176,6 +176,7 @@ def test_a_model_and_its_time_are_chosen(browser, restorer):
             return windows
 
     models = Models(["tiny", "folder/mine.onnx"], lambda name: restorer if name == "tiny" else type(restorer)(Same()))
+    models.probe()
     with running(models) as url:
         page = browser.new_page()
         page.goto(url)

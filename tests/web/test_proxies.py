@@ -43,7 +43,8 @@ def nginx(server: str, folder):
         f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/errors;\nevents {{}}\nhttp {{\naccess_log off;\n{kept}{text}}}\n"
+        f"daemon off; pid {folder}/pid; error_log {folder}/errors;\nevents {{}}\n"
+        f"http {{\naccess_log off;\n{kept}{text}}}\n"
     )
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     with subprocess.Popen([program, "-p", folder, "-c", folder / "nginx.conf"], stderr=subprocess.DEVNULL) as process:

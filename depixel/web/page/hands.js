@@ -153,6 +153,8 @@ export function listen({ busy, drawn, painted }) {
     changed();
   };
 
+  canvas.onmousedown = (event) => { if (event.button === 1) event.preventDefault(); };  // no scrolling by itself
+
   canvas.onpointermove = (event) => {
     const at = place(event);
     if (!pointers.has(event.pointerId)) return hover(at, event.pointerType);
