@@ -14,7 +14,7 @@ or, after a change of params.yaml, the file.
 
 A difference is the mean RMSE of a choice minus that of what it is compared with, over the same photos and seeds. Its
 interval is 95 %, over the choice of photos. Two seeds of the same settings differ, too: the row `another seed` says by
-how much. Times are seconds of a core; other load on the machine moves them by a tenth.
+how much. Times are seconds of a core; other work on the machine moves them by up to a fifth.
 """
 
 import os
@@ -224,8 +224,8 @@ def _photos(row: Trained) -> np.ndarray:
 
 def show() -> None:
     """Print the comparison, the best choices first."""
-    found = pd.DataFrame(summary()).sort_values("difference").fillna("")
-    click.echo(found[found["seeds"] > 0].to_string(index=False))
+    found = pd.DataFrame(summary()).sort_values("difference").replace({"": "the defaults"})
+    click.echo(found[found["seeds"] > 0].to_string(index=False, na_rep=""))
     click.echo(f"{len(rows())} of {len(runs())} trainings are done.")
 
 

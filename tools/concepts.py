@@ -54,7 +54,7 @@ def choices() -> str:
         "defaults, or of what the row names, with the same seeds. It is in gray levels; below 0 is better. Brackets "
         "are 95 % confidence intervals over the choice of test photos. Another seed moves the RMSE, too, so a small "
         "difference of one seed may be luck. Core seconds are those of the training; time is their multiple of the "
-        "other side's.",
+        "other side's. Other work on the machine moves both by up to a fifth.",
         f"**{done} of {of} trainings are done.** The same command goes on with the others.",
     ]
     defaults = next(row for row in rows if not row["settings"])
