@@ -40,7 +40,6 @@ def launch(count: int) -> int:
     If a process is killed on a training's only machine, all of them start again, `RESTARTS` times. For several
     machines, PET_MAX_RESTARTS says how often.
     """
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # else torchrun sets it, with a long warning
     options = [f"--nproc-per-node={count}"]
     alone = _on_one_machine()
@@ -73,6 +72,8 @@ def _run(options: list[str]) -> list[int]:
     from torch.distributed.elastic.rendezvous.api import RendezvousError
     from torch.distributed.launcher.api import elastic_launch
 
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the stage itself says what happens
     arguments = torchrun.parse_args([*options, "--no-python", sys.executable, "-u", *sys.orig_argv[1:]])
     try:
         config, command, rest = torchrun.config_from_args(arguments)

@@ -161,7 +161,7 @@ def test_stopped_by_a_signal_it_leaves_a_checkpoint_and_goes_on(folder, alone, n
     since = time.monotonic()
     process.send_signal(number)
     said = end(process, code)
-    assert time.monotonic() - since < 30
+    assert time.monotonic() - since < 30 and "death signal" not in said
     assert said.count("Stopped after step") == 1 and checkpoint(folder).is_file() and not (folder / "models").exists()
     assert "resumes after step" in (said := train(folder)) and "epoch   5:" not in said  # by one process
     assert written(folder) == alone
@@ -252,7 +252,7 @@ def test_dvc_gives_the_same_experiment(place, monkeypatch):
     rows = {one["revs"][0]["name"]: one["revs"][0]["data"] for one in json.loads(shown)[1]["experiments"]}
     assert rows["alone"]["metrics"] == rows["together"]["metrics"] and rows["alone"]["outs"] == rows["together"]["outs"]
     monkeypatch.setenv("DEPIXEL_PROCESSES", "3")  # which fails, so a sweep's experiment gets the variable
-    done = run("depixel", "sweep", "short", "-S", "train.epochs=1", cwd=place, code=1, fresh=True)
+    done = run("depixel", "sweep", "short", "-S", "train.epochs=1,2", cwd=place, code=1, fresh=True)
     assert "3 processes, but train.shards = 2" in done.stdout + done.stderr
     run("git", "checkout", "--force", "--quiet", ".", cwd=place)
     run("dvc", "checkout", cwd=place)
