@@ -39,7 +39,8 @@ class Cluster:
 
     def __init__(self, python: str | Path, folder: Path, environment: dict[str, str] | None = None):
         self._python, self._folder = python, folder
-        self._environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | (environment or {})
+        preload = {"DASK_DISTRIBUTED__WORKER__PRELOAD": "['apache_beam', 'depixel.photos.preparation']"}
+        self._environment = os.environ | preload | {"PYTHONDONTWRITEBYTECODE": "1"} | (environment or {})
         self.port = free_port()
         self.workers: list[subprocess.Popen] = []
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +60,6 @@ class Cluster:
         """Start a worker; `before` runs in its process first."""
         name = f"worker{len(self.workers)}"
         line = ["worker", f"tcp://127.0.0.1:{self.port}", "--nworkers", "1", "--nthreads", "1", "--no-nanny"]
-        line += ["--preload", "apache_beam", "--preload", "depixel.photos.preparation"]
         line += ["--no-dashboard", "--local-directory", str(self._folder / name)]
         self.workers.append(self._started(name, line, cwd, environment or {}, before))
         return self.workers[-1]
