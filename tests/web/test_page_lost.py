@@ -36,7 +36,7 @@ def test_a_page_whose_server_is_killed_says_so_and_goes_on_when_it_is_back(opene
         expect(page.locator("#task .what")).to_contain_text("%", timeout=30_000)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        expect(page.locator("#task .what")).to_contain_text("does not answer", timeout=15_000)
+        expect(page.locator("#task .what")).to_contain_text("does not answer", timeout=30_000)
         process = serve(tmp_path / "model.safetensors", port)
         expect(page.locator("#task .what")).to_contain_text("%", timeout=30_000)
         page.click("#task button")
@@ -46,7 +46,7 @@ def test_a_page_whose_server_is_killed_says_so_and_goes_on_when_it_is_back(opene
         page.wait_for_selector("#compare-bar:visible")
         os.kill(process.pid, signal.SIGKILL)
         page.click("#restore")
-        expect(page.locator("#task .what")).to_contain_text("does not answer", timeout=15_000)
+        expect(page.locator("#task .what")).to_contain_text("does not answer", timeout=30_000)
         page.click("#task button")
         expect(page.locator("#told")).to_have_text("Cancelled.")
         expect(page.locator("#download")).to_be_visible()  # what there was before stays
