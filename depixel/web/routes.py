@@ -12,7 +12,7 @@ from depixel.areas.grid import MOST_BLOCK
 from depixel.model.pixelation import LEAST_BLOCK
 from depixel.pictures.kinds import READ
 from depixel.pictures.tiles import Trust
-from depixel.web import jobs, runs, work
+from depixel.web import jobs, runs, samples, work
 from depixel.web.areas import FoundAreas, is_small, named
 from depixel.web.models import Models, OfferedModel
 from depixel.web.problems import PROBLEMS, Responses, only
@@ -241,9 +241,9 @@ async def show_picture(request: Request, service: Shared, name: JobQuery = None)
 
 
 @api.get("/api/samples/{number}", response_class=Response, responses=_PNG_BACK | only(403, 422))
-def sample_picture(number: Annotated[int, PathParameter(ge=0, lt=len(work.SAMPLES))]) -> Response:
-    """A generated photo for a first try."""
-    return _png_back(work.sample_photo(number))
+def sample_picture(number: Annotated[int, PathParameter(ge=0, lt=len(samples.SAMPLES))]) -> Response:
+    """A generated picture for a first try: a face, a sign, a landscape, a cat."""
+    return _png_back(work.sample(number))
 
 
 @api.get("/api/models", responses=only(403))

@@ -18,26 +18,23 @@ from PIL import Image
 
 from depixel.areas.area import Area, ResolvedArea
 from depixel.base.errors import DepixelError
-from depixel.curation import synthetic
 from depixel.detection import search
 from depixel.detection.jpeg import luma, noise_of
 from depixel.detection.reasons import reason
 from depixel.model.windows import VIEWS
-from depixel.photos.decoding import decode
 from depixel.pictures import formats, pixels
 from depixel.pictures import restorer as restoring
 from depixel.pictures.kinds import is_written
 from depixel.pictures.resolve import resolve
 from depixel.pictures.restorer import Model, Restorer
 from depixel.pictures.tiles import Shown, Trust, tiles_of
+from depixel.web import samples
 from depixel.web.areas import FoundArea, FoundAreas, around, found_area, text_of
 from depixel.web.jobs import Job
 from depixel.web.workers import Told, Workers
 
 MOST_SEARCHED = 13_000_000
 """Maximum number of pixels of a search, in a whole picture or in a part of it."""
-SAMPLES = ((11, 1), (9, 3), (16, 1), (13, 3))
-"""Contributor and number of the generated photos for a first try."""
 
 _PART = 2**16  # pixels of windows, in one view, that a model restores between two looks at the job
 _LARGE = 4_000_000  # pixels of a picture from which on memory is given back after it
@@ -269,11 +266,10 @@ def show(data: bytes, told: Told) -> bytes:
 # -- samples -----------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=len(SAMPLES))
-def sample_photo(number: int) -> bytes:
-    """A generated photo as a PNG; `number`: its index in `SAMPLES`."""
-    contributor, photo = SAMPLES[number]
-    return _png(np.asarray(decode(synthetic.photo(0, synthetic.STRANGER + contributor, photo)).convert("RGB")))
+@lru_cache(maxsize=len(samples.SAMPLES))
+def sample(number: int) -> bytes:
+    """A generated picture as a PNG; `number`: its position in `samples.SAMPLES`."""
+    return _png(samples.drawn(number))
 
 
 def _png(pixels: np.ndarray) -> bytes:

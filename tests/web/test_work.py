@@ -13,7 +13,7 @@ from depixel.areas.area import Area
 from depixel.pictures import formats
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import disagreement
-from depixel.web import work
+from depixel.web import samples
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import AREA, PICTURES, exif, file_of, pixelated, told
 
@@ -127,10 +127,15 @@ def test_every_picture_is_shown_upright_in_eight_bits(url, orientation):
     assert np.asarray(Image.open(io.BytesIO(deep))).dtype == np.uint8
 
 
-def test_samples_are_photos(url):
-    pictures = [requests.get(f"{url}api/samples/{i}", timeout=60).content for i in range(len(work.SAMPLES))]
-    assert len(set(pictures)) == len(work.SAMPLES)
-    assert all(min(Image.open(io.BytesIO(picture)).size) >= 100 for picture in pictures)
+def test_samples_are_pictures_in_which_areas_are_found(url):
+    pictures = [requests.get(f"{url}api/samples/{i}", timeout=60).content for i in range(len(samples.SAMPLES))]
+    assert len(set(pictures)) == len(samples.SAMPLES)
+    for picture in pictures:
+        image = np.asarray(Image.open(io.BytesIO(picture)))
+        assert image.shape == (240, 320, 3)
+        area = Area(80, 60, 160, 120, 8)
+        found = requests.post(f"{url}api/find", file_of(pixelate(image, [area])), timeout=60).json()["areas"]
+        assert [one["area"] for one in found if one["certain"]] == ["80,60,160,120,8"]
     assert requests.get(f"{url}api/samples/99", timeout=60).status_code == 422
 
 

@@ -18,7 +18,7 @@ import { strip } from "./strip.js";
 const MODES = ["areas", "compare", "doubt"];
 /** @type {("rectangle" | "brush" | "eraser")[]} */
 const TOOLS = ["rectangle", "brush", "eraser"];
-const SAMPLES = 4;
+const SAMPLES = ["a face", "a sign", "a landscape", "a cat"];  // as in samples.py
 
 /** What can be used now. */
 function enable() {
@@ -118,9 +118,9 @@ $("hold").onpointerup = $("hold").onpointercancel = $("hold").onpointerleave = $
 $("hold").onkeydown = (/** @type {KeyboardEvent} */ event) => { if ([" ", "Enter"].includes(event.key)) hold(true); };
 $("hold").onkeyup = () => hold(false);
 
-$("samples").replaceChildren(...Array.from({ length: SAMPLES }, (_, number) => {
+$("samples").replaceChildren(...SAMPLES.map((what, number) => {
   const button = document.createElement("button"), picture = document.createElement("img");
-  button.setAttribute("aria-label", `Sample ${number + 1}`);
+  button.setAttribute("aria-label", `Sample: ${what}`);
   Object.assign(picture, { src: `api/samples/${number}`, alt: "" });
   button.append(picture);
   button.onclick = () => openSample(number);

@@ -149,7 +149,7 @@ export async function openSample(number) {
     const side = (/** @type {number} */ length) => Math.floor(length / 2 / SAMPLE_BLOCK) * SAMPLE_BLOCK;
     const area = areaOf({ x: clean.width >> 2, y: clean.height >> 2, width: side(clean.width), height: side(clean.height) }, String(SAMPLE_BLOCK));
     await hide(new File([file], `sample-${number + 1}.png`), file, clean, [area], SAMPLE_BLOCK, signal);
-    tell(`A generated photo, hidden in blocks of ${SAMPLE_BLOCK} pixels. Restore it, and compare it with the original.`);
+    tell(`A generated picture, hidden in blocks of ${SAMPLE_BLOCK} pixels. Restore it, and compare it with the original.`);
   });
 }
 
