@@ -20,7 +20,7 @@ whom_option = click.option("--team", "name", help="The team, by its name, alias 
 
 @click.group(cls=PlainGroup)
 def team() -> None:
-    """Add teams, and what concerns one team.
+    """Add and manage teams.
 
     \b
     Example:

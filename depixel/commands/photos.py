@@ -147,9 +147,9 @@ def analyze(photos: Path, output: Path, test_set: Path | None, as_json: bool) ->
     photo, analysis.json, and the pictures clusters.png and findings.png. The stage `analyze` of the pipeline does the
     same and compares the sides of the split.
 
-    With a test set, the command also compares: of what the test pictures show more or less than the photos, and which
-    test pictures are unlike all photos. It writes test_set.json, gaps.png and unlike.png. Nothing is trained on the
-    test set.
+    With a test set, the command also reports what the test pictures show more or less often than the photos, and
+    which test pictures are unlike all photos. It writes test_set.json, gaps.png and unlike.png. Nothing is trained on
+    the test set.
 
     \b
     Example:

@@ -52,8 +52,8 @@ def _out(**options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]
 @_out()
 @options.areas(
     help="A pixelated area of every picture: its left, top, width and height, in pixels of the picture as you see it, "
-    "right to about 3 pixels. A fifth number is the side of its blocks, such as 8 or 16x8. If the first blocks are cut "
-    "off, two more numbers say how many columns and rows they lack. Repeat the option for more areas.",
+    "accurate to about 3 pixels. A fifth number is the side of its blocks, such as 8 or 16x8. If the first blocks are "
+    "cut off, two more numbers say how many columns and rows they lack. Repeat the option for more areas.",
 )
 @click.option("--auto", is_flag=True, help="Search each picture for areas. Uncertain ones are reported, not restored.")
 @click.option(

@@ -11,7 +11,7 @@ from depixel.commands import options
 @click.command()
 @options.as_json
 def doctor(as_json: bool) -> None:
-    """Check the project, and name what mends each fault.
+    """Check the project, and name what fixes each fault.
 
     Checks the environment, the project's files, the photos, the remote, the cache, the results and the disk. It changes
     nothing. The exit code is 0 if everything is in order, otherwise 1.

@@ -5,6 +5,7 @@ DVC's experiments are git refs that a clone does not include; it does include th
 
 import io
 import json
+import textwrap
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -182,6 +183,9 @@ def _parse(text: str) -> pd.DataFrame:
     ]
 
 
+_WIDEST = 48  # characters of a note or of a row's settings on a terminal
+
+
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """The table as text for people, the lowest validation_rmse first: a test score that chooses is too optimistic.
 
@@ -202,14 +206,15 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
     """`readable` for a terminal, without the origin: one column has the settings in which a row differs from most."""
     table = table.sort_values("validation_rmse", ignore_index=True)
     told = readable(table)
-    settings = table[[column for column in table if "." in column]].astype(str)
+    settings = table[[column for column in table if "." in column]].astype(object).fillna("").astype(str)
     usual = {column: settings[column].mode()[0] for column in settings}
     told["settings"] = [
-        " ".join(f"{_short(column)}={value}" for column, value in row.items() if value != usual[column])
+        " ".join(f"{_short(column)}={value}" for column, value in row.items() if value and value != usual[column])
         for row in settings.to_dict("records")
     ]
     texts = [column for column in ("settings", "note") if column in told]
     for column in texts:
+        told[column] = [textwrap.shorten(text, _WIDEST, placeholder=" …") for text in told[column].fillna("")]
         told[column] = told[column].str.ljust(told[column].str.len().max())
     return told[["name", "validation_rmse", "best_epoch", "ratio_mean", "ratio_pooled", *texts]]
 

@@ -140,7 +140,10 @@ def _remote() -> tuple[str, str]:
     except Exception as error:  # each kind of remote raises its own
         return f"cannot be reached: {' '.join(str(error).split()) or type(error).__name__}", "dvc remote list"
     if not there or lacking:
-        return f"{place} does not have {f'{len(lacking)} of ' if lacking else ''}the photos of data/raw.dvc", "dvc push"
+        what = f"{place} does not have {f'{len(lacking)} of ' if lacking else ''}the photos of data/raw.dvc"
+        if dvc_objects.embedded_store():
+            what += "; it is a folder of this repository, and docs/how-to/remotes.md shows how to keep photos elsewhere"
+        return what, "dvc push"
     size = ""
     if embedded := dvc_objects.embedded_store():
         if damaged := [path for path in embedded.rglob("*") if path.is_file() and dvc_objects.is_damaged(path)]:

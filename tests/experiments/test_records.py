@@ -28,6 +28,15 @@ def test_the_ten_best_are_listed_with_the_last_commit_and_the_rest_is_counted(de
     assert "more" not in depixel("experiments", cwd=tmp_path).stdout
 
 
+def test_settings_that_are_empty_or_usual_are_not_listed():
+    shown = table(3).assign(
+        **{"augment.flip": ["False", None, "", None], "augment.rotate": None, "note": ["why", "long " * 30, "", None]}
+    )
+    told = records.compact(shown)
+    assert [row.strip() for row in told["settings"]] == ["flip=False", "width=1", "width=2", "width=99"]
+    assert all(len(note) <= 48 for note in told["note"])
+
+
 def test_an_experiment_without_results_is_named_and_the_others_are_listed(folder, depixel):
     head = run("git", "rev-parse", "HEAD", cwd=folder).stdout.strip()
     run("git", "update-ref", experiment_ref(head, "failed"), "HEAD", cwd=folder)
