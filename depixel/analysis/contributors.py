@@ -7,8 +7,7 @@ import pandas as pd
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from depixel.analysis.photo_table import MEASURES, SEED, SIGNIFICANT
-from depixel.model.pixelation import photo_ids, uniforms
+from depixel.analysis.photo_table import MEASURES, SEED, SIGNIFICANT, by_hash
 
 _LEAST_PHOTOS = 5  # contributors with fewer photos are not judged
 _TOLD_APART = 20_000_000  # maximum of photos times contributors that the classifier judges: 160 MB of probabilities
@@ -133,8 +132,7 @@ def told_apart(photos: pd.DataFrame) -> dict[str, float]:
 
 def _some(sizes: pd.Series) -> list[str]:
     """Those of the contributors, by their numbers of photos, that `_TOLD_APART` has room for, drawn by name."""
-    names = sizes.index.to_numpy(object)
-    names = names[np.argsort(uniforms(photo_ids(names), "told apart", 1)[:, 0], kind="stable")]
+    names = sizes.index.to_numpy(object)[by_hash(sizes.index)]
     entries = np.cumsum(sizes[names].to_numpy()) * np.arange(1, len(names) + 1)
     return list(names[entries <= _TOLD_APART])
 

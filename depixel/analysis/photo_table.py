@@ -4,6 +4,7 @@ All comparisons start from this table (`depixel.analysis.sides`, `contributors`,
 with fixed seeds, so that the same photos give the same bytes.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -179,6 +180,24 @@ def kinds(photos: pd.DataFrame, settings: AnalyzeSettings) -> pd.DataFrame:
         settings: the thresholds.
     """
     return pd.DataFrame({kind: rule(photos, settings) for kind, rule in KINDS.items()}, dtype=bool)
+
+
+def by_hash(names: Iterable[str]) -> np.ndarray:
+    """(N,) int64: the order of N names by their sha256, which is random and the same wherever a name is."""
+    return np.argsort(np.array([hashlib.sha256(name.encode()).digest()[:8] for name in names], "S8"), kind="stable")
+
+
+def drawn(names: Sequence[str], most: int) -> np.ndarray:
+    """Draw a sample by names, so that photos that come or go change little of it.
+
+    Args:
+        names: N names.
+        most: the maximum number of the sample.
+
+    Returns:
+        Positions within `names`, ascending: all if there are no more than `most`.
+    """
+    return np.arange(len(names)) if len(names) <= most else np.sort(by_hash(names)[:most])
 
 
 _WORDS = {

@@ -31,6 +31,7 @@ from depixel.base.layout import ENVIRONMENT, STAGE_LOCK
 from depixel.base.settings import S, read_section
 
 _LARGE = 1 << 24  # bytes of a file
+_TICK = 10_000_000  # nanoseconds by which a file's time may lag behind the clock: Linux takes that of its last tick
 
 
 class Inputs:
@@ -275,7 +276,7 @@ def _changed_in(path: Path, since: int) -> Path:
     with suppress(OSError):  # a folder within is gone
         changed = {file: file.stat().st_ctime_ns for file in path.rglob("*") if file.is_file()}
     youngest = max(changed, key=lambda file: changed[file], default=path)
-    return youngest if changed.get(youngest, 0) >= since else path
+    return youngest if changed.get(youngest, 0) >= since - _TICK else path
 
 
 def _shown(path: Path | str) -> str:

@@ -92,6 +92,10 @@ def _run(options: list[str]) -> list[int]:
 
 
 def _code(failed: list[int]) -> int:
-    """The exit code of a program whose processes failed with these codes; that of a preempted one if there is one."""
-    codes = [code if code > 0 else 128 - code for code in failed]
+    """The exit code of a program whose processes failed with these codes; that of a preempted one if there is one.
+
+    If one fails, torchrun ends the others by SIGTERM, so the codes of signals count only where there is no other.
+    """
+    own = [code for code in failed if code > 0]
+    codes = own or [128 - code for code in failed]
     return PREEMPTED if PREEMPTED in codes else max(codes, default=0)
