@@ -56,7 +56,7 @@ def test_a_cross_validation_goes_on_after_a_kill(place: Path, depixel):
                     time.sleep(0.02)
                 process.kill()
     done = depixel("crossvalidate", "3", "--json", cwd=place)
-    assert "cv3-fold=0" not in done.stderr and "cv3-fold=1: goes on" in done.stderr
+    assert "cv3-fold=0" not in done.stderr and "cv3-fold=1: continues" in done.stderr
     rows = json.loads(done.stdout)
     assert list(rows) == ["0", "1", "2", "mean", "standard_deviation", "mean_low", "mean_high"]
     assert all(0 < rows[fold]["ratio_mean"] < 1 for fold in "012")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.server.conftest import make_folder, received, serving, submission
 from tests.server.test_pages import PHONE, sign_in
-from tests.web.test_page import DESKTOP, browser  # noqa: F401  a fixture
+from tests.web.browsers import DESKTOP, browser, only_chromium  # noqa: F401  a fixture
 
 pytest.importorskip("depixel.server.service", reason="pip install -e .[challenge]")
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
@@ -136,6 +136,7 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(browser, place, 
 
 @pytest.mark.parametrize("state", [leaderboard, signing_in, team, organisers])
 def test_everything_is_reached_by_the_keyboard_with_a_focus_that_is_seen(browser, place, state):  # noqa: F811
+    only_chromium(browser, "a Firefox without a window shows no focus")
     context = browser.new_context(viewport=DESKTOP)
     try:
         page = context.new_page()

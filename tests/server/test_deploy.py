@@ -19,7 +19,7 @@ import yaml
 
 from tests.conftest import REPOSITORY
 from tests.server.conftest import make_folder, serving, submission
-from tests.web.test_page import browser  # noqa: F401  a fixture
+from tests.web.browsers import CHROMIUM, browser, only_chromium  # noqa: F401  a fixture
 
 pytest.importorskip("depixel.server.service", reason="pip install -e .[challenge]")
 
@@ -257,11 +257,12 @@ def test_a_server_that_is_away_is_told_through_a_proxy(proxy, monkeypatch, tmp_p
 def test_a_browser_sees_the_leaderboard_change_and_submits_through_a_proxy(behind, browser, tmp_path):  # noqa: F811
     from playwright.sync_api import expect
 
+    only_chromium(browser, "Firefox takes no address of a host from its command line")
     service, port, _ = behind
     token = organising.add_team(service, "o", "Kepler").token
     (tmp_path / "good.bin").write_bytes(submission(service.folder.root, 4))
     rules = f"--host-resolver-rules=MAP {HOST}:443 127.0.0.1:{port}"
-    own = browser.browser_type.launch(executable_path=browser_path(), args=["--no-sandbox", rules])
+    own = browser.browser_type.launch(executable_path=CHROMIUM, args=["--no-sandbox", rules])
     context = own.new_context(ignore_https_errors=True)
     try:
         board, page = context.new_page(), context.new_page()
@@ -278,12 +279,6 @@ def test_a_browser_sees_the_leaderboard_change_and_submits_through_a_proxy(behin
     finally:
         context.close()
         own.close()
-
-
-def browser_path():
-    from tests.web.test_page import CHROMIUM
-
-    return CHROMIUM
 
 
 # -- containers --------------------------------------------------------------------------------------------------------
