@@ -78,7 +78,7 @@ def test_stopped_and_killed_it_goes_on_and_leaves_experiments(folder, depixel, m
     assert header == ["name", "validation_rmse", "best_epoch", "ratio_mean", "ratio_pooled", "width"]
     assert [float(row[1]) for row in rows] == sorted(FINISHED.values())
     assert {row[0]: float(row[1]) for row in rows} == FINISHED
-    assert rows[0][1:7] == ["0.035", "[0.025,", "0.045]"] * 2
+    assert rows[0][3:9] == ["0.035", "[0.025,", "0.045]"] * 2
     assert "list-width=400-dropout=0.3: pruned after epoch" in done.stdout
     assert "list-width=13: failed: training diverged (sweeps/list/list-width=13.txt)" in done.stdout
     # each epoch once: interrupted trainings went on from their checkpoints
