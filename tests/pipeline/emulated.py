@@ -23,6 +23,7 @@ from pathlib import Path  # noqa: E402
 import numpy as np  # noqa: E402
 
 from depixel.base import code  # noqa: E402
+from depixel.base.console import PREEMPTED  # noqa: E402
 
 PRETRAINED = Path(__file__).resolve().parents[2] / "models/pretrained"
 AREA = (8, 16, 24, 16, 8)
@@ -40,7 +41,10 @@ def begin() -> None:
             yield row
 
     Run.epochs = first
-    train.main([], standalone_mode=False)
+    try:
+        train.main([], standalone_mode=False)
+    except SystemExit as stopped:
+        assert stopped.code == PREEMPTED
 
 
 def train() -> None:
