@@ -33,8 +33,9 @@ sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is in
 
 from depixel.areas.area import Area, ResolvedArea  # noqa: E402
 from depixel.base.console import progress  # noqa: E402
+from depixel.base.names import photo_ids  # noqa: E402
 from depixel.detection.search import find  # noqa: E402
-from depixel.model.pixelation import photo_ids, uniforms  # noqa: E402
+from depixel.model.pixelation import uniforms  # noqa: E402
 from depixel.photos import processes  # noqa: E402
 from depixel.photos.archives import Entry  # noqa: E402
 from depixel.pictures.pixels import pixelate  # noqa: E402

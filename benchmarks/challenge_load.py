@@ -25,8 +25,9 @@ from locust import HttpUser, task
 from locust.env import Environment
 
 from depixel.base.files import write_json
+from depixel.base.names import photo_ids
 from depixel.challenge import test_sets
-from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
+from depixel.model.pixelation import PixelationSettings, draw_areas, uniforms
 from depixel.server import organising
 from depixel.server.service import Service
 

@@ -40,9 +40,10 @@ from depixel.areas.area import Area, ResolvedArea  # noqa: E402
 from depixel.areas.grid import Grid, block_means, spread  # noqa: E402
 from depixel.base.console import progress  # noqa: E402
 from depixel.base.errors import DepixelError  # noqa: E402
+from depixel.base.names import photo_ids  # noqa: E402
 from depixel.detection.boxes import lines_of  # noqa: E402
 from depixel.detection.search import find  # noqa: E402
-from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms  # noqa: E402
+from depixel.model.pixelation import PixelationSettings, draw_areas, uniforms  # noqa: E402
 from depixel.photos import processes  # noqa: E402
 from depixel.photos.archives import Entry  # noqa: E402
 from depixel.pictures.resolve import resolve  # noqa: E402

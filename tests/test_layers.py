@@ -109,13 +109,13 @@ CORE = (
         "base/errors",
         "base/files",
         "base/layout",
+        "base/names",
         "base/settings",
         "base/spelling",
         "base/tables",
     ),
     *("model/locations", "model/pixelation", "model/windows", "onnx/reading", "scoring/covariance"),
     *("photos/decoding", "photos/jpeg", "photos/processes", "photos/tiff"),
-    *("curation/camera", "curation/rendering", "curation/scenes", "curation/synthetic"),
 )
 """What an installation without the extra `pipeline` imports: packages and modules for pictures, and the commands."""
 

@@ -7,7 +7,8 @@ import pandas as pd
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from depixel.analysis.photo_table import MEASURES, SEED, SIGNIFICANT, by_hash
+from depixel.analysis.photo_table import MEASURES, SEED, SIGNIFICANT
+from depixel.base.names import photo_ids
 
 _LEAST_PHOTOS = 5  # contributors with fewer photos are not judged
 _TOLD_APART = 20_000_000  # maximum of photos times contributors that the classifier judges: 160 MB of probabilities
@@ -132,7 +133,7 @@ def told_apart(photos: pd.DataFrame) -> dict[str, float]:
 
 def _some(sizes: pd.Series) -> list[str]:
     """Those of the contributors, by their numbers of photos, that `_TOLD_APART` has room for, drawn by name."""
-    names = sizes.index.to_numpy(object)[by_hash(sizes.index)]
+    names = sizes.index.to_numpy(object)[np.argsort(photo_ids(sizes.index), kind="stable")]
     entries = np.cumsum(sizes[names].to_numpy()) * np.arange(1, len(names) + 1)
     return list(names[entries <= _TOLD_APART])
 

@@ -15,10 +15,11 @@ from scipy import sparse
 from depixel.analysis import measures
 from depixel.analysis.clusters import clusters, described
 from depixel.analysis.contributors import Outstanding, outstanding, told_apart
-from depixel.analysis.photo_table import ALL, ENOUGH, AnalyzeSettings, drawn, kinds, of_files, table
+from depixel.analysis.photo_table import ALL, ENOUGH, AnalyzeSettings, kinds, of_files, table
 from depixel.analysis.sides import Difference, differences
 from depixel.base.errors import DepixelError
 from depixel.base.layout import HASHES, IMAGES, INDEX, MANIFEST
+from depixel.base.names import drawn, photo_ids
 from depixel.dataset.prepared import load_images, load_index
 from depixel.dataset.splits import COPY, MADE_BY, SIDES
 from depixel.photos import near_duplicates, rules
@@ -132,7 +133,7 @@ def analyze(
     sides = photos.side.replace(COPY, "train").to_numpy(str)
     found = sorted(pairs(images, codes, sides, workers) + between_sides(photos, known))
     first = first_copies(len(photos), found)
-    some = drawn(photos.path, ENOUGH)
+    some = drawn(photo_ids(photos.path), ENOUGH)
     cluster, distance = clusters(described(images, some), settings.clusters, some)
     photos = photos.assign(
         cluster=cluster,

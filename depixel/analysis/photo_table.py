@@ -4,7 +4,6 @@ All comparisons start from this table (`depixel.analysis.sides`, `contributors`,
 with fixed seeds, so that the same photos give the same bytes.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -33,9 +32,8 @@ SEED = 0
 SIGNIFICANT = 0.05
 """Family-wise error rate: the chance of at least one false alarm among all tests of a kind."""
 
-
 ENOUGH = 100_000
-"""Maximum number of photos from which clusters are learned and sides and contributors are compared."""
+"""Maximum number of photos from which clusters are learned and by which sides are compared."""
 
 
 class AnalyzeSettings(Settings):
@@ -180,24 +178,6 @@ def kinds(photos: pd.DataFrame, settings: AnalyzeSettings) -> pd.DataFrame:
         settings: the thresholds.
     """
     return pd.DataFrame({kind: rule(photos, settings) for kind, rule in KINDS.items()}, dtype=bool)
-
-
-def by_hash(names: Iterable[str]) -> np.ndarray:
-    """(N,) int64: the order of N names by their sha256, which is random and the same wherever a name is."""
-    return np.argsort(np.array([hashlib.sha256(name.encode()).digest()[:8] for name in names], "S8"), kind="stable")
-
-
-def drawn(names: Sequence[str], most: int) -> np.ndarray:
-    """Draw a sample by names, so that photos that come or go change little of it.
-
-    Args:
-        names: N names.
-        most: the maximum number of the sample.
-
-    Returns:
-        Positions within `names`, ascending: all if there are no more than `most`.
-    """
-    return np.arange(len(names)) if len(names) <= most else np.sort(by_hash(names)[:most])
 
 
 _WORDS = {

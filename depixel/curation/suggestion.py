@@ -17,12 +17,13 @@ from tqdm import tqdm
 from depixel.analysis.overview import first_copies
 from depixel.base.errors import DepixelError
 from depixel.base.layout import IMAGES, INDEX
+from depixel.base.names import photo_ids
 from depixel.base.tables import path_of, read_table
 from depixel.dataset.prepared import load_images, load_index
 from depixel.dataset.samples import Photos, fixed_batch, fixed_samples
 from depixel.dataset.splits import MADE_BY, Assigned
 from depixel.model.blocks import Blocks, cut_windows, turn, turn_back
-from depixel.model.pixelation import PixelationSettings, photo_ids
+from depixel.model.pixelation import PixelationSettings
 from depixel.model.predictor import Predictor, restore
 from depixel.model.windows import VIEWS, window_side
 from depixel.photos import archives, near_duplicates, preparation, rules

@@ -16,10 +16,11 @@ from PIL import Image
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
+from depixel.base.names import photo_ids
 from depixel.curation.camera import Camera, develop, jpeg, new_camera
 from depixel.curation.rendering import View, render, textures
 from depixel.curation.scenes import new_scene
-from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
+from depixel.model.pixelation import PixelationSettings, draw_areas, uniforms
 from depixel.photos.decoding import decode, square
 from depixel.photos.processes import each
 

@@ -12,31 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from depixel.base.names import drawn, photo_ids
 from depixel.base.tables import path_of
 from depixel.dataset.augmentation import Augmentation
 from depixel.dataset.prepared import load_images, load_index
 from depixel.dataset.splits import load_splits
 from depixel.model.blocks import Blocks
-from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
+from depixel.model.pixelation import PixelationSettings, draw_areas, uniforms
 from depixel.model.windows import TRAINING_CONTEXT, window_side
 
 SCORED = 10_000
 """Maximum number of photos of a side that are scored, at up to 128 pixels a side: more would change no conclusion."""
-
-
-def drawn(ids: np.ndarray, most: int) -> np.ndarray:
-    """Draw a sample of photos by their names, so that photos that come or go change little of it.
-
-    Args:
-        ids: (N,) uint64, see `photo_ids`.
-        most: the maximum number of photos.
-
-    Returns:
-        Positions within `ids`, ascending: all if there are no more than `most`.
-    """
-    if len(ids) <= most:
-        return np.arange(len(ids))
-    return np.sort(np.argsort(uniforms(ids, "drawn", 1)[:, 0], kind="stable")[:most])
 
 
 @dataclass(frozen=True)
@@ -46,7 +32,7 @@ class Photos:
     Attributes:
         images: (N, S, S) uint8, all prepared photos; may be memory-mapped.
         rows: (M,) int64, the rows of this side's photos in `images`.
-        ids: (M,) uint64, the ids of these photos (`pixelation.photo_ids`).
+        ids: (M,) uint64, the ids of these photos (`names.photo_ids`).
         contributors: (M,), the contributors of these photos; "" if they are not known.
     """
 

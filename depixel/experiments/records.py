@@ -204,14 +204,13 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 def compact(table: pd.DataFrame) -> pd.DataFrame:
     """`readable` for a terminal, without the origin: one column has the settings in which a row differs from most."""
-    table = table.sort_values("validation_rmse", ignore_index=True)
-    told = readable(table)
     settings = table[[column for column in table if "." in column]].astype(object).fillna("").astype(str)
     usual = {column: settings[column].mode()[0] for column in settings}
-    told["settings"] = [
+    differing = [
         " ".join(f"{_short(column)}={value}" for column, value in row.items() if value and value != usual[column])
         for row in settings.to_dict("records")
     ]
+    told = readable(table.assign(settings=differing))
     texts = [column for column in ("settings", "note") if column in told]
     for column in texts:
         told[column] = [textwrap.shorten(text, _WIDEST, placeholder=" …") for text in told[column].fillna("")]

@@ -159,7 +159,7 @@ class Distributed(Processes):
             if differing:
                 more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
                 raise DepixelError(
-                    f"process {rank} on {self.hosts[rank]} would train with something else than process 0 on "
+                    f"process {rank} on {self.hosts[rank]} has other inputs than process 0 on "
                     f"{self.hosts[0]}: {', '.join(differing[:3])}{more}. Nothing was trained. Bring both machines to "
                     "the same commit, packages and photos; `git status` and `dvc status` there say what differs"
                 )

@@ -5,7 +5,6 @@ depend on the names of photos, not on their order.
 """
 
 import hashlib
-from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -108,19 +107,13 @@ def infer_block_sizes(pixelated: np.ndarray, areas: np.ndarray, block_size: tupl
     return np.where(fits.any(axis=1), sizes[fits.argmax(axis=1)], np.maximum(divisor, 1))
 
 
-def photo_ids(names: Sequence[str]) -> np.ndarray:
-    """(N,) uint64: a number for each photo, the first 8 bytes of the sha256 of its name."""
-    digests = (hashlib.sha256(name.encode("utf-8")).digest()[:8] for name in names)
-    return np.frombuffer(b"".join(digests), dtype=np.uint64)
-
-
 def uniforms(ids: np.ndarray, stream: str, count: int) -> np.ndarray:
     """Random numbers that depend only on photo and stream, not on order, batch or worker.
 
     Each is an output of SplitMix64 (Steele, Lea & Flood 2014), whose state comes from the photo's id and the stream.
 
     Args:
-        ids: (N,) uint64, see `photo_ids`.
+        ids: (N,) uint64, see `names.photo_ids`.
         stream: the purpose of the numbers, with seed and epoch.
         count: numbers per photo.
 

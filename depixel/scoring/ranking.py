@@ -12,9 +12,10 @@ import pandas as pd
 from depixel.base import layout
 from depixel.base.errors import DepixelError
 from depixel.base.files import hash_of, read_json
+from depixel.base.names import drawn
 from depixel.base.settings import read_section
 from depixel.dataset.prepared import load_index
-from depixel.dataset.samples import Photos, Samples, drawn, fixed_samples
+from depixel.dataset.samples import Photos, Samples, fixed_samples
 from depixel.model.pixelation import PixelationSettings
 from depixel.model.predictor import ModelConfiguration, Predictor, PredictSettings
 from depixel.scoring import regressions, scores

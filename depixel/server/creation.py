@@ -14,13 +14,14 @@ from depixel.base.console import progress
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing, write_json
 from depixel.base.layout import HASHES, IMAGES, INDEX, PREPARED, SPLIT
+from depixel.base.names import photo_ids
 from depixel.base.settings import Range
 from depixel.challenge.test_sets import areas as areas_of
 from depixel.challenge.test_sets import read_test_set, write_submission, write_test_set
 from depixel.dataset.prepared import load_images, load_index
 from depixel.dataset.splits import load_splits
 from depixel.model.locations import model_path
-from depixel.model.pixelation import LEAST_AREA, PixelationSettings, draw_areas, photo_ids, uniforms
+from depixel.model.pixelation import LEAST_AREA, PixelationSettings, draw_areas, uniforms
 from depixel.photos import archives, near_duplicates, rules
 from depixel.photos.hashes import load_hashes
 from depixel.photos.preparation import PrepareSettings, prepare

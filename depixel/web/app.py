@@ -69,15 +69,7 @@ def create_app(models: Models, host: str = "127.0.0.1", allowed: Collection[str]
         summary="Restores the pixelated areas of pictures.",
         description="A restoration is the most likely pixels, not the true ones: it cannot show who somebody is or "
         "what was written. Nothing that is sent here is kept.",
-        docs_url=None,  # these pages load their scripts from the internet
-        redoc_url=None,
-        telemetry={
-            "tracing": False,
-            "metrics": False,
-            "logs": False,
-            "operation_spans": False,
-            "auto_configure": False,
-        },
+        **guard.PRIVATE,
     )
     app.state.service = routes.Service(models, queue)
     problems.tell(app)

@@ -12,6 +12,7 @@ Every answer, including a refusal, has `HEADERS`: the page loads nothing from el
 import ipaddress
 import socket
 from collections.abc import Callable, Collection
+from typing import Any
 from urllib.parse import urlsplit
 
 from anyio import fail_after
@@ -25,6 +26,12 @@ MOST_BYTES = 30_000_000
 UPLOAD_SECONDS = 30
 """Maximum duration of an upload, seconds."""
 
+PRIVATE: dict[str, Any] = {
+    "docs_url": None,  # these pages load their scripts from the internet
+    "redoc_url": None,
+    "telemetry": dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False),
+}
+"""Options of a FastAPI application that makes nobody ask the internet for anything."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; object-src 'none'",

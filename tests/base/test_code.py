@@ -163,7 +163,8 @@ import numpy as np
 from depixel.dataset.samples import Photos
 from depixel.learning.task import Task, TrainSettings
 from depixel.learning.training import Run
-from depixel.model.pixelation import PixelationSettings, photo_ids
+from depixel.base.names import photo_ids
+from depixel.model.pixelation import PixelationSettings
 photos = Photos(np.full((8, 24, 24), 7, np.uint8), np.arange(8), photo_ids(list("abcdefgh")))
 settings = TrainSettings(width=4, epochs=1, batch_size=4, device="cpu", precision="float32", shards=1)
 areas = PixelationSettings(width=(4, 8), height=(4, 8), block_size=(3, 5))

@@ -5,10 +5,11 @@ import pytest
 from PIL import Image
 from torch import nn
 
+from depixel.base.names import photo_ids
 from depixel.curation import suggestion
 from depixel.curation.suggestion import describe, facility_location, suggest
 from depixel.dataset.samples import Photos
-from depixel.model.pixelation import PixelationSettings, photo_ids
+from depixel.model.pixelation import PixelationSettings
 from depixel.model.predictor import Predictor
 from tests.conftest import run, tiny_model
 

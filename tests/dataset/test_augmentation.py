@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from depixel.base.errors import DepixelError
+from depixel.base.names import photo_ids
 from depixel.base.settings import parse_section
 from depixel.dataset.augmentation import Augmentation, AugmentSettings, moved_inside
-from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
+from depixel.model.pixelation import PixelationSettings, draw_areas, uniforms
 
 SIDE = 48
 IDS = photo_ids([f"{i}.jpg" for i in range(64)])

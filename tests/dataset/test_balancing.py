@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from depixel.base.names import photo_ids
 from depixel.dataset import balancing
 from depixel.dataset.samples import Photos
-from depixel.model.pixelation import photo_ids
 
 COUNT = 60
 

@@ -4,12 +4,13 @@ import torch
 from PIL import Image
 
 from depixel.base.errors import DepixelError
+from depixel.base.names import photo_ids
 from depixel.base.tables import write_table
 from depixel.dataset import samples
 from depixel.dataset.prepared import Photo
 from depixel.dataset.samples import Photos, epoch_batches, fixed_batch, fixed_samples, training_batch
 from depixel.dataset.splits import Assigned
-from depixel.model.pixelation import PixelationSettings, photo_ids, prepare_image
+from depixel.model.pixelation import PixelationSettings, prepare_image
 from depixel.model.windows import TRAINING_CONTEXT, window_side
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,12 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from depixel.base.names import photo_ids
 from depixel.dataset.augmentation import AugmentSettings
 from depixel.dataset.samples import Photos
 from depixel.learning.processes import ALONE
 from depixel.learning.task import Task, TrainSettings
 from depixel.learning.training import Run
-from depixel.model.pixelation import PixelationSettings, photo_ids
+from depixel.model.pixelation import PixelationSettings
 
 PIXELATION = PixelationSettings(width=(4, 8), height=(4, 8), block_size=(3, 5))
 TINY = {

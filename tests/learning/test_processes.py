@@ -132,7 +132,7 @@ def test_what_differs_is_told_by_name():
         several.agree(lambda: {"code": "1", "data/split.csv": str(several.rank // 2), "params.yaml": "3"})
 
     first, *others = together(3, compared)
-    told = "process 2 on node2 would train with something else than process 0 on node0: data/split.csv. Nothing was"
+    told = "process 2 on node2 has other inputs than process 0 on node0: data/split.csv. Nothing was"
     assert isinstance(first, DepixelError) and told in str(first)
     assert isinstance(others[1], SystemExit)
     assert together(2, lambda several: several.agree(lambda: {"code": "1"})) == [None, None]

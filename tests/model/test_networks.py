@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import nn
 
+from depixel.base.names import photo_ids
 from depixel.model import networks
 from depixel.model.blocks import Blocks
-from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
+from depixel.model.pixelation import PixelationSettings, draw_areas, uniforms
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 every_network = pytest.mark.parametrize("name", networks.names())

@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from depixel.base.errors import DepixelError
+from depixel.base.names import photo_ids
 from depixel.base.settings import read_section
 from depixel.challenge.test_sets import areas, read_test_set
 from depixel.model.pixelation import (
     PixelationSettings,
     draw_areas,
     infer_block_sizes,
-    photo_ids,
     prepare_image,
     uniforms,
 )

@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from depixel.base.errors import DepixelError
+from depixel.base.names import photo_ids
 from depixel.model import networks
 from depixel.model.blocks import Blocks
 from depixel.model.pixelation import (
     PixelationSettings,
     draw_areas,
     infer_block_sizes,
-    photo_ids,
     prepare_image,
     uniforms,
 )

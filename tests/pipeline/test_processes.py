@@ -145,7 +145,7 @@ def test_nodes_that_differ_are_refused_by_name(folder, tmp_path):
         second = subprocess.Popen(command, cwd=other, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         said = first.communicate(timeout=120)[0] + second.communicate(timeout=120)[0].decode()
         host = socket.gethostname()
-        told = f"Error: process 1 on {host} would train with something else than process 0 on {host}: {what}. Nothing"
+        told = f"Error: process 1 on {host} has other inputs than process 0 on {host}: {what}. Nothing"
         assert first.returncode and second.returncode and told in said, said
         assert not any((place / "models").exists() or (place / "checkpoints").exists() for place in (folder, other))
 

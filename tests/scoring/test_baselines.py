@@ -5,9 +5,10 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
+from depixel.base.names import photo_ids
 from depixel.model.blocks import Blocks
 from depixel.model.metrics import rmse_mean
-from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, prepare_image, uniforms
+from depixel.model.pixelation import PixelationSettings, draw_areas, prepare_image, uniforms
 from depixel.model.predictor import ModelConfiguration, Predictor
 from depixel.scoring.baselines import BASELINES, Kriging, cubic, lanczos, triangle
 from depixel.scoring.covariance import RANGE

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from depixel.base.names import photo_ids
 from depixel.curation.synthetic import unseen_photos
 from depixel.dataset.samples import Photos, fixed_samples
 from depixel.model.blocks import Blocks
 from depixel.model.metrics import rmse_mean
-from depixel.model.pixelation import PixelationSettings, photo_ids
+from depixel.model.pixelation import PixelationSettings
 from depixel.model.predictor import Predictor
 from depixel.scoring import regressions
 from depixel.scoring.baselines import Interpolation

@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from depixel.base.files import write_json
+from depixel.base.names import photo_ids
 from depixel.challenge import test_sets
-from depixel.model.pixelation import PixelationSettings, draw_areas, photo_ids, uniforms
+from depixel.model.pixelation import PixelationSettings, draw_areas, uniforms
 
 SAMPLES = 12
 

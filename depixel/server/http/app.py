@@ -15,7 +15,7 @@ from fastapi import FastAPI, Response
 from depixel.server.http import api, organiser_api, problems
 from depixel.server.service import Service
 from depixel.server.storage.database import state
-from depixel.web.guard import Guard
+from depixel.web.guard import PRIVATE, Guard
 
 _SITE = Path(__file__).parents[1] / "site"
 _PAGES = {"/": "board.html", "/team": "team.html", "/organiser": "organiser.html"}
@@ -32,15 +32,7 @@ def create_app(service: Service, host: str = "127.0.0.1", allowed: Collection[st
         title="depixel challenge",
         summary="Submissions, scores and the leaderboard of a depixelation challenge.",
         version=version("depixel"),
-        docs_url=None,  # these pages load their scripts from the internet
-        redoc_url=None,
-        telemetry={
-            "tracing": False,
-            "metrics": False,
-            "logs": False,
-            "operation_spans": False,
-            "auto_configure": False,
-        },
+        **PRIVATE,
     )
     app.state.context = api.Context(service)
     problems.tell(app)
