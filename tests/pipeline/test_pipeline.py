@@ -72,6 +72,7 @@ BESIDE = {
         "scoring/regressions",
     },
     "validate": {
+        "base/names",
         "photos/hashes",
         "photos/jpeg",
         "photos/likeness",
@@ -80,6 +81,7 @@ BESIDE = {
         "photos/tiff",
     },
     "prepare": {
+        "base/names",
         "dataset/augmentation",
         "dataset/balancing",
         "dataset/kinds",
@@ -91,7 +93,7 @@ BESIDE = {
         "photos/near_duplicates",
         "photos/tiff",
     },
-    "split": {"dataset/augmentation", "dataset/balancing", "dataset/kinds", "dataset/samples"},
+    "split": {"base/names", "dataset/augmentation", "dataset/balancing", "dataset/kinds", "dataset/samples"},
     "analyze": {
         "dataset/augmentation",
         "dataset/balancing",
