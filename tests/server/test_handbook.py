@@ -52,7 +52,7 @@ def test_every_command_of_the_handbook_does_what_it_says(tmp_path):
                 words = [address if word == "https://challenge.example.org" else word for word in words]
                 said[line] = run(*words, cwd=tmp_path).stdout
             else:
-                assert line == 'pip install "depixel[challenge]"'
+                assert line == 'pip install -e ".[pipeline,challenge]"'
                 assert "challenge" in PROJECT["project"]["optional-dependencies"]
     finally:
         for server in servers:
