@@ -1,5 +1,6 @@
 """What tests in a browser share: Chromium and Firefox, headless, through Playwright, and what a person does there."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +37,14 @@ def browser(request, tmp_path_factory):
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         else:
             program = firefox.script(tmp_path_factory.mktemp("firefox"))
-            browser = playwright.firefox.launch(channel="moz-firefox", executable_path=program)
+            try:
+                browser = playwright.firefox.launch(channel="moz-firefox", executable_path=program)
+                browser.new_context().close()
+            except sync_api.Error as error:
+                missing = re.search(r"\((\S+)\): unknown command", error.message)
+                if missing is None:
+                    raise
+                pytest.skip(f"{firefox.FIREFOX} is too old for Playwright: it does not know {missing[1]}")
         yield browser
         browser.close()
 
@@ -139,6 +147,7 @@ def shown_file(area=AREA) -> bytes:
 
 def numbers(page) -> list[list[str]]:
     """What the fields of each area say; of the block, which is square, the width."""
+    page.evaluate("() => new Promise(requestAnimationFrame)")  # the page shows changes in the next frame
     fields = [[one.input_value() for one in row.locator("input").all()] for row in page.locator("#areas .area").all()]
     assert all(width == height for *_, width, height in fields)
     return [row[:-1] for row in fields]
