@@ -71,10 +71,12 @@ def read_table(path: Path = TABLE) -> pd.DataFrame:
 def plan() -> dict[str, Row]:
     """All rows, by name."""
     rows = {}
-    for group, content in yaml.safe_load(PLAN.read_text(encoding="utf-8")).items():
+    groups = yaml.safe_load(PLAN.read_text(encoding="utf-8"))
+    everywhere = groups.pop("everywhere", {})
+    for group, content in groups.items():
         views = [tuple(pair) for pair in content.get("views", [[1, "interval"]])]
         for name, own in content["rows"].items():
-            given = content.get("settings", {}) | own if "models" not in own else own
+            given = everywhere | content.get("settings", {}) | own if "models" not in own else own
             rows[name] = Row(
                 name=name,
                 group=group,
