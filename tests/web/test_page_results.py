@@ -156,16 +156,10 @@ def test_an_area_says_whether_it_is_certain_and_why_not(opened):
     choose(page, shown_file())
     page.click("#find")
     expect(page.locator(".said")).to_have_text("Certain. ")
-    noisy = photo(160, 200).astype(int)
-    spot = pixelate(photo(160, 200), [(40, 40, 24, 16, 8)])
-    noisy[40:56, 40:64] = spot[40:56, 40:64]
-    data = file_of(noisy.astype(np.uint8), "JPEG", quality=60)
-    choose(page, data, "few.jpg")
-    page.click("#restore")
-    expect(page.locator("body")).to_have_attribute("aria-busy", "false", timeout=30_000)
-    if page.locator("#next").is_visible():
-        told = page.locator("#told").inner_text()
-        assert "not sure: " in told or "Nothing found" in told
+    faint = file_of(pixelate(photo(160, 200), [(41, 43, 20, 15, 5)]), "JPEG", quality=40)
+    choose(page, faint, "few.jpg")
+    page.click("#find")
+    expect(page.locator("#told")).to_contain_text("not sure: ", timeout=30_000)
 
 
 def test_a_model_and_its_time_are_chosen(browser, restorer):
