@@ -127,17 +127,19 @@ def _within_enlarged(image: np.ndarray, found: list[Exact], check: Watch) -> lis
     If that has certain areas, the whole picture is no longer a certain area.
     """
     pixels = image.shape[0] * image.shape[1]
-    whole = [one for one in found if one.area.width * one.area.height > ALL * pixels]
-    if not whole:
+    one = next((one for one in found if one.area.width * one.area.height > ALL * pixels), None)
+    if one is None:
         return found
-    one = whole[0]
     grid = one.area.grid
     if max(grid.width, grid.height) > _MOST_ENLARGED or one.area.mask is not None:
         return found
-    columns, rows = grid.begins(one.area.width, one.area.height)
-    before = find(np.ascontiguousarray(image[one.area.part][rows[:, None], columns]), check)
-    edges = np.append(columns, one.area.width), np.append(rows, one.area.height)
-    inside = [scaled for part in before if part.certain and (scaled := _enlarged(part, one.area, edges)) is not None]
+    whole = one.area
+    if grid.lines_x is None and grid.lines_y is None:  # large blocks can hide where it ends: take all of the picture
+        whole = Area(0, 0, image.shape[1], image.shape[0]).in_blocks(grid.at(-whole.x, -whole.y))
+    columns, rows = whole.grid.begins(whole.width, whole.height)
+    before = find(np.ascontiguousarray(image[whole.part][rows[:, None], columns]), check)
+    edges = np.append(columns, whole.width), np.append(rows, whole.height)
+    inside = [scaled for part in before if part.certain and (scaled := _enlarged(part, whole, edges)) is not None]
     return [*inside, one._replace(certain=not inside and one.certain)]
 
 

@@ -52,6 +52,7 @@ _MORE_EVIDENCE = 10.0  # increase of _EVIDENCE for e times as many pixels in the
 _MEAN = 22.0  # certain, for `Outline.mean`
 _MEAN_OF_SMALL, _SMALL = 12.0, 300  # the same for an area of fewer pixels than the second
 _EVIDENCE_OF_SHAPE, _MEAN_OF_SHAPE = 100.0, 20.0  # certain, for the likelihood and the mean of a non-rectangle
+_LEAD = 3.0  # certain, for the log odds of each side's place to places more than a pixel away
 _FEW, _HOPELESS = 8, -200.0  # number of tiles, and the likelihood in them below which refining cannot help
 _DOUBTED, _PART = 5.0, 0.8  # mean of a pixel above which a rejected area is doubtful; a part of one covers this share
 _SEEN = 2.0  # mean of the steps along a visible side
@@ -180,8 +181,11 @@ def _find(
     found = []
     for one in halves:
         box = _refined(steps, _doubled(one.box))
-        square = one.certain and one.box.grid is None  # other grids are only certain if found in full size
-        found.append(Candidate(4 * one.score, box, square and _is_flat(picture, box.area)))
+        certain = one.certain and one.box.grid is None  # other grids are only certain if found in full size
+        if certain and likelihood:
+            box, lead = likelihood.placed(box, steps)
+            certain = lead > _LEAD
+        found.append(Candidate(4 * one.score, box, certain and _is_shown(box) and _is_flat(picture, box.area)))
     for one in (*picture.known, *found):
         if one.certain:
             _rule_out(steps, one)
@@ -203,7 +207,7 @@ def _find(
             one = _candidate(picture, steps, likelihood, worth, part, [other for other in boxes if other != part])
             new += [] if one is None else [one]
         # Parts are certain together or not at all; a part of a doubtful area is never certain
-        certain = all(one.certain and not _is_part_of(one.box, doubted) for one in new)
+        certain = all(one.certain and _is_shown(one.box) and not _is_part_of(one.box, doubted) for one in new)
         if not certain and steps.score(box) > _DOUBTED * box.pixels:
             doubted.append(box)
         found.extend(one._replace(certain=certain) for one in new)
@@ -214,6 +218,11 @@ def _find(
 
     search(steps, 4.0, _TRIES, min(most, max(picture.gray.shape)), decided)
     return found
+
+
+def _is_shown(box: Box) -> bool:
+    """Whether an area shows the size of its blocks. One without a whole block does not, if its blocks are large."""
+    return box.size <= _LARGE or box.has_whole_block
 
 
 def _is_part_of(box: Box, others: list[Box]) -> bool:
@@ -252,6 +261,9 @@ def _candidate(
     if edge.mean < _MEAN / 3 or likelihood.evidence(box, _FEW) < _HOPELESS:
         return Candidate(score, box, False)
     one = _weighed(likelihood, box, steps, beside)
+    if one.certain:
+        placed, lead = likelihood.placed(one.box, steps)
+        one = one._replace(box=placed, certain=lead > _LEAD)
     seen = np.ones(picture.gray.shape, bool)
     seen[box.area.part] = ~edge.other
     edge = outline(steps, one.box, beside)
@@ -400,8 +412,6 @@ def _weighed(likelihood: Likelihood, box: Box, steps: Steps, beside: list[Box]) 
 
 def _is_certain(score: float, box: Box, picture: _Picture) -> bool:
     gray = picture.gray
-    if box.size > _LARGE and box.size > min(box.x1 - box.x0, box.y1 - box.y0):  # no block is whole
-        return False
     limit = _LIMIT + _MORE_PLACES * max(np.log(gray.size / 4096), 0)
     # less for large blocks: their flat middle says little
     sure = score > limit and score > _SURE * min(1, 2 * _LARGE / box.size) * box.pixels

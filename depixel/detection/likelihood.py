@@ -43,6 +43,7 @@ _OPTIONS = 16  # largest number of options that are compared at a time
 _MOST_SIZES = 32  # largest number of block sizes that are compared
 _INTO = 0.03  # largest share of an area that another one may cover
 _WORSE = 0.3  # largest share of the steps' sum that a change may cost
+_BEYOND = 12  # pixels beyond a side where steps tell whether the surroundings look like blocks
 _SAY = 0.05  # weight of the steps' sum beside the likelihood; low because the network is overconfident
 
 _ROWS, _COLUMNS = (place.ravel() for place in np.indices((_TILE, _TILE)))
@@ -137,6 +138,55 @@ class Likelihood:
         orders = (_GRIDS + _SIDES, _SIDES + _GRIDS)
         with _one_thread():
             return self._likeliest([self._climbed(box, steps, prior, order, beside) for order in orders], prior)
+
+    def placed(self, box: Box, steps: Steps) -> tuple[Box, float]:
+        """Move each side to its likeliest place by the tiles along it; large areas are only refined by a few of theirs.
+
+        Args:
+            box: the likeliest area by all of its pixels.
+            steps: the log-likelihood ratios of all steps.
+
+        Returns:
+            The area, and the least of its sides' log odds to a place more than a pixel away; 0 if it would move on.
+        """
+        lead = 0.0
+        with _one_thread():
+            for _ in range(_ROUNDS):
+                before, lead = box, np.inf
+                for side in range(4):
+                    box, least = self._moved(box, side, steps)
+                    lead = min(lead, least)
+                if box == before:
+                    return box, lead
+        return box, 0.0
+
+    def _moved(self, box: Box, side: int, steps: Steps) -> tuple[Box, float]:
+        """The area with a side at its likeliest place, and its log odds to the next place more than a pixel away."""
+        high, wide = self._gray.shape
+
+        def places(most: int) -> dict[int, Box]:
+            options = {by: _with_side(box, side, by) for by in range(-most, most + 1)}
+            return {by: one for by, one in options.items() if 0 <= one.x0 < one.x1 <= wide and 0 <= one.y0 < one.y1 <= high}
+
+        said = {by: _SAY * steps.score(one) for by, one in places(_BEYOND).items()}
+        out = max(said) if side >= 2 else min(said)
+        options = places(_NEAR)
+        if abs(out) > _NEAR and said[out] > max(said[by] for by in options):
+            said = dict.fromkeys(said, 0.0)  # the surroundings step like blocks, too
+        axis = side % 2
+        tiles = [
+            tile
+            for tile in self._tiles_of([*options.values()])
+            if tile[axis] - _NEAR < box[side] < tile[axis] + _TILE + _NEAR
+        ]
+        tiles = _some(tiles, _FEW_TILES)
+        worth = {
+            by: self._sum(one, tiles) + said[by] - _CORNER * ((one.offset_x > 0) + (one.offset_y > 0))
+            for by, one in options.items()
+        }
+        best = max(worth, key=lambda by: worth[by])
+        rivals = [worth[best] - worth[by] for by in worth if abs(by - best) > 1]
+        return options[best], min(rivals, default=0.0)
 
     def _climbed(
         self,
@@ -295,6 +345,13 @@ def _sizes(box: Box, high: int, wide: int) -> list[Box]:
 def _changed(box: Box, numbers: dict[str, int]) -> Box:
     values: dict[str, Any] = dict(numbers)
     return box._replace(**values)
+
+
+def _with_side(box: Box, side: int, by: int) -> Box:
+    """The area with one of its four sides moved, pixels; the grid stays."""
+    sides = list(box[:4])
+    sides[side] += by
+    return box.with_sides(*sides).plain()
 
 
 def _offsets(offset_name: str, box: Box, high: int, wide: int) -> list[Box]:
