@@ -52,7 +52,7 @@ _MORE_EVIDENCE = 10.0  # increase of _EVIDENCE for e times as many pixels in the
 _MEAN = 22.0  # certain, for `Outline.mean`
 _MEAN_OF_SMALL, _SMALL = 12.0, 300  # the same for an area of fewer pixels than the second
 _EVIDENCE_OF_SHAPE, _MEAN_OF_SHAPE = 100.0, 20.0  # certain, for the likelihood and the mean of a non-rectangle
-_LEAD = 3.0  # certain, for the log odds of each side's place to places more than a pixel away
+_LEAD = 3.0  # certain, for the log odds of each side to places more than a pixel away, and of the block size to others
 _FEW, _HOPELESS = 8, -200.0  # number of tiles, and the likelihood in them below which refining cannot help
 _DOUBTED, _PART = 5.0, 0.8  # mean of a pixel above which a rejected area is doubtful; a part of one covers this share
 _SEEN = 2.0  # mean of the steps along a visible side
@@ -183,8 +183,7 @@ def _find(
         box = _refined(steps, _doubled(one.box))
         certain = one.certain and one.box.grid is None  # other grids are only certain if found in full size
         if certain and likelihood:
-            box, lead = likelihood.placed(box, steps)
-            certain = lead > _LEAD
+            box, certain = _placed(likelihood, box, steps)
         found.append(Candidate(4 * one.score, box, certain and _is_shown(box) and _is_flat(picture, box.area)))
     for one in (*picture.known, *found):
         if one.certain:
@@ -207,7 +206,11 @@ def _find(
             one = _candidate(picture, steps, likelihood, worth, part, [other for other in boxes if other != part])
             new += [] if one is None else [one]
         # Parts are certain together or not at all; a part of a doubtful area is never certain
-        certain = all(one.certain and _is_shown(one.box) and not _is_part_of(one.box, doubted) for one in new)
+        sure = [one.box for one in (*picture.known, *found) if one.certain]
+        certain = all(
+            one.certain and _is_shown(one.box) and not _is_part_of(one.box, doubted) and not _is_edge_of(one.box, sure)
+            for one in new
+        )
         if not certain and steps.score(box) > _DOUBTED * box.pixels:
             doubted.append(box)
         found.extend(one._replace(certain=certain) for one in new)
@@ -227,6 +230,13 @@ def _is_shown(box: Box) -> bool:
 
 def _is_part_of(box: Box, others: list[Box]) -> bool:
     return any(box.overlap(other) > _PART and box.pixels < _PART * other.pixels for other in others)
+
+
+def _is_edge_of(box: Box, others: list[Box]) -> bool:
+    """Whether an area without a whole block lies beside another one: the part where that one fades into the photo."""
+    x0, y0, x1, y1 = box[:4]
+    around = box._replace(x0=x0 - _BLURRED, y0=y0 - _BLURRED, x1=x1 + _BLURRED, y1=y1 + _BLURRED)
+    return not box.has_whole_block and any(around.overlap(other) > 0 for other in others)
 
 
 def _rule_out(steps: Steps, one: Candidate) -> None:
@@ -262,8 +272,8 @@ def _candidate(
         return Candidate(score, box, False)
     one = _weighed(likelihood, box, steps, beside)
     if one.certain:
-        placed, lead = likelihood.placed(one.box, steps)
-        one = one._replace(box=placed, certain=lead > _LEAD)
+        placed, fixed = _placed(likelihood, one.box, steps)
+        one = one._replace(box=placed, certain=fixed)
     seen = np.ones(picture.gray.shape, bool)
     seen[box.area.part] = ~edge.other
     edge = outline(steps, one.box, beside)
@@ -408,6 +418,12 @@ def _weighed(likelihood: Likelihood, box: Box, steps: Steps, beside: list[Box]) 
         box = box._replace(size=min(longest, MOST_BLOCK), offset_x=0, offset_y=0, grid=None)
         certain &= longest <= MOST_BLOCK
     return Candidate(score, box, bool(certain))
+
+
+def _placed(likelihood: Likelihood, box: Box, steps: Steps) -> tuple[Box, bool]:
+    """The area with its sides at their likeliest places, and whether the pixels fix these and the block size."""
+    box, lead = likelihood.placed(box, steps)
+    return box, lead > _LEAD and likelihood.size_lead(box) > _LEAD
 
 
 def _is_certain(score: float, box: Box, picture: _Picture) -> bool:

@@ -99,6 +99,32 @@ def _is_seen(codes: np.ndarray, rows: slice, lines: np.ndarray, start: int, stop
     return 0 < edge < codes.shape[1] and bool((codes[rows, edge] != codes[rows, edge - 1]).mean() > 0.9)
 
 
+def is_open(codes: np.ndarray, area: ResolvedArea) -> bool:
+    """Whether the next blocks beyond a side could belong to an area: they have a single color, so nothing ends it there.
+
+    Args:
+        codes: (H, W) integers, a number for each color.
+        area: a rectangle.
+    """
+    return any(_goes_on(of, one) for of, one in ((codes, area), (codes.T, turned(area))))
+
+
+def _goes_on(codes: np.ndarray, area: ResolvedArea) -> bool:
+    """Whether the columns of the next blocks to the left or to the right are as constant as blocks."""
+    tops = begins(area.height, area.grid.height, area.grid.offset_y)
+    lines = area.x + begins(area.width + 2 * ceil(area.grid.width), area.grid.width, area.grid.offset_x)
+    right, before = area.x + area.width, ceil(area.grid.offset_x or area.grid.width)
+    for start, stop in ((right, int(lines[lines > right][0])), (area.x - before, area.x)):
+        if start < 0 or stop > codes.shape[1]:
+            continue
+        strip = codes[area.y : area.y + area.height, start:stop]
+        steps = np.diff(strip, axis=0) != 0
+        steps[tops[1:] - 1] = False
+        if not steps.any() and (strip == strip[:, :1]).all():
+            return True
+    return False
+
+
 def shape(codes: np.ndarray, area: ResolvedArea) -> tuple[np.ndarray, np.ndarray]:
     """Find the constant blocks and the pixels of an area.
 
