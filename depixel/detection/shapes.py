@@ -100,7 +100,7 @@ def _is_seen(codes: np.ndarray, rows: slice, lines: np.ndarray, start: int, stop
 
 
 def is_open(codes: np.ndarray, area: ResolvedArea) -> bool:
-    """Whether the next blocks beyond a side could belong to an area: they have a single color, so nothing ends it there.
+    """Whether the next blocks beyond a side could belong to an area: they are as constant, and nothing ends it there.
 
     Args:
         codes: (H, W) integers, a number for each color.
