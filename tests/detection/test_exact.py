@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from depixel.areas.area import Area
 from depixel.areas.grid import Grid
 from depixel.detection import exact
+from depixel.detection.watch import Watch
 from depixel.pictures.pixels import pixelate
 from tests.detection.test_search import photo
 
@@ -123,13 +124,15 @@ def test_parts_that_text_splits_are_one_area_if_one_lacks_a_sliver_at_a_side():
 
 
 def test_large_blocks_may_hide_where_an_enlarged_picture_ends():
-    small = pixelate(colors(64, 64), [(4, 5, 56, 56, 20)])
-    small[61:, 2:] = 128
-    shown = small.repeat(3, axis=0).repeat(3, axis=1)
-    assert [tuple(one.area.numbers()) for one in certain(shown)] == [(12, 15, 168, 168, 60)]
+    shown = pixelate(colors(64, 64), [(4, 5, 56, 56, 20)]).repeat(3, axis=0).repeat(3, axis=1)
+    seen = exact.Exact(Area(0, 0, 192, 177).in_blocks_of(3), 1e4, True)  # of 192 rows; the area ends at row 183
+    inside, whole = exact._within_enlarged(shown, [seen], Watch())
+    assert tuple(inside.area.numbers()) == (12, 15, 168, 168, 60) and not whole.certain
 
 
-def test_what_is_left_of_an_enlarged_picture_beside_an_area_is_none():
-    small = pixelate(colors(64, 64), [(0, 8, 64, 44, 11)])
-    shown = small.repeat(3, axis=0).repeat(3, axis=1)
-    assert all(one.area.grid.width > 3 for one in certain(shown))
+def test_many_groups_of_tiny_blocks_are_an_enlarged_picture():
+    groups = [exact.Exact(Area(60 * k, 0, 40, 30).in_blocks_of(3), 900.0, True) for k in range(3)]
+    other = exact.Exact(Area(0, 60, 40, 30).in_blocks_of(10), 900.0, True)
+    few, many = (exact._without_tiny([*groups, other], pixels) for pixels in (200 * 200, 180 * 180))
+    assert [one.certain for one in few] == [True, True, True, True]
+    assert [one.certain for one in many] == [False, False, False, True]
