@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import binary_fill_holes, binary_opening, label
 
 from depixel.areas.area import Area, ResolvedArea
-from depixel.areas.grid import begins
+from depixel.areas.grid import Grid, begins
 
 DRAWN_OVER = 0.5
 """The least share of constant blocks in an area with something drawn over the other blocks."""
@@ -100,7 +100,7 @@ def _is_seen(codes: np.ndarray, rows: slice, lines: np.ndarray, start: int, stop
 
 
 def is_open(codes: np.ndarray, area: ResolvedArea) -> bool:
-    """Whether the next blocks beyond a side could belong to an area: they are as constant, and nothing ends it there.
+    """Whether the next blocks beyond a side are as constant, all of them, so that nothing ends the area there.
 
     Args:
         codes: (H, W) integers, a number for each color.
@@ -110,18 +110,16 @@ def is_open(codes: np.ndarray, area: ResolvedArea) -> bool:
 
 
 def _goes_on(codes: np.ndarray, area: ResolvedArea) -> bool:
-    """Whether the columns of the next blocks to the left or to the right are as constant as blocks."""
-    tops = begins(area.height, area.grid.height, area.grid.offset_y)
-    lines = area.x + begins(area.width + 2 * ceil(area.grid.width), area.grid.width, area.grid.offset_x)
-    right, before = area.x + area.width, ceil(area.grid.offset_x or area.grid.width)
+    """Whether all of the next blocks to the left or to the right are constant."""
+    grid, right = area.grid, area.x + area.width
+    lines = area.x + begins(area.width + 2 * ceil(grid.width), grid.width, grid.offset_x)
+    before = ceil(grid.offset_x or grid.width)
     for start, stop in ((right, int(lines[lines > right][0])), (area.x - before, area.x)):
-        if start < 0 or stop > codes.shape[1]:
-            continue
-        strip = codes[area.y : area.y + area.height, start:stop]
-        steps = np.diff(strip, axis=0) != 0
-        steps[tops[1:] - 1] = False
-        if not steps.any() and (strip == strip[:, :1]).all():
-            return True
+        if start >= 0 and stop <= codes.shape[1]:
+            blocks = Grid(stop - start, grid.height, 0, grid.offset_y, None, grid.lines_y)
+            strip = Area(start, area.y, stop - start, area.height).in_blocks(blocks)
+            if shape(codes, strip)[0].all():
+                return True
     return False
 
 
