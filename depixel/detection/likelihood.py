@@ -169,13 +169,14 @@ class Likelihood:
         Blocks that hardly differ in size differ most there. Whole pixels are likelier beforehand. Infinite if there is
         no line.
         """
-        grid, leads = box.area.grid, []
+        grid, leads = box.area.grid._replace(lines_x=None, lines_y=None), []
         prior = _WHOLE if grid.is_whole else 0.0
         with _one_thread():
-            for axis, (sizes, lines) in enumerate(zip(("width", "height"), box.lines(), strict=True)):
+            for axis, lines in enumerate(box.lines()):
+                one = grid if axis == 0 else grid.turned
                 for by in (-1, 1) if len(lines) else ():
-                    size = getattr(grid, sizes) + Fraction(by, len(lines))
-                    rival = box._replace(grid=grid._replace(lines_x=None, lines_y=None, **{sizes: size}))
+                    other = one._replace(width=one.width + Fraction(by, len(lines)))
+                    rival = box._replace(grid=other if axis == 0 else other.turned)
                     tiles = _some(self._along([box], axis, int(lines[-1]), 1), _ALONG[1])
                     leads.append(self._sum(box, tiles) - self._sum(rival, tiles) + prior)
         return min(leads, default=np.inf)
@@ -190,7 +191,7 @@ class Likelihood:
         out = max(places) if side >= 2 else min(places)
         if said[out] > max(said[by] for by in near if by != out):
             said = dict.fromkeys(places, 0.0)  # the surroundings step like blocks, too
-        along = self._along([places[by] for by in near], side % 2, box[side], _NEAR)
+        along = self._along([places[by] for by in near], side % 2, (box.x0, box.y0, box.x1, box.y1)[side], _NEAR)
         best, lead = 0, 0.0
         for many in _ALONG:
             tiles = _some(along, many)
