@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil
+from math import ceil, floor
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +69,13 @@ class Box(NamedTuple):
         """The same box x pixels to the right and y pixels down."""
         return self._replace(x0=self.x0 + x, x1=self.x1 + x, y0=self.y0 + y, y1=self.y1 + y)
 
+    def with_sides(self, x0: int, y0: int, x1: int, y1: int) -> "Box":
+        """A box with other sides, in the same grid."""
+        left, top = x0 - self.x0, y0 - self.y0
+        offsets = (self.offset_x + left) % self.size, (self.offset_y + top) % self.size
+        grid = self.grid and (self.grid if left >= 0 <= top else self.grid._replace(lines_x=None, lines_y=None))
+        return Box(x0, y0, x1, y1, self.size, *offsets, grid and grid.at(left, top))
+
     def plain(self) -> "Box":
         """The same box; along an axis without lines between blocks, the offset becomes 0."""
         x, y = self.lines()
@@ -77,6 +84,17 @@ class Box(NamedTuple):
     def odd(self) -> list[np.ndarray]:
         """The lines between blocks, along the axes where the first block is cut off."""
         return [lines for lines, offset in zip(self.lines(), (self.offset_x, self.offset_y), strict=True) if offset]
+
+    @property
+    def has_whole_block(self) -> bool:
+        """Whether a block lies within it as a whole, so that its pixels show both sides of a block."""
+        area = self.area
+        begins, lengths = area.grid.begins(area.width, area.height), (area.width, area.height)
+        sizes = area.grid.width, area.grid.height
+        return all(
+            np.diff(np.append(of, length)).max() >= floor(size)
+            for of, length, size in zip(begins, lengths, sizes, strict=True)
+        )
 
     def lines(self) -> tuple[np.ndarray, np.ndarray]:
         """The lines between blocks: the first column (x) and first row (y) of every block but the first, int64."""

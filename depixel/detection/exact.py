@@ -14,7 +14,7 @@ from depixel.areas.area import Area, ResolvedArea
 from depixel.areas.grid import MOST_BLOCK, Grid, Pixels, as_pixels, begins
 from depixel.detection.cells import Shared, find_cells, groups
 from depixel.detection.periods import fit, fit_size
-from depixel.detection.shapes import DRAWN_OVER, extended, is_rectangle, masked, shape, turned, wider
+from depixel.detection.shapes import DRAWN_OVER, extended, is_open, is_rectangle, masked, shape, turned, wider
 from depixel.detection.watch import Watch
 
 _AROUND = 24  # pixels around an area from which the photo's rate of equal neighbours is measured
@@ -67,7 +67,7 @@ def find(image: np.ndarray, check: Watch = Watch(), most: int | None = None) -> 
             found.append(one)
         if one is not None and one.certain and one.area.width * one.area.height > ALL * codes.size:
             break
-    return _within_enlarged(image, _joined(codes, found), check.part(0.8, 1))
+    return _within_enlarged(image, _joined(codes, _without_tiny(found, codes.size)), check.part(0.8, 1))
 
 
 def _codes(image: np.ndarray) -> np.ndarray:
@@ -77,6 +77,18 @@ def _codes(image: np.ndarray) -> np.ndarray:
         codes <<= 8
         codes |= image[:, :, channel]
     return codes
+
+
+def _without_tiny(found: list[Exact], pixels: int) -> list[Exact]:
+    """If groups of tiny blocks cover much of the picture together, it was enlarged: none of them is certain."""
+    tiny = {one.area.place: one.area.width * one.area.height for one in found if _is_tiny(one.area)}
+    if sum(tiny.values()) <= _MOST_TINY * pixels:
+        return found
+    return [one._replace(certain=one.certain and not _is_tiny(one.area)) for one in found]
+
+
+def _is_tiny(area: ResolvedArea) -> bool:
+    return min(area.grid.width, area.grid.height) < _ENLARGED
 
 
 def _joined(codes: np.ndarray, found: list[Exact]) -> list[Exact]:
@@ -103,19 +115,20 @@ def _together(codes: np.ndarray, one: Exact, other: Exact) -> Exact | None:
     areas, grid = (one.area, other.area), one.area.grid
     if not (one.certain and other.certain):
         return None
-    for of, beside in ((areas, grid.height), (tuple(map(turned, areas)), grid.width)):
+    for of, across, beside in ((areas, grid.width, grid.height), (tuple(map(turned, areas)), grid.height, grid.width)):
         upper, lower = sorted(of, key=lambda area: area.y)
         down = lower.y - lower.offset_y - upper.y + upper.offset_y
+        right = lower.x - lower.offset_x - upper.x + upper.offset_x
         if (
-            (upper.x, upper.width) == (lower.x, lower.width)
-            and upper.grid[:3] == lower.grid[:3]
+            max(abs(upper.x - lower.x), abs(upper.x + upper.width - lower.x - lower.width)) < across
+            and upper.grid[:2] == lower.grid[:2]
             and -beside <= lower.y - upper.y - upper.height <= 3 * beside
-            and down % beside == 0
+            and down % beside == right % across == 0
         ):
             x0, y0 = min(area.x for area in areas), min(area.y for area in areas)
             x1, y1 = max(area.x + area.width for area in areas), max(area.y + area.height for area in areas)
-            first = next(area for area in areas if (area.x, area.y) == (x0, y0))
-            whole = Area(x0, y0, x1 - x0, y1 - y0).in_blocks(first.grid._replace(lines_x=None, lines_y=None))
+            blocks = grid._replace(lines_x=None, lines_y=None).at(x0 - one.area.x, y0 - one.area.y)
+            whole = Area(x0, y0, x1 - x0, y1 - y0).in_blocks(blocks)
             if is_rectangle(shape(codes, whole)[0], drawn=1 - DRAWN_OVER):
                 return Exact(whole, one.evidence + other.evidence, certain=True)
     return None
@@ -127,17 +140,19 @@ def _within_enlarged(image: np.ndarray, found: list[Exact], check: Watch) -> lis
     If that has certain areas, the whole picture is no longer a certain area.
     """
     pixels = image.shape[0] * image.shape[1]
-    whole = [one for one in found if one.area.width * one.area.height > ALL * pixels]
-    if not whole:
+    one = next((one for one in found if one.area.width * one.area.height > ALL * pixels), None)
+    if one is None:
         return found
-    one = whole[0]
     grid = one.area.grid
     if max(grid.width, grid.height) > _MOST_ENLARGED or one.area.mask is not None:
         return found
-    columns, rows = grid.begins(one.area.width, one.area.height)
-    before = find(np.ascontiguousarray(image[one.area.part][rows[:, None], columns]), check)
-    edges = np.append(columns, one.area.width), np.append(rows, one.area.height)
-    inside = [scaled for part in before if part.certain and (scaled := _enlarged(part, one.area, edges)) is not None]
+    whole = one.area
+    if grid.lines_x is None and grid.lines_y is None:  # large blocks can hide where it ends: take all of the picture
+        whole = Area(0, 0, image.shape[1], image.shape[0]).in_blocks(grid.at(-whole.x, -whole.y))
+    columns, rows = whole.grid.begins(whole.width, whole.height)
+    before = find(np.ascontiguousarray(image[whole.part][rows[:, None], columns]), check)
+    edges = np.append(columns, whole.width), np.append(rows, whole.height)
+    inside = [scaled for part in before if part.certain and (scaled := _enlarged(part, whole, edges)) is not None]
     return [*inside, one._replace(certain=not inside and one.certain)]
 
 
@@ -200,7 +215,7 @@ def _area(codes: np.ndarray, cells: np.ndarray, shared: Shared) -> Exact | None:
         area = masked(around, hidden)
     least = _LEAST_EVIDENCE if rectangle else _LEAST_OF_SHAPES
     certain = evidence >= least and count >= constant.sum() / 2 and _is_likely(area, shared, codes.size)
-    return Exact(area, evidence, bool(certain))
+    return Exact(area, evidence, bool(certain and not (rectangle and is_open(codes, area))))
 
 
 def _grid(cells: np.ndarray, shared: Shared, bounds: tuple[int, int, int, int]) -> Grid | None:
@@ -352,7 +367,7 @@ def _is_likely(area: ResolvedArea, shared: Shared, pixels: int) -> bool:
     mixed = [float((low < high).mean()) if len(low) else 0.0 for low, high in shared]
     if max(mixed) > _MIXED and min(len(np.unique(low)) for low, _ in shared) < _LEAST_MIXED:
         return False
-    if min(area.grid.width, area.grid.height) < _ENLARGED and area.width * area.height > _MOST_TINY * pixels:
+    if _is_tiny(area) and area.width * area.height > _MOST_TINY * pixels:
         return False
     if len(shared.across[0]) and len(shared.down[0]):
         return True

@@ -47,11 +47,12 @@ _REACH, _CORNER = 48, 30.0  # see `Steps`; the corner is high because the networ
 _LIMIT = 200.0  # certain, for the sum over an area without a likelihood, in a picture of 64 x 64 pixels
 _MORE_PLACES = 50.0  # increase of _LIMIT for e times as many pixels in the picture
 _EVIDENCE, _WEIGHT = 50.0, 10.0  # certain, in 64 x 64 pixels, for the likelihood plus _WEIGHT times the mean of a pixel
-_LEAST_MEAN, _LEAST_OF_ONE = 1.5, 5.0  # certain, for the mean of a pixel; the second if the area is a single block
+_LEAST_MEAN = 1.5  # certain, for the mean of a pixel
 _MORE_EVIDENCE = 10.0  # increase of _EVIDENCE for e times as many pixels in the picture
 _MEAN = 22.0  # certain, for `Outline.mean`
 _MEAN_OF_SMALL, _SMALL = 12.0, 300  # the same for an area of fewer pixels than the second
 _EVIDENCE_OF_SHAPE, _MEAN_OF_SHAPE = 100.0, 20.0  # certain, for the likelihood and the mean of a non-rectangle
+_LEAD = 6.0  # certain, for the log odds of each side to places more than a pixel away, and of the block size to others
 _FEW, _HOPELESS = 8, -200.0  # number of tiles, and the likelihood in them below which refining cannot help
 _DOUBTED, _PART = 5.0, 0.8  # mean of a pixel above which a rejected area is doubtful; a part of one covers this share
 _SEEN = 2.0  # mean of the steps along a visible side
@@ -180,8 +181,10 @@ def _find(
     found = []
     for one in halves:
         box = _refined(steps, _doubled(one.box))
-        square = one.certain and one.box.grid is None  # other grids are only certain if found in full size
-        found.append(Candidate(4 * one.score, box, square and _is_flat(picture, box.area)))
+        certain = one.certain and one.box.grid is None  # other grids are only certain if found in full size
+        if certain and likelihood:
+            box, certain = _placed(likelihood, box, steps)
+        found.append(Candidate(4 * one.score, box, certain and _is_shown(box) and _is_flat(picture, box.area)))
     for one in (*picture.known, *found):
         if one.certain:
             _rule_out(steps, one)
@@ -203,7 +206,11 @@ def _find(
             one = _candidate(picture, steps, likelihood, worth, part, [other for other in boxes if other != part])
             new += [] if one is None else [one]
         # Parts are certain together or not at all; a part of a doubtful area is never certain
-        certain = all(one.certain and not _is_part_of(one.box, doubted) for one in new)
+        sure = [one.box for one in (*picture.known, *found) if one.certain]
+        certain = all(
+            one.certain and _is_shown(one.box) and not _is_part_of(one.box, doubted) and not _is_edge_of(one.box, sure)
+            for one in new
+        )
         if not certain and steps.score(box) > _DOUBTED * box.pixels:
             doubted.append(box)
         found.extend(one._replace(certain=certain) for one in new)
@@ -216,8 +223,25 @@ def _find(
     return found
 
 
+def _is_shown(box: Box) -> bool:
+    """Whether an area shows its blocks: a line between two of them, and a whole one if they are large.
+
+    A flat rectangle looks like a single block. A line a pixel from a side may be the side's blur.
+    """
+    sides = (box.x0, box.x1), (box.y0, box.y1)
+    inner = [(start + 1 < of) & (of < stop - 1) for of, (start, stop) in zip(box.lines(), sides, strict=True)]
+    return any(of.any() for of in inner) and (box.size <= _LARGE or box.has_whole_block)
+
+
 def _is_part_of(box: Box, others: list[Box]) -> bool:
     return any(box.overlap(other) > _PART and box.pixels < _PART * other.pixels for other in others)
+
+
+def _is_edge_of(box: Box, others: list[Box]) -> bool:
+    """Whether an area without a whole block lies beside another one: the part where that one fades into the photo."""
+    x0, y0, x1, y1 = box[:4]
+    around = box._replace(x0=x0 - _BLURRED, y0=y0 - _BLURRED, x1=x1 + _BLURRED, y1=y1 + _BLURRED)
+    return not box.has_whole_block and any(around.overlap(other) > 0 for other in others)
 
 
 def _rule_out(steps: Steps, one: Candidate) -> None:
@@ -252,10 +276,13 @@ def _candidate(
     if edge.mean < _MEAN / 3 or likelihood.evidence(box, _FEW) < _HOPELESS:
         return Candidate(score, box, False)
     one = _weighed(likelihood, box, steps, beside)
+    if one.certain:
+        placed, fixed = _placed(likelihood, one.box, steps)
+        one = one._replace(box=placed, certain=fixed)
     seen = np.ones(picture.gray.shape, bool)
     seen[box.area.part] = ~edge.other
     edge = outline(steps, one.box, beside)
-    least = _MEAN_OF_SMALL if one.box.pixels < _SMALL and any(map(len, one.box.lines())) else _MEAN
+    least = _MEAN_OF_SMALL if one.box.pixels < _SMALL else _MEAN
     least *= min(1, 2 * _LARGE / one.box.size)  # the middle of a large block has no steps
     sure = one.certain and edge.whole and edge.mean > least and _is_sharp(picture.gray, one.box, _SHARP_IN_JPEG)
     return one._replace(certain=sure and _is_flat(picture, one.area, seen[one.area.part]))
@@ -383,25 +410,28 @@ def _windows(length: int, most: int) -> Iterator[tuple[int, slice, slice]]:
 
 
 def _weighed(likelihood: Likelihood, box: Box, steps: Steps, beside: list[Box]) -> Candidate:
-    """Find and judge the likeliest area near one. If it has no visible line, it is a single block."""
+    """Find and judge the likeliest area near one. If it has no visible line, it is a single block, and not certain."""
     if box.grid is None:
         refined = likelihood.refined(box, steps, beside).plain()
         if likelihood.evidence(refined) > 0 or likelihood.evidence(box) < 0:
             box = refined
-    one_block, longest = not any(map(len, box.lines())), max(box.x1 - box.x0, box.y1 - box.y0)
     score, mean = likelihood.evidence(box), steps.score(box) / box.pixels
     least = _EVIDENCE + _MORE_EVIDENCE * max(np.log(steps.width * steps.height / 4096), 0)
-    certain = score + _WEIGHT * mean > least and mean > (_LEAST_OF_ONE if one_block else _LEAST_MEAN)
-    if one_block:
+    certain = score + _WEIGHT * mean > least and mean > _LEAST_MEAN
+    if not any(map(len, box.lines())):
+        longest, certain = max(box.x1 - box.x0, box.y1 - box.y0), False
         box = box._replace(size=min(longest, MOST_BLOCK), offset_x=0, offset_y=0, grid=None)
-        certain &= longest <= MOST_BLOCK
     return Candidate(score, box, bool(certain))
+
+
+def _placed(likelihood: Likelihood, box: Box, steps: Steps) -> tuple[Box, bool]:
+    """The area with its sides at their likeliest places, and whether the pixels fix these and the block size."""
+    box, lead = likelihood.placed(box, steps)
+    return box, lead > _LEAD and likelihood.size_lead(box) > _LEAD
 
 
 def _is_certain(score: float, box: Box, picture: _Picture) -> bool:
     gray = picture.gray
-    if box.size > _LARGE and box.size > min(box.x1 - box.x0, box.y1 - box.y0):  # no block is whole
-        return False
     limit = _LIMIT + _MORE_PLACES * max(np.log(gray.size / 4096), 0)
     # less for large blocks: their flat middle says little
     sure = score > limit and score > _SURE * min(1, 2 * _LARGE / box.size) * box.pixels

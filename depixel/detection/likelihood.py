@@ -10,6 +10,7 @@ To save time, tiles count as independent of each other.
 """
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import lru_cache, partial
 from typing import Any
 
@@ -37,12 +38,16 @@ _TILE = 16  # pixels, a multiple of JPEG's blocks
 _MOST_TILES = 24  # this many tiles from all over a large area are enough
 _FEW_TILES, _FEW_BOXES = 8, 6  # few tiles decide which few areas are compared by more tiles
 _CORNER = 16.0  # log prior odds of a grid that begins at the area's corner, along each axis
+_WHOLE = 16.0  # log prior odds of blocks of whole pixels
 _ROUNDS = 4
 _NEAR = 4  # pixels: largest change of a side
 _OPTIONS = 16  # largest number of options that are compared at a time
 _MOST_SIZES = 32  # largest number of block sizes that are compared
 _INTO = 0.03  # largest share of an area that another one may cover
 _WORSE = 0.3  # largest share of the steps' sum that a change may cost
+_ALONG = 3, 8  # number of tiles along a side that decide its place, and if it is not clear by the first
+_CLEAR = 20.0  # log odds from which a place is clear
+_BEYOND = 12  # pixels beyond a side where steps tell whether the surroundings look like blocks
 _SAY = 0.05  # weight of the steps' sum beside the likelihood; low because the network is overconfident
 
 _ROWS, _COLUMNS = (place.ravel() for place in np.indices((_TILE, _TILE)))
@@ -138,6 +143,66 @@ class Likelihood:
         with _one_thread():
             return self._likeliest([self._climbed(box, steps, prior, order, beside) for order in orders], prior)
 
+    def placed(self, box: Box, steps: Steps) -> tuple[Box, float]:
+        """Move each side to its likeliest place by the tiles along it; `refined` takes tiles from all over the area.
+
+        Args:
+            box: the likeliest area by all of its pixels.
+            steps: the log-likelihood ratios of all steps.
+
+        Returns:
+            The area, and the least of its sides' log odds to places more than a pixel away; 0 if it would move on.
+        """
+        with _one_thread():
+            for _ in range(_ROUNDS):
+                before, lead = box, np.inf
+                for side in range(4):
+                    box, least = self._moved(box, side, steps)
+                    lead = min(lead, least)
+                if max(abs(one - other) for one, other in zip(box[:4], before[:4], strict=True)) <= 1:
+                    return box, lead
+        return box, 0.0
+
+    def size_lead(self, box: Box) -> float:
+        """Log odds of an area's blocks to blocks of which the last line is a pixel away, along either axis.
+
+        Blocks that hardly differ in size differ most there. Whole pixels are likelier beforehand. Infinite if there is
+        no line.
+        """
+        grid, leads = box.area.grid._replace(lines_x=None, lines_y=None), []
+        prior = _WHOLE if grid.is_whole else 0.0
+        with _one_thread():
+            for axis, lines in enumerate(box.lines()):
+                one = grid if axis == 0 else grid.turned
+                for by in (-1, 1) if len(lines) else ():
+                    other = one._replace(width=one.width + Fraction(by, len(lines)))
+                    rival = box._replace(grid=other if axis == 0 else other.turned)
+                    tiles = _some(self._along([box], axis, int(lines[-1]), 1), _ALONG[1])
+                    leads.append(self._sum(box, tiles) - self._sum(rival, tiles) + prior)
+        return min(leads, default=np.inf)
+
+    def _moved(self, box: Box, side: int, steps: Steps) -> tuple[Box, float]:
+        """The area with a side at its likeliest place, and its log odds to the next place more than a pixel away."""
+        high, wide = self._gray.shape
+        places = {by: _with_side(box, side, by) for by in range(-_BEYOND, _BEYOND + 1)}
+        places = {by: at for by, at in places.items() if 0 <= at.x0 < at.x1 <= wide and 0 <= at.y0 < at.y1 <= high}
+        said = {by: _SAY * steps.score(at) for by, at in places.items()}
+        near = [by for by in places if abs(by) <= _NEAR]
+        out = max(places) if side >= 2 else min(places)
+        if said[out] > max(said[by] for by in near if by != out):
+            said = dict.fromkeys(places, 0.0)  # the surroundings step like blocks, too
+        along = self._along([places[by] for by in near], side % 2, (box.x0, box.y0, box.x1, box.y1)[side], _NEAR)
+        best, lead = 0, 0.0
+        for many in _ALONG:
+            tiles = _some(along, many)
+            worth = {by: self._sum(places[by], tiles) + said[by] - _CORNER * len(places[by].odd()) for by in near}
+            best = max(worth, key=lambda by: worth[by])
+            others = sorted((worth[best] - worth[by], abs(by - best) > 1) for by in near if by != best)
+            lead = next((less for less, is_rival in others if is_rival), 0.0)
+            if others and others[0][0] > _CLEAR:
+                break
+        return places[best], lead
+
     def _climbed(
         self,
         box: Box,
@@ -163,7 +228,7 @@ class Likelihood:
 
     def _likeliest(self, boxes: list[Box], prior: Callable[[Box], float], many: int = _MOST_TILES) -> Box:
         """The likeliest box, by the tiles where they differ. If there are more than `many`, a few tiles preselect."""
-        tiles = [tile for tile in self._tiles_of(boxes) if len({_seen(box, tile) for box in boxes}) > 1]
+        tiles = [tile for tile in self._tiles_of(boxes) if _differ(boxes, tile)]
         if len(tiles) > many:
             few = _some(tiles, _FEW_TILES)
             boxes = sorted(boxes, key=lambda box: -self._sum(box, few) - prior(box))[:_FEW_BOXES]
@@ -182,6 +247,10 @@ class Likelihood:
         )
         return [(x, y) for y in down for x in across if (x, y) not in self._left_out]
 
+    def _along(self, boxes: list[Box], axis: int, line: int, near: int) -> list[tuple[int, int]]:
+        """The tiles of areas that lie along a line, at a column (axis 0) or row, or `near` pixels beside it."""
+        return [tile for tile in self._tiles_of(boxes) if tile[axis] - near < line < tile[axis] + _TILE + near]
+
     def _log_density(self, tile: tuple[int, int], seen: Box | None) -> float:
         """Log density of a tile's pixels, up to a constant, if `seen` is the pixelated area there; cached."""
         if (tile, seen) not in self._known:
@@ -193,7 +262,7 @@ class Likelihood:
         off, correlation, noise = self._tile(tile)
         contrast = self._contrast(tile, seen)[: len(off), : off.shape[1]].ravel()
         covariance = correlation * contrast * contrast[:, None] + _LEVEL**2
-        here = seen and _cut(seen, 0, _TILE)
+        here = seen and _cut(seen, (0, 0), 0)
         if here:
             _pixelate(covariance, here, *off.shape)
         covariance += noise
@@ -265,25 +334,34 @@ def _seen(box: Box, tile: tuple[int, int]) -> Box | None:
 
     Areas that look the same there give the same result, so that the cache works.
     """
-    seen = _cut(box.moved(-tile[0], -tile[1]), -_AROUND, _TILE + _AROUND)
+    seen = _cut(box, tile, _AROUND)
     if not seen:
         return None
     if seen.grid is None:
         one_block = seen.size - seen.offset_x >= seen.x1 - seen.x0 and seen.size - seen.offset_y >= seen.y1 - seen.y0
     else:
         one_block = all(len(of) == 1 for of in seen.grid.begins(seen.x1 - seen.x0, seen.y1 - seen.y0))
-    if one_block or not _cut(seen, 0, _TILE):  # beside the tile, only the contrast counts and not the block size
+    if one_block or not _cut(seen, (0, 0), 0):  # beside the tile, only the contrast counts and not the block size
         return seen._replace(size=len(_BLUR), offset_x=0, offset_y=0, grid=None)
     return seen
 
 
-def _cut(box: Box, low: int, high: int) -> Box | None:
-    """The part of an area that lies within [low, high) along both axes; None: nothing."""
-    x0, y0, x1, y1 = max(box.x0, low), max(box.y0, low), min(box.x1, high), min(box.y1, high)
+def _differ(boxes: list[Box], tile: tuple[int, int]) -> bool:
+    """Whether areas differ in and around a tile."""
+    first = _seen(boxes[0], tile)
+    return any(_seen(box, tile) != first for box in boxes[1:])
+
+
+def _cut(box: Box, tile: tuple[int, int], around: int) -> Box | None:
+    """The part of an area in a tile and `around` pixels around it, relative to the tile; None: nothing."""
+    left, top, right, bottom, size, offset_x, offset_y, grid = box
+    x, y = tile
+    x0, y0 = max(left, x - around), max(top, y - around)
+    x1, y1 = min(right, x + _TILE + around), min(bottom, y + _TILE + around)
     if x0 >= x1 or y0 >= y1:
         return None
-    offsets = (box.offset_x + x0 - box.x0) % box.size, (box.offset_y + y0 - box.y0) % box.size
-    return Box(x0, y0, x1, y1, box.size, *offsets, box.grid and box.grid.at(x0 - box.x0, y0 - box.y0))
+    offsets = (offset_x + x0 - left) % size, (offset_y + y0 - top) % size
+    return Box(x0 - x, y0 - y, x1 - x, y1 - y, size, *offsets, grid and grid.at(x0 - left, y0 - top))
 
 
 def _sizes(box: Box, high: int, wide: int) -> list[Box]:
@@ -295,6 +373,13 @@ def _sizes(box: Box, high: int, wide: int) -> list[Box]:
 def _changed(box: Box, numbers: dict[str, int]) -> Box:
     values: dict[str, Any] = dict(numbers)
     return box._replace(**values)
+
+
+def _with_side(box: Box, side: int, by: int) -> Box:
+    """The area with one of its four sides moved, pixels; the grid stays."""
+    sides = list(box[:4])
+    sides[side] += by
+    return box.with_sides(*sides).plain()
 
 
 def _offsets(offset_name: str, box: Box, high: int, wide: int) -> list[Box]:

@@ -75,7 +75,7 @@ def outline(steps: Steps, box: Box, beside: Sequence[Box] = ()) -> Outline:
         return Outline(box, None, ~seen[here], _mean(steps, box, np.ones_like(seen[here])), is_whole)
     part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     x0, y0 = around.x0 + int(columns[0]), around.y0 + int(rows[0])
-    bounds = _moved_to(box, x0, y0, x0 + int(np.ptp(columns)) + 1, y0 + int(np.ptp(rows)) + 1)
+    bounds = box.with_sides(x0, y0, x0 + int(np.ptp(columns)) + 1, y0 + int(np.ptp(rows)) + 1)
     shown = connected & seen
     return Outline(bounds, np.ascontiguousarray(connected[part]), ~shown[part], float(worth[shown].mean()), is_whole)
 
@@ -98,19 +98,11 @@ def _part(box: Box, around: Box) -> tuple[slice, slice]:
     )
 
 
-def _moved_to(box: Box, x0: int, y0: int, x1: int, y1: int) -> Box:
-    """A box with other sides, in the same grid."""
-    left, top = x0 - box.x0, y0 - box.y0
-    offsets = (box.offset_x + left) % box.size, (box.offset_y + top) % box.size
-    grid = box.grid and (box.grid if left >= 0 <= top else box.grid._replace(lines_x=None, lines_y=None))
-    return Box(x0, y0, x1, y1, box.size, *offsets, grid and grid.at(left, top))
-
-
 def _around(steps: Steps, box: Box) -> Box:
     """A box extended on each side by its own width or height, at least two blocks, within the picture."""
     wide, high = max(box.x1 - box.x0, 2 * box.size), max(box.y1 - box.y0, 2 * box.size)
     x0, y0 = max(box.x0 - wide, 0), max(box.y0 - high, 0)
-    return _moved_to(box, x0, y0, min(box.x1 + wide, steps.width), min(box.y1 + high, steps.height))
+    return box.with_sides(x0, y0, min(box.x1 + wide, steps.width), min(box.y1 + high, steps.height))
 
 
 def _worth(steps: Steps, box: Box, around: Box) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 
 from depixel.areas.area import ResolvedArea
 from depixel.areas.grid import block_means, spread
+from depixel.detection.boxes import Box
 
 _FEW = 6  # blocks
 _EVEN, _EVEN_IN_NOISE = 1.5, 0.9  # gray levels, and share of the noise: deviation from a block's mean
@@ -26,6 +27,8 @@ def reason(gray: np.ndarray, area: ResolvedArea, noise: float = 0.0) -> str:
     count = means.shape[0] * means.shape[1]
     if count < _FEW:
         return f"it has only {count} block{'s' * (count > 1)}, and photos have such flat spots, too"
+    if not Box.around(area).has_whole_block:
+        return "it shows no whole block, so nothing says how large its blocks are"
     off = part - spread(means, grid, part.shape[:2])
     uneven = float(np.sqrt(np.square(off if area.mask is None else off[area.mask]).mean()))
     if uneven > _EVEN + _EVEN_IN_NOISE * noise:
@@ -33,4 +36,20 @@ def reason(gray: np.ndarray, area: ResolvedArea, noise: float = 0.0) -> str:
     steps = np.concatenate([np.abs(np.diff(means, axis=axis)).ravel() for axis in (0, 1)])
     if float(steps.mean()) < _CLEAR * max(uneven, 1.0):
         return f"its blocks hardly differ from each other, by {steps.mean():.1f} gray levels"
-    return "untouched photos sometimes look like this"
+    if area.mask is None and (side := _vague_side(gray, area, _CLEAR * max(uneven, 1.0))):
+        return f"nothing shows where it ends: at its {side} side the picture hardly changes"
+    return "untouched photos sometimes look like this, or its sides or blocks could be others"
+
+
+def _vague_side(gray: np.ndarray, area: ResolvedArea, least: float) -> str | None:
+    """The name of a side within the picture across which neighbours differ by less than `least` gray levels."""
+    x, y, right, bottom = area.x, area.y, area.x + area.width, area.y + area.height
+    rows, columns = slice(y, bottom), slice(x, right)
+    sides = {
+        "left": gray[rows, x - 1 : x + 1] if x else None,
+        "right": gray[rows, right - 1 : right + 1] if right < gray.shape[1] else None,
+        "upper": gray[y - 1 : y + 1, columns].T if y else None,
+        "lower": gray[bottom - 1 : bottom + 1, columns].T if bottom < gray.shape[0] else None,
+    }
+    vague = (name for name, both in sides.items() if both is not None and np.abs(np.diff(both)).mean() < least)
+    return next(vague, None)

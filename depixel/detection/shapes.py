@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import binary_fill_holes, binary_opening, label
 
 from depixel.areas.area import Area, ResolvedArea
-from depixel.areas.grid import begins
+from depixel.areas.grid import Grid, begins
 
 DRAWN_OVER = 0.5
 """The least share of constant blocks in an area with something drawn over the other blocks."""
@@ -97,6 +97,30 @@ def _is_seen(codes: np.ndarray, rows: slice, lines: np.ndarray, start: int, stop
     if len(lines) and (strip[lines] != strip[lines - 1]).any(axis=1).mean() > 0.5:
         return True
     return 0 < edge < codes.shape[1] and bool((codes[rows, edge] != codes[rows, edge - 1]).mean() > 0.9)
+
+
+def is_open(codes: np.ndarray, area: ResolvedArea) -> bool:
+    """Whether the next blocks beyond a side are as constant, all of them, so that nothing ends the area there.
+
+    Args:
+        codes: (H, W) integers, a number for each color.
+        area: a rectangle.
+    """
+    return any(_goes_on(of, one) for of, one in ((codes, area), (codes.T, turned(area))))
+
+
+def _goes_on(codes: np.ndarray, area: ResolvedArea) -> bool:
+    """Whether all of the next blocks to the left or to the right are constant."""
+    grid, right = area.grid, area.x + area.width
+    lines = area.x + begins(area.width + 2 * ceil(grid.width), grid.width, grid.offset_x)
+    before = ceil(grid.offset_x or grid.width)
+    for start, stop in ((right, int(lines[lines > right][0])), (area.x - before, area.x)):
+        if start >= 0 and stop <= codes.shape[1]:
+            blocks = Grid(stop - start, grid.height, 0, grid.offset_y, None, grid.lines_y)
+            strip = Area(start, area.y, stop - start, area.height).in_blocks(blocks)
+            if shape(codes, strip)[0].all():
+                return True
+    return False
 
 
 def shape(codes: np.ndarray, area: ResolvedArea) -> tuple[np.ndarray, np.ndarray]:

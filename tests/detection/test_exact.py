@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from depixel.areas.area import Area
 from depixel.areas.grid import Grid
 from depixel.detection import exact
+from depixel.detection.watch import Watch
 from depixel.pictures.pixels import pixelate
 from tests.detection.test_search import photo
 
@@ -99,3 +100,39 @@ def test_pictures_of_other_tools_are_searched(shared, name, numbers):
 def test_blocks_that_pillow_made_are_found(shared):
     (one,) = certain(np.asarray(Image.open(shared / "field/01_pillow_16x16.png").convert("RGB")))
     assert one.area.place == "61,53,120,90" and one.area.blocks == "7.5x5.625"
+
+
+def test_an_area_beside_plain_blocks_is_not_certain():
+    """It could begin further left, where the photo is white, and would look the same."""
+    image = colors()
+    image[:, :60] = 255
+    shown = pixelate(image, [(40, 20, 100, 90, 10)])
+    assert certain(shown) == [] and exact.find(shown)
+    image[:, :60] = colors()[:, :60] // 2 + 100  # nothing plain
+    assert [one.area.place for one in certain(pixelate(image, [(40, 20, 100, 90, 10)]))] == ["40,20,100,90"]
+
+
+def test_parts_that_text_splits_are_one_area_if_one_lacks_a_sliver_at_a_side():
+    shown = pixelate(colors(), [(39, 20, 56, 102, 11)])
+    shown[64:79, 39:95] = np.random.default_rng(0).integers(0, 256, (15, 56, 3))
+    parts = [
+        exact.Exact(Area(39, 20, 55, 44).in_blocks_of(11), 900.0, True),
+        exact.Exact(Area(39, 79, 56, 43).in_blocks(Grid.square(11, (0, 4))), 800.0, True),
+    ]
+    (one,) = exact._joined(exact._codes(shown), parts)
+    assert tuple(one.area.numbers()) == (39, 20, 56, 102, 11) and one.evidence == 1700
+
+
+def test_large_blocks_may_hide_where_an_enlarged_picture_ends():
+    shown = pixelate(colors(64, 64), [(4, 5, 56, 56, 20)]).repeat(3, axis=0).repeat(3, axis=1)
+    seen = exact.Exact(Area(0, 0, 192, 177).in_blocks_of(3), 1e4, True)  # of 192 rows; the area ends at row 183
+    inside, whole = exact._within_enlarged(shown, [seen], Watch())
+    assert tuple(inside.area.numbers()) == (12, 15, 168, 168, 60) and not whole.certain
+
+
+def test_many_groups_of_tiny_blocks_are_an_enlarged_picture():
+    groups = [exact.Exact(Area(60 * k, 0, 40, 30).in_blocks_of(3), 900.0, True) for k in range(3)]
+    other = exact.Exact(Area(0, 60, 40, 30).in_blocks_of(10), 900.0, True)
+    few, many = (exact._without_tiny([*groups, other], pixels) for pixels in (200 * 200, 180 * 180))
+    assert [one.certain for one in few] == [True, True, True, True]
+    assert [one.certain for one in many] == [False, False, False, True]

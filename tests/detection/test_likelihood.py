@@ -1,7 +1,10 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from depixel.areas.area import Area, ResolvedArea
+from depixel.areas.grid import Grid
 from depixel.base.errors import DepixelError
 from depixel.detection import likelihood
 from depixel.detection.boxes import Box
@@ -219,3 +222,38 @@ def test_it_can_be_given_up():
 
     with pytest.raises(GivenUpError):
         of(pixelated(), 90, check).refined(AREA, indifferent())
+
+
+@pytest.mark.parametrize("moved", [(3, 0, 0, 0), (0, -5, 0, 0), (0, 0, -4, 3), (1, 2, 3, -4)])
+def test_sides_are_moved_to_where_the_area_ends(moved):
+    box, lead = of(pixelated(), 90).placed(AREA.with_sides(*np.add(AREA[:4], moved).tolist()), indifferent())
+    assert box[:4] == AREA[:4] and lead > 20
+
+
+def test_a_side_is_not_clear_where_the_photo_beside_it_is_plain():
+    image = photo(60, 60)
+    image[:, AREA.x1 - 9 :] = 128
+    _, lead = of(pixelate(image, 10, 13, 23, 17, 7), 90).placed(AREA, indifferent())
+    assert lead < 6
+
+
+def test_steps_decide_about_a_side_unless_the_surroundings_look_like_blocks_to_them():
+    image = photo(60, 60)
+    image[:, AREA.x1 - 9 :] = 128
+    seen = of(pixelate(image, 10, 13, 23, 17, 7), 90)
+    inside = np.zeros((60, 60), np.float32)
+    inside[13:30, 10:33], inside[13:30, 33:] = 8, -8
+    ends = Steps.of((inside, inside), (inside.T, inside.T), reach=8, corner=0)
+    inside = np.where(inside == -8, np.float32(8), inside)
+    goes_on = Steps.of((inside, inside), (inside.T, inside.T), reach=8, corner=0)
+    box, lead = seen.placed(AREA, ends)
+    assert abs(box.x1 - AREA.x1) <= 1 and lead > 6
+    assert seen.placed(AREA, goes_on)[1] < 6
+
+
+def test_blocks_of_another_size_are_less_likely():
+    seen = of(pixelated(Box(10, 13, 46, 49, 7, 0, 0)), 90)
+    assert seen.size_lead(Box(10, 13, 46, 49, 7, 0, 0)) > 20
+    wrong = Grid(Fraction(36, 5), Fraction(36, 5))
+    assert seen.size_lead(Box(10, 13, 46, 49, 8, 0, 0, wrong)) < 0
+    assert seen.size_lead(Box(10, 13, 46, 49, 36, 0, 0)) == np.inf

@@ -398,3 +398,36 @@ def test_tiles_of_more_than_the_largest_block_are_no_error():
     image = np.random.default_rng(0).integers(40, 215, (3, 3), dtype=np.uint8).repeat(220, axis=0).repeat(220, axis=1)
     assert isinstance(search.find(as_jpeg(image, 90)), list)
     assert all(max(found.area.grid.width, found.area.grid.height) <= 200 for found in search.find(image))
+
+
+def test_a_flat_rectangle_in_a_jpeg_is_no_certain_block():
+    image = photo(96, 96)
+    image[30:47, 20:39] = 90
+    assert certain(as_jpeg(image, 90)) == set()
+
+
+def test_a_strip_beside_an_area_is_its_edge():
+    area, strip = Box(20, 20, 80, 80, 12, 0, 0), Box(80, 40, 84, 53, 12, 0, 0)
+    assert learned._is_edge_of(strip, [area]) and not learned._is_edge_of(strip.moved(6, 0), [area])
+    assert not learned._is_edge_of(Box(80, 20, 104, 80, 12, 0, 0), [area])
+
+
+@pytest.mark.parametrize(
+    ("box", "shown"),
+    [
+        (Box(0, 0, 65, 83, 133, 87, 0), False),  # less than a block
+        (Box(0, 0, 71, 22, 47, 0, 0), False),  # large blocks, none of them whole
+        (Box(0, 0, 30, 9, 12, 0, 0), True),
+        (Box(0, 0, 17, 9, 16, 0, 0), False),  # the second block is a pixel wide
+        (Box(0, 0, 90, 60, 40, 0, 0), True),
+    ],
+)
+def test_an_area_shows_its_blocks_or_not(box, shown):
+    assert learned._is_shown(box) == shown
+
+
+@pytest.mark.parametrize("quality", [75, 90])
+def test_sides_of_large_blocks_are_found_in_an_enlarged_jpeg(quality):
+    small = pixelate(photo(100, 100), 5, 11, 88, 75, 16)
+    found = certain(as_jpeg(small.repeat(3, axis=0).repeat(3, axis=1), quality))
+    assert found == {(15, 33, 264, 225, 48, 0, 0)}
