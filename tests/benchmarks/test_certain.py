@@ -1,6 +1,7 @@
 """How often certain areas are wrong: what counts as right, and that each kind of picture is what it says."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -28,6 +29,9 @@ def test_right_is_what_has_the_place_and_the_blocks():
     assert not certain.is_right(found(AREA, block_height=16), AREA)
     row = replace(AREA, block_height=48)  # a single block down: its height is not seen
     assert certain.is_right(found(row, block_height=60), row)
+    scaled = replace(AREA, width=89, height=40, block_width=Fraction("14.83"))  # its lines are those of blocks of 15
+    assert certain.is_right(found(scaled, block_width=15), scaled)
+    assert not certain.is_right(found(scaled, block_width=14), scaled)
     mask = np.ones((48, 64), bool)
     mask[:24, 32:] = False
     corner = replace(AREA, mask=mask)
