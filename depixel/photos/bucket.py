@@ -5,6 +5,7 @@ that was listed (its ETag), so an object that changes meanwhile is an error, not
 and keys come from the environment variables and profiles of AWS, as botocore reads them.
 """
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -87,7 +88,7 @@ class Bucket:
 def place(path: str | Path | Bucket) -> Path | Bucket:
     """A folder, or a bucket if the text begins with s3://."""
     if isinstance(path, str) and path.startswith(URL):
-        return Bucket(path.rstrip("/"))
+        return Bucket(URL + path.removeprefix(URL).rstrip("/"))
     return path if isinstance(path, Bucket) else Path(path)
 
 
@@ -119,27 +120,32 @@ class _Object(io.RawIOBase):
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._place}
         self._place = offset + (start[whence] if whence in start else self._size())
         if self._place < 0:
-            raise ValueError(f"negative seek position {self._place}")
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # as a file does
         return self._place
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        end = min(self._place + len(view), self._size())
-        if self._place >= end:
+        if not len(view) or 0 <= self._known <= self._place:
             return 0
-        data = self._range(self._place, end)
+        data = self._range(self._place, self._place + len(view))
         view[: len(data)] = data
         self._place += len(data)
         return len(data)
 
     def _range(self, start: int, end: int) -> bytes:
-        from botocore.exceptions import HTTPClientError, IncompleteReadError
+        """The bytes from `start` to before `end`, or to the end of the object."""
+        from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 
         for attempt in range(1, _ATTEMPTS + 1):
             with _told(self._url):
                 try:
                     answer = _client().get_object(**self._named, Range=f"bytes={start}-{end - 1}")
+                    self._known = int(answer["ContentRange"].rpartition("/")[2])
                     return answer["Body"].read()
+                except ClientError as error:
+                    if error.response["Error"]["Code"] != "InvalidRange":
+                        raise
+                    return b""
                 except (HTTPClientError, IncompleteReadError):  # the connection was lost within the answer
                     if attempt == _ATTEMPTS:
                         raise
@@ -180,10 +186,10 @@ def _told(url: str) -> Iterator[None]:
     """Turn the errors of botocore within the block into a `DepixelError`."""
     here = printable(url)
     try:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
     except ImportError as error:
         raise DepixelError(
-            f'{here}: photos in S3 need the package {error.name}, which is not installed: pip install "depixel[s3]"'
+            f'{here}: photos in S3 need the package botocore, which is not installed: pip install "depixel[s3]"'
         ) from error
     try:
         yield
@@ -201,6 +207,8 @@ def _told(url: str) -> Iterator[None]:
                 f"{here}: was changed or deleted after it was listed. Earlier results stay. Run the command again"
             ) from error
         raise DepixelError(f"{here}: cannot be read ({_one_line(error)})") from error
+    except ParamValidationError as error:
+        raise DepixelError(f"{here}: names no bucket; write s3://BUCKET/PREFIX") from error
     except BotoCoreError as error:
         raise DepixelError(f"{here}: cannot be read ({_one_line(error)})") from error
 

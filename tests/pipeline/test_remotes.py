@@ -1,54 +1,12 @@
 """Other remotes than the embedded one: S3, a folder, read-only HTTP; and other projects that take the photos."""
 
-import os
-import socket
-import subprocess
-import sys
 import threading
-import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-import boto3
 import pytest
-import requests
 
 from tests.conftest import clone, run
-
-POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
-SET_UP = 4  # requests without credentials, to make the bucket and the user
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory):
-    """A server that speaks S3, with a bucket `photos`: its address, an access key and its secret."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("s3") / "log"
-    environment = {**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(SET_UP)}
-    with log.open("wb") as output:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        server = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                requests.get(f"{url}/moto-api/", timeout=1)
-                break
-            except requests.RequestException:
-                time.sleep(0.1)
-        options = {"endpoint_url": url, "region_name": "us-east-1"}
-        options |= {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
-        boto3.client("s3", **options).create_bucket(Bucket="photos")
-        iam = boto3.client("iam", **options)
-        iam.create_user(UserName="us")
-        iam.put_user_policy(UserName="us", PolicyName="all", PolicyDocument=POLICY)
-        key = iam.create_access_key(UserName="us")["AccessKey"]
-        yield url, key["AccessKeyId"], key["SecretAccessKey"]
-    finally:
-        server.kill()
-        server.wait()
 
 
 @pytest.fixture
