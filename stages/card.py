@@ -62,7 +62,7 @@ def main(inputs: Inputs, raw: Path | Bucket, manifest: Path, model: Path, metric
     except (OSError, ValueError) as error:
         raise DepixelError(f"{metrics}/comparison.csv: cannot be read ({error}). Make it with `dvc repro`") from error
     photos = snapshot(layout.LOCKED_RESULTS, manifest, raw.as_posix())
-    text = card(model, Predictor.load(model), sections, counts, comparison, photos)
+    text = card(model, Predictor.load(model), sections, counts, comparison, photos, raw.as_posix())
     with replacing(model.with_suffix(".md")) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
     click.echo(f"{model.with_suffix('.md').as_posix()}: the model card")

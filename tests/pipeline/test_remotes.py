@@ -1,12 +1,14 @@
 """Other remotes than the embedded one: S3, a folder, read-only HTTP; and other projects that take the photos."""
 
+import re
+import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.conftest import clone, run
+from tests.conftest import REPOSITORY, clone, run, upload
 
 
 @pytest.fixture
@@ -138,3 +140,31 @@ def test_others_get_and_import_the_photos(reproduced, tmp_path, web):
     run("dvc", "import", git, "data/raw", "--remote", "web", "--remote-config", f"url={web}", cwd=far)
     run("dvc", "update", "raw.dvc", cwd=far)
     assert len(list((far / "raw").glob("*.zip"))) == 3
+
+
+def test_the_pipeline_reads_photos_in_a_bucket(here, bucket, jpeg):
+    """By the commands of the docs: the results are those of a folder, and DVC notices a new object."""
+    run("dvc", "pull", cwd=here)
+    upload(here / "data/raw", bucket, "raw")
+    shutil.rmtree(here / "data/raw")
+    page = (REPOSITORY / "docs/how-to/scale-data.md").read_text(encoding="utf-8")
+    commands = re.findall(r"(?m)^(?:git rm|sed) .*$", page)
+    assert len(commands) == 2
+    for command in commands:
+        run("bash", "-c", command.replace("BUCKET/PREFIX", "photos/raw"), cwd=here)
+    told = run("dvc", "repro", cwd=here).stdout
+    assert "stages.validate --raw s3://photos/raw" in told and "stages.card --raw s3://photos/raw" in told
+    changed = run("git", "status", "--porcelain", cwd=here).stdout.split()
+    assert changed == ["D", "data/raw.dvc", "M", "dvc.lock", "M", "dvc.yaml", "M", "models/depixel.md"]
+    assert "`s3://photos/raw` with the DVC hash" in (here / "models/depixel.md").read_text(encoding="utf-8")
+    assert "up to date" in run("dvc", "status", cwd=here).stdout
+    for command in ("report", "experiments"):
+        run("depixel", command, cwd=here)
+    told = run("depixel", "doctor", cwd=here, code=None).stdout
+    assert "data/raw" not in told and told.count("in s3://photos/raw") == 2, told
+
+    bucket.put_object(Key="raw/k99999999/new.jpg", Body=jpeg(999))
+    assert re.search(r"modified: +s3://photos/raw", run("dvc", "status", "validate", cwd=here).stdout)
+    run("dvc", "repro", "prepare", cwd=here)
+    assert "k99999999,new.jpg" in (here / "data/prepared/index.csv").read_text(encoding="utf-8")
+    assert "up to date" in run("dvc", "status", "validate", "prepare", cwd=here).stdout
