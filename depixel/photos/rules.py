@@ -202,10 +202,11 @@ def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | 
                     reasons[verdict.reason] += 1
         if not codes[0]:
             listed = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+            trial = "" if isinstance(root, Bucket) else f"; to try the pipeline, run `depixel sample {root}`"
             raise DepixelError(
                 f"{root}: none of its {codes.total()} files is a valid photo ({listed}). A valid photo is a .jpg of at "
                 f"most {MOST_BYTES} bytes, RGB or grayscale, with {LEAST_SIDE} pixels or more on each side. Put "
-                f"contributors' ZIPs or folders of photos there; to try the pipeline, run `depixel sample {root}`"
+                f"contributors' ZIPs or folders of photos there{trial}"
             )
         reuse.write_record(
             beside / reuse.RECORD, reuse.maker(__file__), {MANIFEST.name: hash_of(beside / MANIFEST.name, "sha256")}
