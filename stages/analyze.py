@@ -24,7 +24,7 @@ from depixel.photos.near_duplicates import Copy
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@path_option("--raw", default=layout.RAW, type=place, help="Folder of the photos, or s3://BUCKET/PREFIX.")
+@path_option("--raw", default=layout.RAW, place=place, help="Folder of the photos, or s3://BUCKET/PREFIX.")
 @path_option("--manifest", default=layout.MANIFEST, help="Table of valid files.")
 @path_option("--prepared", "folder", default=layout.PREPARED, help="Folder of prepared photos.")
 @path_option("--split", "split", default=layout.SPLIT, help="Table of splits.")

@@ -23,7 +23,7 @@ from depixel.scoring.scores import EvaluateSettings
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@path_option("--raw", default=layout.RAW, type=place, help="Folder of the photos, or s3://BUCKET/PREFIX.")
+@path_option("--raw", default=layout.RAW, place=place, help="Folder of the photos, or s3://BUCKET/PREFIX.")
 @path_option("--manifest", default=layout.MANIFEST, help="Table of valid files.")
 @path_option("--model", default=layout.MODEL, help="The trained model.")
 @path_option("--metrics", default=layout.METRICS, help="Folder of counts and scores.")

@@ -17,7 +17,7 @@ from depixel.photos.bucket import Bucket, place
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@path_option("--raw", default=layout.RAW, type=place, help="Folder of the photos, or s3://BUCKET/PREFIX.")
+@path_option("--raw", default=layout.RAW, place=place, help="Folder of the photos, or s3://BUCKET/PREFIX.")
 @path_option("--manifest", default=layout.MANIFEST, help="Table of valid files.")
 @path_option("--out", default=layout.PREPARED, help="Output: the arrays and the index.")
 @click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]")

@@ -19,7 +19,7 @@ PATH = click.Path(path_type=Path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@path_option("--raw", default=layout.RAW, type=place, help="Folder of the photos, or s3://BUCKET/PREFIX.")
+@path_option("--raw", default=layout.RAW, place=place, help="Folder of the photos, or s3://BUCKET/PREFIX.")
 @path_option("--out", default=layout.VALIDATED, help="Output: manifest and log; replaced.")
 @path_option("--metrics", default=layout.VALIDATION, help="Output: the counts.")
 @click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]")

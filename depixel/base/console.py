@@ -40,11 +40,17 @@ params_option = click.option(
 )
 
 
-def path_option(*names: str, default: Path, help: str, type: Callable[[str], Any] = Path) -> Callable[[F], F]:
-    """An option of a stage that names a file or folder, as a `Path` or as what `type` makes of it; the help shows its
-    default with `/` everywhere."""
-    shown = default.as_posix()
-    return click.option(*names, default=shown, show_default=True, type=type, metavar="PATH", help=help)
+def path_option(*names: str, default: Path, help: str, place: Callable[[str], Any] = Path) -> Callable[[F], F]:
+    """An option of a stage that names a file or folder, as a `Path` or as `place` makes it of the text; the help shows
+    its default with `/` everywhere."""
+    return click.option(
+        *names,
+        default=default.as_posix(),
+        show_default=True,
+        type=click.Path(),
+        callback=lambda context, option, text: place(text),
+        help=help,
+    )
 
 
 def docstring(function: Callable[..., Any]) -> str | None:

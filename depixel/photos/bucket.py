@@ -22,7 +22,8 @@ from depixel.photos.tracked import printable
 URL = "s3://"
 """The beginning of the address of a bucket."""
 
-_PIECE = 1 << 20  # bytes of a request: some photos; reading takes as much memory
+_PIECE = 1 << 20  # bytes of a request: some photos
+_KEPT = 3  # pieces of an open object that stay in memory: whoever inflates goes back a little
 _ATTEMPTS = 3  # at one range; botocore itself repeats a request only until the answer begins
 _PATIENCE = 10  # seconds until a server answers a connection
 
@@ -99,16 +100,17 @@ def opened(source: str, version: str = "") -> BinaryIO:
         OSError: the file cannot be opened.
         DepixelError: also while reading: the object cannot be read, or is no longer the one with this ETag.
     """
-    return io.BufferedReader(_Object(source, version), _PIECE) if source.startswith(URL) else Path(source).open("rb")
+    return io.BufferedReader(_Object(source, version)) if source.startswith(URL) else Path(source).open("rb")
 
 
 class _Object(io.RawIOBase):
-    """An object; each `readinto` is one request."""
+    """An object; each piece of it that is not in memory is one request."""
 
     def __init__(self, url: str, version: str):
         self._url, (bucket, key) = url, _parts(url)
         self._named = {"Bucket": bucket, "Key": key, "IfMatch": version}
         self._place, self._known = 0, -1
+        self._pieces: dict[int, bytes] = {}
 
     def readable(self) -> bool:
         return True
@@ -125,9 +127,11 @@ class _Object(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        if not len(view) or 0 <= self._known <= self._place:
-            return 0
-        data = self._range(self._place, self._place + len(view))
+        number, start = divmod(self._place, _PIECE)
+        if number not in self._pieces:
+            piece = self._range(number * _PIECE, (number + 1) * _PIECE)
+            self._pieces = dict([*self._pieces.items(), (number, piece)][-_KEPT:])
+        data = self._pieces[number][start : start + len(view)]
         view[: len(data)] = data
         self._place += len(data)
         return len(data)
