@@ -17,13 +17,14 @@ from depixel.base.stage import Inputs, stage
 from depixel.base.tables import read_table
 from depixel.dataset import prepared, splits
 from depixel.photos import archives, rules
+from depixel.photos.bucket import Bucket, place
 from depixel.photos.hashes import load_hashes
 from depixel.photos.near_duplicates import Copy
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@path_option("--raw", default=layout.RAW, help="Folder of the photos.")
+@path_option("--raw", default=layout.RAW, place=place, help="Folder of the photos, or s3://BUCKET/PREFIX.")
 @path_option("--manifest", default=layout.MANIFEST, help="Table of valid files.")
 @path_option("--prepared", "folder", default=layout.PREPARED, help="Folder of prepared photos.")
 @path_option("--split", "split", default=layout.SPLIT, help="Table of splits.")
@@ -34,7 +35,7 @@ from depixel.photos.near_duplicates import Copy
 @stage("raw", "manifest", "folder/hashes.npy", "folder/images.npy", "folder/index.csv", "split", "known")
 def main(
     inputs: Inputs,
-    raw: Path,
+    raw: Path | Bucket,
     manifest: Path,
     folder: Path,
     split: Path,

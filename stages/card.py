@@ -15,6 +15,7 @@ from depixel.dataset.splits import SplitSettings
 from depixel.learning.task import TrainSettings
 from depixel.model.pixelation import PixelationSettings
 from depixel.model.predictor import Predictor, PredictSettings
+from depixel.photos.bucket import Bucket, place
 from depixel.photos.preparation import PrepareSettings
 from depixel.reports.card import card, snapshot
 from depixel.scoring.scores import EvaluateSettings
@@ -22,12 +23,12 @@ from depixel.scoring.scores import EvaluateSettings
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@path_option("--raw", default=layout.RAW, help="Folder of the photos.")
+@path_option("--raw", default=layout.RAW, place=place, help="Folder of the photos, or s3://BUCKET/PREFIX.")
 @path_option("--manifest", default=layout.MANIFEST, help="Table of valid files.")
 @path_option("--model", default=layout.MODEL, help="The trained model.")
 @path_option("--metrics", default=layout.METRICS, help="Folder of counts and scores.")
 @stage("manifest", "model")
-def main(inputs: Inputs, raw: Path, manifest: Path, model: Path, metrics: Path) -> None:
+def main(inputs: Inputs, raw: Path | Bucket, manifest: Path, model: Path, metrics: Path) -> None:
     """Write the model card.
 
     It describes the model: its scores, the photos, settings, code, environment and hardware that made it, the commands
@@ -61,7 +62,7 @@ def main(inputs: Inputs, raw: Path, manifest: Path, model: Path, metrics: Path) 
     except (OSError, ValueError) as error:
         raise DepixelError(f"{metrics}/comparison.csv: cannot be read ({error}). Make it with `dvc repro`") from error
     photos = snapshot(layout.LOCKED_RESULTS, manifest, raw.as_posix())
-    text = card(model, Predictor.load(model), sections, counts, comparison, photos)
+    text = card(model, Predictor.load(model), sections, counts, comparison, photos, raw.as_posix())
     with replacing(model.with_suffix(".md")) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
     click.echo(f"{model.with_suffix('.md').as_posix()}: the model card")

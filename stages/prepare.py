@@ -12,16 +12,17 @@ from depixel.base import layout
 from depixel.base.console import params_option, path_option, progress
 from depixel.base.stage import Inputs, stage
 from depixel.photos import archives, preparation, rules
+from depixel.photos.bucket import Bucket, place
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @params_option
-@path_option("--raw", default=layout.RAW, help="Folder of the photos.")
+@path_option("--raw", default=layout.RAW, place=place, help="Folder of the photos, or s3://BUCKET/PREFIX.")
 @path_option("--manifest", default=layout.MANIFEST, help="Table of valid files.")
 @path_option("--out", default=layout.PREPARED, help="Output: the arrays and the index.")
 @click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]")
 @stage("raw", "manifest")
-def main(inputs: Inputs, raw: Path, manifest: Path, out: Path, workers: int | None) -> None:
+def main(inputs: Inputs, raw: Path | Bucket, manifest: Path, out: Path, workers: int | None) -> None:
     """Make square gray images of the valid photos.
 
     It turns each photo upright, resizes it to a short side of `prepare.size` pixels, crops its center, and makes it

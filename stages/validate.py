@@ -13,12 +13,13 @@ from depixel.base.console import counted, path_option, progress
 from depixel.base.files import write_json
 from depixel.base.stage import Inputs, stage
 from depixel.photos import archives, lost, rules, tracked
+from depixel.photos.bucket import Bucket, place
 
 PATH = click.Path(path_type=Path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@path_option("--raw", default=layout.RAW, help="Folder of the photos.")
+@path_option("--raw", default=layout.RAW, place=place, help="Folder of the photos, or s3://BUCKET/PREFIX.")
 @path_option("--out", default=layout.VALIDATED, help="Output: manifest and log; replaced.")
 @path_option("--metrics", default=layout.VALIDATION, help="Output: the counts.")
 @click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]")
@@ -26,7 +27,13 @@ PATH = click.Path(path_type=Path)
 @click.option("--name-format", default="07d", show_default=True, help="Number format: 07d is 0000000.jpg, d is 0.jpg.")
 @stage("raw")
 def main(
-    inputs: Inputs, raw: Path, out: Path, metrics: Path, workers: int | None, copy_to: Path | None, name_format: str
+    inputs: Inputs,
+    raw: Path | Bucket,
+    out: Path,
+    metrics: Path,
+    workers: int | None,
+    copy_to: Path | None,
+    name_format: str,
 ) -> None:
     """Check which files are valid photos.
 

@@ -7,6 +7,7 @@ arithmetic.begin()  # as the stages do, before anything that computes is loaded
 import io
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -120,6 +121,74 @@ def raw(tmp_path: Path, jpeg, write_zip) -> Path:
     (folder / "loose" / "deep" / "photo.jpeg").write_bytes(jpeg(7, (110, 260), exif=_turned(6)))
     (folder / "loose" / "notes.txt").write_text("no photo", encoding="utf-8")
     return folder
+
+
+POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+"""Of the user of `s3`."""
+
+SET_UP = 4
+"""Number of requests that `s3` makes without credentials, for the bucket and the user."""
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory):
+    """A server that speaks S3, with a bucket `photos`: its address, an access key and its secret."""
+    import boto3  # only the tests that use it wait for it
+    import requests
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("s3") / "log"
+    environment = {**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(SET_UP)}
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        server = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                requests.get(f"{url}/moto-api/", timeout=1)
+                break
+            except requests.RequestException:
+                time.sleep(0.1)
+        options = {"endpoint_url": url, "region_name": "us-east-1"}
+        options |= {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
+        boto3.client("s3", **options).create_bucket(Bucket="photos")
+        iam = boto3.client("iam", **options)
+        iam.create_user(UserName="us")
+        iam.put_user_policy(UserName="us", PolicyName="all", PolicyDocument=POLICY)
+        key = iam.create_access_key(UserName="us")["AccessKey"]
+        yield url, key["AccessKeyId"], key["SecretAccessKey"]
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def bucket(s3, monkeypatch):
+    """The bucket `photos`, empty, as boto3 has it; environment variables lead this process and its children there."""
+    import boto3
+
+    from depixel.photos import bucket
+
+    url, key, secret = s3
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    bucket._client.cache_clear()
+    photos = boto3.Session().resource("s3").Bucket("photos")
+    yield photos
+    photos.objects.delete()
+    bucket._client.cache_clear()
+
+
+def upload(folder: Path, bucket, prefix: str) -> None:
+    """Put all files below a folder into a bucket."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            bucket.put_object(Key=f"{prefix}/{path.relative_to(folder).as_posix()}", Body=path.read_bytes())
 
 
 def _turned(orientation: int) -> Image.Exif:

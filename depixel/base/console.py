@@ -40,10 +40,16 @@ params_option = click.option(
 )
 
 
-def path_option(*names: str, default: Path, help: str) -> Callable[[F], F]:
-    """An option of a stage that names a file or folder, as a `Path`; the help shows its default with `/` everywhere."""
+def path_option(*names: str, default: Path, help: str, place: Callable[[str], Any] = Path) -> Callable[[F], F]:
+    """An option of a stage that names a file or folder, as a `Path` or as `place` makes it of the text; the help shows
+    its default with `/` everywhere."""
     return click.option(
-        *names, default=default.as_posix(), show_default=True, type=click.Path(path_type=Path), help=help
+        *names,
+        default=default.as_posix(),
+        show_default=True,
+        type=click.Path(),
+        callback=lambda context, option, text: place(text),
+        help=help,
     )
 
 

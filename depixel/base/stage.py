@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import click
 import psutil
@@ -34,8 +34,16 @@ _LARGE = 1 << 24  # bytes of a file
 _TICK = 10_000_000  # nanoseconds by which a file's time may lag behind the clock: Linux takes that of its last tick
 
 
+@runtime_checkable
+class Watched(Protocol):
+    """An input that is neither a file nor a folder, such as a bucket; `str` names it in messages."""
+
+    def state(self) -> bytes:
+        """A hash that changes with its content."""
+
+
 class Inputs:
-    """The inputs of a stage: source files, sections of params.yaml, files and folders.
+    """The inputs of a stage: source files, sections of params.yaml, files, folders and buckets.
 
     Args:
         script: the stage's file; the sources are this file and all loaded modules of `depixel`.
@@ -55,6 +63,7 @@ class Inputs:
         self._params = params or ""
         self._sections: dict[str, tuple[type[Any], Any]] = {}
         self._files: dict[Path, tuple[bytes, int]] = {}
+        self._others: dict[Watched, bytes] = {}
         self._record: tuple[Path, str] | None = None
         self._made: tuple[Path, ...] = ()
 
@@ -69,7 +78,11 @@ class Inputs:
         self._files[Path(path)] = _state(Path(path)), time.time_ns()
         return Path(path)
 
-    def reusable(self, record: Path, without: Sequence[Path] = (), module: str = "", also: str = "") -> bool:
+    def watch_other(self, place: Watched) -> None:
+        """Add an input that is no file. Call it before you read it."""
+        self._others[place] = place.state()
+
+    def reusable(self, record: Path, without: Sequence[object] = (), module: str = "", also: str = "") -> bool:
         """Whether an earlier run of this stage made the same outputs and they are unchanged.
 
         Call it after all sections are read and all files are watched. If it returns False, `finish` writes a record of
@@ -109,9 +122,11 @@ class Inputs:
             f"{self._params}, section {name}" for name, read in self._sections.items() if self._differs(name, *read)
         ]
         edited += [_changed_in(path, since) for path, (state, since) in self._files.items() if _state(path) != state]
-        if edited:
+        names = [_shown(path) for path in edited]
+        names += [str(place) for place, state in self._others.items() if place.state() != state]
+        if names:
             raise DepixelError(
-                f"{', '.join(_shown(path) for path in edited)}: changed while this stage ran. Its result belongs to "
+                f"{', '.join(names)}: changed while this stage ran. Its result belongs to "
                 "the old state, so it is not recorded; earlier results stay. Run the command again"
             )
 
@@ -157,9 +172,12 @@ def stage(*reads: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         @told_plainly
         def wrapped(params: str | None = None, **options: Any) -> None:
             inputs = Inputs(function.__code__.co_filename, params)
-            named = (Path(options[name], *within) for name, *within in (one.split("/") for one in reads))
-            for path in (ENVIRONMENT, *named):
-                inputs.watch(path)
+            inputs.watch(ENVIRONMENT)
+            for name, *within in (one.split("/") for one in reads):
+                if isinstance(options[name], Watched):
+                    inputs.watch_other(options[name])
+                else:
+                    inputs.watch(Path(options[name], *within))
             with nullcontext() if follows() else _alone():
                 inputs.check()  # the stage that ran before may have changed an input, which DVC would not notice
                 check_locked(ENVIRONMENT)

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import yaml
+
 from depixel.base import layout
 from depixel.base.code import PACKAGE
 from depixel.base.console import PIPELINE
@@ -19,6 +21,8 @@ from depixel.versioning import problem as git_problem
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
+
+    from depixel.photos.bucket import Bucket
 
 _RESULTS = ("data", "models", layout.METRICS.as_posix(), layout.PREDICTIONS.as_posix())
 _CARD = layout.MODEL.with_suffix(".md").as_posix()
@@ -95,10 +99,22 @@ def _project() -> tuple[str, str]:
     return found or "git, dvc.lock and DVC's own files are in order", mend
 
 
+def _bucket() -> "Bucket | None":
+    """The bucket from which dvc.yaml has `validate` read the photos; None if it is a folder."""
+    from depixel.photos.bucket import URL, Bucket
+
+    if not layout.PIPELINE.is_file():
+        return None
+    inputs = yaml.safe_load(layout.PIPELINE.read_text(encoding="utf-8"))["stages"]["validate"]["deps"]
+    return next((Bucket(path) for path in inputs if str(path).startswith(URL)), None)
+
+
 def _photos() -> tuple[str, str]:
     from depixel.curation import snapshots
     from depixel.photos import lost, rules, tracked
 
+    if bucket := _bucket():
+        return f"{sum(1 for _ in bucket.walk())} objects in {bucket}", ""
     tracked.check()
     named = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
     md5 = snapshots.current()
@@ -133,6 +149,9 @@ def _remote() -> tuple[str, str]:
             remote = repo.cloud.get_remote()
             place = remote.fs.unstrip_protocol(remote.path)
             store = repo.cloud.get_remote_odb()
+            if bucket := _bucket():
+                _stands(store, "0" * 32)  # raises if the remote cannot be reached
+                return f"{place}; the photos are in {bucket}", ""
             folder = snapshots.current()
             there = _stands(store, folder)
             photos = [info.value for info in _tree(repo, folder)] if there else []
@@ -187,7 +206,8 @@ def _cache() -> tuple[str, str]:
         mend = f"rm -f {' '.join(damaged)}; dvc fetch; dvc checkout --relink --force"
         return f"{len(damaged)} damaged objects, and files linked to them", mend
     link = _link_of_photos()
-    return f"{_bytes(place) / 1e6:.1f} MB, allowed links {', '.join(kinds)}; photos are {link}", ""
+    photos = "" if _bucket() else f"; photos are {link}"
+    return f"{_bytes(place) / 1e6:.1f} MB, allowed links {', '.join(kinds)}{photos}", ""
 
 
 def _link_of_photos() -> str:

@@ -1,4 +1,4 @@
-"""Reads photos from folders, ZIP and tar archives by one interface in a fixed order, without unpacking to disk."""
+"""Reads photos from folders, buckets, ZIPs and tars by one interface in a fixed order, without unpacking to disk."""
 
 import os
 import posixpath
@@ -18,6 +18,7 @@ from indexed_gzip import IndexedGzipFile
 from depixel.base.errors import DepixelError
 from depixel.base.tables import path_of
 from depixel.photos import tracked
+from depixel.photos.bucket import Bucket, File, opened, place
 from depixel.photos.decoding import UnreadableError
 from depixel.photos.tracked import printable
 
@@ -53,9 +54,10 @@ class Entry(NamedTuple):
         name: the path within the archive, the first folder or the root, with `/`; "" for an archive that cannot be
             read. Control characters in both names are escaped.
         size: bytes, as declared by the folder or the archive.
-        source: the path of the file or of the archive.
+        source: the path of the file or of the archive, or its URL.
         member: the index in a ZIP; the offset of the content in a tar; None for a file in a folder.
         problem: the reason why the file cannot be read; "" if none is known.
+        version: the ETag of an object in a bucket; "" for files of this machine.
     """
 
     contributor: str
@@ -64,6 +66,7 @@ class Entry(NamedTuple):
     source: str
     member: int | None = None
     problem: str = ""
+    version: str = ""
 
     @property
     def path(self) -> str:
@@ -72,7 +75,7 @@ class Entry(NamedTuple):
 
 
 class Entries:
-    """All files below a folder, with those in archives, in ascending order of `Entry.path`.
+    """All files below a folder or in a bucket, with those in archives, in ascending order of `Entry.path`.
 
     An archive has a suffix of `ARCHIVES`; its content determines its kind. Archives and folders may be nested in
     folders. Archives within archives are not opened. Files that DVC does not track are left out, see `tracked.walk`. A
@@ -83,54 +86,53 @@ class Entries:
     the entries of one contributor.
 
     Args:
-        root: the folder.
+        root: the folder; or a bucket, also as s3://BUCKET/PREFIX.
 
     Attributes:
-        root: the folder.
+        root: the folder or the bucket.
         left_out: files and folders that DVC does not track, in order.
 
     Raises:
-        DepixelError: `root` is not a folder or is empty, or a `.dvcignore` cannot be read.
+        DepixelError: `root` is not a folder or is empty, a `.dvcignore` cannot be read, or the bucket cannot be read.
     """
 
-    def __init__(self, root: str | Path):
-        self.root = Path(root)
+    def __init__(self, root: str | Path | Bucket):
+        self.root = place(root)
         self._count = 0
         self._broken: list[Entry] = []  # archives that cannot be read; these entries have no name
-        self._loose: list[str] = []
+        self._loose: list[File] = []
         self.left_out: list[tracked.Found] = []
         self._contributors: defaultdict[str, list[Callable[[], Iterable[Entry]]]] = defaultdict(list)
         folders: set[str] = set()
-        packed: list[tuple[Path, int]] = []
-        for found in tracked.walk(self.root):
-            first, *rest = found.path.relative_to(self.root).parts
-            if found.left_out:
-                self.left_out.append(found)
-            elif _is_archive(found.path):
-                packed.append((found.path, found.size))
-            elif rest:
-                folders.add(first)
-                self._count += 1
+        packed: list[File] = []
+        for file in _walk(self.root, left_out=self.left_out):
+            folder, slash, _ = file.name.partition("/")
+            if _is_archive(file.name) and _is_path(file.name):
+                packed.append(file)
+                continue
+            self._count += 1
+            if slash and _is_path(file.name):
+                folders.add(folder)
             else:
-                self._loose.append(first)
-                self._count += 1
+                self._loose.append(file)
         if not (self._count or packed):
             raise DepixelError(self._nothing())
-        called = _called([*folders, *(_stem(path) for path, _ in packed)])
-        for path, size in packed:
-            contributor = called[_stem(path)]
-            members = _members(contributor, path, size)
+        called = _called([*folders, *(_stem(file.name) for file in packed)])
+        for file in packed:
+            contributor = called[_stem(file.name)]
+            members = _members(contributor, file)
             self._count += len(members)
             self._broken += [entry for entry in members if not entry.name]
-            self._contributors[contributor].append(partial(_members, contributor, path, size))
+            self._contributors[contributor].append(partial(_members, contributor, file))
         for folder in folders:
-            within = partial(_within, self.root, self.root / folder, called[folder])
+            within = partial(_within, self.root, folder, called[folder])
             self._contributors[called[folder]].append(within)
         self._broken.sort(key=_order)
-        self._loose.sort()
         self.left_out.sort()
 
     def _nothing(self) -> str:
+        if isinstance(self.root, Bucket):
+            return f"{self.root}: no objects there. Check the bucket and the prefix"
         left_out = f"\n{tracked.told(self.left_out)}" if self.left_out else ""
         return (
             f"{self.root}: no photos there. Fetch those of this project with `dvc pull`, put contributors' ZIPs or "
@@ -141,7 +143,7 @@ class Entries:
         return self._count
 
     def __iter__(self) -> Iterator[Entry]:
-        return merge(self._broken, _of_folder(self.root, "", self._loose), self._of_contributors(), key=_order)
+        return merge(self._broken, _of_folder("", "", self._loose), self._of_contributors(), key=_order)
 
     def _of_contributors(self) -> Iterator[Entry]:
         for contributor in sorted(self._contributors, key=lambda name: f"{name}/"):  # the order of the paths
@@ -173,14 +175,15 @@ def read(entry: Entry, limit: int) -> bytes:
 
     Raises:
         UnreadableError: the entry is damaged, encrypted or gone, or its name points outside the archive.
+        DepixelError: its bucket cannot be read.
     """
     if entry.problem:
         raise UnreadableError(entry.problem)
     try:
         if entry.member is None:
-            with Path(entry.source).open("rb") as file:
+            with opened(entry.source, entry.version) as file:
                 return file.read(limit + 1)
-        archive = _archive(entry.source)
+        archive = _archive(entry.source, entry.version)
         if isinstance(archive, zipfile.ZipFile):
             with archive.open(archive.infolist()[entry.member]) as file:
                 return file.read(limit + 1)
@@ -189,35 +192,60 @@ def read(entry: Entry, limit: int) -> bytes:
         if len(data) < min(entry.size, limit + 1):
             raise EOFError("cut off")
         return data
-    except MemoryError:  # not a problem of the entry
+    except (MemoryError, DepixelError):  # not a problem of the entry
         raise
     except Exception as error:  # zipfile raises nearly anything on a damaged archive
+        _check_bucket(error)
         raise UnreadableError(f"cannot be read: {_one_line(error)}") from error
 
 
-def _is_archive(path: Path) -> bool:
-    return path.name.lower().endswith(ARCHIVES)
+def _check_bucket(error: Exception) -> None:
+    """Raise the error of a bucket that a library has wrapped into one of its own, as indexed_gzip does."""
+    if isinstance(error.__cause__, DepixelError):
+        raise error.__cause__
 
 
-def _stem(archive: Path) -> str:
+def _walk(root: Path | Bucket, folder: str = "", left_out: list[tracked.Found] | None = None) -> Iterator[File]:
+    """The files below a folder or in a bucket, or in a folder there; those that DVC does not track go to `left_out`."""
+    if isinstance(root, Bucket):
+        yield from root.walk(folder)
+        return
+    for found in tracked.walk(root, root / folder if folder else None):
+        if not found.left_out:
+            yield File(str(found.path), found.path.relative_to(root).as_posix(), found.size)
+        elif left_out is not None:
+            left_out.append(found)
+
+
+def _is_path(name: str) -> bool:
+    """Whether a folder can hold a file by this name; the name of an object may be any text."""
+    return not {"", ".", ".."} & set(name.split("/"))
+
+
+def _is_archive(path: str) -> bool:
+    return path.lower().endswith(ARCHIVES)
+
+
+def _stem(archive: str) -> str:
     """The name without its suffix; the whole name if nothing else would be left."""
-    end = next(end for end in ARCHIVES if archive.name.lower().endswith(end))
-    return archive.name[: -len(end)] or archive.name
+    name = posixpath.basename(archive)
+    end = next(end for end in ARCHIVES if name.lower().endswith(end))
+    return name[: -len(end)] or name
 
 
-def kind_of(archive: Path) -> Kind:
+def kind_of(archive: str | Path, version: str = "") -> Kind:
     """The kind of an archive, from its first bytes; from its name if these are ambiguous or cannot be read."""
-    head = _head(archive)
+    head = _head(str(archive), version)
     if head.startswith((b"PK\3\4", b"PK\5\6")):
         return "ZIP"
     if head.startswith(b"\x1f\x8b"):
         return "tar.gz"
-    return "ZIP" if archive.name.lower().endswith(".zip") and not _is_tar(head) else "tar"
+    return "ZIP" if str(archive).lower().endswith(".zip") and not _is_tar(head) else "tar"
 
 
-def _head(archive: Path) -> bytes:
+def _head(archive: str, version: str) -> bytes:
     try:
-        with archive.open("rb") as file:
+        with opened(archive, version) as file:
             return file.read(tarfile.BLOCKSIZE)
     except OSError:  # the next attempt to open it reports the reason
         return b""
@@ -235,69 +263,75 @@ def _order(entry: Entry) -> tuple[str, str, int]:
     return entry.path, entry.source, entry.member or 0
 
 
-def _within(root: Path, folder: Path, contributor: str) -> Iterator[Entry]:
+def _within(root: Path | Bucket, folder: str, contributor: str) -> Iterator[Entry]:
     """The files in a contributor's folder, in order."""
-    found = (one.path for one in tracked.walk(root, folder) if not one.left_out and not _is_archive(one.path))
-    return _of_folder(folder, contributor, [path.relative_to(folder).as_posix() for path in found])
+    found = (file for file in _walk(root, folder) if _is_path(file.name) and not _is_archive(file.name))
+    return _of_folder(folder, contributor, found)
 
 
-def _of_folder(folder: Path, contributor: str, names: list[str]) -> Iterator[Entry]:
-    for name in sorted(names, key=printable):
-        path = folder / name
+def _of_folder(folder: str, contributor: str, files: Iterable[File]) -> Iterator[Entry]:
+    start = f"{folder}/" if folder else ""
+    for file in sorted(files, key=lambda file: printable(file.name)):
+        name = printable(file.name.removeprefix(start))
+        size, problem = file.size, "" if _is_path(file.name) else "not the path of a file in a folder"
         try:
-            yield Entry(contributor, printable(name), path.stat().st_size, str(path))
+            size = size if file.version else Path(file.source).stat().st_size
         except OSError as error:  # gone meanwhile
-            yield Entry(contributor, printable(name), 0, str(path), None, f"cannot be read: {_one_line(error)}")
+            size, problem = 0, f"cannot be read: {_one_line(error)}"
+        yield Entry(contributor, name, size, file.source, None, problem, file.version)
 
 
-def _members(contributor: str, archive: Path, size: int) -> list[Entry]:
+def _members(contributor: str, archive: File) -> list[Entry]:
     """The files in an archive, in order; one entry without a name if it cannot be read."""
-    kind = kind_of(archive)
+    path, _, size, version = archive
+    kind = kind_of(path, version)
     try:
-        members = list((_zipped if kind == "ZIP" else _tarred)(archive, size))
-    except MemoryError:
+        members = list((_zipped if kind == "ZIP" else _tarred)(path, size, version))
+    except (MemoryError, DepixelError):
         raise
     except Exception as error:  # damaged archives raise nearly any error
-        other = next((what for start, what in _OTHERS.items() if _head(archive).startswith(start)), "")
+        _check_bucket(error)
+        head = _head(path, version)
+        other = next((what for start, what in _OTHERS.items() if head.startswith(start)), "")
         reason = f"it is {other}; only .zip, .tar and .tar.gz are read" if other else _one_line(error)
-        return [Entry(contributor, "", size, str(archive), None, f"not a {kind.removesuffix('.gz')}: {reason}")]
+        return [Entry(contributor, "", size, path, None, f"not a {kind.removesuffix('.gz')}: {reason}", version)]
     named = [(number, name) for number, (name, _, _, problem) in enumerate(members) if problem != _ELSEWHERE]
     last = {posixpath.normpath(name): number for number, name in named}  # unpacking keeps the last file of a name
     found = []
     for number, (name, length, member, problem) in enumerate(members):
         if name and last.get(posixpath.normpath(name), number) != number:
             problem = problem or "a later file in this archive has the same name and replaces it"
-        found.append(Entry(contributor, printable(name), length, str(archive), member, problem))
+        found.append(Entry(contributor, printable(name), length, path, member, problem, version))
     return sorted(found, key=_order)
 
 
-def _zipped(archive: Path, size: int) -> Iterator[tuple[str, int, int, str]]:
+def _zipped(archive: str, size: int, version: str) -> Iterator[tuple[str, int, int, str]]:
     """Name, bytes, index and problem of each file in a ZIP."""
-    with zipfile.ZipFile(archive) as opened:
-        members = opened.infolist()
+    with opened(archive, version) as file, zipfile.ZipFile(file) as unpacked:
+        members = unpacked.infolist()
     for index, member in enumerate(members):
         name = member.filename.replace("\\", "/")  # some tools on Windows write backslashes
         if not name.endswith("/"):
             yield name, member.file_size, index, _problem(member, name)
 
 
-def _tarred(archive: Path, size: int) -> Iterator[tuple[str, int, int | None, str]]:
+def _tarred(archive: str, size: int, version: str) -> Iterator[tuple[str, int, int | None, str]]:
     """Name, bytes, offset and problem of each file in a tar; if it is damaged, a last item without a name says so."""
     most = _MOST_INFLATED * size + 10_000_000
-    with _opened_tar(str(archive)) as file, tarfile.open(fileobj=file, mode="r:", tarinfo=_Member) as opened:
+    with _opened_tar(archive, version) as file, tarfile.open(fileobj=file, mode="r:", tarinfo=_Member) as unpacked:
         damage = ""
         try:
-            for member in opened:
+            for member in unpacked:
                 if member.offset_data + member.size > most:
                     raise ValueError(f"inflates to more than {_MOST_INFLATED} times its size")
-                opened.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps all; missing in the stubs
+                unpacked.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps all; missing in the stubs
                 if member.isdir():
                     continue
                 problem = "" if _is_within(member.name) else _ELSEWHERE
                 if not member.isreg() or member.issparse():
                     problem = "a link or a special file, which is not read"
                 yield member.name, member.size, member.offset_data, problem
-            file.seek(opened.offset)
+            file.seek(unpacked.offset)
             if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile treats a damaged header as the end
                 damage = "a damaged header"
         except (tarfile.TarError, ValueError) as error:
@@ -306,10 +340,12 @@ def _tarred(archive: Path, size: int) -> Iterator[tuple[str, int, int | None, st
             yield "", size, None, f"damaged: all files after the damage are lost ({damage})"
 
 
-def _opened_tar(path: str) -> BinaryIO:
-    if kind_of(Path(path)) != "tar.gz":
-        return Path(path).open("rb")
-    return IndexedGzipFile(path, spacing=max(1 << 18, Path(path).stat().st_size // _PLACES))
+def _opened_tar(path: str, version: str) -> BinaryIO:
+    file = opened(path, version)
+    if kind_of(path, version) != "tar.gz":
+        return file
+    size = file.seek(0, os.SEEK_END)
+    return IndexedGzipFile(fileobj=file, spacing=max(1 << 18, size // _PLACES))
 
 
 class _Member(tarfile.TarInfo):
@@ -339,8 +375,8 @@ def _is_within(name: str) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _archive(path: str) -> zipfile.ZipFile | BinaryIO:
-    return zipfile.ZipFile(path) if kind_of(Path(path)) == "ZIP" else _opened_tar(path)
+def _archive(path: str, version: str) -> zipfile.ZipFile | BinaryIO:
+    return zipfile.ZipFile(opened(path, version)) if kind_of(path, version) == "ZIP" else _opened_tar(path, version)
 
 
 def close() -> None:

@@ -19,6 +19,7 @@ from depixel.base.layout import MANIFEST
 from depixel.base.tables import new_table, path_of, read_table
 from depixel.photos import archives, decoding, processes
 from depixel.photos.archives import Entry
+from depixel.photos.bucket import Bucket
 from depixel.photos.decoding import UnreadableError
 from depixel.photos.runner import each
 
@@ -156,7 +157,7 @@ def _flat(image: Image.Image) -> bool:
     return bool((extrema == extrema.flat[0]).all())
 
 
-def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | Path) -> dict[str, Any]:
+def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | Path | Bucket) -> dict[str, Any]:
     """Write the manifest and the log of invalid files, row by row, to a folder that replaces an earlier one.
 
     manifest.csv has a `Verdict` per row. invalid.log has the challenge's format: a line `contributor/name,CODE` for
@@ -165,7 +166,7 @@ def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | 
     Args:
         verdicts: the verdicts on all files, in order.
         folder: the output folder; its content is replaced.
-        root: the folder of the photos, for messages.
+        root: the folder or the bucket of the photos, for messages.
 
     Returns:
         The content of metrics/validation.json: numbers of "files", of "valid" files, of "contributors" with valid
@@ -201,10 +202,11 @@ def write_verdicts(verdicts: Iterable[Verdict], folder: str | Path, root: str | 
                     reasons[verdict.reason] += 1
         if not codes[0]:
             listed = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+            trial = "" if isinstance(root, Bucket) else f"; to try the pipeline, run `depixel sample {root}`"
             raise DepixelError(
                 f"{root}: none of its {codes.total()} files is a valid photo ({listed}). A valid photo is a .jpg of at "
                 f"most {MOST_BYTES} bytes, RGB or grayscale, with {LEAST_SIDE} pixels or more on each side. Put "
-                f"contributors' ZIPs or folders of photos there; to try the pipeline, run `depixel sample {root}`"
+                f"contributors' ZIPs or folders of photos there{trial}"
             )
         reuse.write_record(
             beside / reuse.RECORD, reuse.maker(__file__), {MANIFEST.name: hash_of(beside / MANIFEST.name, "sha256")}

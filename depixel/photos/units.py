@@ -65,7 +65,7 @@ class Task:
     def put(self, items: list[Any]) -> tuple[str, bool]:
         """Write the items of a unit, unless its results are there; return its name, and whether they are."""
         text = json.dumps([_encoded(item) for item in items]).encode()
-        sources = dict.fromkeys(item[0].source for item in items if item)
+        sources = dict.fromkeys(item[0].source for item in items if item and not item[0].version)
         states = json.dumps([_state(Path(self.root, source)) for source in sources]).encode()
         name = hashlib.sha256(self._prefix + states + text).hexdigest()[:32]
         done = self._path(name, "done")

@@ -12,6 +12,7 @@ from depixel.base.settings import Settings
 from depixel.dataset.splits import COPY, SIDES
 from depixel.model.networks import parameter_count
 from depixel.model.predictor import Predictor
+from depixel.photos.bucket import URL
 
 FEW_PHOTOS = 5000
 """The card lists few photos as a limitation if training had fewer than this."""
@@ -68,7 +69,7 @@ All settings:
 git log --oneline -S {md5} -- dvc.lock    # the last line is the commit that recorded this model
 git checkout COMMIT                       # that commit
 pip install -r requirements.lock
-dvc pull data/raw.dvc data/test_set.dvc models/pretrained.dvc
+dvc pull {pulled}data/test_set.dvc models/pretrained.dvc
 dvc repro
 ```
 
@@ -102,6 +103,7 @@ def card(
     counts: dict[str, dict[str, Any]],
     comparison: pd.DataFrame,
     snapshot: str,
+    raw: str,
 ) -> str:
     """The card as Markdown.
 
@@ -112,6 +114,7 @@ def card(
         counts: the metrics of validation, split and training, by these names.
         comparison: the scores with intervals, as `scores.comparison` returns them.
         snapshot: DVC's hash of the photos; "" if unknown.
+        raw: the folder of the photos, or the URL of their bucket.
     """
     configuration, split = model.configuration.model_dump(), counts["split"]
     sides = [
@@ -127,7 +130,8 @@ def card(
         repeats=REPEATS[model.configuration.arithmetic],
         md5=hash_of(weights, "md5"),
         scores=_table(comparison),
-        snapshot=f"`data/raw` with the DVC hash {snapshot}" if snapshot else "not tracked by DVC",
+        pulled="" if raw.startswith(URL) else "data/raw.dvc ",
+        snapshot=f"`{raw}` with the DVC hash {snapshot}" if snapshot else "not tracked by DVC",
         split=sections["split"],
         sides=", ".join(sides),
         train=sections["train"],

@@ -19,7 +19,7 @@ import yaml
 from benchmarks.scale_data import Cluster, free_port
 from depixel.base.errors import DepixelError
 from depixel.photos import runner
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, upload
 
 LOCK = REPOSITORY / "requirements-beam.lock"
 PACKAGES = REPOSITORY / ".beam"
@@ -57,9 +57,11 @@ def project(raw, tmp_path) -> Path:
     return folder
 
 
-def begin(stage: str, project: Path, beam: dict[str, str], chosen: str, patience: float = 60) -> subprocess.Popen:
+def begin(
+    stage: str, project: Path, beam: dict[str, str], chosen: str, patience: float = 60, raw: str = "data/raw"
+) -> subprocess.Popen:
     environment = os.environ | beam | {"DEPIXEL_RUNNER": chosen, "DEPIXEL_PATIENCE": str(patience)}
-    command = [sys.executable, str(REPOSITORY / f"stages/{stage}.py")]
+    command = [sys.executable, str(REPOSITORY / f"stages/{stage}.py"), "--raw", raw]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, cwd=project, env=environment, encoding="utf-8", **pipes)
 
@@ -74,10 +76,10 @@ def end(stage: subprocess.Popen, code: int = 0) -> str:
     return errors
 
 
-def both(project: Path, beam: dict[str, str], chosen: str) -> dict[str, bytes]:
+def both(project: Path, beam: dict[str, str], chosen: str, raw: str = "data/raw") -> dict[str, bytes]:
     """What validate and prepare make of the photos; it is removed again."""
     for stage in ("validate", "prepare"):
-        end(begin(stage, project, beam, chosen))
+        end(begin(stage, project, beam, chosen, raw=raw))
     return taken(project)
 
 
@@ -176,6 +178,38 @@ class TestAnyCluster:
         assert len(list((project / "units").glob("*.todo"))) == 1
         end(stage)
         assert taken(project) == both(project, {}, "")
+
+    def test_photos_in_a_bucket_too(self, project, bucket, beam, tmp_path, jpeg, write_zip):
+        """The workers read them there; a changed object is a new unit; one that goes is an error."""
+        raw = "s3://photos/raw"
+        upload(project / "data/raw", bucket, "raw")
+        expected = both(project, {}, "")
+        (project / "data/raw").rename(tmp_path / "raw")
+        environment = beam | {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"}
+        with Cluster(sys.executable, tmp_path / "cluster", environment) as cluster:  # after the bucket's variables
+            slow = preload(tmp_path, "slow", DELAYED.format(seconds=0.3))
+            cluster.add(environment=slow), cluster.add(environment=slow)
+            assert both(project, beam, cluster.runner, raw) == expected
+            assert both(project, beam, "direct", raw) == expected
+
+            stage = begin("validate", project, beam, cluster.runner, raw=raw)
+            until(lambda: done(project) >= 3)
+            stage.kill()
+            stage.communicate()
+            time.sleep(2)  # the workers finish what they have
+            write_zip(tmp_path / "raw/k00000000.zip", {"new.jpg": jpeg(555)})
+            upload(tmp_path / "raw", bucket, "raw")
+            told = end(begin("validate", project, beam, cluster.runner, raw=raw))
+            assert "of 12 units were done by an earlier run" in told
+            end(begin("prepare", project, beam, cluster.runner, raw=raw))
+            assert taken(project) == both(project, {}, "", str(tmp_path / "raw"))
+
+            stage = begin("validate", project, beam, cluster.runner, raw=raw)
+            until(lambda: done(project) >= 1)
+            bucket.Object("raw/k00000009.zip").delete()
+            told = end(stage, code=1)
+            assert "s3://photos/raw/k00000009.zip: was changed or deleted after it was listed" in told
+            assert not made(project)
 
     def test_units_are_given_to_the_runner_in_waves(self, project, beam):
         expected = both(project, {}, "")

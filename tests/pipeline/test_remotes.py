@@ -1,54 +1,14 @@
 """Other remotes than the embedded one: S3, a folder, read-only HTTP; and other projects that take the photos."""
 
-import os
-import socket
-import subprocess
-import sys
+import re
+import shutil
 import threading
-import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-import boto3
 import pytest
-import requests
 
-from tests.conftest import clone, run
-
-POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
-SET_UP = 4  # requests without credentials, to make the bucket and the user
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory):
-    """A server that speaks S3, with a bucket `photos`: its address, an access key and its secret."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("s3") / "log"
-    environment = {**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(SET_UP)}
-    with log.open("wb") as output:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        server = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                requests.get(f"{url}/moto-api/", timeout=1)
-                break
-            except requests.RequestException:
-                time.sleep(0.1)
-        options = {"endpoint_url": url, "region_name": "us-east-1"}
-        options |= {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
-        boto3.client("s3", **options).create_bucket(Bucket="photos")
-        iam = boto3.client("iam", **options)
-        iam.create_user(UserName="us")
-        iam.put_user_policy(UserName="us", PolicyName="all", PolicyDocument=POLICY)
-        key = iam.create_access_key(UserName="us")["AccessKey"]
-        yield url, key["AccessKeyId"], key["SecretAccessKey"]
-    finally:
-        server.kill()
-        server.wait()
+from tests.conftest import REPOSITORY, clone, run, upload
 
 
 @pytest.fixture
@@ -180,3 +140,31 @@ def test_others_get_and_import_the_photos(reproduced, tmp_path, web):
     run("dvc", "import", git, "data/raw", "--remote", "web", "--remote-config", f"url={web}", cwd=far)
     run("dvc", "update", "raw.dvc", cwd=far)
     assert len(list((far / "raw").glob("*.zip"))) == 3
+
+
+def test_the_pipeline_reads_photos_in_a_bucket(here, bucket, jpeg):
+    """By the commands of the docs: the results are those of a folder, and DVC notices a new object."""
+    run("dvc", "pull", cwd=here)
+    upload(here / "data/raw", bucket, "raw")
+    shutil.rmtree(here / "data/raw")
+    page = (REPOSITORY / "docs/how-to/scale-data.md").read_text(encoding="utf-8")
+    commands = re.findall(r"(?m)^(?:git rm|sed) .*$", page)
+    assert len(commands) == 2
+    for command in commands:
+        run("bash", "-c", command.replace("BUCKET/PREFIX", "photos/raw"), cwd=here)
+    told = run("dvc", "repro", cwd=here).stdout
+    assert "stages.validate --raw s3://photos/raw" in told and "stages.card --raw s3://photos/raw" in told
+    changed = run("git", "status", "--porcelain", cwd=here).stdout.split()
+    assert changed == ["D", "data/raw.dvc", "M", "dvc.lock", "M", "dvc.yaml", "M", "models/depixel.md"]
+    assert "`s3://photos/raw` with the DVC hash" in (here / "models/depixel.md").read_text(encoding="utf-8")
+    assert "up to date" in run("dvc", "status", cwd=here).stdout
+    for command in ("report", "experiments"):
+        run("depixel", command, cwd=here)
+    told = run("depixel", "doctor", cwd=here, code=None).stdout
+    assert "data/raw" not in told and told.count("in s3://photos/raw") == 2, told
+
+    bucket.put_object(Key="raw/k99999999/new.jpg", Body=jpeg(999))
+    assert re.search(r"modified: +s3://photos/raw", run("dvc", "status", "validate", cwd=here).stdout)
+    run("dvc", "repro", "prepare", cwd=here)
+    assert "k99999999,new.jpg" in (here / "data/prepared/index.csv").read_text(encoding="utf-8")
+    assert "up to date" in run("dvc", "status", "validate", "prepare", cwd=here).stdout
