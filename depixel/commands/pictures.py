@@ -325,8 +325,8 @@ def serve(host: str, port: int, model: str, allowed: tuple[str, ...], no_browser
     \b
     Example:
       depixel serve
-      depixel pixelate docs/photo.png -o photo.png --area 66,38,64,64 --block 8
-      curl --fail-with-body --data-binary @photo.png -o restored.png \
+      depixel pixelate docs/photo.png -o ../pixelated.png --area 66,38,64,64 --block 8
+      curl --fail-with-body --data-binary @../pixelated.png -o ../restored.png \
         "http://127.0.0.1:8000/api/restore?area=66,38,64,64"
     """
     import webbrowser

@@ -227,8 +227,10 @@ def compact(table: pd.DataFrame, base: Mapping[str, str], named: Sequence[str] =
     counts = {column: settings[column].value_counts() for column in settings}
     differing = []
     for row in rows:
-        differs = [column for column, value in row.items() if value and value != usual[column]]
-        differs.sort(key=lambda column, row=row: counts[column][row[column]])
+        rows_alike = {column: int(counts[column][value]) for column, value in row.items()}
+        differs = [
+            column for column in sorted(row, key=rows_alike.__getitem__) if row[column] not in ("", usual[column])
+        ]
         differing.append(" ".join(f"{_short(column)}={row[column]}" for column in differs))
     told = readable(table.assign(settings=differing))
     first = told["name"].isin(named)
