@@ -234,9 +234,12 @@ def _fits_exactly(seen: np.ndarray, grid: Grid) -> bool:
 
 
 def _is_even(seen: np.ndarray, grid: Grid) -> bool:
-    """Whether the blocks at each side are as even as the others. If not, the area reaches beyond the blocks."""
+    """Whether the blocks at each side are as even as the others. If not, the area reaches beyond the blocks.
+
+    Blocks that are not whole pixels may be mixed at their lines, so nothing is asked of them.
+    """
     everywhere, at_sides = _constant(seen, grid)
-    return everywhere <= _SOME_CONSTANT or at_sides > _CONSTANT
+    return not grid.is_whole or everywhere <= _SOME_CONSTANT or at_sides > _CONSTANT
 
 
 def _constant(seen: np.ndarray, grid: Grid) -> tuple[float, float]:
