@@ -48,7 +48,7 @@ def _way_back(params: str) -> str:
         if committed is not None and committed != Path(params).read_bytes():
             return (
                 f"\n{params} differs from the last commit. Correct it, or discard all its changes: "
-                f"`git checkout {params}`"
+                f"`touch {params} && git checkout {params}`"  # git does not notice a change of the same size and time
             )
     return ""
 

@@ -204,10 +204,11 @@ class Area:
             )
         if min(self.width, self.height) < LEAST_AREA:
             raise DepixelError(f"area {self.place}: must have at least {LEAST_AREA} pixels a side")
-        if self.x < 0 or self.y < 0 or self.x + self.width > width or self.y + self.height > height:
+        ends = (("x", self.x, self.x + self.width, width), ("y", self.y, self.y + self.height, height))
+        if outside := [f"{axis} from {start} to {end}" for axis, start, end, most in ends if start < 0 or end > most]:
             raise DepixelError(
-                f"area {self.place}: x from {self.x} to {self.x + self.width} and y from {self.y} to "
-                f"{self.y + self.height} are not inside the picture, which is {width} pixels wide and {height} high"
+                f"area {self.place}: {' and '.join(outside)} {'is' if len(outside) == 1 else 'are'} not inside the "
+                f"picture, which is {width} pixels wide and {height} high"
             )
         if any(side is not None and not LEAST_BLOCK <= side <= MOST_BLOCK for side in sides):
             raise DepixelError(

@@ -152,8 +152,8 @@ def shown_block_size(area: np.ndarray) -> int:
 def shown_grid(area: np.ndarray) -> Grid | None:
     """Find the block size and the offset of an area that need not begin with a whole block.
 
-    The size is the greatest common divisor of the distances between steps. This needs blocks of a single value, and at
-    least three steps along each axis.
+    The size is the greatest common divisor of the distances between steps. This needs blocks of a single value, two
+    steps along each axis, and six in all.
 
     Args:
         area: as for `shown_block_size`.
@@ -164,7 +164,7 @@ def shown_grid(area: np.ndarray) -> Grid | None:
     area = area.reshape(*area.shape[:2], -1)
     x, y = (np.flatnonzero((np.diff(area, axis=axis) != 0).any(axis=(1 - axis, 2))) + 1 for axis in (1, 0))
     size = int(np.gcd.reduce(np.concatenate([np.diff(x), np.diff(y)]), initial=0))
-    if size < LEAST_BLOCK or min(x.size, y.size) < 3:
+    if size < LEAST_BLOCK or min(x.size, y.size) < 2 or x.size + y.size < 6:
         return None
     return Grid(size, size, int(-x[0] % size), int(-y[0] % size))
 

@@ -157,6 +157,7 @@ def baselines(names: tuple[str, ...], as_json: bool, out: Path | None) -> None:
 
     if arithmetic.of_model(layout.MODEL) == "portable":  # as the stage evaluate, before NumPy is imported
         arithmetic.begin()
+    from depixel.experiments import comparison
     from depixel.scoring import ranking
 
     with progress(total=None, bar_format="{desc}") as line:
@@ -170,6 +171,8 @@ def baselines(names: tuple[str, ...], as_json: bool, out: Path | None) -> None:
     click.echo(ranking.readable(found.table).to_string(index=False))
     for told in ranking.told(found):
         click.echo(told)
+    if found.difference is not None:
+        click.echo(comparison.verdict(found.difference, *found.difference["model"].split(" - ")))
 
 
 @click.command()
@@ -320,15 +323,22 @@ _SHOWN = 10
 _all = click.option("--all", "everything", is_flag=True, help="Show all instead of the best ten.")
 
 
-def _show_best(table: "pd.DataFrame", also: Sequence[str], everything: bool) -> None:
-    """Print the experiments with the lowest validation RMSE and those named `also`, and how many others there are."""
+def _show_best(table: "pd.DataFrame", also: Sequence[str], everything: bool, first: bool = False) -> None:
+    """Print the experiments with the lowest validation RMSE and those named `also`, and how many others there are.
+
+    `first`: whether those named come first.
+    """
     from depixel.experiments import records
 
     table = table.sort_values("validation_rmse", ignore_index=True)
     shown = table if everything else table[(table.index < _SHOWN) | table["name"].isin(also)]
-    click.echo(records.compact(shown).to_string(index=False))
+    told = records.compact(shown, base := records.committed_settings(), also if first else ())
+    click.echo(told.to_string(index=False))
     if more := len(table) - len(shown):
         click.echo(f"and {more} more; --all shows them")
+    click.echo(f"settings: those that differ from {'the last commit' if base else 'most rows'}.")
+    if "photos" in told:
+        click.echo("Rows with other photos may have other test photos: do not compare their scores.")
 
 
 @click.command("experiments")
@@ -339,8 +349,9 @@ def list_experiments(as_json: bool, as_csv: bool, everything: bool) -> None:
     """List all local experiments, best validation score first.
 
     Shows HEAD and the ten experiments with the lowest validation RMSE, whatever commit they started from, with the
-    settings that differ. --all, --csv and --json show all experiments. Choose by validation RMSE: if you choose by test
-    score, that score becomes too optimistic. `dvc exp show` lists only the experiments of the last commit.
+    settings that differ from HEAD's. --all, --csv and --json show all experiments. Choose by validation RMSE: if you
+    choose by test score, that score becomes too optimistic. `dvc exp show` lists only the experiments of the last
+    commit.
 
     \b
     Example:
@@ -374,9 +385,9 @@ def record(names: tuple[str, ...], note: str, as_json: bool, everything: bool) -
     A clone does not get DVC's experiments. It does get metrics/experiments.csv and, for `depixel compare NAME`, the
     errors of each sample in metrics/recorded. The command adds the experiments or git revisions NAME: all settings, the
     scores with 95 % confidence intervals over the test photos, the commit of the code (+ if the experiment changed it),
-    the snapshot of the photos, the date and the note. Then it prints NAME and the ten experiments with the lowest
-    validation RMSE, with the settings that differ. Without NAME it only prints. --all prints all experiments; --json
-    also prints their commits, snapshots and dates.
+    the snapshot of the photos, the date and the note. Then it prints NAME, then the ten experiments with the lowest
+    validation RMSE, with the settings that differ from the last commit. Without NAME it only prints. --all prints all
+    experiments; --json also prints their commits, snapshots and dates.
 
     \b
     Example:
@@ -395,7 +406,7 @@ def record(names: tuple[str, ...], note: str, as_json: bool, everything: bool) -
     if as_json:
         click.echo(json.dumps(table.sort_values("validation_rmse").to_dict("records")))
     elif len(table):
-        _show_best(table, names, everything)
+        _show_best(table, names, everything, first=True)
     else:
         click.echo(f"{layout.EXPERIMENTS.as_posix()}: no experiment yet. `depixel record NAME` adds one.")
 

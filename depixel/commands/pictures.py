@@ -325,7 +325,9 @@ def serve(host: str, port: int, model: str, allowed: tuple[str, ...], no_browser
     \b
     Example:
       depixel serve
-      curl --data-binary @photo.png "http://127.0.0.1:8000/api/restore?area=40,60,120,80" -o restored.png
+      depixel pixelate docs/photo.png -o ../pixelated.png --area 66,38,64,64 --block 8
+      curl --fail-with-body --data-binary @../pixelated.png -o ../restored.png \
+        "http://127.0.0.1:8000/api/restore?area=66,38,64,64"
     """
     import webbrowser
 
@@ -387,11 +389,11 @@ def audit(
     if as_json:
         click.echo(json.dumps({"sizes": [size._asdict() for size in found], "enough": enough}))
         return
-    click.echo("blocks   hidden, gray levels   left after restoration   comes back   seen as blocks of")
+    click.echo("blocks   hidden, gray levels   left after restoration   comes back (squared error)   seen as blocks of")
     for size in found:
         returned = f"{size.returned:.0%}" if size.returned > 0 else "nothing"
         click.echo(
-            f"{size.blocks():>6}   {size.hidden:19.1f}   {size.left:22.1f}   {returned:>10}   "
+            f"{size.blocks():>6}   {size.hidden:19.1f}   {size.left:22.1f}   {returned:>26}   "
             f"{size.blocks(size.seen_as):>17}"
         )
     if any(size.returned < -1 for size in found):

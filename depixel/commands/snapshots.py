@@ -75,7 +75,9 @@ def use(name: str, force: bool) -> None:
     from depixel.curation import snapshots
 
     snapshots.use(name, force)
-    click.echo(f"{RAW.as_posix()} now holds the photos of {name}. `dvc repro` trains on them.")
+    missing = snapshots.missing_inputs()
+    first = f"`dvc pull {' '.join(missing)}` fetches what else a training needs; then " if missing else ""
+    click.echo(f"{RAW.as_posix()} now holds the photos of {name}. {first}`dvc repro` trains on them.")
 
 
 @snapshot.command()
@@ -112,7 +114,7 @@ def publish(name: str, note: str, positions: str | None) -> None:
     contributors = counted(int(made.contributors), "contributor")
     click.echo(f"{name}: {made.valid} valid of {made.photos} photos from {contributors}, pushed.")
     _tell_lost(verdicts)
-    click.echo(f'To share it, type: git add data && git commit -m "Photos {name}" && git push')
+    click.echo(f'To share it, type: git add data && git commit -m "Photos {name}" && git push -u origin HEAD')
 
 
 def _handle_positions(strip: bool) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from depixel.base.reuse import matched
 from depixel.base.tables import path_of
-from depixel.dataset.splits import SplitSettings, side
+from depixel.dataset.splits import SIDES, SplitSettings, side
 from depixel.photos import archives
 from depixel.photos.archives import Entry
 from depixel.photos.decoding import UnreadableError, decode, square
@@ -88,7 +88,7 @@ def by_contributor(found: Sequence[Change], before: Sequence[Verdict], after: Se
             {
                 "contributor": contributor or ".",
                 "is": {(False, True): "added", (True, False): "removed"}.get(there, "changed" if kept else "replaced"),
-                "side": "/".join(filter(None, changed["side"].unique())),  # several if split.by is photo
+                "side": "/".join(one for one in SIDES if one in set(changed["side"])),  # several if split.by is photo
                 **{kind: int((changed["kind"] == kind).sum()) for kind in KINDS},
                 **{key: int(changed[key].sum()) for key in ("valid_before", "valid_after")},
             }

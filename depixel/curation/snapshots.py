@@ -19,7 +19,16 @@ import yaml
 
 from depixel.base.errors import DepixelError
 from depixel.base.files import replacing
-from depixel.base.layout import DVC_TEMPORARY, RAW, RAW_POINTER, SNAPSHOTS
+from depixel.base.layout import (
+    DVC_TEMPORARY,
+    PRETRAINED,
+    PRETRAINED_POINTER,
+    RAW,
+    RAW_POINTER,
+    SNAPSHOTS,
+    TEST_SET,
+    TEST_SET_POINTER,
+)
 from depixel.base.spelling import suggestion
 from depixel.base.tables import read_table, write_table
 from depixel.curation.dvc_objects import FOLDER, check_room, inode, objects
@@ -103,7 +112,8 @@ def resolve(name: str) -> str:
         known = ", ".join(named) or "none so far; `depixel snapshot publish NAME` makes one"
         raise DepixelError(
             f"{name}: neither a snapshot nor a git revision with a {RAW_POINTER.as_posix()}. Snapshots: {known}."
-            f"{suggestion(name, named)} `git pull` brings new ones from others"
+            f"{suggestion(name, named)} Another person's new snapshot comes with the commit that names it: `git pull`, "
+            "or if it is on a branch, `git fetch` and `git switch BRANCH`"
         )
     return _hash_in(pointer, f"{RAW_POINTER.as_posix()} of {name}")
 
@@ -188,6 +198,12 @@ def _is_named(md5: str) -> bool:
     with suppress(DepixelError):
         return md5 in (row.md5 for row in read_snapshots()) or md5 == resolve("HEAD")
     return False
+
+
+def missing_inputs() -> list[str]:
+    """DVC's pointers to the inputs of the pipeline that are not here, as `dvc pull` takes them."""
+    inputs = {RAW: RAW_POINTER, TEST_SET: TEST_SET_POINTER, PRETRAINED: PRETRAINED_POINTER}
+    return [pointer.as_posix() for folder, pointer in inputs.items() if not folder.is_dir() and pointer.is_file()]
 
 
 def is_unchanged() -> bool:

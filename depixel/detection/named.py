@@ -60,6 +60,20 @@ def likelier(image: np.ndarray, area: Area, shown: ResolvedArea) -> ResolvedArea
     return shown if likelihood.advantage(boxes[1], boxes[0]) > _MUCH else as_named
 
 
+def is_likelier(image: np.ndarray, area: ResolvedArea, other: ResolvedArea) -> bool:
+    """Whether the pixels around one area are likelier than with the other one. False in a picture that was no JPEG.
+
+    Args:
+        image: (H, W) or (H, W, 3) uint8.
+        area, other: two areas that overlap.
+    """
+    left, top, likelihood = _likelihood_around(image, area)
+    if likelihood is None:
+        return False
+    boxes = [Box.around(one.moved(-left, -top)) for one in (area, other)]
+    return likelihood.advantage(*boxes) > 0
+
+
 def _corners(area: ResolvedArea) -> tuple[int, int, int, int]:
     return area.x, area.y, area.x + area.width, area.y + area.height
 

@@ -126,18 +126,29 @@ class Comparison(NamedTuple):
 
     def verdict(self) -> str:
         """One sentence: the model that is better, by each ratio whose interval of the difference excludes 0."""
-        difference = self.ratios.iloc[-1]
-        better = ["B" if difference[f"{r}_high"] < 0 else "A" if difference[f"{r}_low"] > 0 else None for r in RATIOS]
-        if better == [None, None]:
-            return "No significant difference: the intervals of the difference include 0."
-        if better[0] == better[1]:
-            side = "below" if better[0] == "B" else "above"
-            return f"{better[0]} is better: the intervals of the difference lie {side} 0."
-        parts = (
-            f"by {ratio} " + (f"{model} is better" if model else "the difference is not significant")
-            for ratio, model in zip(RATIOS, better, strict=True)
-        )
-        return f"It depends: {', '.join(parts)}."
+        return verdict(self.ratios.iloc[-1], "B", "A")
+
+
+def verdict(difference: pd.Series, minuend: str, subtrahend: str) -> str:
+    """One sentence: the model that is better, by each ratio whose interval of the difference excludes 0.
+
+    Args:
+        difference: the last row of `scores.intervals`.
+        minuend, subtrahend: the two models.
+    """
+    better = [
+        minuend if difference[f"{r}_high"] < 0 else subtrahend if difference[f"{r}_low"] > 0 else None for r in RATIOS
+    ]
+    if better == [None, None]:
+        return "No significant difference: the intervals of the difference include 0."
+    if better[0] == better[1]:
+        side = "below" if better[0] == minuend else "above"
+        return f"{better[0]} is better: the intervals of the difference lie {side} 0."
+    parts = (
+        f"by {ratio} " + (f"{model} is better" if model else "the difference is not significant")
+        for ratio, model in zip(RATIOS, better, strict=True)
+    )
+    return f"It depends: {', '.join(parts)}. To choose between models, go by ratio_mean."
 
 
 def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:

@@ -6,7 +6,7 @@ DVC's experiments are git refs that a clone does not include; it does include th
 import io
 import json
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from depixel.base import layout
 from depixel.base.errors import DepixelError
@@ -202,20 +203,45 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     return table[[*first, *(column for column in table if column not in first)]].rename(columns=_short)
 
 
-def compact(table: pd.DataFrame) -> pd.DataFrame:
-    """`readable` for a terminal, without the origin: one column has the settings in which a row differs from most."""
+def committed_settings() -> dict[str, str]:
+    """The settings of the last commit as `compact` compares them; empty if there is none."""
+    with suppress(DepixelError, YAMLError):
+        sections = YAML(typ="safe").load((file_at("HEAD", layout.PARAMS) or b"").decode()) or {}
+        row = {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
+        return {column: "" if value is None else str(value) for column, value in row.items()}
+    return {}
+
+
+def compact(table: pd.DataFrame, base: Mapping[str, str], named: Sequence[str] = ()) -> pd.DataFrame:
+    """`readable` for a terminal, without the origin. A column has the settings in which a row differs from others.
+
+    Args:
+        table: the rows, as `read_table` or `all_experiments` return them.
+        base: setting -> the value with which rows are compared (`committed_settings`). A setting that it lacks is
+            compared with the most frequent value. Values that the fewest rows have come first.
+        named: names of rows that come before the others.
+    """
     settings = table[[column for column in table if "." in column]].astype(object).fillna("").astype(str)
-    usual = {column: settings[column].mode()[0] for column in settings}
-    differing = [
-        " ".join(f"{_short(column)}={value}" for column, value in row.items() if value and value != usual[column])
-        for row in settings.to_dict("records")
-    ]
+    usual = {column: base.get(column, settings[column].mode()[0]) for column in settings}
+    rows = settings.to_dict("records")
+    counts = {column: settings[column].value_counts() for column in settings}
+    differing = []
+    for row in rows:
+        rows_alike = {column: int(counts[column][value]) for column, value in row.items()}
+        differs = [
+            column for column in sorted(row, key=rows_alike.__getitem__) if row[column] not in ("", usual[column])
+        ]
+        differing.append(" ".join(f"{_short(column)}={row[column]}" for column in differs))
     told = readable(table.assign(settings=differing))
-    texts = [column for column in ("settings", "note") if column in told]
+    first = told["name"].isin(named)
+    told = pd.concat([told[first], told[~first]], ignore_index=True)
+    texts = [column for column in ("data", "settings", "note") if column in told]
     for column in texts:
         told[column] = [textwrap.shorten(text, _WIDEST, placeholder=" …") for text in told[column].fillna("")]
         told[column] = told[column].str.ljust(told[column].str.len().max())
-    return told[["name", "validation_rmse", "best_epoch", "ratio_mean", "ratio_pooled", *texts]]
+    return told[["name", "validation_rmse", "best_epoch", "ratio_mean", "ratio_pooled", *texts]].rename(
+        columns={"data": "photos"}
+    )
 
 
 def _short(column: str) -> str:

@@ -31,6 +31,12 @@ ROOM = 2_000_000_000
 """Free disk space in bytes. With less, prepared photos, caches and checkpoints of a run may fill the disk."""
 
 
+_CHOOSE_REMOTE = (
+    "choose where photos are kept: docs/how-to/remotes.md. Then `dvc push`; without another remote, it copies the "
+    "photos into the repository, which `git push` publishes"
+)
+
+
 class Finding(NamedTuple):
     """The result of one check.
 
@@ -119,13 +125,7 @@ def _photos() -> tuple[str, str]:
     named = {snapshot.md5: snapshot.name for snapshot in snapshots.read_snapshots()}
     md5 = snapshots.current()
     name = f"snapshot {named[md5]}" if md5 in named else f"{md5}, not a named snapshot"
-    pulled = {
-        layout.RAW: layout.RAW_POINTER,
-        layout.TEST_SET: layout.TEST_SET_POINTER,
-        layout.PRETRAINED: layout.PRETRAINED_POINTER,
-    }
-    pointers = [pointer for folder, pointer in pulled.items() if not folder.is_dir()]
-    if missing := [pointer.as_posix() for pointer in pointers if pointer.is_file()]:
+    if missing := snapshots.missing_inputs():
         return f"{len(missing)} folders are missing", f"dvc pull {' '.join(missing)}"
     if not snapshots.is_unchanged():
         found, mend = f"changed since {name}", "depixel diff HEAD; depixel snapshot publish NAME, or use NAME"
@@ -161,7 +161,7 @@ def _remote() -> tuple[str, str]:
     if not there or lacking:
         what = f"{place} does not have {f'{len(lacking)} of ' if lacking else ''}the photos of data/raw.dvc"
         if dvc_objects.embedded_store():
-            what += "; it is a folder of this repository, and docs/how-to/remotes.md shows how to keep photos elsewhere"
+            return f"{what}; it is a folder of this repository", _CHOOSE_REMOTE
         return what, "dvc push"
     size = ""
     if embedded := dvc_objects.embedded_store():
@@ -269,8 +269,8 @@ def _unseen_by_git() -> list[str]:
 
 def _disk() -> tuple[str, str]:
     free = shutil.disk_usage(".").free
-    # push first; then remove from the cache only what no commit and no experiment needs
-    mend = "dvc push && dvc gc --all-commits --all-experiments" if free < ROOM else ""
+    # it removes from the cache only what no commit and no experiment needs
+    mend = "dvc gc --workspace --all-commits --all-experiments" if free < ROOM else ""
     return f"{free / 1e9:.1f} GB free", mend
 
 

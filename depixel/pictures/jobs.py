@@ -30,6 +30,7 @@ AREAS = ".areas.json"
 STREAM = Path("-")
 """The path that means standard input as a source, and standard output as a target."""
 
+_LEAST_SCORE, _LEAST_SIZE = 25.0, 256  # of a guess that is told: score of `Found`, and pixels; photos have smaller ones
 _MOST_BYTES = 1_000_000  # largest size of a file of areas
 
 NOWHERE = Path(os.devnull)
@@ -381,9 +382,13 @@ def find_areas(name: Path, picture: Picture) -> list[ResolvedArea]:
     certain = [one.area for one in found if one.certain]
     if certain:
         return certain
-    guesses = "; or ".join(f"--area {','.join(map(str, one.area.numbers()))} --ignore-check" for one in found[:3])
+    likely = [
+        one.area for one in found if one.score > _LEAST_SCORE and one.area.width * one.area.height >= _LEAST_SIZE
+    ][:3]
+    guesses = "; or ".join(f"--area {','.join(map(str, area.numbers()))} --ignore-check" for area in likely)
     raise NoAreaError(
-        f"{name}: no area is certainly pixelated"
-        + (f". Perhaps none is; if you see one, try {guesses}" if guesses else ", and none looks like it")
-        + ". To name an area: --area X,Y,WIDTH,HEIGHT"
-    )
+        f"{name}: "
+        + (f"no area is certainly pixelated. If you see blocks there, try {guesses}. If you see another area, "
+           if guesses else "nothing looks pixelated. If you see an area, ")
+        + "name it: --area X,Y,WIDTH,HEIGHT"
+    )  # fmt: skip

@@ -26,6 +26,9 @@ _EXACT = 0.4  # share of columns and rows that equal the ones before, from which
 _NEAR = 3  # pixels: a named area snaps to a detected one whose sides are at most this far away
 _AROUND = 64  # pixels around an area that are searched, too; a multiple of JPEG's blocks
 _CONSTANT = 0.5  # least share of constant blocks if the block size is named; something may be drawn over the others
+_SOME_CONSTANT = (
+    0.2  # share of constant blocks from which on those at each side must be constant, too; photos have fewer
+)
 _MOST_SEARCHED = 1_000_000  # pixels of an area in a JPEG with its surroundings; larger ones are not moved
 _SAID = 0.01  # pixels: accuracy of a named block size that is not whole
 _FORCE = ". To restore it in these blocks regardless of the pixels: --ignore-check"
@@ -34,9 +37,9 @@ _FORCE = ". To restore it in these blocks regardless of the pixels: --ignore-che
 def resolve(image: np.ndarray, areas: Sequence[AreaLike], ignore_check: bool = False) -> list[ResolvedArea]:
     """Check areas against a picture, and find block sizes that are not named.
 
-    An area becomes a detected one if all its sides are within 3 pixels of those. Otherwise it stays where it is named,
-    and its first blocks may be cut off. In a JPEG each area takes a search. A `ResolvedArea` is not searched again, but
-    must be inside the picture, too.
+    An area becomes a detected one if all its sides are within 3 pixels of those. A part of a detected one stays where
+    it is named, and its first blocks may be cut off. An area that reaches further beyond a detected one is refused. In
+    a JPEG each area takes a search. A `ResolvedArea` is not searched again, but must be inside the picture, too.
 
     Args:
         image: the pixels of a picture, as for `Restorer.restore`.
@@ -44,7 +47,8 @@ def resolve(image: np.ndarray, areas: Sequence[AreaLike], ignore_check: bool = F
         ignore_check: whether to accept areas with a named block size even if the pixels contradict it.
 
     Raises:
-        DepixelError: an area is not inside the picture, overlaps another, is not pixelated, or has other blocks.
+        DepixelError: an area is not inside the picture, overlaps another, is not pixelated or only in part, or has
+            other blocks.
     """
     colors = without_alpha(image)
     checked = checked_areas(areas, colors.shape[1], colors.shape[0])
@@ -62,18 +66,24 @@ def _looked_at(colors: np.ndarray, area: Area, ignore_check: bool) -> ResolvedAr
         whole = _fitting_from_corner(colors, seen, area)
         if whole:
             return whole
-        shown = _shown(colors, area)
+        shown, other = _shown(colors, area)
         if not shown and (fitting := [grid for grid in named if _fits_exactly(seen, grid)]):
             return area.in_blocks(fitting[0])
     else:
-        shown = _shown_in_noise(colors, area)
+        shown, other = _shown_in_noise(colors, area)
     if shown and (not named or _same_blocks(shown, area) or any(_same_lines(shown, area, grid) for grid in named)):
         return shown
     if named and ignore_check:
         return area.in_blocks(min(named, key=lambda grid: _noise(seen, grid)))
     if shown:
         raise DepixelError(_other_blocks(area, shown.blocks))
-    if fitting := [grid for grid in named if fits_blocks(seen, grid) and not _are_larger(seen, grid)]:
+    if other:
+        raise DepixelError(
+            f"area {area.place}: not all of it is pixelated, but {other.described()} is. Name that area: "
+            f"{','.join(map(str, other.numbers()))}; or let it be found: --auto" + (_FORCE if named else "")
+        )
+    fitting = [grid for grid in named if _is_even(seen, grid) and fits_blocks(seen, grid)]
+    if fitting := [grid for grid in fitting if not _are_larger(seen, grid)]:
         return area.in_blocks(fitting[0])
     if area.offset_x or area.offset_y:
         raise DepixelError(
@@ -90,13 +100,14 @@ def _fitting_from_corner(colors: np.ndarray, seen: np.ndarray, area: Area) -> Re
     size = int(area.block_width) if area.is_square and area.block_width else 0
     for axis, length in ((1, area.width), (0, area.height)):
         steps = (np.diff(seen, axis=axis) != 0).any(axis=(1 - axis, 2))
-        lines = np.flatnonzero(steps) + 1
-        step = int(np.gcd.reduce(lines)) if len(lines) > 1 or not size else size
+        lines = np.flatnonzero(steps) + 1  # blocks of 8 that begin at 4, 12, 20 are no blocks of 4
+        step = int(np.gcd.reduce(np.diff(lines) if len(lines) > 1 else lines)) if len(lines) > 1 or not size else size
         if (len(lines) < 2 and not size) or (lines % step).any() or (size and step != size):
             return None
         size = step
         end = (area.x, area.y)[1 - axis] + length
-        beyond = colors.take(range(end - 1, min(end + 1, colors.shape[axis])), axis)
+        across = colors[area.part[0], :] if axis else colors[:, area.part[1]]
+        beyond = across.take(range(end - 1, min(end + 1, across.shape[axis])), axis)
         if length % size and beyond.shape[axis] == 2 and not np.diff(beyond.astype(int), axis=axis).any():
             return None  # the last block continues beyond the area
     return area.in_blocks_of(size) if LEAST_BLOCK <= size <= MOST_BLOCK and area.blocks in ("", str(size)) else None
@@ -118,32 +129,50 @@ def _named_grids(area: Area) -> list[Grid]:
     return [grid._replace(offset_x=x, offset_y=y) for x, y in ((halves[0], halves[1]), (0, 0), (steps[0], steps[1]))]
 
 
-def _shown(colors: np.ndarray, area: Area) -> ResolvedArea | None:
-    """Find the area by its constant blocks; None: not found."""
+def _shown(colors: np.ndarray, area: Area) -> tuple[ResolvedArea | None, ResolvedArea | None]:
+    """Find the area by its constant blocks; otherwise another area that it crosses. See `_meant`."""
     from depixel.detection import exact  # SciPy: a third of the start of the command
 
     if colors.dtype != np.uint8:
         colors = (colors >> 8).astype(np.uint8)
     left, top, part = _surroundings(colors, area)
-    return _nearest([one.area.moved(left, top) for one in exact.find(part) if one.certain], area)
+    return _meant([one.area.moved(left, top) for one in exact.find(part) if one.certain], area)
 
 
-def _shown_in_noise(colors: np.ndarray, area: Area) -> ResolvedArea | None:
-    """Find the area if its blocks are noisy, as in a JPEG; None: not found."""
+def _shown_in_noise(colors: np.ndarray, area: Area) -> tuple[ResolvedArea | None, ResolvedArea | None]:
+    """Find the area if its blocks are noisy, as in a JPEG; otherwise another area that it crosses. See `_meant`."""
     from depixel.detection import named, search  # SciPy: a third of the start of the command
 
     left, top, part = _surroundings(colors, area)
     if colors.dtype != np.uint8 or part.shape[0] * part.shape[1] > _MOST_SEARCHED:
-        shown = _shown(colors, area)
+        shown, other = _shown(colors, area)
     else:
-        shown = _nearest([one.area.moved(left, top) for one in search.find(part) if one.certain], area)
+        shown, other = _meant([one.area.moved(left, top) for one in search.find(part) if one.certain], area)
     if colors.dtype != np.uint8 or area.mask is not None or not (area.is_square or not area.blocks):
-        return shown
+        return shown, other
     image = colors.squeeze(2) if colors.shape[2] == 1 else colors
     if shown:
-        return named.likelier(image, area, shown) if shown.is_square else shown
+        return (named.likelier(image, area, shown) if shown.is_square else shown), None
     size = named.block_size_in_jpeg(image, area)
-    return area.in_blocks_of(size, (int(area.offset_x), int(area.offset_y))) if size else None
+    as_named = area.in_blocks_of(size, (int(area.offset_x), int(area.offset_y))) if size else None
+    if other and as_named and named.is_likelier(image, as_named, other):
+        other = None
+    return (None, other) if other else (as_named, None)
+
+
+def _meant(found: list[ResolvedArea], area: Area) -> tuple[ResolvedArea | None, ResolvedArea | None]:
+    """The found area that a person meant; if there is none, the one that the named area crosses most."""
+    if shown := _nearest(found, area):
+        return shown, None
+    crossed = [one for one in found if _common(one, area) > 0]
+    return None, max(crossed, key=lambda one: _common(one, area), default=None)
+
+
+def _common(one: Area, other: Area) -> int:
+    """Number of pixels that two rectangles share, less those at most `_NEAR` pixels from the side of either."""
+    wide = min(one.x + one.width, other.x + other.width) - max(one.x, other.x) - _NEAR
+    high = min(one.y + one.height, other.y + other.height) - max(one.y, other.y) - _NEAR
+    return max(wide, 0) * max(high, 0)
 
 
 def _surroundings(colors: np.ndarray, area: Area) -> tuple[int, int, np.ndarray]:
@@ -201,12 +230,26 @@ def _same_lines(shown: ResolvedArea, area: Area, grid: Grid) -> bool:
 
 def _fits_exactly(seen: np.ndarray, grid: Grid) -> bool:
     """Whether most blocks have a single value, and larger blocks do not."""
+    return min(_constant(seen, grid)) > _CONSTANT and not _are_larger(seen, grid)
+
+
+def _is_even(seen: np.ndarray, grid: Grid) -> bool:
+    """Whether the blocks at each side are as even as the others. If not, the area reaches beyond the blocks.
+
+    Blocks that are not whole pixels may be mixed at their lines, so nothing is asked of them.
+    """
+    everywhere, at_sides = _constant(seen, grid)
+    return not grid.is_whole or everywhere <= _SOME_CONSTANT or at_sides > _CONSTANT
+
+
+def _constant(seen: np.ndarray, grid: Grid) -> tuple[float, float]:
+    """The share of blocks with a single value: of all, and of those at the side with the smallest share."""
     high, low = np.maximum, np.minimum
     lefts, tops = grid.begins(seen.shape[1], seen.shape[0])
     ranges = [of.reduceat(of.reduceat(seen, tops, axis=0), lefts, axis=1) for of in (high, low)]
     constant = (ranges[0] == ranges[1]).all(axis=2)
-    at_sides = constant[0], constant[-1], constant[:, 0], constant[:, -1]  # the area may reach too far
-    return min(of.mean() for of in (constant, *at_sides)) > _CONSTANT and not _are_larger(seen, grid)
+    sides = constant[0], constant[-1], constant[:, 0], constant[:, -1]
+    return float(constant.mean()), float(min(of.mean() for of in sides))
 
 
 def _are_larger(seen: np.ndarray, grid: Grid) -> bool:
@@ -226,8 +269,13 @@ def _in_the_blocks_shown(seen: np.ndarray, area: Area) -> ResolvedArea:
     found, shifted = shown_block_size(seen), shown_grid(seen)
     if shifted and max(found, 1) < shifted.width <= MOST_BLOCK and size in (None, shifted.width):
         return area.in_blocks(shifted)  # the area begins within a block
-    if not area.blocks and found:
+    if not area.blocks and found and _is_even(seen, Grid.square(min(found, MOST_BLOCK))):
         return area.in_blocks_of(min(found, MOST_BLOCK))
+    if found and (not area.blocks or found == size):
+        raise DepixelError(
+            f"area {area.place}: it does not look pixelated up to its sides. Name it more exactly, or let it be found: "
+            "--auto" + (_FORCE if area.blocks else "")
+        )
     if found:
         raise DepixelError(_other_blocks(area, str(found)))
     raise DepixelError(

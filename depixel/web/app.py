@@ -9,6 +9,7 @@ or `runs` (computation, mostly in the processes of `workers`); `jobs` tell how f
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import uvicorn
@@ -66,6 +67,7 @@ def create_app(models: Models, host: str = "127.0.0.1", allowed: Collection[str]
     app = FastAPI(
         lifespan=lifespan,
         title="depixel",
+        version=version("depixel"),
         summary="Restores the pixelated areas of pictures.",
         description="A restoration is the most likely pixels, not the true ones: it cannot show who somebody is or "
         "what was written. Nothing that is sent here is kept.",

@@ -24,7 +24,10 @@ class OfferedModel(BaseModel):
 
     name: str = Field(description="as the parameter `model` takes it")
     about: str = Field(description="for people")
-    seconds: float | None = Field(description="for a megapixel in one view, as measured here; null: not yet known")
+    seconds_per_megapixel: float | None = Field(
+        description="time of a restoration in one view, for each megapixel of area and surroundings, as measured here; "
+        "null: not yet known"
+    )
 
 
 class Models:
@@ -50,7 +53,7 @@ class Models:
         known = name if name is not None else next(iter(self._paths))
         if known not in self._paths:
             raise DepixelError(
-                f"model: {known!r} is not offered here, only {', '.join(self._paths)}{suggestion(known, self._paths)}"
+                f"model: {known!r} is not offered here, only {', '.join(self._paths)}.{suggestion(known, self._paths)}"
             )
         with self._lock:
             if known not in self._loaded:
@@ -81,7 +84,7 @@ class Models:
     def offered(self) -> list[OfferedModel]:
         """All models, the default first."""
         return [
-            OfferedModel(name=name, about=ABOUT.get(name, "your own"), seconds=self._expected(name))
+            OfferedModel(name=name, about=ABOUT.get(name, "your own"), seconds_per_megapixel=self._expected(name))
             for name in self._paths
         ]
 

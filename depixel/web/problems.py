@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from depixel.base.errors import DepixelError
+from depixel.photos.decoding import UnreadableError
 from depixel.web import guard, queue
 from depixel.web.jobs import CanceledError, StoppedError
 
@@ -76,10 +77,16 @@ def _told(error: Exception) -> tuple[int, str]:
     """The status and the sentence for an error."""
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
-        told = first["msg"] if first["type"] != "string_pattern_mismatch" else f"{first['input']!r} is not {_AREA_FORM}"
-        return 422, f"{first['loc'][1] if first['loc'][1:] else 'request'}: {told}"
+        name, told = first["loc"][1] if first["loc"][1:] else "request", first["msg"]
+        if first["type"] == "string_pattern_mismatch":
+            told = f"{first['input']!r} is not {_AREA_FORM}"
+        if first["type"] == "missing" and name == "area":
+            told = f"is missing. Name an area, {_AREA_FORM}: ?area=66,38,64,64. POST /api/find finds areas"
+        return 422, f"{name}: {told}"
+    if isinstance(error, UnreadableError):
+        return 422, f"the picture: {error}"
     if isinstance(error, DepixelError):
-        return 422, str(error).replace("--ignore-check", "anyway=true")
+        return 422, str(error).replace("--ignore-check", "anyway=true").replace("--auto", "/api/find")
     if isinstance(error, MemoryError):
         return 413, "The picture needs more memory than there is here; make it smaller."
     if isinstance(error, CanceledError):

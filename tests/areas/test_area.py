@@ -157,3 +157,14 @@ def test_a_length_that_takes_for_ever_is_none():
     for text in ("1e999999999", "1_0", "9" * 30, "8/0", "-8", "x", "8xx8", " "):
         with pytest.raises(DepixelError, match="is no area"):
             Area.of([1, 2, 30, 40, text])
+
+
+def test_only_the_side_that_is_outside_is_named():
+    picture = "which is 186 pixels wide and 140 high"
+    for area, outside in (
+        ((180, 38, 64, 64), "180,38,64,64: x from 180 to 244 is not"),
+        ((10, 100, 64, 64), "10,100,64,64: y from 100 to 164 is not"),
+        ((-1, 100, 64, 64), "-1,100,64,64: x from -1 to 63 and y from 100 to 164 are not"),
+    ):
+        with pytest.raises(DepixelError, match=f"area {outside} inside the picture, {picture}"):
+            Area.of(area).checked(186, 140)

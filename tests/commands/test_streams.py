@@ -73,7 +73,7 @@ def test_where_nothing_is_found_in_a_folder_pictures_are_copied(folder):
     result = restored("in", "-o", "out", "--auto", "--format", "png")
     assert result.exit_code == 0, result.output
     assert "out/a.png: 16,24,48,40 in blocks of 8" in result.stdout
-    assert "in/b.jpg: copied as it is: in/b.jpg: no area is certainly pixelated" in result.stderr
+    assert "in/b.jpg: copied as it is: in/b.jpg: nothing looks pixelated" in result.stderr
     for name, copy in (("b.jpg", "b.png"), ("deep/c.avif", "deep/c.png")):
         found = formats.read(folder / "out" / copy)
         assert found.format == "PNG"
@@ -268,7 +268,7 @@ def test_pixels_under_alpha_0_are_told_when_areas_are_looked_for(folder):
     alpha[:, :90] = 0  # the area, too
     Image.fromarray(np.dstack([colors, alpha])).save("clear.png")
     result = restored("clear.png", "-o", "other", "--auto")
-    assert result.exit_code == 1 and "no area is certainly pixelated" in result.stderr
+    assert result.exit_code == 1 and "nothing looks pixelated" in result.stderr
 
 
 def test_what_the_output_lacks_is_told(folder):

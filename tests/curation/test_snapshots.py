@@ -160,7 +160,15 @@ def test_the_same_photos_under_another_name_are_told(at_v2):
 def test_a_name_that_does_not_exist(here):
     told = run("depixel", "snapshot", "use", "v9", cwd=here, code=1).stderr
     assert told.startswith("Error: v9: neither a snapshot nor a git revision") and "Snapshots: v1, v2" in told
+    assert "`git fetch` and `git switch BRANCH`" in told
     assert "neither" in run("depixel", "diff", "--", "-x", "v1", cwd=here, code=1).stderr
+
+
+def test_what_a_training_needs_beside_the_photos_is_told(here):
+    told = run("depixel", "snapshot", "use", "v2", cwd=here).stdout
+    assert "`dvc pull data/test_set.dvc models/pretrained.dvc` fetches" in told
+    run("dvc", "pull", "data/test_set.dvc", "models/pretrained.dvc", cwd=here)
+    assert "dvc pull" not in run("depixel", "snapshot", "use", "v1", cwd=here).stdout
 
 
 def test_what_changed(here, tmp_path):

@@ -32,7 +32,8 @@ def test_two_ratios_that_disagree_are_told():
     errors = a["squared_error"].where(hard, a["squared_error"] / 2).where(~hard, a["squared_error"] * 1.5)
     b = a.assign(squared_error=errors.astype(int))
     assert compare(a, b).verdict() == (
-        "It depends: by ratio_pooled the difference is not significant, by ratio_mean B is better."
+        "It depends: by ratio_pooled the difference is not significant, by ratio_mean B is better. "
+        "To choose between models, go by ratio_mean."
     )
 
 

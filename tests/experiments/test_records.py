@@ -20,9 +20,9 @@ def table(count: int) -> pd.DataFrame:
 def test_the_ten_best_are_listed_with_the_last_commit_and_the_rest_is_counted(depixel, tmp_path, monkeypatch):
     monkeypatch.setattr(records, "all_experiments", lambda: (table(37), []))
     lines = depixel("experiments", cwd=tmp_path).stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:-1]] == [*(f"wide-{i}" for i in range(10)), "HEAD"]
-    assert lines[-1] == "and 27 more; --all shows them"
-    assert len(depixel("experiments", "--all", cwd=tmp_path).stdout.splitlines()) == 1 + 38
+    assert [line.split()[0] for line in lines[1:-2]] == [*(f"wide-{i}" for i in range(10)), "HEAD"]
+    assert lines[-2:] == ["and 27 more; --all shows them", "settings: those that differ from most rows."]
+    assert len(depixel("experiments", "--all", cwd=tmp_path).stdout.splitlines()) == 1 + 38 + 1
     assert depixel("experiments", "--csv", cwd=tmp_path).stdout.count("wide-") == 37
     monkeypatch.setattr(records, "all_experiments", lambda: (table(9), []))
     assert "more" not in depixel("experiments", cwd=tmp_path).stdout
@@ -32,9 +32,26 @@ def test_settings_that_are_empty_or_usual_are_not_listed():
     shown = table(3).assign(
         **{"augment.flip": ["False", None, "", None], "augment.rotate": None, "note": ["why", "long " * 30, "", None]}
     )
-    told = records.compact(shown)
+    told = records.compact(shown, {})
     assert [row.strip() for row in told["settings"]] == ["flip=False", "width=1", "width=2", "width=99"]
     assert all(len(note) <= 48 for note in told["note"])
+
+
+def test_settings_are_compared_with_the_last_commit_and_the_rarest_come_first():
+    shown = table(3).assign(
+        **{"train.width": 16, "train.epochs": ["20", "20", "20", "10"], "split.by": ["", "x", "x", "y"]}
+    )
+    shown.loc[0, "train.width"] = 32
+    base = {"train.width": "16", "train.epochs": "10", "split.by": "y"}
+    told = records.compact(shown, base, named=["wide-2"])
+    assert list(told["name"]) == ["wide-2", "wide-0", "wide-1", "HEAD"]
+    assert [row.strip() for row in told["settings"]] == ["by=x epochs=20", "width=32 epochs=20", "by=x epochs=20", ""]
+
+
+def test_rows_of_other_photos_are_marked():
+    assert "photos" not in records.compact(table(2).assign(data="v1"), {})
+    told = records.compact(table(2).assign(data=["v1", "v2", "v1"]), {})
+    assert [photos.strip() for photos in told["photos"]] == ["v1", "v2", "v1"]
 
 
 def test_an_experiment_without_results_is_named_and_the_others_are_listed(folder, depixel):

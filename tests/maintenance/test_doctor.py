@@ -1,12 +1,13 @@
 """The doctor sees what git and DVC do not, and names what mends it."""
 
 import os
+import shutil
 
 import pytest
 
 from depixel.base import layout
 from depixel.maintenance import doctor
-from tests.conftest import run
+from tests.conftest import clone, run
 
 
 @pytest.fixture
@@ -87,3 +88,15 @@ def test_an_environment_without_the_pipeline_is_told_what_to_install(tmp_path, m
         layout.ENVIRONMENT.touch()
     monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "torch" else object())
     assert doctor._environment() == ("the pipeline lacks packages: torch", advice)
+
+
+def test_before_photos_are_pushed_into_the_repository_a_remote_is_to_be_chosen(reproduced, tmp_path, monkeypatch):
+    here = clone(reproduced, tmp_path / "here")
+    monkeypatch.chdir(here)
+    shutil.rmtree(layout.STORE)
+    run("dvc", "pull", "data/raw.dvc", code=None, cwd=here)
+    found, mend = doctor._remote()
+    assert "does not have the photos of data/raw.dvc; it is a folder of this repository" in found
+    assert mend.startswith("choose where photos are kept: docs/how-to/remotes.md. Then `dvc push`")
+    run("dvc", "remote", "add", "--default", "elsewhere", str(tmp_path / "elsewhere"), cwd=here)
+    assert doctor._remote()[1] == "dvc push"

@@ -67,7 +67,7 @@ def test_the_command_prints_a_table_or_json(mode, tmp_path):
     test_predictor.predictor().save(tmp_path / "m.safetensors")
     command = ("depixel", "audit", "photo.png", "--area", "20,12,96,64", "--block", "16", "--model", "m.safetensors")
     table = run(*command, cwd=tmp_path).stdout
-    assert "comes back" in table and "a plain bar is safer" in table
+    assert "comes back (squared error)" in table and "a plain bar is safer" in table
     found = json.loads(run(*command, "--json", cwd=tmp_path).stdout)
     sizes = [size["block_size"] for size in found["sizes"]]
     assert sizes == sorted(sizes) and {16, 24, 32, 48} <= set(sizes) and found["enough"] in (*sizes, None)

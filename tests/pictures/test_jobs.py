@@ -254,22 +254,29 @@ def test_a_search_that_is_interrupted_says_what_it_has_found(monkeypatch, capsys
 def test_what_is_certain_is_restored_and_hints_are_what_to_type(monkeypatch):
     shown = pixelate(noise(120, 140), [(16, 24, 48, 40, 8)])
     area = ResolvedArea(16, 24, 48, 40, 8)
-    found = [Found(ResolvedArea(70, 20, 30, 30, 6), 9.0, True), Found(area, 8.0, True)]
+    found = [Found(ResolvedArea(70, 20, 30, 30, 6), 90.0, True), Found(area, 80.0, True)]
     monkeypatch.setattr("depixel.detection.search.find", lambda image, watch: found)
     assert jobs.find_areas(Path("a.png"), Picture(shown, "PNG")) == [found[0].area, area]
     found[:] = [one._replace(certain=False) for one in found]
-    found.append(Found(replace(area, offset_y=3), 8.0, certain=False))
+    found.append(Found(replace(area, offset_y=3), 80.0, certain=False))
+    found.append(Found(ResolvedArea(8, 72, 8, 8, 2), 65.0, certain=False))  # too small to be told
+    found.append(Found(area, 9.0, certain=False))
     perhaps = (
-        r"certainly pixelated\. Perhaps none is; if you see one, try --area 70,20,30,30,6 --ignore-check; "
-        r"or --area 16,24,48,40,8 --ignore-check; or --area 16,24,48,40,8,0,3 --ignore-check\. To name"
+        r"certainly pixelated\. If you see blocks there, try --area 70,20,30,30,6 --ignore-check; "
+        r"or --area 16,24,48,40,8 --ignore-check; or --area 16,24,48,40,8,0,3 --ignore-check\. If you see another"
     )
     with pytest.raises(DepixelError, match=perhaps):
+        jobs.find_areas(Path("a.png"), Picture(shown, "PNG"))
+    del found[:3]
+    with pytest.raises(
+        DepixelError, match=r"^a\.png: nothing looks pixelated\. If you see an area, name it: --area X,Y"
+    ):
         jobs.find_areas(Path("a.png"), Picture(shown, "PNG"))
 
 
 @pytest.mark.usefixtures("detector")
 def test_where_no_area_is_certain_nothing_is_restored():
-    with pytest.raises(DepixelError, match=r"^a\.png: no area is certainly pixelated"):
+    with pytest.raises(DepixelError, match=r"^a\.png: (no area is certainly|nothing looks) pixelated"):
         jobs.find_areas(Path("a.png"), Picture(noise(120, 140), "PNG"))
 
 

@@ -1,5 +1,7 @@
 """Block sizes, found and checked."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,6 +10,7 @@ from depixel.areas.area import Area, ResolvedArea
 from depixel.base.errors import DepixelError
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.resolve import resolve
+from tests.conftest import REPOSITORY
 from tests.pictures.test_restorer import photo
 
 
@@ -95,6 +98,81 @@ def test_an_area_that_is_named_roughly_snaps_to_its_blocks():
         for block in (None, 8):
             assert resolve(shown, [(*place, block)]) == [real]
     assert resolve(shown, [(34, 22, 70, 60)]) == [ResolvedArea(34, 22, 70, 60, 8, offset_x=4, offset_y=2)]
+
+
+REAL = ResolvedArea(66, 38, 64, 64, 8)  # as in the docs
+
+
+def docs_photo(quality: int | None = None) -> np.ndarray:
+    """The photo of the docs with the pixelated area `REAL`; with a quality, as a JPEG."""
+    shown = pixelate(np.asarray(Image.open(REPOSITORY / "docs/photo.png")), [REAL])
+    if quality is None:
+        return shown
+    file = io.BytesIO()
+    Image.fromarray(shown).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def named_by(image: np.ndarray, left: int, top: int, right: int, bottom: int, *block: int) -> ResolvedArea | str:
+    """The area that is resolved if `REAL` is named with this margin, pixels, on each side; the message of a refusal."""
+    area = (REAL.x - left, REAL.y - top, REAL.width + left + right, REAL.height + top + bottom)
+    try:
+        return resolve(image, [(*area, *block)])[0]
+    except DepixelError as error:
+        return str(error)
+
+
+def margins(*by: int) -> list[tuple[int, int, int, int]]:
+    """Margins on all sides and on each."""
+    return [tuple(m if at in (side, 4) else 0 for side in range(4)) for at in range(5) for m in by]
+
+
+@pytest.mark.parametrize("block", [(), (8,)])
+def test_an_area_with_a_margin_never_changes_true_pixels(block):
+    image = docs_photo()
+    for margin in margins(1, 2, 3):
+        assert named_by(image, *margin, *block) == REAL, margin
+    for margin in margins(4, 6, 8, 12):
+        told = named_by(image, *margin, *block)
+        assert isinstance(told, str) and "66,38,64,64 in blocks of 8 is. Name that area: 66,38,64,64,8" in told, told
+        assert ("--ignore-check" in told) == bool(block)
+    for size in (2, 4):
+        assert isinstance(named_by(image, 6, 6, 6, 6, size), str)
+    assert resolve(image, [(60, 32, 76, 76, 2)], ignore_check=True) == [ResolvedArea(60, 32, 76, 76, 2)]
+
+
+def test_a_part_of_a_pixelated_area_keeps_its_blocks():
+    image = docs_photo()
+    for margin in margins(-1, -2, -3):
+        assert named_by(image, *margin) == REAL
+    for margin in margins(-4, -5, -8, -12):
+        found = named_by(image, *margin)
+        left, top = (-by for by in margin[:2])
+        assert isinstance(found, ResolvedArea) and found.blocks == "8"
+        assert (found.x, found.y) == (REAL.x + left, REAL.y + top)
+        assert (found.offset_x, found.offset_y) == (left % 8, top % 8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quality", [95, 75])
+def test_an_area_with_a_margin_in_a_jpeg_is_snapped_or_refused(quality):
+    image = docs_photo(quality)
+    for margin in [(3, 3, 3, 3), (0, -12, 0, 0)]:
+        found = named_by(image, *margin)
+        assert isinstance(found, ResolvedArea) and found.blocks == "8"
+        assert not (found.x - found.offset_x - REAL.x) % 8 and not (found.y - found.offset_y - REAL.y) % 8
+    for margin in [(4, 4, 4, 4), (6, 6, 6, 6), (0, 0, 6, 0)]:
+        told = named_by(image, *margin)
+        assert isinstance(told, str) and "66,38,64,64 in blocks of 8 is" in told, told
+
+
+def test_an_area_too_faint_to_be_found_is_refused_unless_it_is_even_up_to_its_sides():
+    shown = pixelate(np.asarray(Image.open(REPOSITORY / "docs/photo.png")), [(30, 40, 24, 16, 4)])
+    assert resolve(shown, [(30, 40, 24, 16)]) == [ResolvedArea(30, 40, 24, 16, 4)]
+    for place in ((28, 38, 28, 20), (26, 36, 32, 24), (30, 40, 28, 16), (30, 36, 24, 20)):
+        for block in ((), (2,)):
+            with pytest.raises(DepixelError, match=r"does not look pixelated|shows blocks of 4 pixels"):
+                resolve(shown, [(*place, *block)])
 
 
 def test_blocks_may_be_named_by_their_number():

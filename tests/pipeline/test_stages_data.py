@@ -434,7 +434,7 @@ def test_a_wrong_setting_says_how_to_take_back_what_an_experiment_left(tmp_path)
     params.write_text(wrong, encoding="utf-8")
     done = run("settings", cwd=tmp_path)
     assert done.returncode == 1 and "train.epochs = 'many'" in done.stderr
-    assert done.stderr.endswith("discard all its changes: `git checkout params.yaml`\n")
+    assert done.stderr.endswith("discard all its changes: `touch params.yaml && git checkout params.yaml`\n")
     queued = tmp_path / ".dvc/tmp/exps/one"  # where an experiment of the queue runs
     queued.mkdir(parents=True)
     (queued / "params.yaml").write_text(wrong, encoding="utf-8")

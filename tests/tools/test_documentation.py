@@ -1,6 +1,7 @@
 """The documentation site: does it build, is it whole, and does it stand alone?"""
 
 import json
+import posixpath
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import depixel
 from depixel.cli import main
 from depixel.params import MODELS
 from tests.conftest import REPOSITORY
+from tests.pipeline.test_readme import SITE, in_order
 from tools import documentation
 
 
@@ -66,6 +68,35 @@ def test_the_site_has_every_page(site):
     pages = {path.relative_to(REPOSITORY / "docs").as_posix() for path in (REPOSITORY / "docs").rglob("*.md")}
     for page in (*pages, *documentation.REFERENCE, *documentation.OUTSIDE.values()):
         assert (site / page).with_suffix(".html").is_file(), page
+
+
+LINKS = re.compile(r"\]\((?!https?:)([\w./-]+\.md)(?:#[\w-]+)?\)")
+
+
+def links(page: Path) -> set[str]:
+    """The pages that a page links, from the repository's folder."""
+    text = page.read_text(encoding="utf-8")
+    return {
+        posixpath.normpath(posixpath.join(page.parent.relative_to(REPOSITORY), link)) for link in LINKS.findall(text)
+    }
+
+
+def test_the_list_of_pages_has_every_page_of_the_menu():
+    sources = {made: path for path, made in documentation.OUTSIDE.items()}
+    menu = {sources.get(page, f"docs/{page}") for page in in_order(SITE["nav"])}
+    assert links(REPOSITORY / "docs/pages.md") | {"docs/pages.md"} == menu
+    assert "docs/pages.md" in links(REPOSITORY / "README.md")
+
+
+def test_a_link_to_a_page_that_only_the_site_has_is_in_the_list():
+    listed = (REPOSITORY / "docs/pages.md").read_text(encoding="utf-8").partition("## Made with the site")[2]
+    for page in (REPOSITORY / "docs").rglob("*.md"):
+        for link in links(page):
+            made = link.removeprefix("docs/")
+            assert (REPOSITORY / link).is_file() or (made in documentation.REFERENCE and f"({made})" in listed), (
+                page,
+                link,
+            )
 
 
 @pytest.mark.slow

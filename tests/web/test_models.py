@@ -18,17 +18,17 @@ def test_a_model_is_loaded_once_when_it_is_first_chosen(restorer):
     models.named("mine")
     models.named("mine")
     assert loaded == ["laptop", "folder/mine.safetensors"]
-    with pytest.raises(DepixelError, match=r"'mime' is not offered here, only laptop, mine.*mine"):
+    with pytest.raises(DepixelError, match=r"'mime' is not offered here, only laptop, mine\. Did you mean 'mine'"):
         models.named("mime")
 
 
 def test_what_one_model_needs_says_what_another_will(restorer):
     models = Models(["laptop", "best", "own"], lambda path: restorer)
-    assert {one.seconds for one in models.offered()} == {None}
+    assert {one.seconds_per_megapixel for one in models.offered()} == {None}
     models.probe()
     models.measured("laptop", 1_000_000, 0.001)  # too short to say anything
     models.measured("laptop", 1_000_000, 2.0)
-    laptop, best, own = (one.seconds for one in models.offered())
+    laptop, best, own = (one.seconds_per_megapixel for one in models.offered())
     assert laptop > 1 and best == pytest.approx(5.6 * laptop) and own is None
 
 

@@ -25,11 +25,16 @@ def bomb() -> bytes:
 
 WRONG = {
     "no picture": (lambda: b"no picture at all", told(), "is text, not a picture; PNG, JPEG, WebP, TIFF,"),
-    "nothing": (lambda: b"", told(), "is empty"),
+    "nothing": (lambda: b"", told(), "the picture: is empty"),
     "a page": (lambda: b"<html><script>alert(1)</script></html>", told(), "is a web page (HTML)"),
     "a video": (lambda: b"\0\0\0\x18ftypmp42" + bytes(99), told(), "video is not supported. Extract frames"),
     "cut off": (lambda: pixelated()[:3000], told(), "the file is damaged"),
     "a bomb": (bomb, told(), "more than 50 million pixels; cut out the part"),
+    "too far": (
+        pixelated,
+        "14,6,84,68",
+        f"not all of it is pixelated, but 24,16,64,48 in blocks of 8 is. Name that area: {told()}",
+    ),
     "outside": (pixelated, "100,16,64,48", "not inside the picture, which is 140 pixels wide and 120 high"),
     "other blocks": (pixelated, told((*AREA[:4], 7)), "it shows blocks of 8 pixels, not of 7"),
     "twice": (pixelated, f"{told()}&area={told()}", "overlap"),
@@ -55,4 +60,5 @@ def test_settings_that_there_are_not_are_refused(url):
         answer = requests.post(f"{url}api/restore?area=24,16,64,48&{query}", pixelated(), timeout=60)
         assert answer.status_code == 422
         assert query.split("=")[0] in answer.json()["problem"]
-    assert "area" in requests.post(f"{url}api/restore", pixelated(), timeout=60).json()["problem"]
+    problem = requests.post(f"{url}api/restore", pixelated(), timeout=60).json()["problem"]
+    assert problem.startswith("area: is missing. Name an area, x,y,width,height") and "/api/find" in problem

@@ -4,7 +4,7 @@ import { lengthOf, sidesOf } from "./areas.js";
 import { ask } from "./api.js";
 import { $, changed, state } from "./state.js";
 
-/** @typedef {{name: string, about: string, seconds: number | null}} Model seconds for a megapixel in one view; null: unknown */
+/** @typedef {{name: string, about: string, seconds_per_megapixel: number | null}} Model in one view; null: unknown */
 
 const CONTEXT = 32;  // pixels around an area that a model sees, too
 const [SMALL, LARGE, SCALED] = [4, 12, 8];  // sides of blocks that are restored as they are, and of others
@@ -44,7 +44,7 @@ export function expected(areas, views, seconds) {
 
 /** Say how long the restoration may take. */
 export function showExpected() {
-  const model = models.find(({ name }) => name === $("model").value), time = expected(state.areas, Number($("views").value), model?.seconds ?? null);
+  const model = models.find(({ name }) => name === $("model").value), time = expected(state.areas, Number($("views").value), model?.seconds_per_megapixel ?? null);
   $("model-label").hidden = models.length < 2;
   $("expected").textContent = time === null ? "" : time < 1.5 ? "This takes about a second." : time < 90 ? `This takes about ${Math.round(time)} s.`
     : `This takes about ${Math.round(time / 60)} min, and the server stops after 90 s: choose fewer views or smaller areas.`;
