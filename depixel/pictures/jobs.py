@@ -386,9 +386,7 @@ def find_areas(name: Path, picture: Picture) -> list[ResolvedArea]:
         one.area for one in found if one.score > _LEAST_SCORE and one.area.width * one.area.height >= _LEAST_SIZE
     ][:3]
     guesses = "; or ".join(f"--area {','.join(map(str, area.numbers()))} --ignore-check" for area in likely)
-    raise NoAreaError(
-        f"{name}: "
-        + (f"no area is certainly pixelated. If you see blocks there, try {guesses}. If you see another area, "
-           if guesses else "nothing looks pixelated. If you see an area, ")
-        + "name it: --area X,Y,WIDTH,HEIGHT"
-    )  # fmt: skip
+    told = "nothing looks pixelated. If you see an area"
+    if guesses:
+        told = f"no area is certainly pixelated. If you see blocks there, try {guesses}. If you see another area"
+    raise NoAreaError(f"{name}: {told}, name it: --area X,Y,WIDTH,HEIGHT")
