@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from depixel.base.errors import DepixelError
-from depixel.experiments.comparison import common, compare, compare_many, keep_samples, read_samples
+from depixel.experiments.comparison import common, compare, compare_many, keep_samples, read_samples, verdict
 from depixel.scoring.scores import intervals
 from depixel.versioning import experiment_ref
 from tests.conftest import run
@@ -19,6 +19,13 @@ def test_a_better_model_is_told():
     assert (result.samples, result.photos) == (60 * AREAS_PER_PHOTO, 60)
     # the same draws of photos as in an evaluation
     pd.testing.assert_frame_equal(result.ratios, intervals({"A": worse, "B": better}, ("B", "A")))
+
+
+def test_a_verdict_names_the_models():
+    worse, better = drawn(0, share=0.3), drawn(0)
+    for order in (("kriging", "model"), ("model", "kriging")):
+        difference = intervals({"kriging": worse, "model": better}, order).iloc[-1]
+        assert verdict(difference, *difference["model"].split(" - ")).startswith("model is better")
 
 
 def test_luck_is_told():
