@@ -425,7 +425,13 @@ def _weighed(likelihood: Likelihood, box: Box, steps: Steps, beside: list[Box]) 
 
 
 def _placed(likelihood: Likelihood, box: Box, steps: Steps) -> tuple[Box, bool]:
-    """The area with its sides at their likeliest places, and whether the pixels fix these and the block size."""
+    """The area with its sides at their likeliest places, and whether the pixels fix these and the block size.
+
+    Blocks that are not whole pixels stay as they are: tools mix the pixels at their sides, which the likelihood does
+    not describe.
+    """
+    if not box.area.grid.is_whole:
+        return box, True
     box, lead = likelihood.placed(box, steps)
     return box, lead > _LEAD and likelihood.size_lead(box) > _LEAD
 

@@ -251,6 +251,7 @@ def test_dvc_gives_the_same_experiment(place, monkeypatch):
     shown = run("dvc", "exp", "show", "--json", cwd=place).stdout
     rows = {one["revs"][0]["name"]: one["revs"][0]["data"] for one in json.loads(shown)[1]["experiments"]}
     assert rows["alone"]["metrics"] == rows["together"]["metrics"] and rows["alone"]["outs"] == rows["together"]["outs"]
+    run("git", "checkout", "--force", "--quiet", ".", cwd=place)
     monkeypatch.setenv("DEPIXEL_PROCESSES", "3")  # which fails, so a sweep's experiment gets the variable
     done = run("depixel", "sweep", "short", "-S", "train.epochs=1,2", cwd=place, code=1, fresh=True)
     assert "3 processes, but train.shards = 2" in done.stdout + done.stderr
