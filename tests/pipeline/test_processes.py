@@ -247,6 +247,8 @@ def test_dvc_gives_the_same_experiment(place, monkeypatch):
     said = run("dvc", "repro", "--force", "--single-item", "train", cwd=place, fresh=True).stdout
     assert "2 processes on" in said
     assert (place / "dvc.lock").read_bytes() == lock
+    run("depixel", "report", cwd=place)
+    assert "2 processes on" in (place / "report.html").read_text(encoding="utf-8")
     run("dvc", "exp", "run", "--force", "--name", "together", "-S", "train.seed=1", cwd=place, fresh=True)
     shown = run("dvc", "exp", "show", "--json", cwd=place).stdout
     rows = {one["revs"][0]["name"]: one["revs"][0]["data"] for one in json.loads(shown)[1]["experiments"]}
@@ -259,5 +261,3 @@ def test_dvc_gives_the_same_experiment(place, monkeypatch):
     run("dvc", "checkout", cwd=place)
     run("dvc", "push", cwd=place)
     assert "up to date" in run("dvc", "status", cwd=place).stdout
-    run("depixel", "report", cwd=place)
-    assert "2 processes on" in (place / "report.html").read_text(encoding="utf-8")
