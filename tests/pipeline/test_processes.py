@@ -215,9 +215,11 @@ def test_after_a_kill_of_the_launcher_the_next_command_goes_on(folder, alone, wi
 
 @pytest.mark.soak
 def test_a_node_that_does_not_come_back_is_done_without(folder, alone):
-    port, options = free_port(), ("--max-restarts=3", "--rdzv-conf=last_call_timeout=3")
-    first = begin_node(folder, port, *options, processes=1, nodes="1:2")
-    second = begin_node(folder, port, *options, processes=1, nodes="1:2")
+    port, nodes = free_port(), []
+    for is_host in ("true", "false"):  # the node that stays is the one that they meet at
+        options = "--max-restarts=3", f"--rdzv-conf=last_call_timeout=3,is_host={is_host}"
+        nodes.append(begin_node(folder, port, *options, processes=1, nodes="1:2"))
+    first, second = nodes
     told = []
     for line in first.stdout:
         told.append(line)

@@ -65,7 +65,7 @@ def test_models_are_trained_scored_and_shipped(shared, reproduced, tmp_path):
     assert list(rows.index) == [(name, views) for name in ("small", "further", "timed", "mean") for views in ("1", "2")]
     everywhere = "train.width=4 train.batch_size=64 train.learning_rate=2e-3"
     taught = f"start=small {everywhere} train.epochs=1.5 train.teacher=small"
-    assert list(rows["settings"][::2]) == [f"{everywhere} train.epochs=3", taught, "", ""]
+    assert list(rows["settings"][::2]) == [f"{everywhere} train.epochs=3", taught, everywhere, ""]
     photos = int(rows["photos"]["small", "1"])
     assert [rows["samples"][name, "1"] for name in ("small", "further")] == [str(3 * photos), str(round(4.5 * photos))]
     assert int(rows["samples"]["timed", "1"]) > 0 and rows["samples"]["mean", "1"] == ""
