@@ -38,7 +38,7 @@ soak: .venv/dev data/test_set models/pretrained  ## the long tests: kills, whole
 endurance: .venv/dev models/pretrained  ## hours of use, watched for growing memory and lost work
 	python benchmarks/endurance.py
 	python benchmarks/challenge_kills.py
-	python benchmarks/scale_training.py --rounds 1 --kills 20
+	python benchmarks/scale.py training --rounds 1 --kills 20
 
 verify: .venv/run  ## does the committed pipeline give the same, byte for byte, in two clones? or as AGAINST=LOCK?
 	python benchmarks/verify.py $(if $(AGAINST),--against $(AGAINST))
@@ -51,11 +51,11 @@ BENCH ?= ../shared/bench
 bench: .venv/dev  ## measure the figures of the docs again
 	python benchmarks/data.py --photos $(PHOTOS)
 	python -m pip install --quiet --no-deps -r requirements-beam.lock
-	python benchmarks/scale_data.py --photos $(PHOTOS)
+	python benchmarks/scale.py data --photos $(PHOTOS)
 	python benchmarks/copies.py --photos $(PHOTOS)
 	python benchmarks/analysis.py --photos $(PHOTOS)
 	python benchmarks/training.py --photos $(PHOTOS)
-	python benchmarks/scale_training.py
+	python benchmarks/scale.py training
 	python benchmarks/suggest.py --photos $(PHOTOS)
 	python benchmarks/restore.py --photos $(PHOTOS)
 	python benchmarks/detection.py --photos $(PHOTOS)

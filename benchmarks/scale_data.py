@@ -1,7 +1,8 @@
-"""Measure validate and prepare on a Dask cluster beside the processes of one machine.
+"""Data stages on a Dask cluster, beside local processes.
 
+\b
     pip install --no-deps -r requirements-beam.lock
-    python benchmarks/scale_data.py --photos ../shared/photos --processes 2 --pairs 3
+    python benchmarks/scale.py data --photos ../shared/photos --processes 2 --pairs 3
 
 Each pair runs both stages from nothing: with `--workers N`, then through Apache Beam on a Dask scheduler and N workers
 of one thread on this machine. Scheduler and workers are new for each pair and are up before the clock starts; the
@@ -124,7 +125,7 @@ def bytes_of(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hash_of(path, "sha256") for path in files}
 
 
-@click.command(help=__doc__)
+@click.command("data", help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--photos", type=click.Path(path_type=Path, exists=True), default=REPOSITORY / "data/raw")
 @click.option("--processes", type=int, multiple=True, default=(2,), help="Numbers of processes.  [default: 2]")
 @click.option("--pairs", type=int, default=3, show_default=True)
@@ -147,7 +148,3 @@ def main(photos: Path, processes: Iterable[int], pairs: int) -> None:
             ratios.append(dask / local)
             click.echo(f"{count:9}  {pair:4}  {local:7.1f}  {dask:6.1f}  {dask / local:5.2f}  {same}")
         click.echo(f"{count:9}  median                 {statistics.median(ratios):5.2f}")
-
-
-if __name__ == "__main__":
-    main()

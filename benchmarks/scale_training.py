@@ -1,7 +1,8 @@
-"""Train in one and in several processes, compare the results byte for byte, and print how long each took.
+"""Training in one and in several processes: time, same bytes.
 
-    python benchmarks/scale_training.py
-    python benchmarks/scale_training.py --kills 10     # also kill processes at random moments
+\b
+    python benchmarks/scale.py training
+    python benchmarks/scale.py training --kills 10     # also kill processes at random moments
 
 Each training has 600 photos of 64 x 64 pixels, drawn at random, and batches of 64 in four shards. The processes run on
 this machine, so they share its cores. The rounds alternate between the numbers of processes. Half of the kills end one
@@ -25,13 +26,11 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from depixel.base.tables import write_table
+from depixel.dataset.prepared import Photo
+from depixel.dataset.splits import Assigned
+
 PROJECT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(PROJECT))  # the library beside this file, whatever is installed
-
-from depixel.base.tables import write_table  # noqa: E402
-from depixel.dataset.prepared import Photo  # noqa: E402
-from depixel.dataset.splits import Assigned  # noqa: E402
-
 OUTPUTS = ("models/depixel.safetensors", "models/depixel.json", "metrics/training.csv", "metrics/training.json")
 PHOTOS, VALIDATION = 600, 100
 
@@ -96,7 +95,7 @@ def killed(folder: Path, number: int, seconds: float) -> str:
     return f"{'one process' if one else 'all'} after {after:.1f} s"
 
 
-@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("training", help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--width", default=16, show_default=True, help="Width of the network.")
 @click.option("--epochs", default=10, show_default=True, help="Length of each training.")
 @click.option("--rounds", default=3, show_default=True, help="Number of trainings with each number of processes.")
@@ -130,7 +129,3 @@ def main(width: int, epochs: int, rounds: int, kills: int) -> None:
             click.echo(f"kill {number + 1}: {told}: {'identical' if same else 'DIFFERS'}")
     click.echo(f"{differing} results differ")
     sys.exit(differing > 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -52,7 +52,7 @@ _MORE_EVIDENCE = 10.0  # increase of _EVIDENCE for e times as many pixels in the
 _MEAN = 22.0  # certain, for `Outline.mean`
 _MEAN_OF_SMALL, _SMALL = 12.0, 300  # the same for an area of fewer pixels than the second
 _EVIDENCE_OF_SHAPE, _MEAN_OF_SHAPE = 100.0, 20.0  # certain, for the likelihood and the mean of a non-rectangle
-_LEAD = 6.0  # certain, for the log odds of each side to places more than a pixel away, and of the block size to others
+_LEAD = 2.0  # certain, for the log odds of each side to places more than a pixel away, and of the block size to others
 _FEW, _HOPELESS = 8, -200.0  # number of tiles, and the likelihood in them below which refining cannot help
 _DOUBTED, _PART = 5.0, 0.8  # mean of a pixel above which a rejected area is doubtful; a part of one covers this share
 _SEEN = 2.0  # mean of the steps along a visible side
@@ -226,11 +226,9 @@ def _find(
 def _is_shown(box: Box) -> bool:
     """Whether an area shows its blocks: a line between two of them, and a whole one if they are large.
 
-    A flat rectangle looks like a single block. A line a pixel from a side may be the side's blur.
+    A flat rectangle looks like a single block.
     """
-    sides = (box.x0, box.x1), (box.y0, box.y1)
-    inner = [(start + 1 < of) & (of < stop - 1) for of, (start, stop) in zip(box.lines(), sides, strict=True)]
-    return any(of.any() for of in inner) and (box.size <= _LARGE or box.has_whole_block)
+    return any(map(len, box.lines())) and (box.size <= _LARGE or box.has_whole_block)
 
 
 def _is_part_of(box: Box, others: list[Box]) -> bool:

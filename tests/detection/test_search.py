@@ -418,7 +418,8 @@ def test_a_strip_beside_an_area_is_its_edge():
         (Box(0, 0, 65, 83, 133, 87, 0), False),  # less than a block
         (Box(0, 0, 71, 22, 47, 0, 0), False),  # large blocks, none of them whole
         (Box(0, 0, 30, 9, 12, 0, 0), True),
-        (Box(0, 0, 17, 9, 16, 0, 0), False),  # the second block is a pixel wide
+        (Box(0, 0, 16, 9, 16, 0, 0), False),  # a single block
+        (Box(0, 0, 17, 9, 16, 0, 0), True),  # the second block is a pixel wide
         (Box(0, 0, 90, 60, 40, 0, 0), True),
     ],
 )

@@ -1,11 +1,11 @@
-"""The photos of benchmarks/scale.py: more than there are, and none a copy of another."""
+"""The photos of benchmarks/scale_stages.py: more than there are, and none a copy of another."""
 
 import zipfile
 
 import numpy as np
 import pytest
 
-from benchmarks import scale
+from benchmarks import scale_stages
 from depixel.analysis import overview
 from depixel.curation import synthetic
 from depixel.dataset.prepared import load_images, load_index
@@ -27,7 +27,7 @@ def repeated(tmp_path_factory):
     rules.write_verdicts(rules.validate(entries, 1), source / "validated", source / "raw")
     valid = list(rules.valid_entries(entries, list(rules.load_manifest(source / "validated/manifest.csv"))))
     preparation.prepare(valid, len(valid), source / "prepared", preparation.PrepareSettings(size=64), 1)
-    scale.repeat(source, target, 23)
+    scale_stages.repeat(source, target, 23)
     return target
 
 
@@ -48,5 +48,5 @@ def test_repetitions_look_alike_and_are_no_copies(repeated):
     )
     assert (images[one] == images[other]).all()
     bits = np.unpackbits((codes[one] ^ codes[other]).view(np.uint8), axis=1).sum(axis=1)
-    assert (bits == scale.CHANGED_BITS * scale.HASHES).all()
+    assert (bits == scale_stages.CHANGED_BITS * scale_stages.HASHES).all()
     assert overview.pairs(images, codes, np.full(24, "train"), 1) == []
