@@ -28,6 +28,8 @@ from depixel.photos.runner import each
 MOST_ROWS = 256
 """The maximum number of known rows that are copied at a time."""
 
+_TOGETHER = 32  # new rows that are written at a time
+
 
 class PrepareSettings(Settings):
     """The section `prepare` of params.yaml.
@@ -82,18 +84,23 @@ def prepare(
         index = stack.enter_context(new_table(besides["index.csv"], Photo))
         write = stack.enter_context(_Writer(files.values())).write
         first = last = 0  # range of the known rows to copy next
+        fresh: list[list[np.ndarray]] = []  # new rows to write next; of the two, one is empty
         done = each(partial(_prepared, settings), new, workers, _crashed)
         for rows, ((entry, sha256), row) in zip(done, listed, strict=True):
             if rows or row is None or row.number != last or last - first == MOST_ROWS:
                 write([array[first:last] for array in arrays])
                 first = last = row.number if row else 0
+            if not rows or len(fresh) == _TOGETHER:
+                write([np.stack(part) for part in zip(*fresh, strict=True)])
+                fresh = []
             if rows:
-                write(rows)
+                fresh.append(rows)
             else:
                 last += 1
             index.writerow(Photo(entry.contributor, entry.name, sha256))
             on_done()
         write([array[first:last] for array in arrays])
+        write([np.stack(part) for part in zip(*fresh, strict=True)])
         arrays.clear()  # Windows cannot replace a mapped file
     record = {name: file.sha256() for name, file in files.items()}
     record |= {"index.csv": hash_of(folder / "index.csv", "sha256")}
@@ -138,12 +145,13 @@ class _Writer:
         self._last.set_result(None)
 
     def write(self, contents: Sequence[np.ndarray]) -> None:
-        """Append an array to each file, or nothing if there are no contents; raises errors of the previous call."""
-        self._last.result()
-        self._last = self._thread.submit(self._write, contents)
+        """Append an array to each file; raises errors of the previous call."""
+        if contents and len(contents[0]):
+            self._last.result()
+            self._last = self._thread.submit(self._write, contents)
 
     def _write(self, contents: Sequence[np.ndarray]) -> None:
-        for file, content in zip(self._files, contents, strict=bool(contents)):
+        for file, content in zip(self._files, contents, strict=True):
             file.write(content.data)
 
     def __enter__(self) -> "_Writer":

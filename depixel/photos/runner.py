@@ -120,7 +120,9 @@ class _Running:
             from apache_beam.options.pipeline_options import PipelineOptions
 
             pipeline = beam.Pipeline(options=PipelineOptions(self._options))
-            units = pipeline | beam.Create(self._names) | beam.Reshuffle()
+            units = pipeline | beam.Create(self._names)
+            if not self._chosen.startswith("dask://"):  # there, Create spreads them, and a shuffle costs seconds
+                units |= beam.Reshuffle()
             _ = units | beam.Map(self._task.do)
             self._running = pipeline.run()
             for name in _LOUD:  # importing them sets other levels

@@ -3,13 +3,15 @@
 A unit is an archive, or a run of its members. `NAME.todo` holds its items, `NAME.done` its results. NAME is a hash of
 the code, the package versions, the settings, the items and the state of their files, so a finished unit is reused only
 for exactly the same work.
-Both files are JSON behind a line with its sha256: to read one runs no code, and a damaged one counts as missing.
+Both files have a line with the sha256 of the rest, a line of JSON, and the bytes of its arrays: to read one runs no
+code, and a damaged one counts as missing.
 """
 
-import base64
 import functools
 import hashlib
+import io
 import json
+import math
 import os
 import socket
 import sys
@@ -64,12 +66,12 @@ class Task:
 
     def put(self, items: list[Any]) -> tuple[str, bool]:
         """Write the items of a unit, unless its results are there; return its name, and whether they are."""
-        text = json.dumps([_encoded(item) for item in items]).encode()
+        text = _packed(items)
         sources = dict.fromkeys(item[0].source for item in items if item and not item[0].version)
         states = json.dumps([_state(Path(self.root, source)) for source in sources]).encode()
         name = hashlib.sha256(self._prefix + states + text).hexdigest()[:32]
         done = self._path(name, "done")
-        if isinstance(_read(done), list):
+        if (_read(done) or b"").startswith(b"["):  # a list, no error
             return name, True
         with told_of(done):
             done.unlink(missing_ok=True)
@@ -82,10 +84,12 @@ class Task:
         Raises:
             DepixelError: the work on the unit raised it. The next `put` then has the unit done again.
         """
-        found = _read(self._path(name, "done"))
+        if (content := _read(self._path(name, "done"))) is None:
+            return None
+        found = _unpacked(content)
         if isinstance(found, str):
             raise DepixelError(found)
-        return None if found is None else [_decoded(value) for value in found]
+        return found
 
     def do(self, name: str) -> None:
         """Do a unit on this machine and write its results.
@@ -108,15 +112,14 @@ class Task:
         work = functools.partial(_within, self.root, self.work)
         results: list[Any] | str
         try:
-            decoded = [_decoded(item) for item in items]
-            done = processes.each(work, decoded, 1, self.crashed, self.patience, self._spare())
-            results = [_encoded(result) for result in done]
+            done = processes.each(work, _unpacked(items), 1, self.crashed, self.patience, self._spare())
+            results = list(done)
         except processes.LateError as error:
             results = f"{_path_of(error.items[0])} or one of the {len(error.items) - 1} photos after it kept {here} "
             results += f"busy for more than {self.patience:g} s. Remove the photo, or allow more time"
         except DepixelError as error:
             results = str(error)
-        _write(self._path(name, "done"), json.dumps(results).encode())
+        _write(self._path(name, "done"), _packed(results))
 
     def done(self) -> int:
         """Number of units in the folder that have results."""
@@ -223,45 +226,58 @@ def _parts(work: Callable[[Any], Any]) -> tuple[Any, tuple[Any, ...]]:
 # Files
 
 
-def _write(path: Path, text: bytes) -> None:
+def _write(path: Path, content: bytes) -> None:
     beside = path.with_name(f".{path.name}.{uuid4().hex}.new")  # two workers may write the same results
     with told_of(path):
         try:
-            beside.write_bytes(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+            beside.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> bytes | None:
     """The content of a file; None if it is missing or damaged."""
     try:
-        digest, _, text = path.read_bytes().partition(b"\n")
+        digest, _, content = path.read_bytes().partition(b"\n")
     except FileNotFoundError:
         return None
-    return json.loads(text) if hashlib.sha256(text).hexdigest().encode() == digest else None
+    return content if hashlib.sha256(content).hexdigest().encode() == digest else None
 
 
-def _encoded(value: Any) -> Any:
-    """Arrays, tuples (also named ones) and what JSON has, as JSON."""
+def _packed(value: Any) -> bytes:
+    """Arrays, tuples (also named ones) and what JSON has, as a line of JSON and the bytes of the arrays."""
+    arrays: list[bytes] = []
+    text = json.dumps(_encoded(value, arrays))
+    return b"".join([text.encode(), b"\n", *arrays])
+
+
+def _encoded(value: Any, arrays: list[bytes]) -> Any:
     if isinstance(value, np.ndarray):
-        data = base64.b64encode(value.tobytes()).decode()
-        return {"kind": "array", "type": value.dtype.str, "shape": value.shape, "data": data}
+        arrays.append(value.tobytes())
+        return {"kind": "array", "type": value.dtype.str, "shape": value.shape}
     if isinstance(value, tuple):
         kind = type(value)
         name = "" if kind is tuple else f"{kind.__module__}:{kind.__qualname__}"
-        return {"kind": "tuple", "name": name, "values": [_encoded(one) for one in value]}
-    return [_encoded(one) for one in value] if isinstance(value, list) else value
+        return {"kind": "tuple", "name": name, "values": [_encoded(one, arrays) for one in value]}
+    return [_encoded(one, arrays) for one in value] if isinstance(value, list) else value
 
 
-def _decoded(value: Any) -> Any:
+def _unpacked(content: bytes) -> Any:
+    """The value of `_packed`; its arrays cannot be written to."""
+    text, _, arrays = content.partition(b"\n")
+    return _decoded(json.loads(text), io.BytesIO(arrays))
+
+
+def _decoded(value: Any, arrays: io.BytesIO) -> Any:
     if isinstance(value, list):
-        return [_decoded(one) for one in value]
+        return [_decoded(one, arrays) for one in value]
     if not isinstance(value, dict):
         return value
     if value["kind"] == "array":
-        return np.frombuffer(base64.b64decode(value["data"]), value["type"]).reshape(value["shape"])
-    values = [_decoded(one) for one in value["values"]]
+        kind, shape = np.dtype(value["type"]), value["shape"]
+        return np.frombuffer(arrays.read(kind.itemsize * math.prod(shape)), kind).reshape(shape)
+    values = [_decoded(one, arrays) for one in value["values"]]
     return _named(value["name"])(*values) if value["name"] else tuple(values)
 
 

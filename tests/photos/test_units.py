@@ -128,10 +128,11 @@ def test_an_error_of_the_work_is_told_where_its_turn_is_and_not_kept(task, items
 
 
 def test_only_tuples_of_photos_are_made_from_a_file():
-    assert units._decoded(json.loads(json.dumps(units._encoded((entry("ä"), [None, 1.5, ("x",)]))))) == (
-        entry("ä"),
-        [None, 1.5, ("x",)],
-    )
+    arrays = [np.arange(6, dtype=np.uint8).reshape(2, 3), np.array([2**63, 10], np.uint64)]
+    found = units._unpacked(units._packed((entry("ä"), [None, 1.5, ("x",), *arrays])))
+    assert found[:1] == (entry("ä"),) and found[1][:3] == [None, 1.5, ("x",)]
+    for array, one in zip(arrays, found[1][3:], strict=True):
+        assert array.dtype == one.dtype and (array == one).all()
     for name in (
         "os:system",
         "depixel.photos.rules:judge",
@@ -139,7 +140,7 @@ def test_only_tuples_of_photos_are_made_from_a_file():
         "depixel.dataset.prepared:Photo",
     ):
         with pytest.raises(ValueError, match="is no tuple of depixel"):
-            units._decoded({"kind": "tuple", "name": name, "values": ["x"]})
+            units._unpacked(json.dumps({"kind": "tuple", "name": name, "values": ["x"]}).encode())
 
 
 def test_a_worker_that_differs_writes_nothing(task, items, tmp_path, monkeypatch):
