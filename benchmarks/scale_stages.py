@@ -3,11 +3,12 @@
 \b
     python benchmarks/scale.py stages --photos ../shared/photos --folder scale
 
-Prepares the photos once. Then it repeats them under new names, by contributors that have names of their own: the ZIPs
-are hard links, the prepared images are repeated, and the perceptual hashes of each repetition are changed beyond the
-radius of the search, so that repetitions are no copies. On these it runs split, analyze, the sampling of one epoch of
-train, evaluate and report, each in a process of its own, and prints the seconds and the peak of the memory that belongs
-to the processes of the stage. Mapped files do not count: the system takes their memory back when others need it.
+Validates and prepares the photos once. Then it repeats them under new names, by contributors that have names of their
+own: the ZIPs are hard links, the prepared images are repeated, and the perceptual hashes of each repetition are changed
+beyond the radius of the search, so that repetitions are no copies. On these it runs split, analyze, the sampling of one
+epoch of train, evaluate and report, each in a process of its own, and prints the seconds and the peak of the memory
+that belongs to the processes of the stage. Mapped files do not count: the system takes their memory back when others
+need it.
 
 What is measured stays in FOLDER/scale.csv, and the same command continues after an interruption.
 """
@@ -53,37 +54,41 @@ CHANGED_BITS = 20
 @click.option("--stages", default=",".join(STAGES), show_default=True)
 def main(photos: Path, folder: Path, counts: str, stages: str) -> None:
     folder = folder.resolve()
-    once = folder / "once"
+    once, table = folder / "once", folder / "scale.csv"
     if not (once / "data/prepared/made_by.json").is_file():
+        shutil.rmtree(once, ignore_errors=True)
         project(once)
         shutil.copytree(
             photos.resolve(), once / "data/raw", ignore=lambda _, names: [n for n in names if "zip" not in n]
         )
-        for stage in ("validate", "prepare"):
-            measured(once, stage)
-    table = folder / "scale.csv"
-    known = {(row["photos"], row["stage"]): row for row in rows_of(table)}
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True)
+        found = [(stage, *measured(once, stage)) for stage in ("validate", "prepare")]
+        count = len(load_index(once / "data/prepared/index.csv"))
+        for stage, *figures in found:
+            add(table, count, stage, *figures)
     for count in map(int, counts.split(",")):
         for stage in stages.split(","):
-            row = known.get((str(count), stage))
-            if row is None:
-                here = folder / str(count)
-                if not (here / "made").is_file():
-                    shutil.rmtree(here, ignore_errors=True)
-                    project(here)
-                    repeat(once / "data", here / "data", count)
-                    (here / "made").touch()
-                seconds, memory = measured(here, stage)
-                values = (count, stage, f"{seconds:.1f}", f"{memory:.0f}", commit.stdout.strip())
-                row = dict(zip(COLUMNS, map(str, values), strict=True))
-                new = not table.is_file()
-                with table.open("a", encoding="utf-8", newline="") as file:
-                    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                    if new:
-                        writer.writeheader()
-                    writer.writerow(row)
-            click.echo(f"{int(row['photos']):>9,} photos, {stage}: {row['seconds']} s, {row['mb']} MB")
+            if (count, stage) in {(int(row["photos"]), row["stage"]) for row in rows_of(table)}:
+                continue
+            here = folder / str(count)
+            if not (here / "made").is_file():
+                shutil.rmtree(here, ignore_errors=True)
+                project(here)
+                repeat(once / "data", here / "data", count)
+                (here / "made").touch()
+            add(table, count, stage, *measured(here, stage))
+    for row in sorted(rows_of(table), key=lambda row: int(row["photos"])):
+        click.echo(f"{int(row['photos']):>9,} photos, {row['stage']}: {row['seconds']} s, {row['mb']} MB")
+
+
+def add(table: Path, count: int, stage: str, seconds: float, memory: float) -> None:
+    """Append a row to the table."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True)
+    values = (count, stage, f"{seconds:.1f}", f"{memory:.0f}", commit.stdout.strip())
+    new = not table.is_file()
+    with table.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([COLUMNS, values] if new else [values])
+    click.echo(f"{count:,} photos, {stage}: {seconds:.0f} s", err=True)
 
 
 def rows_of(table: Path) -> list[dict[str, str]]:

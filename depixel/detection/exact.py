@@ -25,6 +25,11 @@ _MOST_ENLARGED = 16  # pixels; larger blocks over the whole picture are no enlar
 _MIXED = 0.3  # share of shared sides with a line of mixed pixels from which a tool mixes lines
 _LEAST_MIXED = 3  # least number of lines along each axis if lines are mixed
 _MOST_TINY = 0.1  # largest share of a picture that blocks below `_ENLARGED` may cover
+_EVIDENCE_OF_STEPS = 2000.0  # of a certain area whose blocks hardly differ
+_LEAST_DIFFERENT = 0.1  # share of neighbouring blocks that differ by more than a gray level in any channel
+_LOOKED_AT = 300  # groups that are looked at whatever their cells promise
+_PROMISED = 0.4  # of the least evidence: what the cells of another group must promise
+_GUESSES = 20  # areas that are not certain and are kept, those with most evidence
 ALL = 0.9
 """An area that covers at least this share of a picture's pixels counts as the whole picture."""
 
@@ -56,17 +61,21 @@ def find(image: np.ndarray, check: Watch = Watch(), most: int | None = None) -> 
     codes = image if image.ndim == 2 else _codes(image)
     cells = find_cells(codes, check.part(0, 0.8))
     found: list[Exact] = []
-    for members, shared in islice(groups(cells), most):
+    for number, (members, shared) in enumerate(islice(groups(cells), most)):
         check(0.8)
-        x0, y0 = cells[members, :2].min(axis=0)
-        x1, y1 = cells[members, 2:].max(axis=0)
-        if any(_overlap((x0, y0, x1, y1), one.area) > 0.5 for one in found if one.certain):
+        bounds = _bounds(cells[members])
+        if any(_overlap(bounds, one.area) > 0.5 for one in found if one.certain):
+            continue
+        # an enlarged photo has ten thousands of flat spots
+        if number >= _LOOKED_AT and _promised(codes, cells[members], bounds) < _PROMISED * _LEAST_EVIDENCE:
             continue
         one = _area(codes, cells[members], shared)
         if one is not None:
             found.append(one)
         if one is not None and one.certain and one.area.width * one.area.height > ALL * codes.size:
             break
+    guesses = sorted((one for one in found if not one.certain), key=lambda one: -one.evidence)
+    found = [one for one in found if one.certain] + guesses[:_GUESSES]
     return _within_enlarged(image, _joined(codes, _without_tiny(found, codes.size)), check.part(0.8, 1))
 
 
@@ -190,18 +199,22 @@ def _overlap(bounds: tuple[int, int, int, int], area: ResolvedArea) -> float:
     return max(wide, 0) * max(high, 0) / ((x1 - x0) * (y1 - y0))
 
 
+def _bounds(cells: np.ndarray) -> tuple[int, int, int, int]:
+    x0, y0 = (int(n) for n in cells[:, :2].min(axis=0))
+    x1, y1 = (int(n) for n in cells[:, 2:].max(axis=0))
+    return x0, y0, x1, y1
+
+
 def _area(codes: np.ndarray, cells: np.ndarray, shared: Shared) -> Exact | None:
-    x0, y0 = cells[:, :2].min(axis=0)
-    x1, y1 = cells[:, 2:].max(axis=0)
-    grid = _grid(cells, shared, (int(x0), int(y0), int(x1), int(y1)))
+    x0, y0, x1, y1 = _bounds(cells)
+    grid = _grid(cells, shared, (x0, y0, x1, y1))
     if grid is None:
         return None
-    core = _conforming(cells, grid, int(x0), int(y0))
+    core = _conforming(cells, grid, x0, y0)
     if not len(core):
         return None
-    left, top = (int(n) for n in core[:, :2].min(axis=0))
-    right, bottom = (int(n) for n in core[:, 2:].max(axis=0))
-    area = Area(left, top, right - left, bottom - top).in_blocks(grid.at(left - int(x0), top - int(y0)))
+    left, top, right, bottom = _bounds(core)
+    area = Area(left, top, right - left, bottom - top).in_blocks(grid.at(left - x0, top - y0))
     area = _refitted(extended(codes, area), shared)
     constant, _ = shape(codes, area)
     count = len(shared.across[0]) + len(shared.down[0])
@@ -215,6 +228,7 @@ def _area(codes: np.ndarray, cells: np.ndarray, shared: Shared) -> Exact | None:
         area = masked(around, hidden)
     least = _LEAST_EVIDENCE if rectangle else _LEAST_OF_SHAPES
     certain = evidence >= least and count >= constant.sum() / 2 and _is_likely(area, shared, codes.size)
+    certain = certain and (evidence >= _EVIDENCE_OF_STEPS or not _are_steps(codes, area, constant))
     return Exact(area, evidence, bool(certain and not (rectangle and is_open(codes, area))))
 
 
@@ -375,20 +389,44 @@ def _is_likely(area: ResolvedArea, shared: Shared, pixels: int) -> bool:
     return area.grid.is_whole and sides[1] <= 2 * sides[0]
 
 
+def _are_steps(codes: np.ndarray, area: ResolvedArea, constant: np.ndarray) -> bool:
+    """Whether the blocks may be the steps of a gradient: in an enlarged photo it has flat spots a gray level apart."""
+    lefts, tops = area.grid.begins(area.width, area.height)
+    within = codes[area.part][tops[:, None], lefts].astype(np.uint32)
+    colors = np.stack([within >> 16 & 255, within >> 8 & 255, within & 255], axis=2).astype(int)
+    different = pairs = 0
+    for along, solid in ((colors, constant), (colors.swapaxes(0, 1), constant.T)):
+        steps = np.abs(np.diff(along, axis=0)).max(axis=2)[solid[1:] & solid[:-1]]
+        different, pairs = different + int((steps > 1).sum()), pairs + steps.size
+    return different < _LEAST_DIFFERENT * pairs
+
+
 def _evidence(codes: np.ndarray, area: ResolvedArea, constant: np.ndarray) -> float:
     """Log-likelihood ratio of the equal neighbours within blocks: pixelated, or as frequent as in the photo around."""
-    y0, x0 = max(area.y - _AROUND, 0), max(area.x - _AROUND, 0)
-    around = codes[y0 : area.y + area.height + _AROUND, x0 : area.x + area.width + _AROUND]
-    outside = np.ones(around.shape, bool)
-    outside[area.y - y0 : area.y - y0 + area.height, area.x - x0 : area.x - x0 + area.width] = False
-    equal = steps = 0
-    for axis in (0, 1):
-        both = np.s_[1:], np.s_[:-1]
-        one, other = (around[part] if axis == 0 else around[:, part] for part in both)
-        there = (outside[both[0]] & outside[both[1]]) if axis == 0 else outside[:, both[0]] & outside[:, both[1]]
-        equal, steps = equal + int(((one == other) & there).sum()), steps + int(there.sum())
-    usual = (equal + 1) / (steps + 2)
+    usual = _usual(codes, (area.x, area.y, area.x + area.width, area.y + area.height))
     lefts, tops = area.grid.begins(area.width, area.height)
     columns, rows = np.diff(np.append(lefts, area.width)), np.diff(np.append(tops, area.height))
     within = (rows[:, None] * (columns - 1) + (rows - 1)[:, None] * columns) * constant
     return float(within.sum() * -np.log(usual))
+
+
+def _promised(codes: np.ndarray, cells: np.ndarray, bounds: tuple[int, int, int, int]) -> float:
+    """The evidence of the cells of a group, if no block is added to them."""
+    columns, rows = cells[:, 2] - cells[:, 0], cells[:, 3] - cells[:, 1]
+    return float((rows * (columns - 1) + (rows - 1) * columns).sum() * -np.log(_usual(codes, bounds)))
+
+
+def _usual(codes: np.ndarray, bounds: tuple[int, int, int, int]) -> float:
+    """The rate, above 0 and below 1, of equal neighbours in the photo around a rectangle."""
+    x0, y0, x1, y1 = bounds
+    left, top = max(x0 - _AROUND, 0), max(y0 - _AROUND, 0)
+    around = codes[top : y1 + _AROUND, left : x1 + _AROUND]
+    equal = steps = 0
+    for part, (low, high), across in (
+        (around, (y0 - top, y1 - top), slice(x0 - left, x1 - left)),
+        (around.T, (x0 - left, x1 - left), slice(y0 - top, y1 - top)),
+    ):
+        same = part[1:] == part[:-1]
+        inside = same[max(low - 1, 0) : high, across]  # pairs with a pixel of the rectangle
+        equal, steps = equal + int(same.sum() - inside.sum()), steps + same.size - inside.size
+    return (equal + 1) / (steps + 2)

@@ -10,7 +10,7 @@ import io
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -238,8 +238,12 @@ def find(data: bytes, near: str | None, told: Told) -> FoundAreas:
     def placed(found: list[search.Found]) -> list[FoundArea]:
         return [found_area(one.area.moved(columns.start, rows.start), one.score, why(one)) for one in found]
 
+    @cache
+    def gray() -> tuple[np.ndarray, float]:
+        return luma(seen), noise_of(seen)
+
     def why(one: search.Found) -> str | None:
-        return None if one.certain else reason(luma(seen), one.area, noise_of(seen))
+        return None if one.certain else reason(gray()[0], one.area, gray()[1])
 
     def watch(share: float, found: list[search.Found]) -> bool:
         nonlocal known, complete

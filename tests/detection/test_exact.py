@@ -4,11 +4,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from depixel.areas.area import Area
 from depixel.areas.grid import Grid
 from depixel.detection import exact
+from depixel.detection.cells import find_cells, groups
 from depixel.detection.watch import Watch
 from depixel.pictures.pixels import pixelate
 from tests.detection.test_search import photo
@@ -136,3 +137,21 @@ def test_many_groups_of_tiny_blocks_are_an_enlarged_picture():
     few, many = (exact._without_tiny([*groups, other], pixels) for pixels in (200 * 200, 180 * 180))
     assert [one.certain for one in few] == [True, True, True, True]
     assert [one.certain for one in many] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(("step", "is_certain"), [(1, False), (5, True)])
+def test_flat_spots_a_gray_level_apart_are_the_steps_of_a_gradient(step, is_certain):
+    shown = np.array(Image.fromarray(photo(25, 25)).resize((200, 200), Image.Resampling.BILINEAR))
+    levels = np.add.outer(np.arange(5), np.arange(5)) % 2
+    shown[40:60, 40:60] = (120 + step * levels).repeat(4, 0).repeat(4, 1)
+    (one,) = [one for one in exact.find(shown) if one.area.place == "40,40,20,20"]
+    assert one.certain == is_certain and exact._LEAST_EVIDENCE < one.evidence < exact._EVIDENCE_OF_STEPS
+
+
+def test_an_enlarged_photo_has_thousands_of_flat_spots_and_one_area():
+    small = Image.fromarray(photo(75, 100)).filter(ImageFilter.GaussianBlur(1))
+    large = np.asarray(small.resize((1200, 900), Image.Resampling.BILINEAR))
+    spots = sum(1 for _ in groups(find_cells(large, Watch())))
+    found = exact.find(pixelate(large, [(503, 401, 96, 64, 8)]))
+    assert spots > 5 * exact._LOOKED_AT and len(found) <= exact._GUESSES + 1
+    assert [one.area.place for one in found if one.certain] == ["503,401,96,64"]

@@ -92,7 +92,8 @@ def test_a_variant_is_trained(reproduced, tmp_path):
     settings = (folder / "params.yaml").read_text(encoding="utf-8")
     data = reproduced / "data"
     inputs = ("--prepared", str(data / "prepared"), "--split", str(data / "split.csv"))
-    for name in ("without_contrast", "without_interpolation", "without_geometry"):
+    parts = ("without_contrast", "without_interpolation", "without_geometry")
+    for name in (*parts, "deep_low", "deep_attention", "deep_large_kernels"):
         variant = settings.replace("network: unet", f"network: unet_{name}").replace("epochs: 2", "epochs: 1")
         (folder / "params.yaml").write_text(variant, encoding="utf-8")
         assert f"unet_{name} of width 4" in run("python", "recipes/variants.py", *inputs, cwd=folder).stdout

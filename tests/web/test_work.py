@@ -10,10 +10,12 @@ import requests
 from PIL import Image
 
 from depixel.areas.area import Area
+from depixel.detection import search
+from depixel.detection.jpeg import luma
 from depixel.pictures import formats
 from depixel.pictures.pixels import pixelate
 from depixel.pictures.restorer import disagreement
-from depixel.web import samples
+from depixel.web import samples, work
 from tests.pictures.test_restorer import photo
 from tests.web.conftest import AREA, PICTURES, exif, file_of, pixelated, told
 
@@ -158,3 +160,15 @@ def test_a_png_comes_back_if_asked_for_or_if_the_format_is_not_written(url):
     answer = requests.post(f"{url}api/restore?area={told()}&format=png", jpeg + jpeg, timeout=60)
     assert answer.headers["Content-Type"] == "image/png" and "another picture" in answer.headers["Notes"]
     assert requests.post(f"{url}api/restore?area={told()}&format=gif", jpeg, timeout=60).status_code == 422
+
+
+def test_the_doubts_of_many_areas_look_at_the_picture_once(monkeypatch):
+    """In a large picture each look takes half a second."""
+    looks = []
+    monkeypatch.setattr(work, "luma", lambda image: looks.append(1) or luma(image))
+    found = [search.Found(Area(8 * k, 0, 8, 8).in_blocks_of(4), 1.0, False) for k in range(5)]
+    monkeypatch.setattr(search, "find", lambda image, watch: found)
+    answer = work.find(
+        formats.encoded(formats.Picture(np.zeros((64, 64), np.uint8), "PNG")), None, lambda share, found=(): True
+    )
+    assert len(answer.areas) == 5 and all(one.doubt for one in answer.areas) and len(looks) == 1
