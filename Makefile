@@ -51,15 +51,15 @@ BENCH ?= ../shared/bench
 bench: .venv/dev  ## measure the figures of the docs again
 	python benchmarks/data.py --photos $(PHOTOS)
 	python -m pip install --quiet --no-deps -r requirements-beam.lock
-	python benchmarks/scale.py data --photos $(PHOTOS)
+	python benchmarks/scale.py all --photos $(PHOTOS) --folder .scratch/scale
 	python benchmarks/copies.py --photos $(PHOTOS)
 	python benchmarks/analysis.py --photos $(PHOTOS)
 	python benchmarks/training.py --photos $(PHOTOS)
-	python benchmarks/scale.py training
 	python benchmarks/suggest.py --photos $(PHOTOS)
 	python benchmarks/restore.py --photos $(PHOTOS)
 	python benchmarks/detection.py --photos $(PHOTOS)
 	python benchmarks/certain.py --photos $(PHOTOS)
+	python benchmarks/page.py --photos $(PHOTOS)
 	python benchmarks/engines.py --bench $(BENCH)
 	python benchmarks/repro.py
 	python benchmarks/prose.py
