@@ -40,7 +40,6 @@ from depixel.model.networks import parameter_count  # noqa: E402
 from depixel.model.pixelation import prepare_image  # noqa: E402
 from depixel.model.predictor import Predictor  # noqa: E402
 from depixel.scoring import scores  # noqa: E402
-from recipes import variants  # noqa: E402, F401  networks that only the plan has
 from recipes.plan import (  # noqa: E402
     COLUMNS,
     ENDS,
@@ -118,6 +117,8 @@ main = table_group(show, __doc__)
 @folder_option
 def score(names: tuple[str, ...], bench: Path, folder: Path) -> None:
     """Score the models of rows: those trained in `--folder`, otherwise the pretrained ones."""
+    from recipes import variants  # noqa: F401  importing it registers the networks that only the plan has
+
     for row in chosen(names):
         write_rows(row, bench, folder)
 
