@@ -2,10 +2,16 @@
 
     python benchmarks/page.py --photos ../shared/photos
 
-Starts `depixel serve` and asks it as the page does, for a picture of 64 x 64 pixels and for an enlarged photo of 12
-megapixels with an area of 400 x 300 pixels. Then it restores the small picture again and again while two searches run,
-cancels a search and waits until the server's processes are idle, restores a picture of 49 megapixels and looks at the
-memory afterwards, and lets 30 clients restore for a minute. Memory is that of the server's processes together.
+Starts `depixel serve` and asks it as the page does. The pictures have 64 x 64 pixels, or are an enlarged photo of 12
+megapixels with an area of 400 x 300 pixels.
+
+\b
+1. It searches and restores both.
+2. It restores the small one ten times while two searches run, then cancels these and waits until the server is idle.
+3. It restores a picture of 50 megapixels and measures the memory before, at the end and five seconds later.
+4. It lets 30 clients restore the small one for a minute.
+
+Memory is what the server's processes have for themselves; pages that they share do not count.
 """
 
 import io
@@ -59,7 +65,7 @@ class Server:
         return [self.process, *self.process.children(recursive=True)]
 
     def memory(self) -> float:
-        """MB that belong to the processes; pages that they share count once."""
+        """MB that the processes have for themselves."""
         return sum(one.memory_full_info().uss for one in self.processes()) / 1e6
 
     def work(self) -> float:
@@ -111,10 +117,15 @@ def searching(server: Server, picture: bytes, count: int) -> Iterator[list[str]]
     try:
         yield jobs
     finally:
-        for job in jobs:
-            requests.delete(f"{server.url}/api/jobs/{job}", timeout=10)
+        cancel(server, jobs)
         for thread in threads:
             thread.join()
+
+
+def cancel(server: Server, jobs: list[str]) -> None:
+    """Cancel searches; those that have ended are not there any more."""
+    for job in jobs:
+        requests.delete(f"{server.url}/api/jobs/{job}", timeout=10)
 
 
 def until_idle(server: Server) -> float:
@@ -151,9 +162,8 @@ def main(photos: Path) -> None:
             click.echo(f"12 megapixels, {kind}: restored in {server.restore(picture, LARGE):.1f} s")
         with searching(server, large["JPEG"], 2) as jobs:
             slowest = max(server.restore(small, SMALL) for _ in range(10))
-            click.echo(f"64 x 64 while two searches are wanted: at most {slowest:.2f} s")
-            for job in jobs:
-                requests.delete(f"{server.url}/api/jobs/{job}", timeout=10)
+            click.echo(f"64 x 64 while two searches run: at most {slowest:.2f} s")
+            cancel(server, jobs)
             click.echo(f"cancelled: the processes are idle after {until_idle(server):.1f} s")
         before = server.memory()
         pixels = pixelate(np.asarray(Image.fromarray(photo).resize((8164, 6124))), [HUGE])

@@ -11,6 +11,7 @@ that belongs to the processes of the stage. Mapped files do not count: the syste
 need it.
 
 What is measured stays in FOLDER/scale.csv, and the same command continues after an interruption.
+A million photos take hours; `--counts 1000,10000,100000` takes twenty minutes.
 """
 
 import csv

@@ -73,7 +73,10 @@ class WithLargeKernels(DeepUNet):
 
 
 class Attention(nn.Module):
-    """x + self-attention(x) in heads of 32 channels (Vaswani et al. 2017); it starts as the identity."""
+    """x + self-attention(x) in heads of 32 channels (Vaswani et al. 2017); it starts as the identity.
+
+    channels: fewer than 64, or a multiple of 32.
+    """
 
     def __init__(self, channels: int):
         super().__init__()

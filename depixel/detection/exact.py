@@ -66,7 +66,7 @@ def find(image: np.ndarray, check: Watch = Watch(), most: int | None = None) -> 
         bounds = _bounds(cells[members])
         if any(_overlap(bounds, one.area) > 0.5 for one in found if one.certain):
             continue
-        # an enlarged photo has ten thousands of flat spots
+        # an enlarged photo has tens of thousands of flat spots
         if number >= _LOOKED_AT and _promised(codes, cells[members], bounds) < _PROMISED * _LEAST_EVIDENCE:
             continue
         one = _area(codes, cells[members], shared)
@@ -74,9 +74,10 @@ def find(image: np.ndarray, check: Watch = Watch(), most: int | None = None) -> 
             found.append(one)
         if one is not None and one.certain and one.area.width * one.area.height > ALL * codes.size:
             break
+    found = _joined(codes, _without_tiny(found, codes.size))
     guesses = sorted((one for one in found if not one.certain), key=lambda one: -one.evidence)
-    found = [one for one in found if one.certain] + guesses[:_GUESSES]
-    return _within_enlarged(image, _joined(codes, _without_tiny(found, codes.size)), check.part(0.8, 1))
+    kept = [one for one in found if one.certain] + guesses[:_GUESSES]
+    return _within_enlarged(image, kept, check.part(0.8, 1))
 
 
 def _codes(image: np.ndarray) -> np.ndarray:
@@ -390,7 +391,7 @@ def _is_likely(area: ResolvedArea, shared: Shared, pixels: int) -> bool:
 
 
 def _are_steps(codes: np.ndarray, area: ResolvedArea, constant: np.ndarray) -> bool:
-    """Whether the blocks may be the steps of a gradient: in an enlarged photo it has flat spots a gray level apart."""
+    """Whether the blocks may be the steps of a gradient: an enlarged photo has flat spots a gray level apart."""
     lefts, tops = area.grid.begins(area.width, area.height)
     within = codes[area.part][tops[:, None], lefts].astype(np.uint32)
     colors = np.stack([within >> 16 & 255, within >> 8 & 255, within & 255], axis=2).astype(int)

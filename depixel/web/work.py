@@ -238,12 +238,11 @@ def find(data: bytes, near: str | None, told: Told) -> FoundAreas:
     def placed(found: list[search.Found]) -> list[FoundArea]:
         return [found_area(one.area.moved(columns.start, rows.start), one.score, why(one)) for one in found]
 
-    @cache
-    def gray() -> tuple[np.ndarray, float]:
-        return luma(seen), noise_of(seen)
+    # once at most: each takes half a second in a large picture
+    gray, noise = cache(lambda: luma(seen)), cache(lambda: noise_of(seen))
 
     def why(one: search.Found) -> str | None:
-        return None if one.certain else reason(gray()[0], one.area, gray()[1])
+        return None if one.certain else reason(gray(), one.area, noise())
 
     def watch(share: float, found: list[search.Found]) -> bool:
         nonlocal known, complete
